@@ -1,0 +1,192 @@
+"""What a program will cost under encryption, predicted before it is compiled.
+
+Nearly all of the time goes into lookups: one programmable bootstrap each. Its price depends on two things:
+
+- the bits ``b`` of the integer that it reads;
+- the precision ``e`` that its result must keep until the next lookup or the output. A sum of ``n``
+  results with weights ``w`` has ``‖w‖`` times the noise of one, so
+
+      e = bits of the sum + log2 ‖w‖.
+
+  Freshly encrypted inputs carry too little noise to count.
+
+The prices were read from the engine's own statistics by ``benchmarks/cost_table.py`` on a grid of
+``b``, ``e`` and error rates, and are interpolated here: in ``e`` upwards to the next step of the grid, in
+the error rate linearly in its logarithm.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfhe.circuit.configuration import ErrorRate
+from skfhe.program import ops
+from skfhe.program.graph import Program
+
+__all__ = ["Cost", "estimate_cost", "lookup_complexity"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted cost of evaluating one row.
+
+    Parameters
+    ----------
+    lookups : mapping of int to int
+        Number of lookups by the bits they read, after rounding.
+    complexity : float
+        Elementary operations, as the engine counts them.
+    seconds : float
+        Estimated seconds a row on the machine the cost table was measured on.
+    """
+
+    lookups: Mapping[int, int] = field(default_factory=dict)
+    complexity: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def n_lookups(self) -> int:
+        """Lookups of all widths."""
+        return sum(self.lookups.values())
+
+    def __str__(self) -> str:
+        widths = ", ".join(f"{n} × {bits}-bit" for bits, n in sorted(self.lookups.items()))
+        return (
+            f"lookups: {widths or 'none'}; complexity {self.complexity / 1e6:.0f} M; "
+            f"about {self.seconds:.2g} s a row"
+        )
+
+
+@cache
+def _table() -> dict[str, FloatArray]:
+    raw = json.loads(files("skfhe.circuit").joinpath("cost_table.json").read_text("utf-8"))
+    return {name: np.asarray(value, dtype=float) for name, value in raw["grid"].items()} | {
+        "seconds": np.asarray(raw["seconds_per_complexity"], dtype=float),
+        "call": np.asarray(raw["seconds_per_call"], dtype=float),
+        "levelled": np.asarray(raw["seconds_per_levelled_call"], dtype=float),
+    }
+
+
+def lookup_complexity(bits: int, precision: float, p_error: float) -> float:
+    """Return the complexity of one lookup, in elementary operations.
+
+    Parameters
+    ----------
+    bits : int
+        Bits it reads.
+    precision : float
+        Bits that its result must keep; see the module's equation.
+    p_error : float
+        Probability that it reads a wrong cell.
+
+    Returns
+    -------
+    float
+        Beyond the measured widths the price is taken to double a bit.
+    """
+    table = _table()
+    measured = int(table["bits"][-1])
+    row = min(max(bits, int(table["bits"][0])), measured) - int(table["bits"][0])
+    column = min(int(np.searchsorted(table["precision"], precision)), len(table["precision"]) - 1)
+    prices = table["complexity"][:, row, column]
+    log_rates = np.log2(table["p_error"])
+    price = float(np.interp(np.log2(p_error), log_rates, prices))
+    return price * 2.0 ** max(0, bits - measured)
+
+
+def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost:
+    """Predict the cost of one row.
+
+    Parameters
+    ----------
+    program : Program
+    error_rate : ErrorRate, optional
+        2**-40 a lookup by default.
+
+    Returns
+    -------
+    Cost
+    """
+    counts: Counter[int] = Counter()
+    for position in program.lookups:
+        counts[_bits_read(program, position)] += program.values[position].type.size
+    # Exact rounding removes one bit at a time, each by a lookup of its own.
+    rounding = [v for v in program.values if isinstance(v.op, ops.Round) and v.op.method == "exact"]
+    p_error = (error_rate or ErrorRate()).per_lookup(
+        counts.total() + sum(v.type.size * v.op.lsbs for v in rounding)  # type: ignore[attr-defined]
+    )
+    precision = _precision_needed(program)
+    complexity = 0.0
+    for position in program.lookups:
+        bits = _bits_read(program, position)
+        price = lookup_complexity(bits, precision[position], p_error)
+        complexity += program.values[position].type.size * price
+    for value in rounding:
+        assert isinstance(value.op, ops.Round)
+        price = lookup_complexity(1, value.type.bits, p_error)
+        complexity += value.type.size * value.op.lsbs * price
+    table = _table()
+    call = float(table["call"] if counts else table["levelled"])
+    return Cost(dict(counts), complexity, complexity * float(table["seconds"]) + call)
+
+
+def _bits_read(program: Program, position: int) -> int:
+    """Bits of the table that a lookup uses: those its argument keeps after rounding."""
+    (read,) = program.values[position].arguments
+    value = program.values[read]
+    return value.type.bits - (value.op.lsbs if isinstance(value.op, ops.Round) else 0)
+
+
+def _precision_needed(program: Program) -> list[float]:
+    """For each value, the largest ``e`` among the lookups and outputs that its result reaches."""
+    noise: list[FloatArray] = []
+    for value in program.values:
+        noise.append(_noise(value.op, value.type.shape, [noise[a] for a in value.arguments]))
+    needed = [0.0] * len(program.values)
+    for position in reversed(range(len(program.values))):
+        value = program.values[position]
+        if position in program.outputs:
+            needed[position] = max(needed[position], _precision(program, position, noise))
+        for argument in value.arguments:
+            at_argument = (
+                _precision(program, argument, noise)
+                if isinstance(value.op, ops.Lookup)
+                else needed[position]
+            )
+            needed[argument] = max(needed[argument], at_argument)
+    return needed
+
+
+def _precision(program: Program, position: int, noise: list[FloatArray]) -> float:
+    variance = float(noise[position].max(initial=0.0))
+    return program.values[position].type.bits + 0.5 * np.log2(max(variance, 1.0))
+
+
+def _noise(op: ops.Op, shape: tuple[int, ...], arguments: list[FloatArray]) -> FloatArray:
+    """Variance of each element, in units of that of one lookup's result."""
+    if isinstance(op, ops.Input):
+        return np.zeros(shape)
+    if isinstance(op, ops.Lookup):
+        return np.ones(shape)
+    if isinstance(op, ops.Linear):
+        return arguments[0] @ op.weight.astype(float) ** 2
+    if isinstance(op, ops.Add | ops.Subtract):
+        return arguments[0] + arguments[1]
+    if isinstance(op, ops.Sum):
+        return arguments[0].sum(axis=op.axis)
+    if isinstance(op, ops.Reshape):
+        return arguments[0].reshape(op.shape)
+    if isinstance(op, ops.Gather):
+        return np.take(arguments[0], op.indices, axis=op.axis)
+    if isinstance(op, ops.Concatenate):
+        return np.concatenate(arguments, axis=op.axis)
+    assert isinstance(op, ops.Round)
+    return arguments[0] if op.method == "approximate" else np.ones(shape)

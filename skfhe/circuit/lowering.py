@@ -1,0 +1,166 @@
+"""From a program to concrete: one function for each number of rows, typed by the program's intervals.
+
+concrete takes bit-widths from sample inputs. A sample can miss the extremes, and a value that then
+occurs overflows silently. So the functions are traced on zeros, every node is tagged with the value it
+computes, and `IntervalTyping` overwrites what the trace inferred with the program's own intervals.
+"""
+
+from collections.abc import Callable
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfhe.circuit.engine import Graph, GraphProcessor, Integer, Operation, fhe
+from skfhe.program import ops
+from skfhe.program.graph import Program
+from skfhe.program.types import IntegerType
+
+__all__ = ["IntervalTyping", "lower"]
+
+IntArray = NDArray[np.int64]
+
+
+def lower(program: Program, n_rows: int, name: str) -> Callable[..., Any]:
+    """Return the function of ``program`` on ``n_rows`` rows, ready to be traced by concrete.
+
+    Parameters
+    ----------
+    program : Program
+    n_rows : int
+        First axis of every input and output.
+    name : str
+        Name of the function in the compiled module.
+
+    Returns
+    -------
+    callable
+        Takes one tracer for each input of the program.
+    """
+
+    def function(*inputs: Any) -> Any:
+        given = dict(zip(program.inputs, inputs, strict=True))
+        values: list[Any] = []
+        for position, value in enumerate(program.values):
+            if position in given:
+                values.append(given[position])
+                continue
+            types = [program.values[a].type for a in value.arguments]
+            with fhe.tag(str(position)):
+                values.append(_emit(value.op, n_rows, types, *(values[a] for a in value.arguments)))
+        outputs = tuple(values[position] for position in program.outputs)
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    parameters = ", ".join(f"x{i}" for i in range(len(program.inputs)))
+    namespace: dict[str, Any] = {"function": function}
+    exec(f"def {name}({parameters}): return function({parameters})", namespace)
+    return namespace[name]
+
+
+@singledispatch
+def _emit(op: ops.Op, n_rows: int, types: list[IntegerType], *arguments: Any) -> Any:
+    raise TypeError(f"{type(op).__name__} is not an operation of the program")
+
+
+@_emit.register
+def _(op: ops.Linear, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    return x @ op.weight + op.bias if op.bias.any() else x @ op.weight
+
+
+@_emit.register
+def _(op: ops.Add, n_rows: int, types: list[IntegerType], x: Any, y: Any) -> Any:
+    return x + y
+
+
+@_emit.register
+def _(op: ops.Subtract, n_rows: int, types: list[IntegerType], x: Any, y: Any) -> Any:
+    return x - y
+
+
+@_emit.register
+def _(op: ops.Sum, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    return np.sum(x, axis=op.axis if op.axis < 0 else op.axis + 1)
+
+
+@_emit.register
+def _(op: ops.Reshape, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    return x.reshape((n_rows, *op.shape))
+
+
+@_emit.register
+def _(op: ops.Gather, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    axis = op.axis % len(types[0].shape) + 1
+    selection = (slice(None),) * axis
+    slices = [x[(*selection, slice(int(i), int(i) + 1))] for i in op.indices]
+    return np.concatenate(slices, axis=axis)
+
+
+@_emit.register
+def _(op: ops.Concatenate, n_rows: int, types: list[IntegerType], *arguments: Any) -> Any:
+    return np.concatenate(arguments, axis=op.axis if op.axis < 0 else op.axis + 1)
+
+
+@_emit.register
+def _(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    (read,) = types
+    tables = [
+        fhe.LookupTable(_full_table(table, int(start), read))
+        for table, start in zip(op.tables, op.start, strict=True)
+    ]
+    if len(tables) == 1:
+        return tables[0][x]
+    by_channel = np.empty(len(tables), dtype=object)
+    by_channel[:] = tables
+    return fhe.LookupTable(np.broadcast_to(by_channel, (n_rows, *read.shape)))[x]
+
+
+@_emit.register
+def _(op: ops.Round, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    exactness = fhe.Exactness.EXACT if op.method == "exact" else fhe.Exactness.APPROXIMATE
+    return fhe.round_bit_pattern(x, lsbs_to_remove=op.lsbs, exactness=exactness)
+
+
+def _full_table(table: IntArray, start: int, read: IntegerType) -> IntArray:
+    """Spread ``table`` over every integer of the argument's width, as concrete orders them.
+
+    Non-negative integers come first, then the negative ones. Integers outside the table never occur
+    and repeat its ends.
+    """
+    half = 1 << (read.bits - 1)
+    integers = (
+        np.concatenate([np.arange(half), np.arange(-half, 0)])
+        if read.signed
+        else np.arange(2 * half)
+    )
+    return table[np.clip(integers - start, 0, len(table) - 1)]
+
+
+class IntervalTyping(GraphProcessor):
+    """Give every node of concrete's graph the integer type of the program value it computes.
+
+    Parameters
+    ----------
+    program : Program
+        The program that the graph was traced from by `lower`.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def apply(self, graph: Graph) -> None:
+        """Overwrite types and bounds in ``graph``, in place."""
+        for index, node in graph.input_nodes.items():
+            self._assign(node, self.program.values[self.program.inputs[index]].type)
+        for node in graph.query_nodes():
+            if node.operation == Operation.Generic:
+                self._assign(node, self.program.values[int(node.tag)].type)
+        for node in graph.query_nodes():
+            for reader in graph.graph.successors(node):
+                for edge in graph.graph.get_edge_data(node, reader).values():
+                    reader.inputs[edge["input_idx"]].dtype = node.output.dtype
+
+    @staticmethod
+    def _assign(node: Any, value: IntegerType) -> None:
+        node.output.dtype = Integer.that_can_represent([value.min, value.max])
+        node.bounds = (value.min, value.max)

@@ -1,0 +1,29 @@
+"""Errors and warnings that skfhe raises.
+
+Every class derives from the built-in or scikit-learn exception that a caller would already catch.
+"""
+
+from sklearn.exceptions import NotFittedError
+
+__all__ = [
+    "AccumulatorBudgetError",
+    "AccumulatorOverflowError",
+    "CompilationError",
+    "NotCompiledError",
+]
+
+
+class NotCompiledError(NotFittedError):
+    """A prediction with ``fhe="simulate"`` or ``"execute"`` was asked for before ``compile``."""
+
+
+class AccumulatorBudgetError(ValueError):
+    """The accumulator bit-width asked for is one that no network of this shape can meet."""
+
+
+class AccumulatorOverflowError(ValueError):
+    """A value left the interval that the program states for it."""
+
+
+class CompilationError(ValueError):
+    """The engine refused a program; the message names the layer, its bits and what to turn."""

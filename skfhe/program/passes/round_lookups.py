@@ -1,0 +1,58 @@
+"""Round wide accumulators before they are looked up.
+
+A lookup's cost grows with the bits it reads. Rounding an accumulator to its top ``n_bits`` bits first
+makes the lookup cheap; the table is then read at the middle of each cell.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from skfhe.program import ops
+from skfhe.program.graph import Program, ProgramBuilder
+from skfhe.program.rewriting import rewrite
+
+__all__ = ["round_lookups"]
+
+
+def round_lookups(
+    program: Program, n_bits: int, method: Literal["exact", "approximate"] = "exact"
+) -> Program:
+    """Return ``program`` with accumulators wider than ``n_bits`` rounded before their lookup.
+
+    Parameters
+    ----------
+    program : Program
+    n_bits : int
+        Bits kept in front of every lookup.
+    method : {"exact", "approximate"}, default="exact"
+        Exact rounding costs a bootstrap a removed bit; approximate rounding costs none and may take the
+        neighbouring cell near a tie.
+
+    Returns
+    -------
+    Program
+    """
+
+    def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
+        value = program.values[position]
+        if isinstance(value.op, ops.Lookup):
+            read = builder.type_of(arguments[0])
+            lsbs = read.bits - n_bits
+            if lsbs > 0:
+                rounded = builder.add(
+                    ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)"
+                )
+                widened = _cover(value.op, builder.type_of(rounded).min, builder.type_of(rounded).max)
+                return builder.add(widened, rounded, label=value.label)
+        return builder.add(value.op, *arguments, label=value.label)
+
+    return rewrite(program, emit)
+
+
+def _cover(op: ops.Lookup, low: int, high: int) -> ops.Lookup:
+    """Return ``op`` with tables that reach from ``low`` to ``high``, repeating their ends."""
+    positions = np.arange(low, high + 1)
+    index = np.clip(positions - op.start[:, None], 0, op.tables.shape[1] - 1)
+    tables = np.take_along_axis(op.tables, index, axis=1)
+    return ops.Lookup(tables, np.full(len(tables), low, dtype=np.int64))
