@@ -77,6 +77,8 @@ class Circuit:
     error_rate : ErrorRate
     batch_sizes : tuple of int
         Rows that one call can take, ascending.
+    verbose : bool
+        Whether `execute` shows a progress bar.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Circuit:
     ) -> None:
         self.program = program
         self.error_rate = error_rate
+        self.verbose = False
         self._configuration = configuration
         if batch_sizes is None:
             batch_sizes = tuple(n for n in BATCH_SIZES if n * self.cost.seconds <= SECONDS_A_BATCH)
@@ -217,14 +220,12 @@ class Circuit:
         clear = self._function(n_rows).decrypt(*result)
         return clear if isinstance(clear, tuple) else (clear,)
 
-    def execute(self, *inputs: IntArray, verbose: bool = False) -> tuple[IntArray, ...]:
+    def execute(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Encrypt, run and decrypt any number of rows, batch by batch.
 
         Parameters
         ----------
         *inputs : ndarray of int64, shape (n_rows, …)
-        verbose : bool, default=False
-            Show a progress bar over the rows.
 
         Returns
         -------
@@ -233,7 +234,7 @@ class Circuit:
         """
         n_rows = len(inputs[0])
         parts: list[tuple[IntArray, ...]] = []
-        with tqdm(total=n_rows, unit="row", desc="encrypted", disable=not verbose) as progress:
+        with tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress:
             for rows in self._batches(n_rows):
                 batch = [np.ascontiguousarray(x[rows]) for x in inputs]
                 n = len(batch[0])

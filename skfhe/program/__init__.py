@@ -6,6 +6,7 @@ clear integers; `optimize` rewrites it; `verify` checks it.
 
 from skfhe.program import ops
 from skfhe.program.graph import Program, ProgramBuilder, Value
+from skfhe.program.inputs import drop_unused_inputs
 from skfhe.program.interpreter import run, run_batched, trace
 from skfhe.program.passes import DEFAULT_PASSES, optimize
 from skfhe.program.types import IntegerType, bit_width
@@ -18,6 +19,7 @@ __all__ = [
     "ProgramBuilder",
     "Value",
     "bit_width",
+    "drop_unused_inputs",
     "ops",
     "optimize",
     "run",

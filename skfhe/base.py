@@ -1,0 +1,148 @@
+"""What all estimators share: compiling a fitted program, and evaluating it in one of three ways."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skfhe.exceptions import NotCompiledError
+from skfhe.program import Program, run_batched
+
+if TYPE_CHECKING:
+    from concrete import fhe as concrete_fhe
+
+    from skfhe.circuit import Circuit, Cost
+
+__all__ = ["EncryptedPredictorMixin", "FheMode"]
+
+FheMode = Literal["disable", "simulate", "execute"]
+FHE_MODES = ("disable", "simulate", "execute")
+
+
+class EncryptedPredictorMixin:
+    """Mixin of estimators that end ``fit`` with a ``program_``.
+
+    The subclass encodes its input and decodes its output; everything between is integers, and the same
+    integers whatever ``fhe`` says.
+    """
+
+    __metadata_request__predict = {"fhe": True}
+    __metadata_request__predict_proba = {"fhe": True}
+    __metadata_request__decision_function = {"fhe": True}
+
+    program_: Program
+    fhe_circuit_: Circuit
+
+    def compile(
+        self,
+        X: ArrayLike | None = None,
+        *,
+        p_error: float | None = None,
+        global_p_error: float | None = None,
+        configuration: concrete_fhe.Configuration | None = None,
+        verbose: bool = False,
+    ) -> Circuit:
+        """Compile the fitted program for encrypted evaluation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features), default=None
+            Not needed, for the program's ranges are proven from the input quantizer. Checked if given.
+        p_error : float, default=None
+            Probability in (0, 1) that one lookup reads a wrong cell. None takes the configuration's, or
+            2**-40.
+        global_p_error : float, default=None
+            Probability in (0, 1) that any lookup of one row does, instead of ``p_error``.
+        configuration : concrete.fhe.Configuration, default=None
+            Options of the engine; it is not modified.
+        verbose : bool, default=False
+            Say what was compiled, and show a progress bar in encrypted predictions.
+
+        Returns
+        -------
+        Circuit
+            Also stored as ``fhe_circuit_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If both error rates are given, one lies outside (0, 1), or ``X`` does not fit the model.
+        CompilationError
+            If the engine finds no parameters; the message names the layer and what to turn.
+        """
+        from skfhe.circuit import compile_program, resolve_error_rate
+
+        check_is_fitted(self, "program_")
+        error_rate = resolve_error_rate(p_error, global_p_error, configuration)
+        if X is not None:
+            validate_data(self, X, reset=False)
+        start = time.perf_counter()
+        circuit = compile_program(self.program_, error_rate, configuration)
+        circuit.verbose = verbose
+        if verbose:
+            print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")
+        self.fhe_circuit_ = circuit
+        return circuit
+
+    @property
+    def accumulator_bits_(self) -> list[int]:
+        """Proven bits of every accumulator that a lookup reads, in layer order."""
+        check_is_fitted(self, "program_")
+        return self.program_.accumulator_bits
+
+    @property
+    def output_bits_(self) -> list[int]:
+        """Proven bits of every output, which no lookup reads."""
+        check_is_fitted(self, "program_")
+        return self.program_.output_bits
+
+    @property
+    def cost_(self) -> Cost:
+        """Predicted lookups by bit-width, complexity and seconds a row.
+
+        At the error rate that was compiled for, or at 2**-40 before.
+        """
+        from skfhe.circuit import estimate_cost
+
+        check_is_fitted(self, "program_")
+        circuit = getattr(self, "fhe_circuit_", None)
+        return estimate_cost(self.program_, circuit.error_rate if circuit else None)
+
+    def _drop_circuit(self) -> None:
+        """Forget the circuit of an earlier fit."""
+        if hasattr(self, "fhe_circuit_"):
+            del self.fhe_circuit_
+
+    def _evaluate(self, inputs: NDArray[np.int64], fhe: str) -> NDArray[np.int64]:
+        """Return the first output of the program on encoded rows.
+
+        Raises
+        ------
+        ValueError
+            If ``fhe`` is unknown.
+        NotCompiledError
+            If a circuit is needed and there is none.
+        """
+        check_fhe_mode(fhe)
+        if fhe == "disable":
+            return run_batched(self.program_, inputs)[0]
+        if not hasattr(self, "fhe_circuit_"):
+            raise NotCompiledError(
+                f"fhe={fhe!r} needs a compiled circuit, and this {type(self).__name__} has none since "
+                "it was last fitted; call compile() first, or use fhe='disable'"
+            )
+        if fhe == "simulate":
+            return self.fhe_circuit_.simulate(inputs)[0]
+        return self.fhe_circuit_.execute(inputs)[0]
+
+
+def check_fhe_mode(fhe: object) -> None:
+    """Raise a `ValueError` unless ``fhe`` is one of the three modes."""
+    if fhe not in FHE_MODES:
+        raise ValueError(f"fhe must be one of {', '.join(map(repr, FHE_MODES))}, got {fhe!r}")

@@ -1,0 +1,281 @@
+"""The estimator behind both neural networks: parameters, training, lowering, pickling."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from skorch.callbacks import LRScheduler
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import nn
+
+from skfhe.base import EncryptedPredictorMixin
+from skfhe.neural_network.lowering import lower_mlp
+from skfhe.neural_network.module import BudgetedMLP, check_activation
+from skfhe.neural_network.training import (
+    BudgetAnnealing,
+    RowDataset,
+    merge_equal_rows,
+    take_batch,
+)
+from skfhe.quantization import calibrate_thresholds
+
+__all__ = ["BaseNeuralNet"]
+
+PREFIXES = ("optimizer__", "criterion__", "iterator_train__", "iterator_valid__", "callbacks__")
+
+
+class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
+    """Common part of `NeuralNetClassifier` and `NeuralNetRegressor`."""
+
+    _net_class: type
+    _bits = [Interval(Integral, 1, 16, closed="both")]
+    _parameter_constraints: dict[str, list] = {
+        "module__n_layers": [Interval(Integral, 1, None, closed="left")],
+        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_a_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_accum_bits": _bits,
+        "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
+        "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither")],
+        "module__input_noise": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"cosine", "constant"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        module__n_layers: int = 2,
+        module__n_w_bits: int = 2,
+        module__n_a_bits: int = 3,
+        module__n_accum_bits: int = 4,
+        module__n_hidden_neurons_multiplier: float = 1.5,
+        module__activation_function: type[nn.Module] = nn.ReLU,
+        module__n_input_bits: int = 4,
+        module__n_output_w_bits: int = 4,
+        module__input_noise: float = 1.5,
+        max_epochs: int = 100,
+        lr: float = 0.005,
+        lr_schedule: str = "cosine",
+        batch_size: int = 32,
+        optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW,
+        criterion: type[nn.Module] = nn.CrossEntropyLoss,
+        callbacks: Any = None,
+        train_split: Any = None,
+        device: str = "cpu",
+        verbose: int = 0,
+        random_state: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.module__n_layers = module__n_layers
+        self.module__n_w_bits = module__n_w_bits
+        self.module__n_a_bits = module__n_a_bits
+        self.module__n_accum_bits = module__n_accum_bits
+        self.module__n_hidden_neurons_multiplier = module__n_hidden_neurons_multiplier
+        self.module__activation_function = module__activation_function
+        self.module__n_input_bits = module__n_input_bits
+        self.module__n_output_w_bits = module__n_output_w_bits
+        self.module__input_noise = module__input_noise
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.criterion = criterion
+        self.callbacks = callbacks
+        self.train_split = train_split
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+        self._open_params = {}
+        for name, value in kwargs.items():
+            if not name.startswith(PREFIXES):
+                raise TypeError(f"{type(self).__name__} has no parameter {name!r}; {_known(self)}")
+            self._open_params[name] = value
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        # scikit-learn refuses ``**kwargs``; those parameters are added in `get_params`.
+        names = BaseNeuralNet.__init__.__code__.co_varnames
+        count = BaseNeuralNet.__init__.__code__.co_argcount
+        return sorted(names[1:count])
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, those of the optimizer and the criterion that were set included."""
+        return {name: getattr(self, name) for name in self._get_param_names()} | self._open_params
+
+    def set_params(self, **params: Any) -> BaseNeuralNet:
+        """Set parameters; the names are those of `get_params`, or begin with a skorch prefix.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown.
+        """
+        names = set(self._get_param_names())
+        for name, value in params.items():
+            if name in names:
+                setattr(self, name, value)
+            elif name.startswith(PREFIXES):
+                self._open_params = self._open_params | {name: value}
+            else:
+                raise ValueError(f"invalid parameter {name!r} for {self}; {_known(self)}")
+        return self
+
+    @property
+    def module_(self) -> BudgetedMLP:
+        """The Brevitas network."""
+        check_is_fitted(self, "net_")
+        return self.net_.module_
+
+    @property
+    def pruning_factor_(self) -> int:
+        """Largest number of non-zero weights of one hidden neuron.
+
+        ``floor((2**P - 1) / s)`` with P the accumulator's bits and s the span of the layer's inputs: 1 for
+        the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations. A weight of
+        magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is the
+        largest; ``module_.budgets`` has every layer's. Without hidden layers it is the number of inputs.
+        """
+        check_is_fitted(self, "net_")
+        return max(self.module_.budgets, default=self.module_.output.in_features)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Replace the net, whose Brevitas layers do not pickle, by what rebuilds it."""
+        state = super().__getstate__()
+        if "net_" in state:
+            net = state.pop("net_")
+            state["_net_state"] = (net.module_.state_dict(), net.history)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the net."""
+        rebuild = state.pop("_net_state", None)
+        super().__setstate__(state)
+        if rebuild is not None:
+            weights, history = rebuild
+            self.net_ = self._make_net().initialize()
+            self.net_.module_.load_state_dict(weights)
+            self.net_.module_.eval()
+            self.net_.history = history
+
+    def _fit(self, X: Any, y: NDArray, sample_weight: ArrayLike | None, n_outputs: int) -> None:
+        """Train on validated rows and prepared targets."""
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not (weight > 0).any():
+            raise ValueError("sample_weight is zero for every row; at least one must be positive")
+        X, y, weight = merge_equal_rows(X, y, weight)
+        self._calibrate(X, n_outputs)
+        order = np.random.RandomState(self._seed).permutation(len(X))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            net = self._make_net()
+            net.fit(self._rows(X[order], weight[order]), y[order])
+        self.net_ = net
+        self._finish()
+
+    def _calibrate(self, X: NDArray, n_outputs: int) -> None:
+        """Choose what is fixed before training: the seed, the input encoding, the width."""
+        self._drop_circuit()
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._n_outputs = n_outputs
+        self._full_encoder = calibrate_thresholds(X, self.module__n_input_bits)
+
+    def _start(self, X: NDArray, n_outputs: int) -> None:
+        """Make an untrained network for `_partial_fit`."""
+        self._calibrate(X, n_outputs)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            self.net_ = self._make_net().initialize()
+
+    def _partial_fit(self, X: Any, y: NDArray, sample_weight: ArrayLike | None) -> None:
+        """Train one more epoch on validated rows, with the constraint in full force."""
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        self._drop_circuit()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed + len(self.net_.history))
+            self.net_.module_.relax(1.0)
+            callbacks = [c for c in self.net_.callbacks_ if c[0] not in ("anneal", "lr_schedule")]
+            self.net_.callbacks_ = callbacks
+            self.net_.partial_fit(self._rows(X, weight), y, epochs=1)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Lower the trained network to the program."""
+        self.net_.module_.eval()
+        self.program_, kept, self.output_quantizer_ = lower_mlp(self.net_.module_)
+        self.input_encoder_ = self._full_encoder.select(kept)
+        assert all(bits <= self.module__n_accum_bits for bits in self.accumulator_bits_)
+
+    def _rows(self, X: NDArray, weight: NDArray) -> dict[str, NDArray]:
+        return {"x": X, "sample_weight": weight}
+
+    def _make_net(self) -> Any:
+        """Return the skorch net for the calibrated encoder, not yet initialized."""
+        encoder = self._full_encoder
+        n_bits = encoder.n_bits
+        width = self.module__n_hidden_neurons_multiplier * math.sqrt(
+            encoder.n_features * self._n_outputs
+        )
+        callbacks: list[Any] = [("anneal", BudgetAnnealing())]
+        if self.lr_schedule == "cosine":
+            policy = torch.optim.lr_scheduler.CosineAnnealingLR
+            callbacks.append(("lr_schedule", LRScheduler(policy, T_max=self.max_epochs)))
+        options = dict(self._open_params)
+        if is_classifier(self):
+            options["classes"] = np.arange(self._n_outputs)
+        return self._net_class(
+            module=BudgetedMLP,
+            module__features=torch.as_tensor(encoder.features),
+            module__thresholds=torch.as_tensor(encoder.thresholds),
+            module__n_outputs=self._n_outputs,
+            module__n_hidden=max(2, round(width)),
+            module__n_layers=self.module__n_layers,
+            module__n_w_bits=self.module__n_w_bits,
+            module__n_a_bits=self.module__n_a_bits,
+            module__n_accum_bits=self.module__n_accum_bits,
+            module__n_output_w_bits=self.module__n_output_w_bits,
+            module__activation_function=check_activation(self.module__activation_function),
+            module__input_noise=self.module__input_noise if n_bits > 1 else 0.0,
+            dataset=RowDataset,
+            iterator_train__shuffle=True,
+            iterator_train__collate_fn=take_batch,
+            iterator_valid__collate_fn=take_batch,
+            criterion=self.criterion,
+            criterion__reduction="none",
+            optimizer=self.optimizer,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            callbacks=[*callbacks, *(self.callbacks or [])],
+            train_split=self.train_split,
+            device=self.device,
+            verbose=self.verbose,
+            **options,
+        )
+
+    def _scores(self, X: ArrayLike, fhe: str) -> NDArray[np.float64]:
+        """Return the network's outputs, shape (n_rows, n_outputs), evaluated as ``fhe`` says."""
+        check_is_fitted(self, "program_")
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        q = self._evaluate(self.input_encoder_.quantize(X), fhe)
+        return self.output_quantizer_.dequantize(q)
+
+
+def _known(estimator: BaseNeuralNet) -> str:
+    return (
+        f"known are {', '.join(estimator._get_param_names())}, and what begins with "
+        f"{', '.join(PREFIXES)}"
+    )
+

@@ -1,0 +1,241 @@
+"""Neural network classification on encrypted data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from skfhe.neural_network._base import BaseNeuralNet
+from skfhe.neural_network.training import ClassifierNet
+
+__all__ = ["NeuralNetClassifier"]
+
+
+class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
+    """Multilayer perceptron, trained quantized, whose predictions run on encrypted data.
+
+    It is trained in the clear with skorch and Brevitas. Every accumulator that a lookup reads fits
+    ``module__n_accum_bits`` bits, whatever the input.
+
+    Parameters
+    ----------
+    module__n_layers : int, default=2
+        Linear layers, the output layer included: 2 means one hidden layer.
+    module__n_w_bits : int, default=2
+        Bits of the hidden layers' weights, on a grid symmetric about zero: 2 means -1, 0 and 1.
+    module__n_a_bits : int, default=3
+        Bits of the hidden activations.
+    module__n_accum_bits : int, default=4
+        Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
+        encrypted prediction depends on little else.
+    module__n_hidden_neurons_multiplier : float, default=1.5
+        Neurons of a hidden layer, in units of ``sqrt(n_features * n_outputs)``; at least 2.
+    module__activation_function : type, default=torch.nn.ReLU
+        Class of a univariate torch activation. It is folded into lookups, so all cost the same.
+    module__n_input_bits : int, default=4
+        Bits that each feature is quantized to before it is encoded by its thresholds.
+    module__n_output_w_bits : int, default=4
+        Bits of the output layer's weights, whose accumulators no lookup reads.
+    module__input_noise : float, default=1.5
+        Standard deviation of the noise added to the inputs in training, in quantization steps.
+    max_epochs : int, default=100
+        Passes over the training data.
+    lr : float, default=0.005
+        Learning rate to begin with.
+    lr_schedule : {"cosine", "constant"}, default="cosine"
+        How the learning rate goes on.
+    batch_size : int, default=32
+        Rows of a training step.
+    optimizer : type, default=torch.optim.AdamW
+        Class of a torch optimizer; its parameters are given as ``optimizer__*``.
+    criterion : type, default=torch.nn.CrossEntropyLoss
+        Class of a torch loss that takes ``reduction="none"``; its parameters are given as ``criterion__*``,
+        among them ``criterion__weight``, the classes' weights.
+    callbacks : list, default=None
+        skorch callbacks, such as ``skorch.callbacks.EarlyStopping``.
+    train_split : callable, default=None
+        skorch split into training and validation rows, such as ``skorch.dataset.ValidSplit(5)``.
+    device : str, default="cpu"
+        Torch device to train on.
+    verbose : int, default=0
+        1 prints skorch's training log.
+    random_state : int, RandomState instance or None, default=None
+        Seeds everything random in training; an int makes ``fit`` reproducible to the bit.
+    **kwargs
+        ``optimizer__*``, ``criterion__*``, ``iterator_train__*``, ``iterator_valid__*``, ``callbacks__*``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    program_ : Program
+        The quantized network on integers: what runs encrypted.
+    input_encoder_ : ThresholdEncoder
+        Turns rows into the bits that the program takes. Values beyond the range seen in training are clipped.
+    output_quantizer_ : AffineQuantizer
+        Turns the program's outputs into scores.
+    net_ : skorch.NeuralNet
+        The fitted skorch net.
+    module_ : BudgetedMLP
+        The Brevitas network. In double precision and evaluation mode it equals the program.
+    pruning_factor_ : int
+        Largest number of non-zero weights of one hidden neuron.
+    accumulator_bits_ : list of int
+        Proven bits of every accumulator that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of every output.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+    n_features_in_ : int
+        Features seen in ``fit``.
+    feature_names_in_ : ndarray of str
+        Their names, where ``X`` has them.
+
+    References
+    ----------
+    Stoian et al., "Deep Neural Networks for Encrypted Inference with TFHE", CSCML 2023.
+    Colbert et al., "A2Q: Accumulator-Aware Quantization with Guaranteed Overflow Avoidance", ICCV 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skfhe.neural_network import NeuralNetClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = NeuralNetClassifier(max_epochs=40, random_state=0).fit(X, y)
+    >>> model.accumulator_bits_
+    [4]
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _net_class = ClassifierNet
+    classes_: NDArray[Any]
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NeuralNetClassifier:
+        """Train in the clear and lower the network to ``program_``.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+        y : array-like, shape (n_rows,)
+            Class labels, at least two different ones.
+        sample_weight : array-like of float, shape (n_rows,), default=None
+            Non-negative. A weight of 2 trains exactly like giving the row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is invalid, or all labels are equal.
+        AccumulatorBudgetError
+            If no network of this shape fits the accumulator; a ``ValueError`` that names the layer and the
+            smallest ``module__n_accum_bits`` that would do.
+        """
+        self._validate_params()
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, encoded = np.unique(y, return_inverse=True)
+        self._check_classes(encoded, sample_weight)
+        self._fit(X, encoded.astype(np.int64), sample_weight, len(self.classes_))
+        return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> NeuralNetClassifier:
+        """Train one epoch more, and lower the network anew.
+
+        The first call on an unfitted estimator chooses the input encoding from its ``X``; later calls keep it. The accumulators
+        fit throughout. The circuit is dropped.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+        y : array-like, shape (n_rows,)
+            Class labels, all among ``classes``.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may come, needed in the first call.
+        sample_weight : array-like of float, shape (n_rows,), default=None
+            Non-negative. Weights of the rows' losses.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If ``classes`` is missing in the first call, or a label is not among them.
+        """
+        first = not hasattr(self, "net_")
+        self._validate_params()
+        X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
+        check_classification_targets(y)
+        if first:
+            if classes is None:
+                raise ValueError("classes must be given in the first call to partial_fit")
+            self.classes_ = np.unique(classes)
+            self._start(X, len(self.classes_))
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(f"y has labels {unknown} that are not among classes {self.classes_}")
+        self._partial_fit(X, np.searchsorted(self.classes_, y), sample_weight)
+        return self
+
+    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[Any]:
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+        fhe : {"disable", "simulate", "execute"}, default="disable"
+            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
+            encrypted run, or encrypted.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+
+        Raises
+        ------
+        NotCompiledError
+            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+        """
+        return self.classes_[self._scores(X, fhe).argmax(axis=1)]
+
+    def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[np.float64]:
+        """Return the probability of each class; the softmax is taken in the clear.
+
+        Parameters and errors are those of `predict`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_classes)
+        """
+        return softmax(self._scores(X, fhe), axis=1)
+
+    def _check_classes(self, encoded: NDArray, sample_weight: ArrayLike | None) -> None:
+        if sample_weight is not None and np.shape(sample_weight) == encoded.shape:
+            encoded = encoded[np.asarray(sample_weight) > 0]
+        if len(np.unique(encoded)) < 2:
+            raise ValueError(
+                f"a classifier needs at least 2 classes with positive weight, got 1 class in y: "
+                f"{self.classes_}"
+            )

@@ -1,0 +1,77 @@
+"""From the trained Brevitas network to the integer program.
+
+A hidden layer becomes a linear layer on integers and one lookup a neuron, into which the scales, batch
+normalization, the activation and the quantizer are folded: the tables are filled by running those
+very modules, in double precision, on every accumulator that can occur.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skfhe.neural_network.module import BudgetedMLP, HiddenLayer
+from skfhe.program import Program, ProgramBuilder, drop_unused_inputs, ops, optimize
+from skfhe.program.types import IntegerType
+from skfhe.quantization import AffineQuantizer
+
+__all__ = ["in_double_precision", "lower_mlp"]
+
+
+def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
+    """Return a copy of ``module`` in double precision and evaluation mode, on the CPU."""
+    return copy.deepcopy(module).to("cpu").double().eval()
+
+
+def lower_mlp(
+    module: BudgetedMLP,
+) -> tuple[Program, NDArray[np.bool_], AffineQuantizer]:
+    """Lower a trained network.
+
+    Parameters
+    ----------
+    module : BudgetedMLP
+
+    Returns
+    -------
+    program : Program
+        Takes the bits of the input encoding that are kept, returns the output accumulators.
+    kept : ndarray of bool, shape (n_bits,)
+        Which bits of the encoding the program reads.
+    output_quantizer : AffineQuantizer
+        Turns the output accumulators into scores.
+    """
+    module = in_double_precision(module)
+    builder = ProgramBuilder()
+    n_bits = len(module.encoder.thresholds)
+    value = builder.input(np.zeros(n_bits), np.ones(n_bits), label="input bits")
+    scale = torch.ones((), dtype=torch.float64)
+    with torch.no_grad():
+        for index, layer in enumerate(module.hidden, start=1):
+            weight = layer.linear.quant_weight()
+            linear = ops.Linear(_integers(weight).T, np.zeros(layer.linear.out_features, np.int64))
+            value = builder.add(linear, value, label=f"hidden layer {index}")
+            scale = scale * weight.scale.flatten()
+            lookup = _lookup(layer, builder.type_of(value), scale)
+            value = builder.add(lookup, value, label=f"hidden layer {index}")
+            scale = layer.quantizer(torch.zeros(1, dtype=torch.float64)).scale
+        weight = module.output.quant_weight()
+        scale = (scale * weight.scale.flatten()).broadcast_to(module.output.out_features)
+        bias = torch.round(module.output.bias / scale).numpy().astype(np.int64)
+        value = builder.add(ops.Linear(_integers(weight).T, bias), value, label="output layer")
+    program, (kept,) = drop_unused_inputs(optimize(builder.finish(value)))
+    quantizer = AffineQuantizer(program.output_bits[0], True, scale.numpy().copy())
+    return program, kept, quantizer
+
+
+def _integers(weight: torch.Tensor) -> NDArray[np.int64]:
+    return weight.int(float_datatype=True).numpy().round().astype(np.int64)
+
+
+def _lookup(layer: HiddenLayer, read: IntegerType, scale: torch.Tensor) -> ops.Lookup:
+    """Tabulate what ``layer`` makes of every accumulator, neuron by neuron."""
+    accumulators = torch.arange(read.min, read.max + 1, dtype=torch.float64)[:, None]
+    activations = layer.quantizer(layer.activation(layer.norm(accumulators * scale)))
+    tables = _integers(activations).T
+    return ops.Lookup(tables, np.full(len(tables), read.min, dtype=np.int64))

@@ -1,0 +1,276 @@
+"""Neural network regression on encrypted data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import _check_sample_weight, validate_data
+from torch import nn
+
+from skfhe.neural_network._base import BaseNeuralNet
+from skfhe.neural_network.training import RegressorNet
+
+__all__ = ["NeuralNetRegressor"]
+
+
+class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
+    """Multilayer perceptron for one or several targets, whose predictions run on encrypted data.
+
+    Trained quantized, in the clear, on standardized targets; the client undoes the standardization after decryption.
+    Every accumulator that a lookup reads fits ``module__n_accum_bits`` bits, whatever the input.
+
+    Parameters
+    ----------
+    module__n_layers : int, default=2
+        Linear layers, the output layer included: 2 means one hidden layer.
+    module__n_w_bits : int, default=2
+        Bits of the hidden layers' weights, on a grid symmetric about zero: 2 means -1, 0 and 1.
+    module__n_a_bits : int, default=3
+        Bits of the hidden activations.
+    module__n_accum_bits : int, default=4
+        Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
+        encrypted prediction depends on little else.
+    module__n_hidden_neurons_multiplier : float, default=1.5
+        Neurons of a hidden layer, in units of ``sqrt(n_features * n_outputs)``; at least 2.
+    module__activation_function : type, default=torch.nn.ReLU
+        Class of a univariate torch activation. It is folded into lookups, so all cost the same.
+    module__n_input_bits : int, default=4
+        Bits that each feature is quantized to before it is encoded by its thresholds.
+    module__n_output_w_bits : int, default=4
+        Bits of the output layer's weights, whose accumulators no lookup reads.
+    module__input_noise : float, default=1.5
+        Standard deviation of the noise added to the inputs in training, in quantization steps.
+    max_epochs : int, default=100
+        Passes over the training data.
+    lr : float, default=0.005
+        Learning rate to begin with.
+    lr_schedule : {"cosine", "constant"}, default="cosine"
+        How the learning rate goes on.
+    batch_size : int, default=32
+        Rows of a training step.
+    optimizer : type, default=torch.optim.AdamW
+        Class of a torch optimizer; its parameters are given as ``optimizer__*``.
+    criterion : type, default=torch.nn.MSELoss
+        Class of a torch loss that takes ``reduction="none"``; its parameters are given as ``criterion__*``.
+    callbacks : list, default=None
+        skorch callbacks, such as ``skorch.callbacks.EarlyStopping``.
+    train_split : callable, default=None
+        skorch split into training and validation rows, such as ``skorch.dataset.ValidSplit(5)``.
+    device : str, default="cpu"
+        Torch device to train on.
+    verbose : int, default=0
+        1 prints skorch's training log.
+    random_state : int, RandomState instance or None, default=None
+        Seeds everything random in training; an int makes ``fit`` reproducible to the bit.
+    **kwargs
+        ``optimizer__*``, ``criterion__*``, ``iterator_train__*``, ``iterator_valid__*``, ``callbacks__*``.
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : ndarray of shape (n_targets,)
+        Mean and standard deviation of the targets in training.
+    program_ : Program
+        The quantized network on integers: what runs encrypted.
+    input_encoder_ : ThresholdEncoder
+        Turns rows into the bits that the program takes. Values beyond the range seen in training are clipped.
+    output_quantizer_ : AffineQuantizer
+        Turns the program's outputs into scores.
+    net_ : skorch.NeuralNet
+        The fitted skorch net.
+    module_ : BudgetedMLP
+        The Brevitas network. In double precision and evaluation mode it equals the program.
+    pruning_factor_ : int
+        Largest number of non-zero weights of one hidden neuron.
+    accumulator_bits_ : list of int
+        Proven bits of every accumulator that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of every output.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+    n_features_in_ : int
+        Features seen in ``fit``.
+    feature_names_in_ : ndarray of str
+        Their names, where ``X`` has them.
+
+    References
+    ----------
+    Stoian et al., "Deep Neural Networks for Encrypted Inference with TFHE", CSCML 2023.
+    Colbert et al., "A2Q: Accumulator-Aware Quantization with Guaranteed Overflow Avoidance", ICCV 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.neural_network import NeuralNetRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = NeuralNetRegressor(max_epochs=20, random_state=0).fit(X, y)
+    >>> model.accumulator_bits_
+    [4]
+    >>> model.predict(X[:2]).shape
+    (2,)
+    """
+
+    _net_class = RegressorNet
+
+    def __init__(
+        self,
+        module__n_layers: int = 2,
+        module__n_w_bits: int = 2,
+        module__n_a_bits: int = 3,
+        module__n_accum_bits: int = 4,
+        module__n_hidden_neurons_multiplier: float = 1.5,
+        module__activation_function: type[nn.Module] = nn.ReLU,
+        module__n_input_bits: int = 4,
+        module__n_output_w_bits: int = 4,
+        module__input_noise: float = 1.5,
+        max_epochs: int = 100,
+        lr: float = 0.005,
+        lr_schedule: str = "cosine",
+        batch_size: int = 32,
+        optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW,
+        criterion: type[nn.Module] = nn.MSELoss,
+        callbacks: Any = None,
+        train_split: Any = None,
+        device: str = "cpu",
+        verbose: int = 0,
+        random_state: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            module__n_layers=module__n_layers,
+            module__n_w_bits=module__n_w_bits,
+            module__n_a_bits=module__n_a_bits,
+            module__n_accum_bits=module__n_accum_bits,
+            module__n_hidden_neurons_multiplier=module__n_hidden_neurons_multiplier,
+            module__activation_function=module__activation_function,
+            module__n_input_bits=module__n_input_bits,
+            module__n_output_w_bits=module__n_output_w_bits,
+            module__input_noise=module__input_noise,
+            max_epochs=max_epochs,
+            lr=lr,
+            lr_schedule=lr_schedule,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            criterion=criterion,
+            callbacks=callbacks,
+            train_split=train_split,
+            device=device,
+            verbose=verbose,
+            random_state=random_state,
+            **kwargs,
+        )
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NeuralNetRegressor:
+        """Train in the clear and lower the network to ``program_``.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+        y : array-like, shape (n_rows,) or (n_rows, n_targets)
+            Targets.
+        sample_weight : array-like of float, shape (n_rows,), default=None
+            Non-negative. A weight of 2 trains exactly like giving the row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data is invalid.
+        AccumulatorBudgetError
+            If no network of this shape fits the accumulator; a ``ValueError`` that names the layer and the
+            smallest ``module__n_accum_bits`` that would do.
+        """
+        self._validate_params()
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        targets = self._standardize(X, y, sample_weight)
+        self._fit(X, targets, sample_weight, targets.shape[1])
+        return self
+
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NeuralNetRegressor:
+        """Train one epoch more, and lower the network anew.
+
+        The first call on an unfitted estimator chooses the input encoding and the standardization of the targets
+        from its data; later calls keep them. The accumulators fit throughout. The circuit is dropped.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+        y : array-like, shape (n_rows,) or (n_rows, n_targets)
+            Targets.
+        sample_weight : array-like of float, shape (n_rows,), default=None
+            Non-negative. Weights of the rows' losses.
+
+        Returns
+        -------
+        self
+        """
+        first = not hasattr(self, "net_")
+        self._validate_params()
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=first
+        )
+        if first:
+            targets = self._standardize(X, y, sample_weight)
+            self._start(X, targets.shape[1])
+        else:
+            targets = self._standardized(y)
+        self._partial_fit(X, targets, sample_weight)
+        return self
+
+    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[np.float64]:
+        """Return the targets of each row.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+        fhe : {"disable", "simulate", "execute"}, default="disable"
+            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
+            encrypted run, or encrypted.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows,) or (n_rows, n_targets)
+            As ``y`` was in ``fit``.
+
+        Raises
+        ------
+        NotCompiledError
+            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+        """
+        scores = self._scores(X, fhe) * self.target_scale_ + self.target_mean_
+        return scores[:, 0] if self._single_target else scores
+
+    def __sklearn_tags__(self) -> Tags:
+        """Say that several targets are taken."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _standardize(self, X: NDArray, y: NDArray, sample_weight: ArrayLike | None) -> NDArray:
+        """Learn the targets' mean and scale, and return them standardized, shape (n_rows, n_targets)."""
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if not (weight > 0).any():
+            raise ValueError("sample_weight is zero for every row; at least one must be positive")
+        self._single_target = y.ndim == 1
+        targets = y.reshape(len(y), -1).astype(np.float64)
+        self.target_mean_ = np.average(targets, axis=0, weights=weight)
+        variance = np.average((targets - self.target_mean_) ** 2, axis=0, weights=weight)
+        self.target_scale_ = np.where(variance > 0, np.sqrt(variance), 1.0)
+        return self._standardized(y)
+
+    def _standardized(self, y: NDArray) -> NDArray:
+        targets = y.reshape(len(y), -1).astype(np.float64)
+        return ((targets - self.target_mean_) / self.target_scale_).astype(np.float32)
