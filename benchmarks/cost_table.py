@@ -54,9 +54,7 @@ def seconds(program: Program, repetitions: int = 5) -> tuple[float, float]:
 
 
 def main() -> None:
-    grid = np.array(
-        [[[complexity(b, e, p) for e in PRECISION] for b in BITS] for p in P_ERROR]
-    )
+    grid = np.array([[[complexity(b, e, p) for e in PRECISION] for b in BITS] for p in P_ERROR])
     # A cell that the engine could not compile is priced at the next one that it could.
     for column in range(len(PRECISION) - 2, -1, -1):
         missing = np.isnan(grid[:, :, column])

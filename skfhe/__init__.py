@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 _LAZY = {"compile": "skfhe.pipelines"}
 
-__all__ = ["__version__", "compile"]  # noqa: F822  loaded on first use
+__all__ = ["__version__", "compile"]
 
 
 def __getattr__(name: str) -> Any:

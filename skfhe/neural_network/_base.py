@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import math
 from numbers import Integral, Real
 from typing import Any
@@ -9,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from skorch.callbacks import LRScheduler
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from skorch.callbacks import LRScheduler
 from torch import nn
 
 from skfhe.base import EncryptedPredictorMixin
@@ -30,6 +32,17 @@ from skfhe.quantization import calibrate_thresholds
 __all__ = ["BaseNeuralNet"]
 
 PREFIXES = ("optimizer__", "criterion__", "iterator_train__", "iterator_valid__", "callbacks__")
+
+
+def without_kwargs(init: Any) -> Any:
+    """Hide ``**kwargs`` from the signature of an ``__init__``, as scikit-learn's contract asks.
+
+    Open-ended parameters such as ``optimizer__weight_decay`` arrive there; their names are checked in ``fit``.
+    """
+    signature = inspect.signature(init)
+    shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    init.__signature__ = signature.replace(parameters=shown)
+    return init
 
 
 class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
@@ -50,10 +63,14 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"cosine", "constant"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "callbacks": [list, None],
+        "train_split": [callable, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
+    @without_kwargs
     def __init__(
         self,
         module__n_layers: int = 2,
@@ -98,25 +115,33 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.device = device
         self.verbose = verbose
         self.random_state = random_state
-        self._open_params = {}
-        for name, value in kwargs.items():
-            if not name.startswith(PREFIXES):
-                raise TypeError(f"{type(self).__name__} has no parameter {name!r}; {_known(self)}")
-            self._open_params[name] = value
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        # scikit-learn refuses ``**kwargs``; those parameters are added in `get_params`.
-        names = BaseNeuralNet.__init__.__code__.co_varnames
-        count = BaseNeuralNet.__init__.__code__.co_argcount
-        return sorted(names[1:count])
+        self._open_params = kwargs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, those of the optimizer and the criterion that were set included."""
-        return {name: getattr(self, name) for name in self._get_param_names()} | self._open_params
+        """Return the parameters, those of the optimizer and the criterion that were set included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Without effect: no parameter is an estimator.
+
+        Returns
+        -------
+        dict
+        """
+        return super().get_params(deep=deep) | self._open_params
 
     def set_params(self, **params: Any) -> BaseNeuralNet:
         """Set parameters; the names are those of `get_params`, or begin with a skorch prefix.
+
+        Parameters
+        ----------
+        **params
+            New values.
+
+        Returns
+        -------
+        self
 
         Raises
         ------
@@ -130,7 +155,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             elif name.startswith(PREFIXES):
                 self._open_params = self._open_params | {name: value}
             else:
-                raise ValueError(f"invalid parameter {name!r} for {self}; {_known(self)}")
+                raise ValueError(_unknown_parameter(self, name))
         return self
 
     @property
@@ -170,11 +195,30 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             self.net_.module_.eval()
             self.net_.history = history
 
-    def _fit(self, X: Any, y: NDArray, sample_weight: ArrayLike | None, n_outputs: int) -> None:
-        """Train on validated rows and prepared targets."""
+    def _check_params(self) -> None:
+        """Validate the parameters.
+
+        Raises
+        ------
+        ValueError
+            Naming the parameter, what was given and what is expected.
+        """
+        self._validate_params()
+        check_activation(self.module__activation_function)
+        for name in self._open_params:
+            if not name.startswith(PREFIXES):
+                raise ValueError(_unknown_parameter(self, name))
+
+    @staticmethod
+    def _check_weight(X: NDArray, sample_weight: ArrayLike | None) -> NDArray[np.float64]:
+        """Return the rows' weights, ones by default."""
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not (weight > 0).any():
             raise ValueError("sample_weight is zero for every row; at least one must be positive")
+        return weight
+
+    def _fit(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int) -> None:
+        """Train on validated rows and prepared targets."""
         X, y, weight = merge_equal_rows(X, y, weight)
         self._calibrate(X, n_outputs)
         order = np.random.RandomState(self._seed).permutation(len(X))
@@ -199,9 +243,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             torch.manual_seed(self._seed)
             self.net_ = self._make_net().initialize()
 
-    def _partial_fit(self, X: Any, y: NDArray, sample_weight: ArrayLike | None) -> None:
+    def _partial_fit(self, X: NDArray, y: NDArray, weight: NDArray) -> None:
         """Train one more epoch on validated rows, with the constraint in full force."""
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         self._drop_circuit()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed + len(self.net_.history))
@@ -246,7 +289,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             module__n_a_bits=self.module__n_a_bits,
             module__n_accum_bits=self.module__n_accum_bits,
             module__n_output_w_bits=self.module__n_output_w_bits,
-            module__activation_function=check_activation(self.module__activation_function),
+            module__activation_function=self.module__activation_function,
             module__input_noise=self.module__input_noise if n_bits > 1 else 0.0,
             dataset=RowDataset,
             iterator_train__shuffle=True,
@@ -273,9 +316,11 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         return self.output_quantizer_.dequantize(q)
 
 
-def _known(estimator: BaseNeuralNet) -> str:
+def _unknown_parameter(estimator: BaseNeuralNet, name: str) -> str:
+    known = estimator._get_param_names()
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
     return (
-        f"known are {', '.join(estimator._get_param_names())}, and what begins with "
-        f"{', '.join(PREFIXES)}"
+        f"{type(estimator).__name__} has no parameter {name!r}; {hint}Known are {', '.join(known)}, and "
+        f"what begins with {', '.join(PREFIXES)}"
     )
-

@@ -145,12 +145,17 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
             If no network of this shape fits the accumulator; a ``ValueError`` that names the layer and the
             smallest ``module__n_accum_bits`` that would do.
         """
-        self._validate_params()
+        self._check_params()
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, encoded = np.unique(y, return_inverse=True)
-        self._check_classes(encoded, sample_weight)
-        self._fit(X, encoded.astype(np.int64), sample_weight, len(self.classes_))
+        weight = self._check_weight(X, sample_weight)
+        if len(np.unique(encoded[weight > 0])) < 2:
+            raise ValueError(
+                "a classifier needs at least 2 classes among the rows of positive weight, got 1 class: "
+                f"{self.classes_[encoded[weight > 0][0]]!r}"
+            )
+        self._fit(X, encoded.astype(np.int64), weight, len(self.classes_))
         return self
 
     def partial_fit(
@@ -185,7 +190,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
             If ``classes`` is missing in the first call, or a label is not among them.
         """
         first = not hasattr(self, "net_")
-        self._validate_params()
+        self._check_params()
         X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
         check_classification_targets(y)
         if first:
@@ -196,7 +201,9 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(f"y has labels {unknown} that are not among classes {self.classes_}")
-        self._partial_fit(X, np.searchsorted(self.classes_, y), sample_weight)
+        self._partial_fit(
+            X, np.searchsorted(self.classes_, y), self._check_weight(X, sample_weight)
+        )
         return self
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[Any]:
@@ -218,7 +225,8 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         NotCompiledError
             If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
         """
-        return self.classes_[self._scores(X, fhe).argmax(axis=1)]
+        best = self._scores(X, fhe).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[np.float64]:
         """Return the probability of each class; the softmax is taken in the clear.
@@ -230,12 +238,3 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         ndarray of float64, shape (n_rows, n_classes)
         """
         return softmax(self._scores(X, fhe), axis=1)
-
-    def _check_classes(self, encoded: NDArray, sample_weight: ArrayLike | None) -> None:
-        if sample_weight is not None and np.shape(sample_weight) == encoded.shape:
-            encoded = encoded[np.asarray(sample_weight) > 0]
-        if len(np.unique(encoded)) < 2:
-            raise ValueError(
-                f"a classifier needs at least 2 classes with positive weight, got 1 class in y: "
-                f"{self.classes_}"
-            )

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 from torch import nn
 
-from skfhe.neural_network._base import BaseNeuralNet
+from skfhe.neural_network._base import BaseNeuralNet, without_kwargs
 from skfhe.neural_network.training import RegressorNet
 
 __all__ = ["NeuralNetRegressor"]
@@ -118,6 +118,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
 
     _net_class = RegressorNet
 
+    @without_kwargs
     def __init__(
         self,
         module__n_layers: int = 2,
@@ -191,10 +192,11 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             If no network of this shape fits the accumulator; a ``ValueError`` that names the layer and the
             smallest ``module__n_accum_bits`` that would do.
         """
-        self._validate_params()
+        self._check_params()
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        targets = self._standardize(X, y, sample_weight)
-        self._fit(X, targets, sample_weight, targets.shape[1])
+        weight = self._check_weight(X, sample_weight)
+        targets = self._standardize(y, weight)
+        self._fit(X, targets, weight, targets.shape[1])
         return self
 
     def partial_fit(
@@ -218,16 +220,17 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         self
         """
         first = not hasattr(self, "net_")
-        self._validate_params()
+        self._check_params()
         X, y = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=first
         )
+        weight = self._check_weight(X, sample_weight)
         if first:
-            targets = self._standardize(X, y, sample_weight)
+            targets = self._standardize(y, weight)
             self._start(X, targets.shape[1])
         else:
             targets = self._standardized(y)
-        self._partial_fit(X, targets, sample_weight)
+        self._partial_fit(X, targets, weight)
         return self
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[np.float64]:
@@ -259,11 +262,8 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         tags.target_tags.multi_output = True
         return tags
 
-    def _standardize(self, X: NDArray, y: NDArray, sample_weight: ArrayLike | None) -> NDArray:
+    def _standardize(self, y: NDArray, weight: NDArray) -> NDArray:
         """Learn the targets' mean and scale, and return them standardized, shape (n_rows, n_targets)."""
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        if not (weight > 0).any():
-            raise ValueError("sample_weight is zero for every row; at least one must be positive")
         self._single_target = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64)
         self.target_mean_ = np.average(targets, axis=0, weights=weight)

@@ -43,7 +43,9 @@ def round_lookups(
                 rounded = builder.add(
                     ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)"
                 )
-                widened = _cover(value.op, builder.type_of(rounded).min, builder.type_of(rounded).max)
+                widened = _cover(
+                    value.op, builder.type_of(rounded).min, builder.type_of(rounded).max
+                )
                 return builder.add(widened, rounded, label=value.label)
         return builder.add(value.op, *arguments, label=value.label)
 
