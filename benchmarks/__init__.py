@@ -1,0 +1,1 @@
+"""Benchmarks: each module prints the figures that the documentation quotes."""

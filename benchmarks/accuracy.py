@@ -32,7 +32,7 @@ def evaluate(name: str, seed: int, n_encrypted: int, options: dict[str, Any]) ->
     ours = (NeuralNetRegressor if regression else NeuralNetClassifier)(random_state=seed, **options)
     scores: dict[str, list[float]] = {"mlp": [], "clear": [], "simulated": []}
     fit_seconds = []
-    for train, test in folds(name):
+    for train, test in folds(name).split(X, y):
         reference = make_pipeline(StandardScaler(), clone(mlp)).fit(X[train], y[train])
         scores["mlp"].append(reference.score(X[test], y[test]))
         start = time.perf_counter()

@@ -157,9 +157,7 @@ def _precision_needed(program: Program) -> list[float]:
             needed[position] = max(needed[position], _precision(program, position, noise))
         for argument in value.arguments:
             at_argument = (
-                _precision(program, argument, noise)
-                if isinstance(value.op, ops.Lookup)
-                else needed[position]
+                _precision(program, argument, noise) if isinstance(value.op, ops.Lookup) else needed[position]
             )
             needed[argument] = max(needed[argument], at_argument)
     return needed

@@ -128,11 +128,7 @@ def _full_table(table: IntArray, start: int, read: IntegerType) -> IntArray:
     and repeat its ends.
     """
     half = 1 << (read.bits - 1)
-    integers = (
-        np.concatenate([np.arange(half), np.arange(-half, 0)])
-        if read.signed
-        else np.arange(2 * half)
-    )
+    integers = np.concatenate([np.arange(half), np.arange(-half, 0)]) if read.signed else np.arange(2 * half)
     return table[np.clip(integers - start, 0, len(table) - 1)]
 
 

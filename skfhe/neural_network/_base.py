@@ -37,7 +37,7 @@ PREFIXES = ("optimizer__", "criterion__", "iterator_train__", "iterator_valid__"
 def without_kwargs(init: Any) -> Any:
     """Hide ``**kwargs`` from the signature of an ``__init__``, as scikit-learn's contract asks.
 
-    Open-ended parameters such as ``optimizer__weight_decay`` arrive there; their names are checked in ``fit``.
+    Open-ended parameters such as ``optimizer__weight_decay`` arrive there; ``fit`` checks their names.
     """
     signature = inspect.signature(init)
     shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -268,9 +268,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """Return the skorch net for the calibrated encoder, not yet initialized."""
         encoder = self._full_encoder
         n_bits = encoder.n_bits
-        width = self.module__n_hidden_neurons_multiplier * math.sqrt(
-            encoder.n_features * self._n_outputs
-        )
+        width = self.module__n_hidden_neurons_multiplier * math.sqrt(encoder.n_features * self._n_outputs)
         callbacks: list[Any] = [("anneal", BudgetAnnealing())]
         if self.lr_schedule == "cosine":
             policy = torch.optim.lr_scheduler.CosineAnnealingLR

@@ -1,7 +1,7 @@
 """Weights that fit an accumulator, by construction.
 
 An accumulator of P bits holds an interval of length 2**P - 1. A neuron with integer weights q whose inputs
-each span r integers needs r * ‖q‖₁ of it (its offset is free: it is added before the lookup and undone in it).
+each span r integers needs r * ‖q‖₁ of it. Its offset is free: it is added before the lookup and undone in it.
 So it may spend
 
     B = floor((2**P - 1) / r)
@@ -73,6 +73,10 @@ class BudgetedWeights(nn.Module):
     with few of them. In evaluation the full constraint always holds. Gradients pass straight through.
     """
 
+    steps: Tensor
+    zero_point: Tensor
+    bit_width: Tensor
+
     def __init__(self, budget: int, magnitude: int, bit_width: int) -> None:
         super().__init__()
         self.budget = budget
@@ -97,7 +101,7 @@ class BudgetedWeights(nn.Module):
             norm = (q * q).sum(dim=1, keepdim=True).clamp_min(1.0)
             scale = ((q * weight).sum(dim=1, keepdim=True) / norm).clamp_min(1e-8)
         value = weight + (q * scale - weight).detach()
-        # Adding and subtracting the weight can cost the last bit of a float: outside training, say it exactly.
+        # Adding and subtracting the weight can cost the last bit: outside training, say it exactly.
         return (value if self.training else q * scale), scale, self.zero_point, self.bit_width
 
     def _integers(self, weight: Tensor) -> Tensor:

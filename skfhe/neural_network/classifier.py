@@ -120,9 +120,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     _net_class = ClassifierNet
     classes_: NDArray[Any]
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> NeuralNetClassifier:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NeuralNetClassifier:
         """Train in the clear and lower the network to ``program_``.
 
         Parameters
@@ -146,16 +144,16 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
             smallest ``module__n_accum_bits`` that would do.
         """
         self._check_params()
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        self.classes_, encoded = np.unique(y, return_inverse=True)
-        weight = self._check_weight(X, sample_weight)
+        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        self.classes_, encoded = np.unique(labels, return_inverse=True)
+        weight = self._check_weight(rows, sample_weight)
         if len(np.unique(encoded[weight > 0])) < 2:
             raise ValueError(
                 "a classifier needs at least 2 classes among the rows of positive weight, got 1 class: "
                 f"{self.classes_[encoded[weight > 0][0]]!r}"
             )
-        self._fit(X, encoded.astype(np.int64), weight, len(self.classes_))
+        self._fit(rows, encoded.astype(np.int64), weight, len(self.classes_))
         return self
 
     def partial_fit(
@@ -167,8 +165,8 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     ) -> NeuralNetClassifier:
         """Train one epoch more, and lower the network anew.
 
-        The first call on an unfitted estimator chooses the input encoding from its ``X``; later calls keep it. The accumulators
-        fit throughout. The circuit is dropped.
+        The first call on an unfitted estimator chooses the input encoding from its ``X``; later calls
+        keep it. The accumulators fit throughout. The circuit is dropped.
 
         Parameters
         ----------
@@ -191,19 +189,18 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         """
         first = not hasattr(self, "net_")
         self._check_params()
-        X, y = validate_data(self, X, y, dtype=np.float64, reset=first)
-        check_classification_targets(y)
+        rows, labels = validate_data(self, X, y, dtype=np.float64, reset=first)
+        check_classification_targets(labels)
         if first:
             if classes is None:
                 raise ValueError("classes must be given in the first call to partial_fit")
             self.classes_ = np.unique(classes)
-            self._start(X, len(self.classes_))
-        unknown = np.setdiff1d(y, self.classes_)
+            self._start(rows, len(self.classes_))
+        unknown = np.setdiff1d(labels, self.classes_)
         if len(unknown):
             raise ValueError(f"y has labels {unknown} that are not among classes {self.classes_}")
-        self._partial_fit(
-            X, np.searchsorted(self.classes_, y), self._check_weight(X, sample_weight)
-        )
+        weight = self._check_weight(rows, sample_weight)
+        self._partial_fit(rows, np.searchsorted(self.classes_, labels), weight)
         return self
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[Any]:

@@ -6,6 +6,7 @@ very modules, in double precision, on every accumulator that can occur.
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def lower_mlp(
     return program, kept, quantizer
 
 
-def _integers(weight: torch.Tensor) -> NDArray[np.int64]:
+def _integers(weight: Any) -> NDArray[np.int64]:
     return weight.int(float_datatype=True).numpy().round().astype(np.int64)
 
 

@@ -1,5 +1,7 @@
 """The Brevitas network behind the neural network estimators."""
 
+from typing import Any
+
 import brevitas.nn as qnn
 import torch
 from brevitas.quant import (
@@ -30,6 +32,10 @@ class ThermometerInput(nn.Module):
         makes of the steps between bits, and so regularizes.
     """
 
+    features: Tensor
+    thresholds: Tensor
+    step: Tensor
+
     def __init__(self, features: Tensor, thresholds: Tensor, noise: float) -> None:
         super().__init__()
         self.noise = noise
@@ -47,9 +53,7 @@ class ThermometerInput(nn.Module):
         x = x.to(torch.float64)
         if self.training and self.noise > 0:
             noise = torch.randn(x.shape, dtype=x.dtype, device=x.device) * self.noise
-            return (x[:, self.features] + noise[:, self.features] * self.step > self.thresholds).to(
-                dtype
-            )
+            return (x[:, self.features] + noise[:, self.features] * self.step > self.thresholds).to(dtype)
         return (x[:, self.features] > self.thresholds).to(dtype)
 
 
@@ -77,6 +81,9 @@ class HiddenLayer(nn.Module):
     n_a_bits : int
         Bits of the result.
     """
+
+    linear: Any
+    quantizer: Any
 
     def __init__(
         self,
@@ -155,6 +162,10 @@ class BudgetedMLP(nn.Module):
         If a budget is zero; the message names the layer and the smallest width that would do.
     """
 
+    encoder: ThermometerInput
+    hidden: Any
+    output: Any
+
     def __init__(
         self,
         features: Tensor,
@@ -184,9 +195,7 @@ class BudgetedMLP(nn.Module):
                     "or lower module__n_a_bits"
                 )
             self.budgets.append(budget)
-            layers.append(
-                HiddenLayer(n_inputs, n_hidden, budget, n_w_bits, activation_function, n_a_bits)
-            )
+            layers.append(HiddenLayer(n_inputs, n_hidden, budget, n_w_bits, activation_function, n_a_bits))
             n_inputs, span = n_hidden, (1 << n_a_bits) - 1
         self.hidden = nn.ModuleList(layers)
         self.output = qnn.QuantLinear(

@@ -21,7 +21,7 @@ __all__ = ["NeuralNetRegressor"]
 class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     """Multilayer perceptron for one or several targets, whose predictions run on encrypted data.
 
-    Trained quantized, in the clear, on standardized targets; the client undoes the standardization after decryption.
+    Trained quantized, in the clear, on standardized targets; the client undoes that after decryption.
     Every accumulator that a lookup reads fits ``module__n_accum_bits`` bits, whatever the input.
 
     Parameters
@@ -167,9 +167,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             **kwargs,
         )
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> NeuralNetRegressor:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NeuralNetRegressor:
         """Train in the clear and lower the network to ``program_``.
 
         Parameters
@@ -193,10 +191,10 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             smallest ``module__n_accum_bits`` that would do.
         """
         self._check_params()
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        weight = self._check_weight(X, sample_weight)
-        targets = self._standardize(y, weight)
-        self._fit(X, targets, weight, targets.shape[1])
+        rows, raw = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        weight = self._check_weight(rows, sample_weight)
+        targets = self._standardize(raw, weight)
+        self._fit(rows, targets, weight, targets.shape[1])
         return self
 
     def partial_fit(
@@ -204,8 +202,9 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     ) -> NeuralNetRegressor:
         """Train one epoch more, and lower the network anew.
 
-        The first call on an unfitted estimator chooses the input encoding and the standardization of the targets
-        from its data; later calls keep them. The accumulators fit throughout. The circuit is dropped.
+        The first call on an unfitted estimator chooses the input encoding and the standardization of
+        the targets from its data; later calls keep them. The accumulators fit throughout. The circuit
+        is dropped.
 
         Parameters
         ----------
@@ -221,16 +220,16 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         """
         first = not hasattr(self, "net_")
         self._check_params()
-        X, y = validate_data(
+        rows, raw = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=first
         )
-        weight = self._check_weight(X, sample_weight)
+        weight = self._check_weight(rows, sample_weight)
         if first:
-            targets = self._standardize(y, weight)
-            self._start(X, targets.shape[1])
+            targets = self._standardize(raw, weight)
+            self._start(rows, targets.shape[1])
         else:
-            targets = self._standardized(y)
-        self._partial_fit(X, targets, weight)
+            targets = self._standardized(raw)
+        self._partial_fit(rows, targets, weight)
         return self
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[np.float64]:

@@ -83,9 +83,7 @@ class BudgetAnnealing(Callback):
         net.module_.relax(min(1.0, epoch / annealed) if annealed > 0 else 1.0)
 
 
-def merge_equal_rows(
-    X: NDArray, y: NDArray, sample_weight: NDArray
-) -> tuple[NDArray, NDArray, NDArray]:
+def merge_equal_rows(X: NDArray, y: NDArray, sample_weight: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     """Merge rows equal in features and target, adding up their weights; drop rows of no weight.
 
     A row of weight 2 and the same row given twice become the same training set, so a weight means

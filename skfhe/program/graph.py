@@ -125,9 +125,7 @@ class ProgramBuilder:
         """Return the type of a value appended earlier."""
         return self._values[position].type
 
-    def finish(
-        self, *outputs: int, range_source: Literal["proven", "calibrated"] = "proven"
-    ) -> Program:
+    def finish(self, *outputs: int, range_source: Literal["proven", "calibrated"] = "proven") -> Program:
         """Return the program with the given outputs."""
         return Program(tuple(self._values), tuple(outputs), range_source)
 

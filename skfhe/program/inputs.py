@@ -13,8 +13,8 @@ __all__ = ["drop_unused_inputs"]
 def drop_unused_inputs(program: Program) -> tuple[Program, list[NDArray[np.bool_]]]:
     """Return ``program`` without unused input elements, and which elements are left.
 
-    It is not a pass, for the inputs change: whoever encodes them must leave out the same elements. An input that
-    nothing reads, or anything but linear layers, is left whole; at least one element always stays.
+    It is not a pass, for the inputs change: whoever encodes them must leave out the same elements. An
+    input that nothing reads, or anything but linear layers, is left whole; at least one element stays.
 
     Parameters
     ----------

@@ -136,9 +136,7 @@ def run(program: Program, *inputs: IntArray) -> tuple[IntArray, ...]:
     return tuple(values[position] for position in program.outputs)
 
 
-def run_batched(
-    program: Program, *inputs: IntArray, batch_size: int = 4096
-) -> tuple[IntArray, ...]:
+def run_batched(program: Program, *inputs: IntArray, batch_size: int = 4096) -> tuple[IntArray, ...]:
     """Evaluate like `run`, in batches of rows that keep the memory bounded."""
     n_rows = len(inputs[0])
     batches: Sequence[tuple[IntArray, ...]] = [

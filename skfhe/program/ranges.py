@@ -89,9 +89,7 @@ def _(op: ops.Reshape, x: IntegerType) -> IntegerType:
 
 @infer_type.register
 def _(op: ops.Gather, x: IntegerType) -> IntegerType:
-    return IntegerType(
-        np.take(x.low, op.indices, axis=op.axis), np.take(x.high, op.indices, axis=op.axis)
-    )
+    return IntegerType(np.take(x.low, op.indices, axis=op.axis), np.take(x.high, op.indices, axis=op.axis))
 
 
 @infer_type.register
@@ -121,6 +119,4 @@ def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
 @infer_type.register
 def _(op: ops.Round, x: IntegerType) -> IntegerType:
     half = (1 << op.lsbs) >> 1
-    return IntegerType(
-        ((x.low + half) >> op.lsbs) << op.lsbs, ((x.high + half) >> op.lsbs) << op.lsbs
-    )
+    return IntegerType(((x.low + half) >> op.lsbs) << op.lsbs, ((x.high + half) >> op.lsbs) << op.lsbs)

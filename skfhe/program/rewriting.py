@@ -31,9 +31,7 @@ def replace_ops(program: Program, replacements: dict[int, ops.Op]) -> Program:
     )
 
 
-def rewrite(
-    program: Program, emit: Callable[[ProgramBuilder, int, tuple[int, ...]], int]
-) -> Program:
+def rewrite(program: Program, emit: Callable[[ProgramBuilder, int, tuple[int, ...]], int]) -> Program:
     """Build a program value by value.
 
     ``emit(builder, position, arguments)`` appends what stands for the value at ``position``, whose

@@ -12,7 +12,7 @@ __all__ = ["merge_equal_values"]
 
 
 def _content(op: ops.Op) -> tuple:
-    """What two equal operations have in common, hashable."""
+    """Return what two equal operations have in common, hashable."""
     content: list = [type(op)]
     for field in fields(op):  # type: ignore[arg-type]
         value = getattr(op, field.name)

@@ -40,12 +40,8 @@ def round_lookups(
             read = builder.type_of(arguments[0])
             lsbs = read.bits - n_bits
             if lsbs > 0:
-                rounded = builder.add(
-                    ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)"
-                )
-                widened = _cover(
-                    value.op, builder.type_of(rounded).min, builder.type_of(rounded).max
-                )
+                rounded = builder.add(ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)")
+                widened = _cover(value.op, builder.type_of(rounded).min, builder.type_of(rounded).max)
                 return builder.add(widened, rounded, label=value.label)
         return builder.add(value.op, *arguments, label=value.label)
 

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from skfhe.exceptions import AccumulatorOverflowError
+from skfhe.program import ProgramBuilder, ops, run, run_batched, trace
+from tests.conftest import perceptron, random_inputs
+
+
+def every_op():
+    """Build a program that uses each operation once or more."""
+    builder = ProgramBuilder()
+    x = builder.input(np.full((2, 3), -2), np.full((2, 3), 3), label="x")
+    y = builder.input(np.zeros((2, 3)), np.array([[1, 2, 3], [4, 5, 6]]), label="y")
+    s = builder.add(ops.Add(), x, y, label="add")
+    d = builder.add(ops.Subtract(), x, y, label="subtract")
+    c = builder.add(ops.Concatenate(axis=0), s, d, label="concatenate")
+    g = builder.add(ops.Gather(np.array([3, 0, 0]), axis=0), c, label="gather")
+    t = builder.add(ops.Sum(axis=1), g, label="sum")
+    r = builder.add(ops.Reshape((3, 3)), g, label="reshape")
+    w = np.array([[1, -2], [0, 3], [2, 1]])
+    lin = builder.add(ops.Linear(w, np.array([5, -5])), r, label="linear")
+    rounded = builder.add(ops.Round(2, "exact"), lin, label="round")
+    low, high = builder.type_of(rounded).min, builder.type_of(rounded).max
+    table = np.arange(low, high + 1)[None, :] ** 2
+    look = builder.add(ops.Lookup(table, np.array([low])), rounded, label="lookup")
+    return builder.finish(t, look)
+
+
+def test_ops_compute_what_numpy_computes():
+    program = every_op()
+    rng = np.random.default_rng(0)
+    x, y = random_inputs(program, 50, rng)
+    total, squares = run(program, x, y)
+    gathered = np.concatenate([x + y, x - y], axis=1)[:, [3, 0, 0]]
+    np.testing.assert_array_equal(total, gathered.sum(axis=2))
+    linear = gathered @ np.array([[1, -2], [0, 3], [2, 1]]) + np.array([5, -5])
+    np.testing.assert_array_equal(squares, (4 * np.floor(linear / 4 + 0.5)).astype(int) ** 2)
+
+
+@pytest.mark.parametrize("make", [every_op, lambda: perceptron(np.random.default_rng(1))])
+def test_values_stay_in_their_intervals(make):
+    program = make()
+    for value, seen in zip(
+        program.values, trace(program, *random_inputs(program, 200, np.random.default_rng(2))), strict=True
+    ):
+        assert value.type.contains(seen)
+
+
+def test_linear_intervals_are_tight():
+    """Inputs at the end that each weight's sign asks for reach the stated ends exactly."""
+    program = perceptron(np.random.default_rng(3))
+    linear = program.values[1]
+    for neuron, weights in enumerate(linear.op.weight.T):
+        worst = np.where(weights > 0, 3, 0)[None, :]
+        best = np.where(weights < 0, 3, 0)[None, :]
+        assert trace(program, worst)[1][0, neuron] == linear.type.high[neuron]
+        assert trace(program, best)[1][0, neuron] == linear.type.low[neuron]
+
+
+def test_an_input_outside_its_interval_is_an_overflow_that_names_the_value():
+    program = perceptron(np.random.default_rng(0))
+    with pytest.raises(AccumulatorOverflowError, match="'input' reached"):
+        run(program, np.full((1, 6), 9))
+
+
+def test_wrong_inputs_are_refused():
+    program = perceptron(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="takes 1 input"):
+        run(program)
+    with pytest.raises(ValueError, match="must have shape"):
+        run(program, np.zeros((1, 5), int))
+
+
+def test_batches_join_to_the_whole():
+    program = perceptron(np.random.default_rng(0))
+    (x,) = random_inputs(program, 10, np.random.default_rng(0))
+    np.testing.assert_array_equal(run_batched(program, x, batch_size=3)[0], run(program, x)[0])
+    assert run_batched(program, x[:0])[0].shape == (0, 2)

@@ -1,0 +1,136 @@
+"""Every pass keeps what the program computes, and makes cheaper what it claims to."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skfhe.program import (
+    DEFAULT_PASSES,
+    Program,
+    ProgramBuilder,
+    drop_unused_inputs,
+    ops,
+    optimize,
+    run,
+    verify,
+)
+from skfhe.program.passes import (
+    drop_idle_channels,
+    drop_unused_values,
+    fuse_lookups,
+    merge_equal_values,
+    round_lookups,
+    shift_accumulators,
+)
+from tests.conftest import perceptron, random_inputs
+
+
+def table(values, start=0):
+    return ops.Lookup(np.atleast_2d(values), np.full(len(np.atleast_2d(values)), start))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_default_passes_keep_the_outputs(seed):
+    rng = np.random.default_rng(seed)
+    program = perceptron(rng, table_bits=int(rng.integers(1, 4)))
+    (x,) = random_inputs(program, 64, rng)
+    np.testing.assert_array_equal(run(optimize(program), x)[0], run(program, x)[0])
+
+
+@pytest.mark.parametrize("rewrite", DEFAULT_PASSES)
+def test_passes_are_pure(rewrite):
+    program = perceptron(np.random.default_rng(0))
+    before = str(program)
+    rewrite(program)
+    assert str(program) == before
+
+
+def test_shift_starts_every_accumulator_at_zero():
+    """The width then follows the interval's length: [-9, 6] takes 5 bits signed, 4 unsigned."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.array([6, 9]), label="x")
+    h = builder.add(ops.Linear(np.array([[1], [-1]]), np.zeros(1, int)), x, label="h")
+    y = builder.add(table(np.arange(16) ** 2, start=-9), h, label="y")
+    program = builder.finish(y)
+    shifted = shift_accumulators(program)
+    assert (program.accumulator_bits, shifted.accumulator_bits) == ([5], [4])
+    x = np.array([[0, 9], [6, 0], [3, 4]])
+    np.testing.assert_array_equal(run(shifted, x)[0], run(program, x)[0])
+
+
+def test_lookups_in_a_row_become_one():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 3), label="x")
+    y = builder.add(table([3, 1, 0, 2]), x, label="first")
+    y = builder.add(table([[5, 6, 7, 8], [0, 1, 2, 3]]), y, label="second")
+    y = builder.add(table(np.arange(9) * 10), y, label="third")
+    program = builder.finish(y)
+    fused = optimize(program)
+    assert len(fused.lookups) == 1
+    rows = np.array([[a, b] for a in range(4) for b in range(4)])
+    np.testing.assert_array_equal(run(fused, rows)[0], run(program, rows)[0])
+
+
+def test_a_lookup_that_others_read_is_not_fused():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 3), label="x")
+    first = builder.add(table([3, 1, 0, 2]), x, label="first")
+    second = builder.add(table([0, 1, 0, 1]), first, label="second")
+    assert len(fuse_lookups(builder.finish(first, second)).lookups) == 2
+
+
+def test_idle_channels_go():
+    """One neuron is constant over its range, one has no outgoing weight: one of three is left."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(3), np.ones(3), label="x")
+    h = builder.add(ops.Linear(np.eye(3, dtype=int), np.zeros(3, int)), x, label="h")
+    h = builder.add(table([[0, 2], [5, 5], [1, 3]]), h, label="h")
+    y = builder.add(ops.Linear(np.array([[1], [2], [0]]), np.array([7])), h, label="y")
+    program = builder.finish(y)
+    slim = drop_idle_channels(program)
+    assert slim.values[slim.lookups[0]].type.size == 1
+    rows = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+    np.testing.assert_array_equal(run(slim, rows)[0], run(program, rows)[0])
+    smaller, (kept,) = drop_unused_inputs(slim)
+    assert kept.tolist() == [True, False, False]
+    np.testing.assert_array_equal(run(smaller, rows[:, kept])[0], run(program, rows)[0])
+
+
+def test_equal_values_are_computed_once_and_unused_ones_not_at_all():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 3), label="x")
+    a = builder.add(table([0, 1, 4, 9]), x, label="a")
+    b = builder.add(table([0, 1, 4, 9]), x, label="b")
+    builder.add(table([1, 1, 1, 2]), x, label="unused")
+    program = builder.finish(builder.add(ops.Add(), a, b, label="sum"))
+    slim = drop_unused_values(merge_equal_values(program))
+    assert len(slim.lookups) == 1
+    np.testing.assert_array_equal(run(slim, np.array([[3]]))[0], [[18]])
+
+
+@pytest.mark.parametrize("lsbs", [1, 2])
+def test_rounding_reads_the_table_at_the_nearest_kept_integer(lsbs):
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 15), label="x")
+    program = builder.finish(builder.add(table(np.arange(16)), x, label="identity"))
+    rounded = round_lookups(program, n_bits=4 - lsbs)
+    verify(rounded)
+    assert rounded.accumulator_bits == [4]
+    rows = np.arange(16)[:, None]
+    unit = 2**lsbs
+    expected = np.minimum(np.floor(rows / unit + 0.5).astype(int) * unit, 15)
+    np.testing.assert_array_equal(run(rounded, rows)[0], expected)
+
+
+def test_verify_refuses_what_is_not_well_formed():
+    program = perceptron(np.random.default_rng(0))
+    first, second, *rest = program.values
+    with pytest.raises(ValueError, match="at least one output"):
+        verify(Program(program.values, ()))
+    with pytest.raises(ValueError, match="does not come before"):
+        verify(Program((second, first, *rest), program.outputs))
+    narrow = type(second)(second.op, second.arguments, first.type, second.label)
+    with pytest.raises(ValueError, match="states"):
+        verify(Program((first, narrow, *rest), program.outputs))
