@@ -207,7 +207,7 @@ class Circuit:
                     f"{value.label!r} takes integers in [{value.type.min}, {value.type.max}], got "
                     f"[{x.min()}, {x.max()}]; quantize with the model's own quantizer"
                 )
-        ciphertext = function.encrypt(*inputs)
+        ciphertext = function.encrypt(*map(_c_ordered, inputs))
         return ciphertext if isinstance(ciphertext, tuple) else (ciphertext,)
 
     def run(self, ciphertext: Any, n_rows: int) -> Any:
@@ -236,7 +236,7 @@ class Circuit:
         parts: list[tuple[IntArray, ...]] = []
         with tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress:
             for rows in self._batches(n_rows):
-                batch = [np.ascontiguousarray(x[rows]) for x in inputs]
+                batch = [x[rows] for x in inputs]
                 n = len(batch[0])
                 parts.append(self.decrypt(self.run(self.encrypt(*batch), n), n))
                 progress.update(n)
@@ -261,7 +261,7 @@ class Circuit:
             batch = [x[start : start + size] for x in inputs]
             n = len(batch[0])
             padded = [np.concatenate([x, np.repeat(x[-1:], size - n, axis=0)]) for x in batch]
-            clear = self._function(size).simulate(*padded)
+            clear = self._function(size).simulate(*map(_c_ordered, padded))
             clear = clear if isinstance(clear, tuple) else (clear,)
             parts.append(tuple(np.asarray(y)[:n] for y in clear))
         return self._join(parts)
@@ -286,6 +286,11 @@ class Circuit:
                 for position in self.program.outputs
             )
         return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+
+
+def _c_ordered(x: IntArray) -> IntArray:
+    """Return ``x`` in C order: the engine reads the buffer of an array and ignores its strides."""
+    return np.ascontiguousarray(x, dtype=np.int64)
 
 
 def _function_name(n_rows: int) -> str:

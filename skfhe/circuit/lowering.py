@@ -92,7 +92,7 @@ def _(op: ops.Reshape, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 def _(op: ops.Gather, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     axis = op.axis % len(types[0].shape) + 1
     selection = (slice(None),) * axis
-    slices = [x[(*selection, slice(int(i), int(i) + 1))] for i in op.indices]
+    slices = tuple(x[(*selection, slice(int(i), int(i) + 1))] for i in op.indices)
     return np.concatenate(slices, axis=axis)
 
 

@@ -27,6 +27,7 @@ from skfhe.neural_network.training import (
     merge_equal_rows,
     take_batch,
 )
+from skfhe.parameters import check_rounding
 from skfhe.quantization import calibrate_thresholds
 
 __all__ = ["BaseNeuralNet"]
@@ -91,6 +92,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         callbacks: Any = None,
         train_split: Any = None,
         device: str = "cpu",
+        rounding_threshold_bits: Any = None,
         verbose: int = 0,
         random_state: Any = None,
         **kwargs: Any,
@@ -113,6 +115,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.callbacks = callbacks
         self.train_split = train_split
         self.device = device
+        self.rounding_threshold_bits = rounding_threshold_bits
         self.verbose = verbose
         self.random_state = random_state
         self._open_params = kwargs
@@ -205,6 +208,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """
         self._validate_params()
         check_activation(self.module__activation_function)
+        check_rounding(self.rounding_threshold_bits)
         for name in self._open_params:
             if not name.startswith(PREFIXES):
                 raise ValueError(_unknown_parameter(self, name))
@@ -257,7 +261,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def _finish(self) -> None:
         """Lower the trained network to the program."""
         self.net_.module_.eval()
-        self.program_, kept, self.output_quantizer_ = lower_mlp(self.net_.module_)
+        self.program_, kept, self.output_quantizer_ = lower_mlp(
+            self.net_.module_, check_rounding(self.rounding_threshold_bits)
+        )
         self.input_encoder_ = self._full_encoder.select(kept)
         assert all(bits <= self.module__n_accum_bits for bits in self.accumulator_bits_)
 

@@ -63,6 +63,10 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         skorch split into training and validation rows, such as ``skorch.dataset.ValidSplit(5)``.
     device : str, default="cpu"
         Torch device to train on.
+    rounding_threshold_bits : int or dict, default=None
+        Round accumulators wider than this many bits before they are looked up. ``{"n_bits": k, "method":
+        "approximate"}`` does so at no cost, but may take the neighbouring cell near a tie, so that encrypted
+        results can differ from the clear ones there; an int means ``"method": "exact"``.
     verbose : int, default=0
         1 prints skorch's training log.
     random_state : int, RandomState instance or None, default=None

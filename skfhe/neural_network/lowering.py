@@ -6,7 +6,7 @@ very modules, in double precision, on every accumulator that can occur.
 """
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from skfhe.neural_network.module import BudgetedMLP, HiddenLayer
 from skfhe.program import Program, ProgramBuilder, drop_unused_inputs, ops, optimize
+from skfhe.program.passes import round_lookups
 from skfhe.program.types import IntegerType
 from skfhe.quantization import AffineQuantizer
 
@@ -26,13 +27,15 @@ def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
 
 
 def lower_mlp(
-    module: BudgetedMLP,
+    module: BudgetedMLP, rounding: tuple[int, Literal["exact", "approximate"]] | None = None
 ) -> tuple[Program, NDArray[np.bool_], AffineQuantizer]:
     """Lower a trained network.
 
     Parameters
     ----------
     module : BudgetedMLP
+    rounding : tuple of int and {"exact", "approximate"}, default=None
+        Bits that accumulators are rounded to before they are looked up, and how.
 
     Returns
     -------
@@ -62,6 +65,8 @@ def lower_mlp(
         bias = torch.round(module.output.bias / scale).numpy().astype(np.int64)
         value = builder.add(ops.Linear(_integers(weight).T, bias), value, label="output layer")
     program, (kept,) = drop_unused_inputs(optimize(builder.finish(value)))
+    if rounding is not None:
+        program = optimize(program, [lambda p: round_lookups(p, *rounding)])
     quantizer = AffineQuantizer(program.output_bits[0], True, scale.numpy().copy())
     return program, kept, quantizer
 

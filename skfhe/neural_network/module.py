@@ -102,7 +102,7 @@ class HiddenLayer(nn.Module):
             weight_quant=BudgetedWeightQuant,
             weight_budget=budget,
             weight_magnitude=largest_magnitude(n_w_bits),
-            weight_bit_width=n_w_bits,
+            weight_bit_width=max(2, n_w_bits),  # -1, 0 and 1 take two
         )
         self.norm = _BatchNorm(n_neurons)
         self.activation = activation()

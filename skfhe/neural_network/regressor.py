@@ -35,7 +35,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     module__n_accum_bits : int, default=4
         Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
         encrypted prediction depends on little else.
-    module__n_hidden_neurons_multiplier : float, default=1.5
+    module__n_hidden_neurons_multiplier : float, default=2.5
         Neurons of a hidden layer, in units of ``sqrt(n_features * n_outputs)``; at least 2.
     module__activation_function : type, default=torch.nn.ReLU
         Class of a univariate torch activation. It is folded into lookups, so all cost the same.
@@ -63,6 +63,10 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         skorch split into training and validation rows, such as ``skorch.dataset.ValidSplit(5)``.
     device : str, default="cpu"
         Torch device to train on.
+    rounding_threshold_bits : int or dict, default=None
+        Round accumulators wider than this many bits before they are looked up. ``{"n_bits": k, "method":
+        "approximate"}`` does so at no cost, but may take the neighbouring cell near a tie, so that encrypted
+        results can differ from the clear ones there; an int means ``"method": "exact"``.
     verbose : int, default=0
         1 prints skorch's training log.
     random_state : int, RandomState instance or None, default=None
@@ -125,7 +129,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         module__n_w_bits: int = 2,
         module__n_a_bits: int = 3,
         module__n_accum_bits: int = 4,
-        module__n_hidden_neurons_multiplier: float = 1.5,
+        module__n_hidden_neurons_multiplier: float = 2.5,
         module__activation_function: type[nn.Module] = nn.ReLU,
         module__n_input_bits: int = 4,
         module__n_output_w_bits: int = 4,
@@ -139,6 +143,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         callbacks: Any = None,
         train_split: Any = None,
         device: str = "cpu",
+        rounding_threshold_bits: Any = None,
         verbose: int = 0,
         random_state: Any = None,
         **kwargs: Any,
@@ -162,6 +167,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             callbacks=callbacks,
             train_split=train_split,
             device=device,
+            rounding_threshold_bits=rounding_threshold_bits,
             verbose=verbose,
             random_state=random_state,
             **kwargs,

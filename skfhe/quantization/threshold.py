@@ -82,7 +82,7 @@ class ThresholdEncoder:
         X = np.asarray(X, dtype=np.float64)
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
-        return (X[:, self.features] > self.thresholds).astype(np.int64)
+        return (X[:, self.features] > self.thresholds).astype(np.int64, order="C")
 
     def select(self, kept: NDArray[np.bool_]) -> "ThresholdEncoder":
         """Return the encoder of the bits marked in ``kept``, shape (n_bits,)."""

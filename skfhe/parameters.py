@@ -1,0 +1,43 @@
+"""Checks of parameters that several families of estimators take."""
+
+from numbers import Integral
+from typing import Any, Literal
+
+__all__ = ["check_rounding"]
+
+METHODS = ("exact", "approximate")
+
+
+def check_rounding(value: Any) -> tuple[int, Literal["exact", "approximate"]] | None:
+    """Return ``rounding_threshold_bits`` as bits and method.
+
+    Parameters
+    ----------
+    value : int, dict or None
+        Bits to round to, or ``{"n_bits": k, "method": "exact" | "approximate"}``.
+
+    Returns
+    -------
+    tuple of int and str, or None
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or the bits are not an int of at least 1.
+
+    Examples
+    --------
+    >>> check_rounding(4), check_rounding({"n_bits": 3, "method": "approximate"})
+    ((4, 'exact'), (3, 'approximate'))
+    """
+    if value is None:
+        return None
+    given = value if isinstance(value, dict) else {"n_bits": value}
+    n_bits, method = given.get("n_bits"), given.get("method", "exact")
+    is_int = isinstance(n_bits, Integral) and not isinstance(n_bits, bool)
+    if not is_int or int(n_bits) < 1 or method not in METHODS or set(given) - {"n_bits", "method"}:
+        raise ValueError(
+            "rounding_threshold_bits must be None, an int of at least 1, or a dict "
+            f'{{"n_bits": int, "method": "exact" | "approximate"}}, got {value!r}'
+        )
+    return int(n_bits), method

@@ -1,0 +1,197 @@
+"""Encrypted runs equal the clear integers, exactly; simulation has the error rate it states."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from skfhe.circuit import Circuit, ErrorRate, compile_program, resolve_error_rate
+from skfhe.circuit.engine import fhe
+from skfhe.exceptions import CompilationError
+from skfhe.program import ProgramBuilder, ops, run
+from skfhe.program.passes import round_lookups
+from tests.conftest import perceptron, random_inputs
+from tests.program.test_interpreter import every_op
+
+
+def assert_encrypted_equals_clear(circuit, inputs):
+    for encrypted, clear in zip(circuit.execute(*inputs), run(circuit.program, *inputs), strict=True):
+        np.testing.assert_array_equal(encrypted, clear)
+
+
+def test_rows_of_any_number_run_encrypted(small_circuit):
+    """Seven rows are one batch of four and three single rows, under one key set."""
+    inputs = random_inputs(small_circuit.program, 7, np.random.default_rng(0))
+    assert_encrypted_equals_clear(small_circuit, inputs)
+
+
+def test_the_extremes_of_every_accumulator_run_encrypted(small_circuit):
+    """Inputs made to drive each neuron to either end of its proven interval do not overflow."""
+    weights = small_circuit.program.values[1].op.weight
+    worst = np.concatenate([(weights > 0).T, (weights < 0).T]).astype(np.int64)
+    assert_encrypted_equals_clear(small_circuit, [worst])
+
+
+def test_memory_order_does_not_matter(small_circuit):
+    (x,) = random_inputs(small_circuit.program, 4, np.random.default_rng(1))
+    (clear,) = run(small_circuit.program, x)
+    fortran = np.asfortranarray(x)
+    np.testing.assert_array_equal(small_circuit.execute(fortran)[0], clear)
+    np.testing.assert_array_equal(small_circuit.simulate(fortran)[0], clear)
+
+
+def test_every_op_runs_encrypted():
+    """Two inputs, two outputs, negative values, and exact rounding among the operations."""
+    circuit = compile_program(every_op(), ErrorRate(2**-20), batch_sizes=(1,))
+    inputs = random_inputs(circuit.program, 2, np.random.default_rng(0))
+    assert_encrypted_equals_clear(circuit, inputs)
+
+
+def test_signed_lookups_run_encrypted():
+    """One table read at every integer of [-8, 7], among them the ends."""
+    builder = ProgramBuilder()
+    x = builder.input(np.full(16, -8), np.full(16, 7), label="x")
+    table = np.random.default_rng(0).integers(-8, 8, size=(1, 16))
+    program = builder.finish(builder.add(ops.Lookup(table, np.array([-8])), x, label="y"))
+    assert_encrypted_equals_clear(compile_program(program), [np.arange(-8, 8)[None, :]])
+
+
+def test_approximate_rounding_misses_by_one_cell_at_most():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(32), np.full(32, 31), label="x")
+    identity = ops.Lookup(np.arange(32)[None, :], np.zeros(1, dtype=np.int64))
+    program = round_lookups(
+        builder.finish(builder.add(identity, x, label="y")), n_bits=3, method="approximate"
+    )
+    circuit = compile_program(program, batch_sizes=(1,))
+    rows = np.arange(32)[None, :]
+    (encrypted,), (clear,) = circuit.execute(rows), run(program, rows)
+    assert np.abs(encrypted - clear).max() <= 4
+    # The neighbouring cell may be taken next to a tie, and below the cell that rounding up overflows to.
+    near = (rows % 4 == 1) | (rows % 4 == 2) | (rows >= 30)
+    np.testing.assert_array_equal(encrypted[~near], clear[~near])
+
+
+def test_simulation_errs_as_often_as_p_error_says(small_program):
+    """Lookup errors are independent and each is wrong with probability p_error.
+
+    With n lookups the number of wrong ones is binomial; six standard deviations above its mean are
+    exceeded with probability below 1e-8. The engine may choose a smaller rate than asked for, so
+    there is no lower bound but that errors do occur at 5 %.
+    """
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(100), np.full(100, 7), label="x")
+    table = np.arange(8)[None, ::-1].copy()
+    program = builder.finish(builder.add(ops.Lookup(table, np.array([0])), x, label="y"))
+    circuit = compile_program(program, ErrorRate(0.05), batch_sizes=(1, 8))
+    (x,) = random_inputs(program, 80, np.random.default_rng(0))
+    wrong = int((circuit.simulate(x)[0] != run(program, x)[0]).sum())
+    mean, deviation = 8000 * 0.05, np.sqrt(8000 * 0.05 * 0.95)
+    assert 0 < wrong <= mean + 6 * deviation
+
+
+def test_simulation_at_the_default_rate_equals_the_clear_program(small_circuit):
+    inputs = random_inputs(small_circuit.program, 50, np.random.default_rng(0))
+    np.testing.assert_array_equal(small_circuit.simulate(*inputs)[0], run(small_circuit.program, *inputs)[0])
+
+
+def test_no_rows(small_circuit):
+    empty = np.zeros((0, 6), dtype=np.int64)
+    assert small_circuit.execute(empty)[0].shape == (0, 2)
+    assert small_circuit.simulate(empty)[0].shape == (0, 2)
+
+
+def test_values_outside_the_input_interval_are_refused(small_circuit):
+    with pytest.raises(ValueError, match=r"takes integers in \[0, 1\], got \[0, 2\]"):
+        small_circuit.encrypt(np.array([[0, 0, 0, 0, 0, 2]]))
+    with pytest.raises(ValueError, match="compiled for"):
+        small_circuit.encrypt(np.zeros((3, 6), dtype=np.int64))
+
+
+def test_pickle_holds_no_key_and_still_runs(small_circuit):
+    """A pickle as large as the evaluation keys would be tens of megabytes."""
+    text = pickle.dumps(small_circuit)
+    assert len(text) < 20_000
+    loaded = pickle.loads(text)
+    assert_encrypted_equals_clear(loaded, random_inputs(loaded.program, 1, np.random.default_rng(0)))
+
+
+def test_two_key_generations_differ(small_program):
+    """A ciphertext under one circuit's keys does not decrypt under another's."""
+    one, other = (compile_program(small_program, batch_sizes=(1,)) for _ in range(2))
+    secrets = []
+    for circuit in (one, other):
+        circuit.keygen()
+        secrets.append(circuit._module.client.keys.serialize())
+    assert secrets[0] != secrets[1]
+
+
+def test_configuration_is_used_and_not_modified(small_program):
+    configuration = fhe.Configuration(p_error=0.01, show_mlir=False)
+    before = dict(vars(configuration))
+    error_rate = resolve_error_rate(None, None, configuration)
+    circuit = compile_program(small_program, error_rate, configuration, batch_sizes=(1,))
+    assert vars(configuration) == before
+    assert circuit.statistics["p_error"] <= 0.01
+    assert circuit.complexity < compile_program(small_program, batch_sizes=(1,)).complexity
+
+
+def test_global_error_rate(small_program):
+    circuit = compile_program(small_program, ErrorRate(None, 1e-3), batch_sizes=(1,))
+    assert circuit.statistics["p_error"] < 1e-3
+    assert ErrorRate(None, 0.19).per_lookup(2) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("rates", [(0.0, None), (1.0, None), (None, -1), (2, None), (None, float("nan"))])
+def test_error_rates_outside_the_unit_interval_are_refused(rates):
+    with pytest.raises(ValueError, match="must lie in"):
+        resolve_error_rate(*rates)
+
+
+def test_both_error_rates_are_refused_and_so_is_no_number():
+    with pytest.raises(ValueError, match="both given"):
+        resolve_error_rate(0.1, 0.1)
+    with pytest.raises(TypeError, match="must be a number"):
+        resolve_error_rate("small", None)
+
+
+def test_a_lookup_too_wide_names_its_layer():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 2**17 - 1), label="x")
+    table = np.zeros((1, 2**17), dtype=np.int64)
+    program = builder.finish(builder.add(ops.Lookup(table, np.array([0])), x, label="third layer"))
+    with pytest.raises(CompilationError, match="'third layer' reads 17 bits"):
+        compile_program(program)
+
+
+def test_compiled_libraries_are_removed(small_program):
+    circuit = Circuit(small_program, ErrorRate(), None, (1,))
+    library = circuit._module.server._library.get_output_dir_path()
+    assert os.path.isdir(library)
+    del circuit
+    import gc
+
+    gc.collect()
+    assert not os.path.isdir(library)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("p_error", [2.0**-40, 1e-5])
+def test_predicted_complexity_is_close_to_the_engine_s(seed, p_error):
+    """The model knows bits, precision and error rate; what it leaves out is worth a factor of 1.5."""
+    program = perceptron(np.random.default_rng(seed), span=1, n_hidden=4 + seed)
+    circuit = compile_program(program, ErrorRate(p_error), batch_sizes=(1,))
+    assert circuit.statistics["lookups"] == circuit.cost.n_lookups
+    assert 1 / 1.5 < circuit.cost.complexity / circuit.complexity < 1.5
+
+
+def test_cost_grows_with_bits_precision_and_certainty():
+    from skfhe.circuit import lookup_complexity
+
+    by_bits = [lookup_complexity(b, 8, 2**-40) for b in range(2, 12)]
+    assert by_bits == sorted(by_bits)
+    by_precision = [lookup_complexity(4, e, 2**-40) for e in range(2, 20)]
+    assert by_precision == sorted(by_precision)
+    by_rate = [lookup_complexity(4, 8, p) for p in (0.05, 1e-3, 1e-5, 2**-30, 2**-40)]
+    assert by_rate == sorted(by_rate)
