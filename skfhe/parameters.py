@@ -32,8 +32,8 @@ def check_rounding(value: Any) -> tuple[int, Literal["exact", "approximate"]] | 
     """
     if value is None:
         return None
-    given = value if isinstance(value, dict) else {"n_bits": value}
-    n_bits, method = given.get("n_bits"), given.get("method", "exact")
+    given: dict[str, Any] = value if isinstance(value, dict) else {"n_bits": value}
+    n_bits, method = given.get("n_bits", 0), given.get("method", "exact")
     is_int = isinstance(n_bits, Integral) and not isinstance(n_bits, bool)
     if not is_int or int(n_bits) < 1 or method not in METHODS or set(given) - {"n_bits", "method"}:
         raise ValueError(

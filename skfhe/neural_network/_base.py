@@ -50,6 +50,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     """Common part of `NeuralNetClassifier` and `NeuralNetRegressor`."""
 
     _net_class: type
+    _default_criterion: type[nn.Module]
     _bits = [Interval(Integral, 1, 16, closed="both")]
     _parameter_constraints: dict[str, list] = {
         "module__n_layers": [Interval(Integral, 1, None, closed="left")],
@@ -88,7 +89,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         lr_schedule: str = "cosine",
         batch_size: int = 32,
         optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW,
-        criterion: type[nn.Module] = nn.CrossEntropyLoss,
+        criterion: type[nn.Module] | None = None,
         callbacks: Any = None,
         train_split: Any = None,
         device: str = "cpu",
@@ -274,7 +275,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """Return the skorch net for the calibrated encoder, not yet initialized."""
         encoder = self._full_encoder
         n_bits = encoder.n_bits
-        width = self.module__n_hidden_neurons_multiplier * math.sqrt(encoder.n_features * self._n_outputs)
+        width = self.module__n_hidden_neurons_multiplier * math.sqrt(
+            encoder.n_features * max(2, self._n_outputs)
+        )
         callbacks: list[Any] = [("anneal", BudgetAnnealing())]
         if self.lr_schedule == "cosine":
             policy = torch.optim.lr_scheduler.CosineAnnealingLR
@@ -299,7 +302,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             iterator_train__shuffle=True,
             iterator_train__collate_fn=take_batch,
             iterator_valid__collate_fn=take_batch,
-            criterion=self.criterion,
+            criterion=self.criterion or self._default_criterion,
             criterion__reduction="none",
             optimizer=self.optimizer,
             lr=self.lr,

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
+from torch import nn
 
 from skfhe.neural_network._base import BaseNeuralNet
 from skfhe.neural_network.training import ClassifierNet
@@ -35,7 +36,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
         encrypted prediction depends on little else.
     module__n_hidden_neurons_multiplier : float, default=1.5
-        Neurons of a hidden layer, in units of ``sqrt(n_features * n_outputs)``; at least 2.
+        Neurons of a hidden layer, in units of ``sqrt(n_features * max(2, n_outputs))``; at least 2.
     module__activation_function : type, default=torch.nn.ReLU
         Class of a univariate torch activation. It is folded into lookups, so all cost the same.
     module__n_input_bits : int, default=4
@@ -54,8 +55,9 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         Rows of a training step.
     optimizer : type, default=torch.optim.AdamW
         Class of a torch optimizer; its parameters are given as ``optimizer__*``.
-    criterion : type, default=torch.nn.CrossEntropyLoss
-        Class of a torch loss that takes ``reduction="none"``; its parameters are given as ``criterion__*``,
+    criterion : type, default=None
+        Class of a torch loss that takes ``reduction="none"``; None takes
+        ``torch.nn.CrossEntropyLoss``. Its parameters are given as ``criterion__*``,
         among them ``criterion__weight``, the classes' weights.
     callbacks : list, default=None
         skorch callbacks, such as ``skorch.callbacks.EarlyStopping``.
@@ -122,6 +124,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     """
 
     _net_class = ClassifierNet
+    _default_criterion = nn.CrossEntropyLoss
     classes_: NDArray[Any]
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NeuralNetClassifier:

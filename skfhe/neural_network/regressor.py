@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 from torch import nn
 
-from skfhe.neural_network._base import BaseNeuralNet, without_kwargs
+from skfhe.neural_network._base import BaseNeuralNet
 from skfhe.neural_network.training import RegressorNet
 
 __all__ = ["NeuralNetRegressor"]
@@ -35,8 +32,8 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     module__n_accum_bits : int, default=4
         Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
         encrypted prediction depends on little else.
-    module__n_hidden_neurons_multiplier : float, default=2.5
-        Neurons of a hidden layer, in units of ``sqrt(n_features * n_outputs)``; at least 2.
+    module__n_hidden_neurons_multiplier : float, default=1.5
+        Neurons of a hidden layer, in units of ``sqrt(n_features * max(2, n_outputs))``; at least 2.
     module__activation_function : type, default=torch.nn.ReLU
         Class of a univariate torch activation. It is folded into lookups, so all cost the same.
     module__n_input_bits : int, default=4
@@ -55,8 +52,9 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         Rows of a training step.
     optimizer : type, default=torch.optim.AdamW
         Class of a torch optimizer; its parameters are given as ``optimizer__*``.
-    criterion : type, default=torch.nn.MSELoss
-        Class of a torch loss that takes ``reduction="none"``; its parameters are given as ``criterion__*``.
+    criterion : type, default=None
+        Class of a torch loss that takes ``reduction="none"``; None takes
+        ``torch.nn.MSELoss``. Its parameters are given as ``criterion__*``.
     callbacks : list, default=None
         skorch callbacks, such as ``skorch.callbacks.EarlyStopping``.
     train_split : callable, default=None
@@ -121,57 +119,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     """
 
     _net_class = RegressorNet
-
-    @without_kwargs
-    def __init__(
-        self,
-        module__n_layers: int = 2,
-        module__n_w_bits: int = 2,
-        module__n_a_bits: int = 3,
-        module__n_accum_bits: int = 4,
-        module__n_hidden_neurons_multiplier: float = 2.5,
-        module__activation_function: type[nn.Module] = nn.ReLU,
-        module__n_input_bits: int = 4,
-        module__n_output_w_bits: int = 4,
-        module__input_noise: float = 1.5,
-        max_epochs: int = 100,
-        lr: float = 0.005,
-        lr_schedule: str = "cosine",
-        batch_size: int = 32,
-        optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW,
-        criterion: type[nn.Module] = nn.MSELoss,
-        callbacks: Any = None,
-        train_split: Any = None,
-        device: str = "cpu",
-        rounding_threshold_bits: Any = None,
-        verbose: int = 0,
-        random_state: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            module__n_layers=module__n_layers,
-            module__n_w_bits=module__n_w_bits,
-            module__n_a_bits=module__n_a_bits,
-            module__n_accum_bits=module__n_accum_bits,
-            module__n_hidden_neurons_multiplier=module__n_hidden_neurons_multiplier,
-            module__activation_function=module__activation_function,
-            module__n_input_bits=module__n_input_bits,
-            module__n_output_w_bits=module__n_output_w_bits,
-            module__input_noise=module__input_noise,
-            max_epochs=max_epochs,
-            lr=lr,
-            lr_schedule=lr_schedule,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            criterion=criterion,
-            callbacks=callbacks,
-            train_split=train_split,
-            device=device,
-            rounding_threshold_bits=rounding_threshold_bits,
-            verbose=verbose,
-            random_state=random_state,
-            **kwargs,
-        )
+    _default_criterion = nn.MSELoss
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NeuralNetRegressor:
         """Train in the clear and lower the network to ``program_``.
