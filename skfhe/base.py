@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from skfhe.circuit import Circuit, Cost
 
-__all__ = ["EncryptedPredictorMixin", "FheMode"]
+__all__ = ["EncryptedPredictorMixin", "check_fhe_mode"]
 
-FheMode = Literal["disable", "simulate", "execute"]
 FHE_MODES = ("disable", "simulate", "execute")
 
 

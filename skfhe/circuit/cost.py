@@ -123,11 +123,16 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     p_error = (error_rate or ErrorRate()).per_lookup(
         counts.total() + sum(v.type.size * v.op.lsbs for v in rounding)  # type: ignore[attr-defined]
     )
-    precision = _precision_needed(program)
+    needed = _precision_needed(program)
+    # The engine gives all lookups of one width the same parameters: those of the most demanding.
+    precision: dict[int, float] = {}
+    for position in program.lookups:
+        bits = _bits_read(program, position)
+        precision[bits] = max(precision.get(bits, 0.0), needed[position])
     complexity = 0.0
     for position in program.lookups:
         bits = _bits_read(program, position)
-        price = lookup_complexity(bits, precision[position], p_error)
+        price = lookup_complexity(bits, precision[bits], p_error)
         complexity += program.values[position].type.size * price
     for value in rounding:
         assert isinstance(value.op, ops.Round)
