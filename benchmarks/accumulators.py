@@ -4,8 +4,8 @@ For each width P: accuracy on a quarter of the data held out, proven bits of eac
 accumulator that inputs made to be the worst case reach, lookups, and predicted against actual complexity.
 
 The worst inputs of the first hidden layer set exactly the bits of a neuron's positive weights, or
-exactly those of its negative ones. A deeper layer's are searched for: the rows of the data and random flips of
-input bits, kept while they push a neuron further.
+exactly those of its negative ones. A deeper layer's are searched for: the rows of the data and random
+flips of input bits, kept while they push a neuron further.
 """
 
 import argparse

@@ -25,6 +25,7 @@ from skfhe.neural_network.training import (
     BudgetAnnealing,
     RowDataset,
     merge_equal_rows,
+    reproducible,
     take_batch,
 )
 from skfhe.parameters import check_rounding
@@ -227,8 +228,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         X, y, weight = merge_equal_rows(X, y, weight)
         self._calibrate(X, n_outputs)
         order = np.random.RandomState(self._seed).permutation(len(X))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
+        with reproducible(self._seed):
             net = self._make_net()
             net.fit(self._rows(X[order], weight[order]), y[order])
         self.net_ = net
@@ -244,15 +244,13 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def _start(self, X: NDArray, n_outputs: int) -> None:
         """Make an untrained network for `_partial_fit`."""
         self._calibrate(X, n_outputs)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
+        with reproducible(self._seed):
             self.net_ = self._make_net().initialize()
 
     def _partial_fit(self, X: NDArray, y: NDArray, weight: NDArray) -> None:
         """Train one more epoch on validated rows, with the constraint in full force."""
         self._drop_circuit()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed + len(self.net_.history))
+        with reproducible(self._seed + len(self.net_.history)):
             self.net_.module_.relax(1.0)
             callbacks = [c for c in self.net_.callbacks_ if c[0] not in ("anneal", "lr_schedule")]
             self.net_.callbacks_ = callbacks

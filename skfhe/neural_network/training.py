@@ -1,5 +1,7 @@
 """Training: skorch nets with weighted losses, batches taken as whole, and the annealed budget."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,15 @@ from numpy.typing import NDArray
 from skorch.callbacks import Callback
 from torch import Tensor
 
-__all__ = ["BudgetAnnealing", "ClassifierNet", "RegressorNet", "RowDataset", "merge_equal_rows"]
+__all__ = [
+    "BudgetAnnealing",
+    "ClassifierNet",
+    "RegressorNet",
+    "RowDataset",
+    "merge_equal_rows",
+    "reproducible",
+    "take_batch",
+]
 
 
 class RowDataset(torch.utils.data.Dataset):
@@ -34,6 +44,23 @@ class RowDataset(torch.utils.data.Dataset):
 
     def __getitems__(self, indices: list[int]) -> tuple[dict[str, Tensor], Tensor]:
         return self[torch.as_tensor(indices)]
+
+
+@contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed torch and use one thread inside, and put both back as they were.
+
+    Sums of floats depend on how threads share them, so a result to the bit needs a fixed number; networks
+    this small are not slower for it.
+    """
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def take_batch(batch: Any) -> Any:

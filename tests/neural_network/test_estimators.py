@@ -116,6 +116,21 @@ def test_same_seed_same_program_to_the_bit(estimator, iris):
             np.testing.assert_array_equal(value, getattr(b.op, name))
 
 
+def test_the_number_of_threads_does_not_matter(iris):
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = NeuralNetClassifier(**QUICK).fit(*iris).predict_proba(iris[0])
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        one = NeuralNetClassifier(**QUICK).fit(*iris).predict_proba(iris[0])
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(one, two)
+
+
 def test_fit_leaves_the_global_random_state_alone(iris):
     import torch
 
