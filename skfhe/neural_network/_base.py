@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -29,7 +30,7 @@ from skfhe.neural_network.training import (
     take_batch,
 )
 from skfhe.parameters import check_rounding
-from skfhe.quantization import calibrate_thresholds
+from skfhe.quantization import ThresholdEncoder, calibrate_thresholds
 
 __all__ = ["BaseNeuralNet"]
 
@@ -45,6 +46,25 @@ def without_kwargs(init: Any) -> Any:
     shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     init.__signature__ = signature.replace(parameters=shown)
     return init
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is fixed before training, and rebuilds the network after unpickling.
+
+    Parameters
+    ----------
+    seed : int
+        Seeds initialization, shuffling and noise.
+    encoder : ThresholdEncoder
+        The full input encoding, of which the program may use a part.
+    module : dict
+        Parameters of `BudgetedMLP`, the encoding apart.
+    """
+
+    seed: int
+    encoder: ThresholdEncoder
+    module: dict[str, Any]
 
 
 class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
@@ -183,7 +203,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Replace the net, whose Brevitas layers do not pickle, by what rebuilds it."""
-        state = super().__getstate__()
+        state = dict(super().__getstate__())
         if "net_" in state:
             net = state.pop("net_")
             state["_net_state"] = (net.module_.state_dict(), net.history)
@@ -191,11 +211,11 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the net."""
-        rebuild = state.pop("_net_state", None)
-        super().__setstate__(state)
+        rebuild = state.get("_net_state")
+        super().__setstate__({name: value for name, value in state.items() if name != "_net_state"})
         if rebuild is not None:
             weights, history = rebuild
-            self.net_ = self._make_net().initialize()
+            self.net_ = self._make_net(self._plan).initialize()
             self.net_.module_.load_state_dict(weights)
             self.net_.module_.eval()
             self.net_.history = history
@@ -211,7 +231,14 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self._validate_params()
         check_activation(self.module__activation_function)
         check_rounding(self.rounding_threshold_bits)
+        criterion = self.criterion or self._default_criterion
+        if "reduction" not in inspect.signature(criterion).parameters:
+            raise ValueError(
+                f"criterion must be the class of a torch loss that takes reduction='none', got {criterion!r}"
+            )
         for name in self._open_params:
+            if name == "criterion__reduction":
+                raise ValueError("criterion__reduction cannot be set: rows are weighted before the mean")
             if not name.startswith(PREFIXES):
                 raise ValueError(_unknown_parameter(self, name))
 
@@ -224,84 +251,87 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         return weight
 
     def _fit(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int) -> None:
-        """Train on validated rows and prepared targets."""
+        """Train on validated rows and prepared targets; nothing is kept if that fails."""
         X, y, weight = merge_equal_rows(X, y, weight)
-        self._calibrate(X, n_outputs)
-        order = np.random.RandomState(self._seed).permutation(len(X))
-        with reproducible(self._seed):
-            net = self._make_net()
-            net.fit(self._rows(X[order], weight[order]), y[order])
-        self.net_ = net
-        self._finish()
+        plan = self._make_plan(X, n_outputs)
+        order = np.random.RandomState(plan.seed).permutation(len(X))
+        with reproducible(plan.seed):
+            net = self._make_net(plan).fit(_rows(X[order], weight[order]), y[order])
+        self._finish(plan, net)
 
-    def _calibrate(self, X: NDArray, n_outputs: int) -> None:
-        """Choose what is fixed before training: the seed, the input encoding, the width."""
-        self._drop_circuit()
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._n_outputs = n_outputs
-        self._full_encoder = calibrate_thresholds(X, self.module__n_input_bits)
-
-    def _start(self, X: NDArray, n_outputs: int) -> None:
-        """Make an untrained network for `_partial_fit`."""
-        self._calibrate(X, n_outputs)
-        with reproducible(self._seed):
-            self.net_ = self._make_net().initialize()
-
-    def _partial_fit(self, X: NDArray, y: NDArray, weight: NDArray) -> None:
+    def _partial_fit(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int) -> None:
         """Train one more epoch on validated rows, with the constraint in full force."""
+        if hasattr(self, "net_"):
+            plan, net = self._plan, self.net_
+            changed = [
+                k for k, v in self._module_params(n_outputs, plan.encoder).items() if v != plan.module[k]
+            ]
+            if changed:
+                raise ValueError(
+                    f"{', '.join(f'module__{name}' for name in changed)} changed since the network was made; "
+                    "partial_fit goes on training that network, call fit to make another"
+                )
+        else:
+            plan = self._make_plan(X, n_outputs)
+            with reproducible(plan.seed):
+                net = self._make_net(plan).initialize()
+        net.module_.relax(1.0)
+        net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ("anneal", "lr_schedule")]
+        with reproducible(plan.seed + len(net.history)):
+            net.partial_fit(_rows(X, weight), y, epochs=1)
+        self._finish(plan, net)
+
+    def _finish(self, plan: Plan, net: Any) -> None:
+        """Keep a trained network and lower it to the program."""
+        net.module_.eval()
+        program, kept, quantizer = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
+        assert all(bits <= plan.module["n_accum_bits"] for bits in program.accumulator_bits)
         self._drop_circuit()
-        with reproducible(self._seed + len(self.net_.history)):
-            self.net_.module_.relax(1.0)
-            callbacks = [c for c in self.net_.callbacks_ if c[0] not in ("anneal", "lr_schedule")]
-            self.net_.callbacks_ = callbacks
-            self.net_.partial_fit(self._rows(X, weight), y, epochs=1)
-        self._finish()
+        self._plan, self.net_ = plan, net
+        self.program_, self.output_quantizer_ = program, quantizer
+        self.input_encoder_ = plan.encoder.select(kept)
 
-    def _finish(self) -> None:
-        """Lower the trained network to the program."""
-        self.net_.module_.eval()
-        self.program_, kept, self.output_quantizer_ = lower_mlp(
-            self.net_.module_, check_rounding(self.rounding_threshold_bits)
-        )
-        self.input_encoder_ = self._full_encoder.select(kept)
-        assert all(bits <= self.module__n_accum_bits for bits in self.accumulator_bits_)
+    def _make_plan(self, X: NDArray, n_outputs: int) -> Plan:
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        encoder = calibrate_thresholds(X, self.module__n_input_bits)
+        return Plan(seed, encoder, self._module_params(n_outputs, encoder))
 
-    def _rows(self, X: NDArray, weight: NDArray) -> dict[str, NDArray]:
-        return {"x": X, "sample_weight": weight}
+    def _module_params(self, n_outputs: int, encoder: ThresholdEncoder) -> dict[str, Any]:
+        """Return what the module is made with, the input encoding apart."""
+        unit = math.sqrt(encoder.n_features * max(2, n_outputs))
+        return {
+            "n_outputs": n_outputs,
+            "n_hidden": max(2, round(self.module__n_hidden_neurons_multiplier * unit)),
+            "n_layers": self.module__n_layers,
+            "n_w_bits": self.module__n_w_bits,
+            "n_a_bits": self.module__n_a_bits,
+            "n_accum_bits": self.module__n_accum_bits,
+            "n_output_w_bits": self.module__n_output_w_bits,
+            "activation_function": self.module__activation_function,
+            "input_noise": self.module__input_noise,
+        }
 
-    def _make_net(self) -> Any:
-        """Return the skorch net for the calibrated encoder, not yet initialized."""
-        encoder = self._full_encoder
-        n_bits = encoder.n_bits
-        width = self.module__n_hidden_neurons_multiplier * math.sqrt(
-            encoder.n_features * max(2, self._n_outputs)
-        )
+    def _make_net(self, plan: Plan) -> Any:
+        """Return the skorch net of ``plan``, not yet initialized."""
         callbacks: list[Any] = [("anneal", BudgetAnnealing())]
         if self.lr_schedule == "cosine":
             policy = torch.optim.lr_scheduler.CosineAnnealingLR
             callbacks.append(("lr_schedule", LRScheduler(policy, T_max=self.max_epochs)))
-        options = dict(self._open_params)
+        options = {f"module__{name}": value for name, value in plan.module.items()}
+        options |= {"iterator_train__shuffle": True} | self._open_params
         if is_classifier(self):
-            options["classes"] = np.arange(self._n_outputs)
+            options["classes"] = np.arange(plan.module["n_outputs"])
+        options |= {
+            "module__features": torch.as_tensor(plan.encoder.features),
+            "module__thresholds": torch.as_tensor(plan.encoder.thresholds),
+            "iterator_train__collate_fn": take_batch,
+            "iterator_valid__collate_fn": take_batch,
+            "criterion__reduction": "none",
+        }
         return self._net_class(
             module=BudgetedMLP,
-            module__features=torch.as_tensor(encoder.features),
-            module__thresholds=torch.as_tensor(encoder.thresholds),
-            module__n_outputs=self._n_outputs,
-            module__n_hidden=max(2, round(width)),
-            module__n_layers=self.module__n_layers,
-            module__n_w_bits=self.module__n_w_bits,
-            module__n_a_bits=self.module__n_a_bits,
-            module__n_accum_bits=self.module__n_accum_bits,
-            module__n_output_w_bits=self.module__n_output_w_bits,
-            module__activation_function=self.module__activation_function,
-            module__input_noise=self.module__input_noise if n_bits > 1 else 0.0,
             dataset=RowDataset,
-            iterator_train__shuffle=True,
-            iterator_train__collate_fn=take_batch,
-            iterator_valid__collate_fn=take_batch,
             criterion=self.criterion or self._default_criterion,
-            criterion__reduction="none",
             optimizer=self.optimizer,
             lr=self.lr,
             max_epochs=self.max_epochs,
@@ -319,6 +349,10 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         q = self._evaluate(self.input_encoder_.quantize(X), fhe)
         return self.output_quantizer_.dequantize(q)
+
+
+def _rows(X: NDArray, weight: NDArray) -> dict[str, NDArray]:
+    return {"x": X, "sample_weight": weight}
 
 
 def _unknown_parameter(estimator: BaseNeuralNet, name: str) -> str:

@@ -56,7 +56,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     optimizer : type, default=torch.optim.AdamW
         Class of a torch optimizer; its parameters are given as ``optimizer__*``.
     criterion : type, default=None
-        Class of a torch loss that takes ``reduction="none"``; None takes
+        Class of a torch loss on the scores, which takes ``reduction="none"``; None takes
         ``torch.nn.CrossEntropyLoss``. Its parameters are given as ``criterion__*``,
         among them ``criterion__weight``, the classes' weights.
     callbacks : list, default=None
@@ -153,14 +153,15 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         self._check_params()
         rows, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
-        self.classes_, encoded = np.unique(labels, return_inverse=True)
+        classes, encoded = np.unique(labels, return_inverse=True)
         weight = self._check_weight(rows, sample_weight)
         if len(np.unique(encoded[weight > 0])) < 2:
             raise ValueError(
                 "a classifier needs at least 2 classes among the rows of positive weight, got 1 class: "
-                f"{self.classes_[encoded[weight > 0][0]]!r}"
+                f"{classes[encoded[weight > 0][0]]!r}"
             )
-        self._fit(rows, encoded.astype(np.int64), weight, len(self.classes_))
+        self._fit(rows, encoded.astype(np.int64), weight, len(classes))
+        self.classes_ = classes
         return self
 
     def partial_fit(
@@ -192,22 +193,22 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         Raises
         ------
         ValueError
-            If ``classes`` is missing in the first call, or a label is not among them.
+            If ``classes`` is missing in the first call, a label is not among them, or a parameter of
+            the network changed since.
         """
         first = not hasattr(self, "net_")
         self._check_params()
         rows, labels = validate_data(self, X, y, dtype=np.float64, reset=first)
         check_classification_targets(labels)
-        if first:
-            if classes is None:
-                raise ValueError("classes must be given in the first call to partial_fit")
-            self.classes_ = np.unique(classes)
-            self._start(rows, len(self.classes_))
-        unknown = np.setdiff1d(labels, self.classes_)
+        if first and classes is None:
+            raise ValueError("classes must be given in the first call to partial_fit")
+        known = np.unique(np.asarray(classes)) if first else self.classes_
+        unknown = np.setdiff1d(labels, known)
         if len(unknown):
-            raise ValueError(f"y has labels {unknown} that are not among classes {self.classes_}")
+            raise ValueError(f"y has labels {unknown} that are not among classes {known}")
         weight = self._check_weight(rows, sample_weight)
-        self._partial_fit(rows, np.searchsorted(self.classes_, labels), weight)
+        self._partial_fit(rows, np.searchsorted(known, labels), weight, len(known))
+        self.classes_ = known
         return self
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[Any]:

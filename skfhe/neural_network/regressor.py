@@ -53,7 +53,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     optimizer : type, default=torch.optim.AdamW
         Class of a torch optimizer; its parameters are given as ``optimizer__*``.
     criterion : type, default=None
-        Class of a torch loss that takes ``reduction="none"``; None takes
+        Class of a torch loss on the scores, which takes ``reduction="none"``; None takes
         ``torch.nn.MSELoss``. Its parameters are given as ``criterion__*``.
     callbacks : list, default=None
         skorch callbacks, such as ``skorch.callbacks.EarlyStopping``.
@@ -178,12 +178,8 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=first
         )
         weight = self._check_weight(rows, sample_weight)
-        if first:
-            targets = self._standardize(raw, weight)
-            self._start(rows, targets.shape[1])
-        else:
-            targets = self._standardized(raw)
-        self._partial_fit(rows, targets, weight)
+        targets = self._standardize(raw, weight) if first else self._standardized(raw)
+        self._partial_fit(rows, targets, weight, targets.shape[1])
         return self
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[np.float64]:

@@ -260,10 +260,32 @@ def test_pandas_names_are_kept_and_checked(iris):
 def test_a_compiled_estimator_pickles_without_keys(classifier, iris):
     text = pickle.dumps(classifier)
     assert len(text) < 200_000  # the evaluation keys alone take over 100 MB
+    assert hasattr(classifier, "net_")  # pickling takes nothing away
     loaded = pickle.loads(text)
     X = iris[0][::40]
     np.testing.assert_array_equal(loaded.predict(X, fhe="execute"), classifier.predict(X))
     loaded.partial_fit(*iris)
+
+
+def test_parameters_changed_after_fit_wait_for_the_next_fit(iris):
+    """The network keeps what it was made with: it still pickles and predicts; only fit makes another."""
+    model = NeuralNetClassifier(**QUICK).fit(*iris)
+    before = model.predict_proba(iris[0])
+    model.set_params(module__n_layers=3, module__n_accum_bits=3)
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict_proba(iris[0]), before)
+    with pytest.raises(ValueError, match="module__n_layers, module__n_accum_bits changed"):
+        model.partial_fit(*iris)
+    assert max(model.fit(*iris).accumulator_bits_) <= 3
+
+
+def test_a_failed_fit_leaves_the_fitted_model_alone(iris):
+    model = NeuralNetClassifier(**QUICK).fit(*iris)
+    before = model.predict_proba(iris[0])
+    model.set_params(module__n_layers=3, module__n_accum_bits=2)
+    with pytest.raises(AccumulatorBudgetError):
+        model.fit(*iris)
+    np.testing.assert_array_equal(model.predict_proba(iris[0]), before)
 
 
 def test_fit_drops_the_circuit(iris):
@@ -297,6 +319,8 @@ def test_fit_drops_the_circuit(iris):
         ("lr", -1.0),
         ("lr_schedule", "sine"),
         ("batch_size", 0),
+        ("criterion", nn.Linear),
+        ("criterion__reduction", "mean"),
     ],
 )
 def test_bad_parameters_are_named(estimator, name, value, iris):
