@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from skfhe.circuit.configuration import ErrorRate
 from skfhe.circuit.cost import Cost, estimate_cost
-from skfhe.circuit.engine import FunctionDef, ModuleCompiler, fhe
+from skfhe.circuit.engine import FunctionDef, ModuleCompiler, fhe, keep_exit_status
 from skfhe.circuit.lowering import IntervalTyping, lower
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program
@@ -131,6 +131,7 @@ class Circuit:
             ],
             dump_artifacts_on_unexpected_failures=False,
         )
+        keep_exit_status(configuration)
         try:
             module = ModuleCompiler(functions, fhe.NotComposable()).compile(samples, configuration)
             library = module.server._library.get_output_dir_path()

@@ -1,7 +1,10 @@
 """Encrypted runs equal the clear integers, exactly; simulation has the error rate it states."""
 
+import gc
 import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -165,13 +168,26 @@ def test_a_lookup_too_wide_names_its_layer():
         compile_program(program)
 
 
+def test_a_process_keeps_its_exit_status_after_an_encrypted_run():
+    """Left alone, the engine ends such a process with 0, and a failure would pass for a success."""
+    code = (
+        "import sys, numpy as np\n"
+        "from skfhe.circuit import compile_program\n"
+        "from skfhe.program import ProgramBuilder, ops\n"
+        "builder = ProgramBuilder()\n"
+        "x = builder.input(np.zeros(1), np.ones(1), label='x')\n"
+        "y = builder.add(ops.Lookup(np.array([[1, 0]]), np.array([0])), x, label='y')\n"
+        "compile_program(builder.finish(y)).execute(np.zeros((1, 1), dtype=int))\n"
+        "sys.exit(3)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 3
+
+
 def test_compiled_libraries_are_removed(small_program):
     circuit = Circuit(small_program, ErrorRate(), None, (1,))
     library = circuit._module.server._library.get_output_dir_path()
     assert os.path.isdir(library)
     del circuit
-    import gc
-
     gc.collect()
     assert not os.path.isdir(library)
 
