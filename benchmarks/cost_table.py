@@ -16,18 +16,27 @@ from skfhe.exceptions import CompilationError
 from skfhe.program import Program, ProgramBuilder, ops
 
 BITS = range(1, 10)
-PRECISION = range(2, 17)
+PRECISION = range(2, 25)
+MAX_OUTPUT_BITS = 16
 P_ERROR = (2.0**-40, 2.0**-30, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 5e-2)
 N_LOOKUPS = 4
 TARGET = Path(__file__).parent.parent / "skfhe" / "circuit" / "cost_table.json"
 
 
 def lookups(bits: int, precision: int, n: int = N_LOOKUPS) -> Program:
-    """Return ``n`` lookups of ``bits`` bits, each followed by an output of ``precision`` bits."""
+    """Return ``n`` lookups of ``bits`` bits, whose results must keep ``precision`` bits.
+
+    That is an output of so many bits, or, beyond the widest, one multiplied by a power of two first.
+    """
+    scale = 2 ** max(0, precision - MAX_OUTPUT_BITS)
+    largest = (2 ** min(precision, MAX_OUTPUT_BITS) - 1) // scale
     builder = ProgramBuilder()
     x = builder.input(np.zeros(n), np.full(n, 2**bits - 1), label="input")
-    table = (np.arange(2**bits) % 2 * (2**precision - 1))[None, :]
+    table = (np.arange(2**bits) % 2 * largest)[None, :]
     y = builder.add(ops.Lookup(table, np.zeros(1, dtype=np.int64)), x, label="lookup")
+    if scale > 1:
+        linear = ops.Linear(np.eye(n, dtype=np.int64) * scale, np.zeros(n, dtype=np.int64))
+        y = builder.add(linear, y, label="output")
     return builder.finish(y)
 
 

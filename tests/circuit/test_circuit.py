@@ -192,14 +192,23 @@ def test_compiled_libraries_are_removed(small_program):
     assert not os.path.isdir(library)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("weight", [1, 7, 40])
 @pytest.mark.parametrize("p_error", [2.0**-40, 1e-5])
-def test_predicted_complexity_is_close_to_the_engine_s(seed, p_error):
-    """The model knows bits, precision and error rate; what it leaves out is worth a factor of 1.5."""
-    program = perceptron(np.random.default_rng(seed), span=1, n_hidden=4 + seed)
+def test_predicted_complexity_is_the_engine_s(weight, p_error):
+    """Bits read, precision kept and error rate decide the price; larger outgoing weights raise it.
+
+    The table was measured at these error rates on a grid of precisions, so only grid steps are lost.
+    """
+    program = perceptron(np.random.default_rng(weight), n_hidden=8, span=1, weight=1)
+    *head, output = program.values
+    builder = ProgramBuilder()
+    for value in head:
+        builder.add(value.op, *value.arguments, label=value.label)
+    scaled = ops.Linear(output.op.weight * weight + 1, output.op.bias)
+    program = builder.finish(builder.add(scaled, *output.arguments, label="output"))
     circuit = compile_program(program, ErrorRate(p_error), batch_sizes=(1,))
     assert circuit.statistics["lookups"] == circuit.cost.n_lookups
-    assert 1 / 1.5 < circuit.cost.complexity / circuit.complexity < 1.5
+    assert 1 / 1.15 < circuit.cost.complexity / circuit.complexity < 1.15
 
 
 def test_cost_grows_with_bits_precision_and_certainty():

@@ -64,6 +64,11 @@ def test_simulation_at_the_default_rate_equals_clear(classifier, iris):
     np.testing.assert_array_equal(classifier.predict(iris[0], fhe="simulate"), classifier.predict(iris[0]))
 
 
+def test_simulation_encrypts_nothing(classifier, iris, monkeypatch):
+    monkeypatch.setattr(type(classifier.fhe_circuit_), "execute", None)
+    assert len(classifier.predict(iris[0][:3], fhe="simulate")) == 3
+
+
 def test_a_large_error_rate_shows_in_simulation(iris):
     X, y = iris
     model = NeuralNetClassifier(**QUICK).fit(X, y)
