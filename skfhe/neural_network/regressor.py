@@ -147,8 +147,12 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         self._check_params()
         rows, raw = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         weight = self._check_weight(rows, sample_weight)
-        targets = self._standardize(raw, weight)
-        self._fit(rows, targets, weight, targets.shape[1])
+        targets = _columns(raw)
+        mean, scale = _moments(targets, weight)
+        standardized = ((targets - mean) / scale).astype(np.float32)
+        self._fit(rows, standardized, weight, targets.shape[1])
+        self.target_mean_, self.target_scale_ = mean, scale
+        self._single_target = raw.ndim == 1
         return self
 
     def partial_fit(
@@ -171,6 +175,11 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the number of targets, or a parameter of the network, changed since the first call.
         """
         first = not hasattr(self, "net_")
         self._check_params()
@@ -178,8 +187,14 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=first
         )
         weight = self._check_weight(rows, sample_weight)
-        targets = self._standardize(raw, weight) if first else self._standardized(raw)
-        self._partial_fit(rows, targets, weight, targets.shape[1])
+        targets = _columns(raw)
+        mean, scale = _moments(targets, weight) if first else (self.target_mean_, self.target_scale_)
+        if targets.shape[1] != len(mean):
+            raise ValueError(f"y has {targets.shape[1]} target(s), and the model was fitted with {len(mean)}")
+        standardized = ((targets - mean) / scale).astype(np.float32)
+        self._partial_fit(rows, standardized, weight, targets.shape[1])
+        self.target_mean_, self.target_scale_ = mean, scale
+        self._single_target = raw.ndim == 1
         return self
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[np.float64]:
@@ -211,15 +226,14 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         tags.target_tags.multi_output = True
         return tags
 
-    def _standardize(self, y: NDArray, weight: NDArray) -> NDArray:
-        """Learn the targets' mean and scale, and return them standardized, shape (n_rows, n_targets)."""
-        self._single_target = y.ndim == 1
-        targets = y.reshape(len(y), -1).astype(np.float64)
-        self.target_mean_ = np.average(targets, axis=0, weights=weight)
-        variance = np.average((targets - self.target_mean_) ** 2, axis=0, weights=weight)
-        self.target_scale_ = np.where(variance > 0, np.sqrt(variance), 1.0)
-        return self._standardized(y)
 
-    def _standardized(self, y: NDArray) -> NDArray:
-        targets = y.reshape(len(y), -1).astype(np.float64)
-        return ((targets - self.target_mean_) / self.target_scale_).astype(np.float32)
+def _columns(y: NDArray) -> NDArray[np.float64]:
+    """Return the targets as float64, shape (n_rows, n_targets)."""
+    return y.reshape(len(y), -1).astype(np.float64)
+
+
+def _moments(targets: NDArray, weight: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weighted mean and standard deviation of each target; 1 for the latter of a constant one."""
+    mean = np.average(targets, axis=0, weights=weight)
+    variance = np.average((targets - mean) ** 2, axis=0, weights=weight)
+    return mean, np.where(variance > 0, np.sqrt(variance), 1.0)

@@ -284,13 +284,25 @@ def test_parameters_changed_after_fit_wait_for_the_next_fit(iris):
     assert max(model.fit(*iris).accumulator_bits_) <= 3
 
 
-def test_a_failed_fit_leaves_the_fitted_model_alone(iris):
-    model = NeuralNetClassifier(**QUICK).fit(*iris)
-    before = model.predict_proba(iris[0])
+@pytest.mark.parametrize("estimator", BOTH)
+def test_a_failed_fit_leaves_the_fitted_model_alone(estimator, iris):
+    X, y = iris
+    model = estimator(**QUICK).fit(X, y)
+    before = model.predict(X)
     model.set_params(module__n_layers=3, module__n_accum_bits=2)
     with pytest.raises(AccumulatorBudgetError):
-        model.fit(*iris)
-    np.testing.assert_array_equal(model.predict_proba(iris[0]), before)
+        model.fit(X, y + 10)
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_partial_fit_of_a_regressor_learns_and_refuses_other_targets():
+    X, y = make_regression(300, 5, noise=1.0, random_state=0)
+    model = NeuralNetRegressor(random_state=0)
+    for _ in range(30):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.5
+    with pytest.raises(ValueError, match=r"2 target\(s\).* fitted with 1"):
+        model.partial_fit(X, np.column_stack([y, y]))
 
 
 def test_fit_drops_the_circuit(iris):
