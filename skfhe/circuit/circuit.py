@@ -14,6 +14,7 @@ from skfhe.circuit.configuration import ErrorRate
 from skfhe.circuit.cost import Cost, estimate_cost
 from skfhe.circuit.engine import FunctionDef, ModuleCompiler, fhe, keep_exit_status
 from skfhe.circuit.lowering import IntervalTyping, lower
+from skfhe.circuit.memory import kept_memory
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program
 from skfhe.program import ops as program_ops
@@ -213,7 +214,8 @@ class Circuit:
 
     def run(self, ciphertext: Any, n_rows: int) -> Any:
         """Evaluate the program on one encrypted batch of ``n_rows`` rows."""
-        result = self._function(n_rows).run(*ciphertext)
+        with kept_memory():
+            result = self._function(n_rows).run(*ciphertext)
         return result if isinstance(result, tuple) else (result,)
 
     def decrypt(self, result: Any, n_rows: int) -> tuple[IntArray, ...]:
