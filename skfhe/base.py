@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,8 +119,8 @@ class EncryptedPredictorMixin:
         if hasattr(self, "fhe_circuit_"):
             del self.fhe_circuit_
 
-    def _evaluate(self, inputs: NDArray[np.int64], fhe: str) -> NDArray[np.int64]:
-        """Return the first output of the program on encoded rows.
+    def _evaluate(self, inputs: Sequence[NDArray[np.int64]], fhe: str) -> tuple[NDArray[np.int64], ...]:
+        """Return the outputs of the program on encoded rows, one array for each input.
 
         Raises
         ------
@@ -130,15 +131,15 @@ class EncryptedPredictorMixin:
         """
         check_fhe_mode(fhe)
         if fhe == "disable":
-            return run_batched(self.program_, inputs)[0]
+            return run_batched(self.program_, *inputs)
         if not hasattr(self, "fhe_circuit_"):
             raise NotCompiledError(
                 f"fhe={fhe!r} needs a compiled circuit, and this {type(self).__name__} has none since "
                 "it was last fitted; call compile() first, or use fhe='disable'"
             )
         if fhe == "simulate":
-            return self.fhe_circuit_.simulate(inputs)[0]
-        return self.fhe_circuit_.execute(inputs)[0]
+            return self.fhe_circuit_.simulate(*inputs)
+        return self.fhe_circuit_.execute(*inputs)
 
 
 def check_fhe_mode(fhe: object) -> None:

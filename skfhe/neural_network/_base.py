@@ -30,7 +30,7 @@ from skfhe.neural_network.training import (
     take_batch,
 )
 from skfhe.parameters import check_rounding
-from skfhe.quantization import ThresholdEncoder, calibrate_thresholds
+from skfhe.quantization import AffineQuantizer, ThresholdEncoder, calibrate_thresholds
 
 __all__ = ["BaseNeuralNet"]
 
@@ -82,6 +82,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
         "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither")],
         "module__input_noise": [Interval(Real, 0, None, closed="left")],
+        "module__skip_connection": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"cosine", "constant"})],
@@ -105,6 +106,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         module__n_input_bits: int = 4,
         module__n_output_w_bits: int = 4,
         module__input_noise: float = 1.5,
+        module__skip_connection: bool = False,
         max_epochs: int = 100,
         lr: float = 0.005,
         lr_schedule: str = "cosine",
@@ -128,6 +130,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.module__n_input_bits = module__n_input_bits
         self.module__n_output_w_bits = module__n_output_w_bits
         self.module__input_noise = module__input_noise
+        self.module__skip_connection = module__skip_connection
         self.max_epochs = max_epochs
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -284,12 +287,13 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def _finish(self, plan: Plan, net: Any) -> None:
         """Keep a trained network and lower it to the program."""
         net.module_.eval()
-        program, kept, quantizer = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
+        program, kept, quantizers = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
         assert all(bits <= plan.module["n_accum_bits"] for bits in program.accumulator_bits)
         self._drop_circuit()
         self._plan, self.net_ = plan, net
-        self.program_, self.output_quantizer_ = program, quantizer
-        self.input_encoder_ = plan.encoder.select(kept)
+        self.program_, self._output_quantizers = program, quantizers
+        self.input_encoder_ = plan.encoder.select(kept[0])
+        self._kept_levels = kept[1] if len(kept) > 1 else None
 
     def _make_plan(self, X: NDArray, n_outputs: int) -> Plan:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -309,6 +313,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             "n_output_w_bits": self.module__n_output_w_bits,
             "activation_function": self.module__activation_function,
             "input_noise": self.module__input_noise,
+            "skip_connection": self.module__skip_connection,
         }
 
     def _make_net(self, plan: Plan) -> Any:
@@ -317,7 +322,10 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         if self.lr_schedule == "cosine":
             policy = torch.optim.lr_scheduler.CosineAnnealingLR
             callbacks.append(("lr_schedule", LRScheduler(policy, T_max=self.max_epochs)))
-        options = {f"module__{name}": value for name, value in plan.module.items()}
+        module = dict(plan.module)
+        if module.pop("skip_connection"):
+            module["level_weights"] = torch.as_tensor(plan.encoder.level_weights)
+        options = {f"module__{name}": value for name, value in module.items()}
         options |= {"iterator_train__shuffle": True} | self._open_params
         if is_classifier(self):
             options["classes"] = np.arange(plan.module["n_outputs"])
@@ -347,8 +355,24 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """Return the network's outputs, shape (n_rows, n_outputs), evaluated as ``fhe`` says."""
         check_is_fitted(self, "program_")
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        q = self._evaluate(self.input_encoder_.quantize(X), fhe)
-        return self.output_quantizer_.dequantize(q)
+        outputs = self._evaluate(self._encode(X), fhe)
+        return sum(
+            (quantizer.dequantize(q) for quantizer, q in zip(self._output_quantizers, outputs, strict=True)),
+            start=np.zeros(outputs[0].shape),
+        )
+
+    def _encode(self, X: ArrayLike) -> list[NDArray[np.int64]]:
+        """Return what the program takes: the bits, and with a skip connection the levels."""
+        bits = self.input_encoder_.quantize(X)
+        if self._kept_levels is None:
+            return [bits]
+        return [bits, self._plan.encoder.levels(X)[:, self._kept_levels]]
+
+    @property
+    def output_quantizer_(self) -> AffineQuantizer:
+        """Turns the first output of the program, the output layer's accumulators, into scores."""
+        check_is_fitted(self, "program_")
+        return self._output_quantizers[0]
 
 
 def _rows(X: NDArray, weight: NDArray) -> dict[str, NDArray]:

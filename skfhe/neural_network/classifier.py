@@ -45,6 +45,9 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         Bits of the output layer's weights, whose accumulators no lookup reads.
     module__input_noise : float, default=1.5
         Standard deviation of the noise added to the inputs in training, in quantization steps.
+    module__skip_connection : bool, default=False
+        Add a linear function of the features to the scores, around the hidden layers. It takes no lookup, and
+        the network needs fewer neurons. The client adds the two parts, so it sees them apart.
     max_epochs : int, default=100
         Passes over the training data.
     lr : float, default=0.005

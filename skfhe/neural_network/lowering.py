@@ -28,7 +28,7 @@ def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
 
 def lower_mlp(
     module: BudgetedMLP, rounding: tuple[int, Literal["exact", "approximate"]] | None = None
-) -> tuple[Program, NDArray[np.bool_], AffineQuantizer]:
+) -> tuple[Program, list[NDArray[np.bool_]], list[AffineQuantizer]]:
     """Lower a trained network.
 
     Parameters
@@ -40,11 +40,13 @@ def lower_mlp(
     Returns
     -------
     program : Program
-        Takes the bits of the input encoding that are kept, returns the output accumulators.
-    kept : ndarray of bool, shape (n_bits,)
-        Which bits of the encoding the program reads.
-    output_quantizer : AffineQuantizer
-        Turns the output accumulators into scores.
+        Takes the bits of the input encoding that are kept, returns the output accumulators. With a skip
+        connection it takes the levels, too, and returns the skip connection's accumulators apart: they
+        are added in the clear, where they cost the lookups no precision.
+    kept : list of ndarray of bool
+        Which bits, and which features' levels, the program reads.
+    output_quantizers : list of AffineQuantizer
+        Turn the accumulators into scores, which are their sum.
     """
     module = in_double_precision(module)
     builder = ProgramBuilder()
@@ -63,12 +65,24 @@ def lower_mlp(
         weight = module.output.quant_weight()
         scale = (scale * weight.scale.flatten()).broadcast_to(module.output.out_features)
         bias = torch.round(module.output.bias / scale).numpy().astype(np.int64)
-        value = builder.add(ops.Linear(_integers(weight).T, bias), value, label="output layer")
-    program, (kept,) = drop_unused_inputs(optimize(builder.finish(value)))
+        outputs = [builder.add(ops.Linear(_integers(weight).T, bias), value, label="output layer")]
+        scales = [scale]
+        if module.skip is not None:
+            highest = module.level_weights.sum(dim=0).numpy()
+            levels = builder.input(np.zeros(len(highest)), highest, label="input levels")
+            weight = module.skip.quant_weight()
+            integers = _integers(weight).T
+            linear = ops.Linear(integers, -module.level_center * integers.sum(axis=0))
+            outputs.append(builder.add(linear, levels, label="skip connection"))
+            scales.append((weight.scale.flatten() * module.level_step).broadcast_to(integers.shape[1]))
+    program, kept = drop_unused_inputs(optimize(builder.finish(*outputs)))
     if rounding is not None:
         program = optimize(program, [lambda p: round_lookups(p, *rounding)])
-    quantizer = AffineQuantizer(program.output_bits[0], True, scale.numpy().copy())
-    return program, kept, quantizer
+    quantizers = [
+        AffineQuantizer(bits, True, scale.numpy().copy())
+        for bits, scale in zip(program.output_bits, scales, strict=True)
+    ]
+    return program, kept, quantizers
 
 
 def _integers(weight: Any) -> NDArray[np.int64]:

@@ -18,6 +18,9 @@ from skfhe.neural_network.budget import BudgetedWeightQuant, largest_magnitude, 
 
 __all__ = ["BudgetedMLP", "HiddenLayer", "ThermometerInput", "check_activation"]
 
+SKIP_WEIGHT_BITS = 6
+"""Bits of the skip connection's weights. It reads fresh ciphertexts and no lookup reads it: they are free."""
+
 
 class ThermometerInput(nn.Module):
     """Turns floats into the bits ``x[:, features] > thresholds``.
@@ -54,7 +57,11 @@ class ThermometerInput(nn.Module):
         if self.training and self.noise > 0:
             noise = torch.randn(x.shape, dtype=x.dtype, device=x.device) * self.noise
             return (x[:, self.features] + noise[:, self.features] * self.step > self.thresholds).to(dtype)
-        return (x[:, self.features] > self.thresholds).to(dtype)
+        return self.compare(x).to(dtype)
+
+    def compare(self, x: Tensor) -> Tensor:
+        """Return the bits of ``x`` in float64, as bool, without noise."""
+        return x[:, self.features] > self.thresholds
 
 
 class _BatchNorm(nn.BatchNorm1d):
@@ -150,6 +157,9 @@ class BudgetedMLP(nn.Module):
         Class of a univariate torch activation.
     input_noise : float
         See `ThermometerInput`.
+    level_weights : Tensor of shape (n_bits, n_features), optional
+        See `ThresholdEncoder.level_weights`. If given, a linear function of the features' levels is added
+        to the scores, around the hidden layers.
 
     Attributes
     ----------
@@ -165,6 +175,8 @@ class BudgetedMLP(nn.Module):
     encoder: ThermometerInput
     hidden: Any
     output: Any
+    skip: Any
+    level_weights: Tensor
 
     def __init__(
         self,
@@ -179,6 +191,7 @@ class BudgetedMLP(nn.Module):
         n_output_w_bits: int,
         activation_function: type[nn.Module],
         input_noise: float,
+        level_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.encoder = ThermometerInput(features, thresholds, input_noise)
@@ -207,6 +220,26 @@ class BudgetedMLP(nn.Module):
             bias_quant=Int32Bias,
             return_quant_tensor=True,
         )
+        self.skip = None
+        if level_weights is not None:
+            self.register_buffer("level_weights", level_weights.to(torch.float32), persistent=False)
+            self.skip = qnn.QuantLinear(
+                level_weights.shape[1],
+                n_outputs,
+                bias=False,
+                weight_quant=Int8WeightPerChannelFloat,
+                weight_bit_width=SKIP_WEIGHT_BITS,
+            )
+
+    @property
+    def level_center(self) -> int:
+        """The level that the skip connection takes for zero."""
+        return int(self.level_weights.sum(dim=0).max()) // 2
+
+    @property
+    def level_step(self) -> float:
+        """What one level is to the skip connection: all of them span 4."""
+        return 4.0 / float(self.level_weights.sum(dim=0).max())
 
     def encode(self, x: Tensor) -> IntQuantTensor:
         """Return the bits of the input as a quantized tensor of scale 1."""
@@ -223,7 +256,12 @@ class BudgetedMLP(nn.Module):
         h: Tensor | IntQuantTensor = self.encode(x)
         for layer in self.hidden:
             h = layer(h)
-        return self.output(h).value
+        scores = self.output(h).value
+        if self.skip is None:
+            return scores
+        exact = self.encoder.compare(x.to(torch.float64)).to(scores.dtype)  # a linear function needs no noise
+        levels = exact @ self.level_weights - self.level_center
+        return scores + self.skip(levels * self.level_step)
 
     def relax(self, share: float) -> None:
         """Set the budget of training: ``share`` 0 allows every weight, 1 the full constraint."""

@@ -84,6 +84,41 @@ class ThresholdEncoder:
             raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
         return (X[:, self.features] > self.thresholds).astype(np.int64, order="C")
 
+    @property
+    def level_weights(self) -> IntArray:
+        """What each bit adds to its feature's level, shape (n_bits, n_features).
+
+        A feature with fewer thresholds takes larger steps, so that all levels span about the same range.
+        """
+        counts = np.bincount(self.features, minlength=self.n_features)
+        steps = counts.max() // np.maximum(counts, 1)
+        weights = np.zeros((self.n_bits, self.n_features), dtype=np.int64)
+        weights[np.arange(self.n_bits), self.features] = steps[self.features]
+        return weights
+
+    def levels(self, X: ArrayLike) -> IntArray:
+        """Return one integer a feature: the thresholds that it passes, each counting its step.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of int64, shape (n_rows, n_features)
+            In [0, ``level_weights.sum(axis=0)``].
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> encoder = ThresholdEncoder(2, np.array([0, 0, 1]), np.array([-1.0, 1.0, 0.0]))
+        >>> encoder.levels([[-5.0, 3.0], [0.0, -3.0], [9.0, 3.0]])
+        array([[0, 2],
+               [1, 0],
+               [2, 2]])
+        """
+        return self.quantize(X) @ self.level_weights
+
     def select(self, kept: NDArray[np.bool_]) -> "ThresholdEncoder":
         """Return the encoder of the bits marked in ``kept``, shape (n_bits,)."""
         return ThresholdEncoder(self.n_features, self.features[kept], self.thresholds[kept])

@@ -60,6 +60,38 @@ def test_inputs_beyond_the_training_range_are_clipped_and_run_encrypted(classifi
     np.testing.assert_array_equal(seen.quantize(np.full((1, 4), 1e9)), seen.quantize(edge[None, :]))
 
 
+@pytest.mark.parametrize("estimator", BOTH)
+def test_a_skip_connection_runs_encrypted(estimator, iris):
+    """Both parts of the scores come back exactly, from one circuit, after a pickle, too."""
+    X, y = iris
+    model = estimator(module__skip_connection=True, module__n_hidden_neurons_multiplier=0.5, **QUICK)
+    model.fit(X, y)
+    assert len(model.output_bits_) == 2
+    assert model.cost_.n_lookups == 2
+    model.compile()
+    model = pickle.loads(pickle.dumps(model))
+    inputs = model._encode(X[::19])
+    for encrypted, clear in zip(
+        model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs), strict=True
+    ):
+        np.testing.assert_array_equal(encrypted, clear)
+    np.testing.assert_array_equal(model.predict(X[:2], fhe="execute"), model.predict(X[:2]))
+    np.testing.assert_array_equal(model.predict(X, fhe="simulate"), model.predict(X))
+
+
+def test_a_skip_connection_learns_what_two_neurons_cannot():
+    """A linear function of 16 features: two neurons see a few thresholds, the levels carry all."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 16))
+    y = X @ np.linspace(-1, 1, 16)
+    options = {"module__n_hidden_neurons_multiplier": 0.3, "max_epochs": 30, "random_state": 0}
+    narrow, skipping = (
+        NeuralNetRegressor(module__skip_connection=skip, **options).fit(X[:300], y[:300])
+        for skip in (False, True)
+    )
+    assert skipping.score(X[300:], y[300:]) > 0.95 > narrow.score(X[300:], y[300:])
+
+
 def test_simulation_at_the_default_rate_equals_clear(classifier, iris):
     np.testing.assert_array_equal(classifier.predict(iris[0], fhe="simulate"), classifier.predict(iris[0]))
 

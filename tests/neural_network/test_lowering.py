@@ -16,7 +16,9 @@ ACTIVATIONS = [
 ]  # fmt: skip
 
 
-def trained_network(activation=nn.ReLU, n_layers=2, n_accum_bits=4, n_w_bits=2, n_a_bits=2, seed=0):
+def trained_network(
+    activation=nn.ReLU, n_layers=2, n_accum_bits=4, n_w_bits=2, n_a_bits=2, seed=0, skip=False
+):
     """Return a briefly trained network, its encoder, and data that reaches beyond the training range."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -34,6 +36,7 @@ def trained_network(activation=nn.ReLU, n_layers=2, n_accum_bits=4, n_w_bits=2, 
         n_output_w_bits=4,
         activation_function=activation,
         input_noise=1.0,
+        level_weights=torch.as_tensor(encoder.level_weights) if skip else None,
     )
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
     target = torch.as_tensor(X[:, :3] ** 2, dtype=torch.float32)
@@ -48,7 +51,7 @@ def trained_network(activation=nn.ReLU, n_layers=2, n_accum_bits=4, n_w_bits=2, 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_outputs_equal_brevitas_for_every_activation(activation):
     module, encoder, X = trained_network(activation)
-    program, kept, quantizer = lower_mlp(module)
+    program, (kept,), (quantizer,) = lower_mlp(module)
     (q,) = run(program, encoder.select(kept).quantize(X))
     with torch.no_grad():
         exact = in_double_precision(module).output(
@@ -63,7 +66,7 @@ def test_outputs_equal_brevitas_for_every_activation(activation):
 def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
     """Layer by layer, for the neurons that the passes leave: the activations of both are the same."""
     module, encoder, X = trained_network(n_layers=n_layers, n_w_bits=n_w_bits)
-    program, kept, quantizer = lower_mlp(module)
+    program, (kept,), (quantizer,) = lower_mlp(module)
     values = trace(program, encoder.select(kept).quantize(X))
     double = in_double_precision(module)
     with torch.no_grad():
@@ -78,6 +81,18 @@ def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
         for column in np.ascontiguousarray(values[position].T):
             assert column.tobytes() in columns
     np.testing.assert_array_equal(values[-1], np.rint(scores / quantizer.scale))
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_the_skip_connection_equals_brevitas(n_layers):
+    """The two outputs of the program, added in the clear, are the network's scores."""
+    module, encoder, X = trained_network(n_layers=n_layers, skip=True)
+    program, kept, quantizers = lower_mlp(module)
+    outputs = run(program, encoder.select(kept[0]).quantize(X), encoder.levels(X)[:, kept[1]])
+    scores = sum(quantizer.dequantize(q) for quantizer, q in zip(quantizers, outputs, strict=True))
+    with torch.no_grad():
+        exact = in_double_precision(module)(torch.as_tensor(X)).numpy()
+    np.testing.assert_allclose(scores, exact, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_accum_bits", range(2, 11))
