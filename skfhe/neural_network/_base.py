@@ -20,8 +20,9 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.neural_network.activation import check_activation
 from skfhe.neural_network.lowering import lower_mlp
-from skfhe.neural_network.module import BudgetedMLP, check_activation
+from skfhe.neural_network.module import BudgetedMLP
 from skfhe.neural_network.training import (
     BudgetAnnealing,
     RowDataset,
@@ -80,6 +81,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "module__n_accum_bits": _bits,
         "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
         "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
+        "module__n_output_bits": _bits,
+        "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left")],
         "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither")],
         "module__input_noise": [Interval(Real, 0, None, closed="left")],
         "module__skip_connection": ["boolean"],
@@ -99,14 +102,16 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self,
         module__n_layers: int = 2,
         module__n_w_bits: int = 2,
-        module__n_a_bits: int = 3,
+        module__n_a_bits: int = 2,
         module__n_accum_bits: int = 4,
-        module__n_hidden_neurons_multiplier: float = 1.5,
+        module__n_hidden_neurons_multiplier: float = 0.5,
         module__activation_function: type[nn.Module] = nn.ReLU,
         module__n_input_bits: int = 4,
-        module__n_output_w_bits: int = 4,
+        module__n_output_w_bits: int = 3,
+        module__n_output_bits: int = 6,
+        module__n_thresholds_per_neuron: int = 4,
         module__input_noise: float = 1.5,
-        module__skip_connection: bool = False,
+        module__skip_connection: bool = True,
         max_epochs: int = 100,
         lr: float = 0.005,
         lr_schedule: str = "cosine",
@@ -129,6 +134,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.module__activation_function = module__activation_function
         self.module__n_input_bits = module__n_input_bits
         self.module__n_output_w_bits = module__n_output_w_bits
+        self.module__n_output_bits = module__n_output_bits
+        self.module__n_thresholds_per_neuron = module__n_thresholds_per_neuron
         self.module__input_noise = module__input_noise
         self.module__skip_connection = module__skip_connection
         self.max_epochs = max_epochs
@@ -219,6 +226,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         if rebuild is not None:
             weights, history = rebuild
             self.net_ = self._make_net(self._plan).initialize()
+            if self.net_.module_.hidden:
+                self.net_.module_.prune_inputs(weights["kept_bits"])
             self.net_.module_.load_state_dict(weights)
             self.net_.module_.eval()
             self.net_.history = history
@@ -259,7 +268,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         plan = self._make_plan(X, n_outputs)
         order = np.random.RandomState(plan.seed).permutation(len(X))
         with reproducible(plan.seed):
-            net = self._make_net(plan).fit(_rows(X[order], weight[order]), y[order])
+            net = self._make_net(plan).fit(_rows(plan, X[order], weight[order]), y[order])
         self._finish(plan, net)
 
     def _partial_fit(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int) -> None:
@@ -281,7 +290,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         net.module_.relax(1.0)
         net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ("anneal", "lr_schedule")]
         with reproducible(plan.seed + len(net.history)):
-            net.partial_fit(_rows(X, weight), y, epochs=1)
+            net.partial_fit(_rows(plan, X, weight), y, epochs=1)
         self._finish(plan, net)
 
     def _finish(self, plan: Plan, net: Any) -> None:
@@ -292,7 +301,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self._drop_circuit()
         self._plan, self.net_ = plan, net
         self.program_, self._output_quantizers = program, quantizers
-        self.input_encoder_ = plan.encoder.select(kept[0])
+        read = net.module_.kept_bits.numpy(force=True)[kept[0]]
+        self.input_encoder_ = plan.encoder.select(read)
         self._kept_levels = kept[1] if len(kept) > 1 else None
 
     def _make_plan(self, X: NDArray, n_outputs: int) -> Plan:
@@ -302,7 +312,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
 
     def _module_params(self, n_outputs: int, encoder: ThresholdEncoder) -> dict[str, Any]:
         """Return what the module is made with, the input encoding apart."""
-        unit = math.sqrt(encoder.n_features * max(2, n_outputs))
+        unit = max(8.0, math.sqrt(encoder.n_features * max(2, n_outputs)))
         return {
             "n_outputs": n_outputs,
             "n_hidden": max(2, round(self.module__n_hidden_neurons_multiplier * unit)),
@@ -311,6 +321,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             "n_a_bits": self.module__n_a_bits,
             "n_accum_bits": self.module__n_accum_bits,
             "n_output_w_bits": self.module__n_output_w_bits,
+            "n_output_bits": self.module__n_output_bits,
             "activation_function": self.module__activation_function,
             "input_noise": self.module__input_noise,
             "skip_connection": self.module__skip_connection,
@@ -318,20 +329,21 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
 
     def _make_net(self, plan: Plan) -> Any:
         """Return the skorch net of ``plan``, not yet initialized."""
-        callbacks: list[Any] = [("anneal", BudgetAnnealing())]
+        n_inputs = self.module__n_thresholds_per_neuron * plan.module["n_hidden"]
+        callbacks: list[Any] = [("anneal", BudgetAnnealing(n_inputs))]
         if self.lr_schedule == "cosine":
             policy = torch.optim.lr_scheduler.CosineAnnealingLR
             callbacks.append(("lr_schedule", LRScheduler(policy, T_max=self.max_epochs)))
-        module = dict(plan.module)
-        if module.pop("skip_connection"):
-            module["level_weights"] = torch.as_tensor(plan.encoder.level_weights)
-        options = {f"module__{name}": value for name, value in module.items()}
-        options |= {"iterator_train__shuffle": True} | self._open_params
+        options = {f"module__{name}": value for name, value in plan.module.items()}
+        options |= (
+            {"iterator_train__shuffle": True} | _fastest(self.optimizer, self.device) | self._open_params
+        )
         if is_classifier(self):
             options["classes"] = np.arange(plan.module["n_outputs"])
         options |= {
             "module__features": torch.as_tensor(plan.encoder.features),
             "module__thresholds": torch.as_tensor(plan.encoder.thresholds),
+            "module__level_weights": torch.as_tensor(plan.encoder.level_weights),
             "iterator_train__collate_fn": take_batch,
             "iterator_valid__collate_fn": take_batch,
             "criterion__reduction": "none",
@@ -375,8 +387,20 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         return self._output_quantizers[0]
 
 
-def _rows(X: NDArray, weight: NDArray) -> dict[str, NDArray]:
-    return {"x": X, "sample_weight": weight}
+def _fastest(optimizer: type, device: str) -> dict[str, Any]:
+    """Return the option that lets torch update all parameters in one call, where the optimizer has it."""
+    fused = "fused" in inspect.signature(optimizer).parameters and device == "cpu"
+    return {"optimizer__fused": True} if fused else {}
+
+
+def _rows(plan: Plan, X: NDArray, weight: NDArray) -> dict[str, NDArray]:
+    """Return what the network takes in training."""
+    rows = {"x": X, "sample_weight": weight}
+    return (
+        rows | {"levels": plan.encoder.levels(X).astype(np.float32)}
+        if plan.module["skip_connection"]
+        else rows
+    )
 
 
 def _unknown_parameter(estimator: BaseNeuralNet, name: str) -> str:

@@ -69,8 +69,9 @@ class BudgetedWeights(nn.Module):
 
     Notes
     -----
-    In training the budget can be relaxed by `relax`, to let a network find its weights before it has to do
-    with few of them. In evaluation the full constraint always holds. Gradients pass straight through.
+    In evaluation the full constraint always holds. In training the budget can be relaxed by `relax`, to let a
+    network find its weights before it has to do with few of them, and equal weights at the edge of the
+    budget are all kept. Gradients pass straight through.
     """
 
     steps: Tensor
@@ -79,9 +80,8 @@ class BudgetedWeights(nn.Module):
 
     def __init__(self, budget: int, magnitude: int, bit_width: int) -> None:
         super().__init__()
-        self.budget = budget
+        self.budget = self.relaxed_budget = budget
         self.magnitude = magnitude
-        self.relaxed_budget = budget
         self.register_buffer("steps", torch.arange(1, magnitude + 1) - 0.5, persistent=False)
         self.register_buffer("zero_point", torch.tensor(0.0), persistent=False)
         self.register_buffer("bit_width", torch.tensor(float(bit_width)), persistent=False)
@@ -97,26 +97,31 @@ class BudgetedWeights(nn.Module):
     def forward(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the quantized weights as floats, their scale a neuron, zero point and bit-width."""
         with torch.no_grad():
-            q = self._integers(weight)
-            norm = (q * q).sum(dim=1, keepdim=True).clamp_min(1.0)
-            scale = ((q * weight).sum(dim=1, keepdim=True) / norm).clamp_min(1e-8)
-        value = weight + (q * scale - weight).detach()
-        # Adding and subtracting the weight can cost the last bit: outside training, say it exactly.
-        return (value if self.training else q * scale), scale, self.zero_point, self.bit_width
+            magnitude = weight.abs()
+            q = self._magnitudes(magnitude)
+            squares = (q * q).sum(dim=1, keepdim=True).clamp_min_(1.0)
+            scale = (q * magnitude).sum(dim=1, keepdim=True).div_(squares).clamp_min_(1e-8)
+            value = q.copysign_(weight).mul_(scale)
+        if self.training:
+            value = weight + (value - weight).detach()
+        return value, scale, self.zero_point, self.bit_width
 
-    def _integers(self, weight: Tensor) -> Tensor:
+    def _magnitudes(self, magnitude: Tensor) -> Tensor:
+        """Return the magnitudes of the integer weights."""
         budget = self.relaxed_budget if self.training else self.budget
-        magnitude = weight.abs()
-        thresholds = (magnitude.unsqueeze(-1) / self.steps).flatten(1)
-        step = weight.square().mean(dim=1, keepdim=True).sqrt() * self.natural_step
-        if budget < thresholds.shape[1]:
+        n_inputs = magnitude.shape[1]
+        step = torch.linalg.vector_norm(magnitude, dim=1, keepdim=True) * (self.natural_step / n_inputs**0.5)
+        thresholds = None
+        if budget < n_inputs * self.magnitude:
+            thresholds = (magnitude.unsqueeze(-1) / self.steps).flatten(1)
             largest = thresholds.topk(budget + 1, dim=1).values
             step = torch.maximum(step, largest[:, budget - 1 :].mean(dim=1, keepdim=True))
-        q = (magnitude / step.clamp_min(1e-12) + 0.5).floor().clamp_max(self.magnitude)
-        over = q.sum(dim=1, keepdim=True) > budget
-        if bool(over.any()):  # equal weights at the edge of the budget: keep the first ones
-            q = torch.where(over, self._first_units(thresholds, budget, weight.shape), q)
-        return q * weight.sign()
+        q = (magnitude / step.clamp_min_(1e-12)).add_(0.5).floor_().clamp_max_(self.magnitude)
+        if thresholds is not None and not self.training:
+            over = q.sum(dim=1, keepdim=True) > budget
+            if over.any():  # equal weights at the edge of the budget: keep the first ones
+                q = torch.where(over, self._first_units(thresholds, budget, magnitude.shape), q)
+        return q
 
     def _first_units(self, thresholds: Tensor, budget: int, shape: torch.Size) -> Tensor:
         order = thresholds.argsort(dim=1, descending=True, stable=True)[:, :budget]

@@ -30,22 +30,29 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         Linear layers, the output layer included: 2 means one hidden layer.
     module__n_w_bits : int, default=2
         Bits of the hidden layers' weights, on a grid symmetric about zero: 2 means -1, 0 and 1.
-    module__n_a_bits : int, default=3
+    module__n_a_bits : int, default=2
         Bits of the hidden activations.
     module__n_accum_bits : int, default=4
         Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
         encrypted prediction depends on little else.
-    module__n_hidden_neurons_multiplier : float, default=1.5
-        Neurons of a hidden layer, in units of ``sqrt(n_features * max(2, n_outputs))``; at least 2.
+    module__n_hidden_neurons_multiplier : float, default=0.5
+        Neurons of a hidden layer, in units of ``max(8, sqrt(n_features * max(2, n_outputs)))``; at least 2.
+        Each costs one lookup.
     module__activation_function : type, default=torch.nn.ReLU
         Class of a univariate torch activation. It is folded into lookups, so all cost the same.
     module__n_input_bits : int, default=4
         Bits that each feature is quantized to before it is encoded by its thresholds.
-    module__n_output_w_bits : int, default=4
-        Bits of the output layer's weights, whose accumulators no lookup reads.
+    module__n_output_w_bits : int, default=3
+        Bits of the output layer's weights.
+    module__n_output_bits : int, default=6
+        Bits of the output layer's accumulators, guaranteed. No lookup reads them, but beyond 7 bits the hidden
+        layer's lookups become dearer.
+    module__n_thresholds_per_neuron : int, default=4
+        The first hidden layer reads this many of the inputs' thresholds for each of its neurons, on average;
+        neurons can share them. Each is a ciphertext that the client has to make.
     module__input_noise : float, default=1.5
         Standard deviation of the noise added to the inputs in training, in quantization steps.
-    module__skip_connection : bool, default=False
+    module__skip_connection : bool, default=True
         Add a linear function of the features to the scores, around the hidden layers. It takes no lookup, and
         the network needs fewer neurons. The client adds the two parts, so it sees them apart.
     max_epochs : int, default=100
@@ -88,7 +95,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     input_encoder_ : ThresholdEncoder
         Turns rows into the bits that the program takes. Values beyond the range seen in training are clipped.
     output_quantizer_ : AffineQuantizer
-        Turns the program's outputs into scores.
+        Turns the program's first output into scores. The skip connection's are added to them.
     net_ : skorch.NeuralNet
         The fitted skorch net.
     module_ : BudgetedMLP

@@ -65,28 +65,44 @@ def lower_mlp(
         weight = module.output.quant_weight()
         scale = (scale * weight.scale.flatten()).broadcast_to(module.output.out_features)
         bias = torch.round(module.output.bias / scale).numpy().astype(np.int64)
-        outputs = [builder.add(ops.Linear(_integers(weight).T, bias), value, label="output layer")]
-        scales = [scale]
+        offset = -_smallest(
+            _integers(weight).T, builder.type_of(value)
+        )  # unsigned, to need no bit for a sign
+        outputs = [builder.add(ops.Linear(_integers(weight).T, offset), value, label="output layer")]
+        scales, zero_points = [scale], [offset - bias]
         if module.skip is not None:
-            highest = module.level_weights.sum(dim=0).numpy()
+            highest = module.skip.level_weights.sum(dim=0).numpy()
             levels = builder.input(np.zeros(len(highest)), highest, label="input levels")
-            weight = module.skip.quant_weight()
+            weight = module.skip.linear.quant_weight()
             integers = _integers(weight).T
-            linear = ops.Linear(integers, -module.level_center * integers.sum(axis=0))
+            bias = -module.skip.center * integers.sum(axis=0)
+            linear = ops.Linear(integers * (highest > 0)[:, None], bias)  # a constant level need not be sent
             outputs.append(builder.add(linear, levels, label="skip connection"))
-            scales.append((weight.scale.flatten() * module.level_step).broadcast_to(integers.shape[1]))
+            zero_points.append(np.zeros_like(bias))
+            scales.append((weight.scale.flatten() * module.skip.step).broadcast_to(integers.shape[1]))
     program, kept = drop_unused_inputs(optimize(builder.finish(*outputs)))
     if rounding is not None:
         program = optimize(program, [lambda p: round_lookups(p, *rounding)])
     quantizers = [
-        AffineQuantizer(bits, True, scale.numpy().copy())
-        for bits, scale in zip(program.output_bits, scales, strict=True)
+        AffineQuantizer(
+            program.values[position].type.bits,
+            program.values[position].type.signed,
+            scale.numpy().copy(),
+            zero_point,
+        )
+        for position, scale, zero_point in zip(program.outputs, scales, zero_points, strict=True)
     ]
     return program, kept, quantizers
 
 
 def _integers(weight: Any) -> NDArray[np.int64]:
     return weight.int(float_datatype=True).numpy().round().astype(np.int64)
+
+
+def _smallest(weight: NDArray[np.int64], read: IntegerType) -> NDArray[np.int64]:
+    """Return the smallest result of each column of ``weight`` on inputs of the type ``read``."""
+    products = np.stack([weight * read.low[:, None], weight * read.high[:, None]])
+    return products.min(axis=0).sum(axis=0)
 
 
 def _lookup(layer: HiddenLayer, read: IntegerType, scale: torch.Tensor) -> ops.Lookup:

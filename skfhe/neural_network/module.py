@@ -4,22 +4,20 @@ from typing import Any
 
 import brevitas.nn as qnn
 import torch
-from brevitas.quant import (
-    Int8ActPerTensorFloatMinMaxInit,
-    Int8WeightPerChannelFloat,
-    Int32Bias,
-    Uint8ActPerTensorFloatMaxInit,
-)
+from brevitas.quant import Int32Bias
 from brevitas.quant_tensor import IntQuantTensor
 from torch import Tensor, nn
 
 from skfhe.exceptions import AccumulatorBudgetError
+from skfhe.neural_network.activation import LearnedScaleQuant, typical_range
 from skfhe.neural_network.budget import BudgetedWeightQuant, largest_magnitude, weight_budget
 
-__all__ = ["BudgetedMLP", "HiddenLayer", "ThermometerInput", "check_activation"]
+__all__ = ["BudgetedMLP", "HiddenLayer", "ThermometerInput"]
 
 SKIP_WEIGHT_BITS = 6
-"""Bits of the skip connection's weights. It reads fresh ciphertexts and no lookup reads it: they are free."""
+"""Bits of the skip connection's weights, rounded after training: so many that there is nothing to train for.
+
+It reads fresh ciphertexts and no lookup reads it: they are free."""
 
 
 class ThermometerInput(nn.Module):
@@ -28,40 +26,57 @@ class ThermometerInput(nn.Module):
     Parameters
     ----------
     features, thresholds : Tensor of shape (n_bits,)
-        int64 and float64. The comparison is made in float64 whatever the network's dtype is.
+        int64 and float64.
+    n_features : int
     noise : float
         Standard deviation of the Gaussian noise added to the floats in training, in units of the mean
         distance between two neighbouring thresholds of the feature. It smooths what the network
         makes of the steps between bits, and so regularizes.
+
+    Notes
+    -----
+    In evaluation the comparison is made in float64 whatever the network's dtype is. In training it is made
+    in the network's, on floats counted in steps from the feature's middle threshold.
     """
 
     features: Tensor
     thresholds: Tensor
+    middle: Tensor
     step: Tensor
+    spread: Tensor
+    positions: Tensor
 
-    def __init__(self, features: Tensor, thresholds: Tensor, noise: float) -> None:
+    def __init__(self, features: Tensor, thresholds: Tensor, n_features: int, noise: float) -> None:
         super().__init__()
-        self.noise = noise
-        self.register_buffer("features", features, persistent=False)
-        self.register_buffer("thresholds", thresholds, persistent=False)
-        step = torch.zeros(int(features.max()) + 1, dtype=torch.float64)
+        middle = torch.zeros(n_features, dtype=torch.float64)
+        step = torch.ones(n_features, dtype=torch.float64)
+        spread = torch.zeros(n_features)
         for feature in features.unique():
             own = thresholds[features == feature]
+            middle[feature] = (own.max() + own.min()) / 2
             if len(own) > 1:
                 step[feature] = (own.max() - own.min()) / (len(own) - 1)
-        self.register_buffer("step", step[features], persistent=False)
+                spread[feature] = noise
+        positions = ((thresholds - middle[features]) / step[features]).float()
+        self.register_buffer("features", features, persistent=False)
+        self.register_buffer("thresholds", thresholds, persistent=False)
+        self.register_buffer("middle", middle, persistent=False)
+        self.register_buffer("step", step, persistent=False)
+        self.register_buffer("spread", spread, persistent=False)
+        self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the bits as floats 0 and 1 of ``dtype``, shape (n_rows, n_bits)."""
-        x = x.to(torch.float64)
-        if self.training and self.noise > 0:
-            noise = torch.randn(x.shape, dtype=x.dtype, device=x.device) * self.noise
-            return (x[:, self.features] + noise[:, self.features] * self.step > self.thresholds).to(dtype)
-        return self.compare(x).to(dtype)
+        if not self.training:
+            return (x.to(torch.float64)[:, self.features] > self.thresholds).to(dtype)
+        steps = ((x.to(torch.float64) - self.middle) / self.step).to(dtype)
+        steps = torch.addcmul(steps, torch.randn_like(steps), self.spread)
+        return (steps.index_select(1, self.features) > self.positions).to(dtype)
 
-    def compare(self, x: Tensor) -> Tensor:
-        """Return the bits of ``x`` in float64, as bool, without noise."""
-        return x[:, self.features] > self.thresholds
+    def select(self, kept: Tensor) -> None:
+        """Keep the bits with the indices ``kept``."""
+        for name in ("features", "thresholds", "positions"):
+            setattr(self, name, getattr(self, name)[kept])
 
 
 class _BatchNorm(nn.BatchNorm1d):
@@ -102,38 +117,28 @@ class HiddenLayer(nn.Module):
         n_a_bits: int,
     ) -> None:
         super().__init__()
-        self.linear = qnn.QuantLinear(
-            n_inputs,
-            n_neurons,
-            bias=False,
-            weight_quant=BudgetedWeightQuant,
-            weight_budget=budget,
-            weight_magnitude=largest_magnitude(n_w_bits),
-            weight_bit_width=max(2, n_w_bits),  # -1, 0 and 1 take two
-        )
+        self.linear = _budgeted_linear(n_inputs, n_neurons, budget, n_w_bits)
         self.norm = _BatchNorm(n_neurons)
         self.activation = activation()
-        low, high = _typical_range(self.activation)
-        self.quantizer = (
-            qnn.QuantIdentity(
-                act_quant=Uint8ActPerTensorFloatMaxInit,
-                bit_width=n_a_bits,
-                max_val=high,
-                return_quant_tensor=True,
-            )
-            if low >= 0
-            else qnn.QuantIdentity(
-                act_quant=Int8ActPerTensorFloatMinMaxInit,
-                bit_width=n_a_bits,
-                min_val=-max(-low, high),
-                max_val=max(-low, high),
-                return_quant_tensor=True,
-            )
+        low, high = typical_range(self.activation)
+        self.quantizer = qnn.QuantIdentity(
+            act_quant=LearnedScaleQuant,
+            bit_width=n_a_bits,
+            signed=low < 0,
+            max_val=max(-low, high),
+            return_quant_tensor=True,
         )
 
     def forward(self, x: "Tensor | IntQuantTensor") -> IntQuantTensor:
         """Return the quantized activations."""
         return self.quantizer(self.activation(self.norm(self.linear(x))))
+
+    def forward_in_training(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values of `forward` and their scale, as plain tensors."""
+        h = nn.functional.linear(x, _tensor_quant(self.linear.weight_quant)(self.linear.weight)[0])
+        h = self.activation(self.norm(h))
+        value, scale, _, _ = _tensor_quant(self.quantizer.act_quant.fused_activation_quant_proxy)(h)
+        return value, scale
 
 
 class BudgetedMLP(nn.Module):
@@ -143,6 +148,8 @@ class BudgetedMLP(nn.Module):
     ----------
     features, thresholds : Tensor of shape (n_bits,)
         The input encoding, see `ThermometerInput`.
+    level_weights : Tensor of shape (n_bits, n_features)
+        See `ThresholdEncoder.level_weights`.
     n_outputs : int
         Classes or targets.
     n_hidden : int
@@ -151,37 +158,44 @@ class BudgetedMLP(nn.Module):
         Linear layers, the output layer included.
     n_w_bits, n_a_bits, n_accum_bits : int
         Bits of hidden weights, of hidden activations, and of the accumulators that lookups read.
-    n_output_w_bits : int
-        Bits of the output layer's weights, whose accumulators no lookup reads.
+    n_output_w_bits, n_output_bits : int
+        Bits of the output layer's weights and of its accumulators, which no lookup reads.
     activation_function : type
         Class of a univariate torch activation.
     input_noise : float
         See `ThermometerInput`.
-    level_weights : Tensor of shape (n_bits, n_features), optional
-        See `ThresholdEncoder.level_weights`. If given, a linear function of the features' levels is added
-        to the scores, around the hidden layers.
+    skip_connection : bool
+        Whether a linear function of the features' levels is added to the scores, around the hidden layers.
 
     Attributes
     ----------
     budgets : list of int
         For each hidden layer, the largest sum of magnitudes of one neuron's integer weights.
+    kept_bits : Tensor of int64
+        Indices of the input bits that `prune_inputs` left to the first hidden layer, at first all.
 
     Raises
     ------
     AccumulatorBudgetError
         If a budget is zero; the message names the layer and the smallest width that would do.
+
+    Notes
+    -----
+    In evaluation the layers run as Brevitas layers. In training the same quantizers are called directly, on
+    plain tensors: that leaves out Brevitas' bookkeeping, most of the time of a step in a network this small.
     """
 
     encoder: ThermometerInput
     hidden: Any
     output: Any
     skip: Any
-    level_weights: Tensor
+    kept_bits: Tensor
 
     def __init__(
         self,
         features: Tensor,
         thresholds: Tensor,
+        level_weights: Tensor,
         n_outputs: int,
         n_hidden: int,
         n_layers: int,
@@ -189,132 +203,160 @@ class BudgetedMLP(nn.Module):
         n_a_bits: int,
         n_accum_bits: int,
         n_output_w_bits: int,
+        n_output_bits: int,
         activation_function: type[nn.Module],
         input_noise: float,
-        level_weights: Tensor | None = None,
+        skip_connection: bool,
     ) -> None:
         super().__init__()
-        self.encoder = ThermometerInput(features, thresholds, input_noise)
+        n_features = level_weights.shape[1]
+        self.encoder = ThermometerInput(features, thresholds, n_features, input_noise)
         self.budgets: list[int] = []
         layers = []
         n_inputs, span = len(features), 1
         for index in range(n_layers - 1):
-            budget = weight_budget(n_accum_bits, span)
-            if budget < 1:
-                raise AccumulatorBudgetError(
-                    f"module__n_accum_bits={n_accum_bits} leaves hidden layer {index + 1} without a "
-                    f"single weight: its inputs have {n_a_bits} bits, and one weight of 1 already "
-                    f"needs as many; the smallest module__n_accum_bits that would do is {n_a_bits}, "
-                    "or lower module__n_a_bits"
-                )
+            budget = _checked_budget(
+                f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span, n_a_bits
+            )
             self.budgets.append(budget)
             layers.append(HiddenLayer(n_inputs, n_hidden, budget, n_w_bits, activation_function, n_a_bits))
             n_inputs, span = n_hidden, (1 << n_a_bits) - 1
         self.hidden = nn.ModuleList(layers)
-        self.output = qnn.QuantLinear(
-            n_inputs,
-            n_outputs,
-            bias=True,
-            weight_quant=Int8WeightPerChannelFloat,
-            weight_bit_width=n_output_w_bits,
-            bias_quant=Int32Bias,
-            return_quant_tensor=True,
+        budget = _checked_budget("the output layer", "n_output_bits", n_output_bits, span, n_a_bits)
+        self.output = _budgeted_linear(
+            n_inputs, n_outputs, budget, n_output_w_bits, bias_quant=Int32Bias, return_quant_tensor=True
         )
-        self.skip = None
-        if level_weights is not None:
-            self.register_buffer("level_weights", level_weights.to(torch.float32), persistent=False)
-            self.skip = qnn.QuantLinear(
-                level_weights.shape[1],
-                n_outputs,
-                bias=False,
-                weight_quant=Int8WeightPerChannelFloat,
-                weight_bit_width=SKIP_WEIGHT_BITS,
-            )
-
-    @property
-    def level_center(self) -> int:
-        """The level that the skip connection takes for zero."""
-        return int(self.level_weights.sum(dim=0).max()) // 2
-
-    @property
-    def level_step(self) -> float:
-        """What one level is to the skip connection: all of them span 4."""
-        return 4.0 / float(self.level_weights.sum(dim=0).max())
+        self.register_buffer("kept_bits", torch.arange(len(features)))
+        self.skip = (
+            SkipConnection(features, thresholds, level_weights, n_outputs) if skip_connection else None
+        )
 
     def encode(self, x: Tensor) -> IntQuantTensor:
         """Return the bits of the input as a quantized tensor of scale 1."""
-        weight = self.output.weight
-        one = torch.ones((), dtype=weight.dtype, device=weight.device)
-        bits = self.encoder(x, weight.dtype)
+        bits = self.encoder(x, self.output.weight.dtype)
+        one = torch.ones((), dtype=bits.dtype, device=bits.device)
         return IntQuantTensor(bits, one, 0 * one, one, signed=False, training=self.training)
 
-    def forward(self, x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, sample_weight: Tensor | None = None, levels: Tensor | None = None) -> Tensor:
         """Return the scores, shape (n_rows, n_outputs).
 
-        ``sample_weight`` is not used: it travels with the rows for the loss.
+        ``sample_weight`` is not used: it travels with the rows for the loss. ``levels`` is what the skip
+        connection reads; given in training, it need not be computed in every epoch anew.
         """
-        h: Tensor | IntQuantTensor = self.encode(x)
+        scores = self._scores_in_training(x) if self.training else self._scores(x)
+        return scores if self.skip is None else scores + self.skip(x, levels)
+
+    def _scores(self, x: Tensor) -> Tensor:
+        h = self.encode(x)
         for layer in self.hidden:
             h = layer(h)
-        scores = self.output(h).value
-        if self.skip is None:
-            return scores
-        exact = self.encoder.compare(x.to(torch.float64)).to(scores.dtype)  # a linear function needs no noise
-        levels = exact @ self.level_weights - self.level_center
-        return scores + self.skip(levels * self.level_step)
+        return self.output(h).value
+
+    def _scores_in_training(self, x: Tensor) -> Tensor:
+        h = self.encoder(x, self.output.weight.dtype)
+        scale = torch.ones((), dtype=h.dtype, device=h.device)
+        for layer in self.hidden:
+            h, scale = layer.forward_in_training(h)
+        weight, weight_scale, _, _ = _tensor_quant(self.output.weight_quant)(self.output.weight)
+        bias = self.output.bias
+        with torch.no_grad():
+            step = weight_scale.flatten() * scale
+            rounding = torch.round(bias / step).mul_(step).sub_(bias)
+        return nn.functional.linear(h, weight, bias + rounding)
+
+    def train(self, mode: bool = True) -> "BudgetedMLP":
+        """Set training or evaluation mode; nothing is done if the network already is in it."""
+        return super().train(mode) if mode != self.training else self
 
     def relax(self, share: float) -> None:
-        """Set the budget of training: ``share`` 0 allows every weight, 1 the full constraint."""
+        """Set the budgets of training: ``share`` 0 allows every weight, 1 the full constraint."""
         for layer in self.hidden:
             layer.linear.weight_quant.tensor_quant.relax(share, layer.linear.in_features)
 
+    def rank_inputs(self, n_kept: int) -> Tensor:
+        """Return the indices of the ``n_kept`` inputs of the first hidden layer with the largest Σ w²."""
+        weight = self.hidden[0].linear.weight.detach()
+        strength = weight.square().sum(dim=0)
+        return strength.topk(min(n_kept, len(strength))).indices.sort().values
 
-def _typical_range(activation: nn.Module) -> tuple[float, float]:
-    """Range of an activation over most of a normalized input, to start its quantizer from."""
-    with torch.no_grad():
-        wide = activation(torch.linspace(-8.0, 8.0, 801))
-        usual = activation(torch.linspace(-2.5, 2.5, 251))
-    low = float(usual.min()) if float(wide.min()) < -1e-6 else 0.0
-    high = float(usual.abs().max())
-    return low, max(high, 1e-2)
+    def prune_inputs(self, kept: Tensor) -> None:
+        """Let the first hidden layer read those of its inputs with the indices ``kept`` alone."""
+        linear = self.hidden[0].linear
+        linear.weight.data = linear.weight.data[:, kept]
+        linear.weight.grad = None
+        linear.in_features = len(kept)
+        self.encoder.select(kept)
+        self.kept_bits = self.kept_bits[kept]
 
 
-def check_activation(activation: object) -> type[nn.Module]:
-    """Return ``activation`` if it is the class of a univariate torch activation.
+class SkipConnection(nn.Module):
+    """A linear function of the features' levels.
 
-    Univariate means that each element of the result depends on the element at its place alone:
-    only such a function can be looked up in a table.
+    Parameters
+    ----------
+    features, thresholds : Tensor of shape (n_bits,)
+        The input encoding.
+    level_weights : Tensor of shape (n_bits, n_features)
+        See `ThresholdEncoder.level_weights`.
+    n_outputs : int
 
-    Raises
-    ------
-    ValueError
-        If it is not a class of torch modules, cannot be made without arguments, or is not univariate.
+    Attributes
+    ----------
+    center : int
+        The level that counts as zero.
+    step : float
+        What one level counts: all of them span 4.
     """
-    hint = "use a univariate one, such as torch.nn.ReLU, torch.nn.Sigmoid or torch.nn.GELU"
-    if not (isinstance(activation, type) and issubclass(activation, nn.Module)):
-        raise ValueError(
-            "module__activation_function must be a class of torch activations such as torch.nn.ReLU, "
-            f"got {activation!r}"
+
+    level_weights: Tensor
+
+    def __init__(self, features: Tensor, thresholds: Tensor, level_weights: Tensor, n_outputs: int) -> None:
+        super().__init__()
+        n_features = level_weights.shape[1]
+        # A linear function needs no noise in training: that would only attenuate it.
+        self.encoder = ThermometerInput(features, thresholds, n_features, noise=0.0)
+        self.register_buffer("level_weights", level_weights.to(torch.float32), persistent=False)
+        everything = n_features * largest_magnitude(SKIP_WEIGHT_BITS)
+        self.linear = _budgeted_linear(n_features, n_outputs, everything, SKIP_WEIGHT_BITS)
+        highest = int(level_weights.sum(dim=0).max())
+        self.center = highest // 2
+        self.step = 4.0 / highest
+
+    def forward(self, x: Tensor, levels: Tensor | None = None) -> Tensor:
+        """Return what is added to the scores, shape (n_rows, n_outputs)."""
+        weight = self.linear.weight
+        if not self.training:
+            weight = _tensor_quant(self.linear.weight_quant)(weight)[0]
+        if levels is None:
+            levels = self.encoder(x, weight.dtype) @ self.level_weights
+        return nn.functional.linear((levels - self.center) * self.step, weight)
+
+
+def _budgeted_linear(n_inputs: int, n_outputs: int, budget: int, n_w_bits: int, **options: Any) -> Any:
+    """Return a Brevitas linear layer whose weights are those of `BudgetedWeights`."""
+    return qnn.QuantLinear(
+        n_inputs,
+        n_outputs,
+        bias="bias_quant" in options,
+        weight_quant=BudgetedWeightQuant,
+        weight_budget=budget,
+        weight_magnitude=largest_magnitude(n_w_bits),
+        weight_bit_width=max(2, n_w_bits),  # -1, 0 and 1 take two
+        **options,
+    )
+
+
+def _checked_budget(layer: str, parameter: str, n_bits: int, span: int, n_a_bits: int) -> int:
+    budget = weight_budget(n_bits, span)
+    if budget < 1:
+        raise AccumulatorBudgetError(
+            f"module__{parameter}={n_bits} leaves {layer} without a single weight: its inputs have "
+            f"{n_a_bits} bits, and one weight of 1 already needs as many; the smallest module__{parameter} "
+            f"that would do is {n_a_bits}, or lower module__n_a_bits"
         )
-    try:
-        function = activation().eval()
-        x = torch.linspace(-4.0, 4.0, 24).reshape(6, 4)
-        with torch.no_grad():
-            together = function(x)
-            alone = torch.stack([function(v.reshape(1, 1)).reshape(()) for v in x.flatten()])
-    except Exception as error:
-        raise ValueError(
-            f"module__activation_function={activation.__name__} cannot be applied element by element "
-            f"({error}); {hint}"
-        ) from error
-    univariate = isinstance(together, Tensor) and together.shape == x.shape
-    if not univariate or not torch.allclose(together, alone.reshape(x.shape), atol=1e-6):
-        raise ValueError(
-            f"module__activation_function={activation.__name__} mixes elements, so no table can "
-            f"stand for it; {hint}"
-        )
-    if next(function.parameters(), None) is not None:
-        raise ValueError(
-            f"module__activation_function={activation.__name__} has parameters of its own; {hint}"
-        )
-    return activation
+    return budget
+
+
+def _tensor_quant(proxy: Any) -> Any:
+    """Return the arithmetic of a Brevitas quantizer: tensor to value, scale, zero point, bit-width."""
+    return proxy.tensor_quant

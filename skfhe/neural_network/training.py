@@ -43,7 +43,8 @@ class RowDataset(torch.utils.data.Dataset):
         return {name: values[index] for name, values in self.X.items()}, self.y[index]
 
     def __getitems__(self, indices: list[int]) -> tuple[dict[str, Tensor], Tensor]:
-        return self[torch.as_tensor(indices)]
+        batch = torch.as_tensor(indices)
+        return {name: v.index_select(0, batch) for name, v in self.X.items()}, self.y.index_select(0, batch)
 
 
 @contextmanager
@@ -92,22 +93,42 @@ class RegressorNet(_WeightedLoss, skorch.NeuralNetRegressor):
 
 
 class BudgetAnnealing(Callback):
-    """Tighten the weights' budget during the first part of training.
+    """Tighten the constraints during the first part of training.
+
+    The weights' budgets shrink epoch by epoch. When they have come to their size, the network is cut to the
+    input bits that count most, and trained on.
 
     Parameters
     ----------
+    n_inputs : int
+        Input bits that the first hidden layer keeps.
     share : float
         Part of the epochs after which the full constraint holds, in [0, 1].
     """
 
-    def __init__(self, share: float = 0.25) -> None:
+    def __init__(self, n_inputs: int, share: float = 0.25) -> None:
+        self.n_inputs = n_inputs
         self.share = share
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Set the budget of the coming epoch."""
+        """Set the constraints of the coming epoch."""
         epoch = len(net.history) - 1
         annealed = self.share * net.max_epochs
         net.module_.relax(min(1.0, epoch / annealed) if annealed > 0 else 1.0)
+        if epoch >= annealed and net.module_.hidden and self.n_inputs < len(net.module_.kept_bits):
+            _prune_inputs(net, self.n_inputs)
+
+
+def _prune_inputs(net: Any, n_inputs: int) -> None:
+    """Cut the first hidden layer to ``n_inputs`` inputs, and what the optimizer keeps about its weights."""
+    weight = net.module_.hidden[0].linear.weight
+    shape = weight.shape
+    kept = net.module_.rank_inputs(n_inputs)
+    net.module_.prune_inputs(kept)
+    state = net.optimizer_.state[weight]
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.shape == shape:
+            state[name] = value[:, kept]
 
 
 def merge_equal_rows(X: NDArray, y: NDArray, sample_weight: NDArray) -> tuple[NDArray, NDArray, NDArray]:

@@ -117,10 +117,12 @@ class ThresholdEncoder:
                [1, 0],
                [2, 2]])
         """
-        return self.quantize(X) @ self.level_weights
+        # Floats hold these integers exactly, and multiply much faster.
+        levels = self.quantize(X).astype(np.float64) @ self.level_weights.astype(np.float64)
+        return levels.astype(np.int64)
 
-    def select(self, kept: NDArray[np.bool_]) -> "ThresholdEncoder":
-        """Return the encoder of the bits marked in ``kept``, shape (n_bits,)."""
+    def select(self, kept: NDArray) -> "ThresholdEncoder":
+        """Return the encoder of the bits ``kept``, a mask or indices."""
         return ThresholdEncoder(self.n_features, self.features[kept], self.thresholds[kept])
 
 

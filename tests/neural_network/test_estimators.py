@@ -40,8 +40,10 @@ def test_encrypted_classes_and_probabilities_equal_the_clear_ones(classifier, ir
 
 
 def test_encrypted_integers_equal_the_program(classifier, iris):
-    bits = classifier.input_encoder_.quantize(iris[0][::15])
-    np.testing.assert_array_equal(classifier.fhe_circuit_.execute(bits)[0], run(classifier.program_, bits)[0])
+    inputs = classifier._encode(iris[0][::15])
+    encrypted = classifier.fhe_circuit_.execute(*inputs)
+    for part, clear in zip(encrypted, run(classifier.program_, *inputs), strict=True):
+        np.testing.assert_array_equal(part, clear)
 
 
 def test_encrypted_regression_of_two_targets(regressor, diabetes):
@@ -56,25 +58,48 @@ def test_inputs_beyond_the_training_range_are_clipped_and_run_encrypted(classifi
     far = np.array([[1e9, -1e9, 1e9, -1e9], [-1e9, 1e9, -1e9, 1e9]])
     np.testing.assert_array_equal(classifier.predict(far, fhe="execute"), classifier.predict(far))
     seen = classifier.input_encoder_
-    edge = np.array([seen.thresholds[seen.features == f].max() + 1 for f in range(4)])
+    edge = np.array([max(seen.thresholds[seen.features == f], default=0) + 1 for f in range(4)])
     np.testing.assert_array_equal(seen.quantize(np.full((1, 4), 1e9)), seen.quantize(edge[None, :]))
 
 
-@pytest.mark.parametrize("estimator", BOTH)
-def test_a_skip_connection_runs_encrypted(estimator, iris):
-    """Both parts of the scores come back exactly, from one circuit, after a pickle, too."""
+@pytest.mark.parametrize("options", [{}, {"module__n_layers": 1}, {"module__n_layers": 3}])
+def test_outputs_fit_and_inputs_are_few(iris, options):
+    """The two guarantees beside the accumulators': the output's width, and the thresholds that are sent."""
     X, y = iris
-    model = estimator(module__skip_connection=True, module__n_hidden_neurons_multiplier=0.5, **QUICK)
+    model = NeuralNetClassifier(
+        module__n_output_bits=5, module__n_thresholds_per_neuron=3, **options, **QUICK
+    )
     model.fit(X, y)
-    assert len(model.output_bits_) == 2
+    assert model.output_bits_[0] <= 5
+    if model.module_.hidden:
+        assert model.input_encoder_.n_bits <= 3 * 4
+
+
+def test_training_goes_on_after_the_inputs_were_cut(iris):
+    """`partial_fit` and pickling know which inputs were left."""
+    X, y = iris
+    model = NeuralNetClassifier(**QUICK).fit(X, y)
+    kept = model.module_.kept_bits
+    assert len(kept) == 4 * 4 < len(model.module_.skip.encoder.thresholds)
+    for one in (model, pickle.loads(pickle.dumps(model))):
+        before = one.predict_proba(X)
+        one.partial_fit(X, y)
+        assert one.module_.kept_bits.tolist() == kept.tolist()
+        assert not np.array_equal(one.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("estimator", BOTH)
+def test_a_network_without_skip_connection_runs_encrypted(estimator, iris):
+    """One output, exactly, after a pickle, too."""
+    X, y = iris
+    model = estimator(module__skip_connection=False, module__n_hidden_neurons_multiplier=0.25, **QUICK)
+    model.fit(X, y)
+    assert len(model.output_bits_) == 1
     assert model.cost_.n_lookups == 2
     model.compile()
     model = pickle.loads(pickle.dumps(model))
     inputs = model._encode(X[::19])
-    for encrypted, clear in zip(
-        model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs), strict=True
-    ):
-        np.testing.assert_array_equal(encrypted, clear)
+    np.testing.assert_array_equal(model.fhe_circuit_.execute(*inputs)[0], run(model.program_, *inputs)[0])
     np.testing.assert_array_equal(model.predict(X[:2], fhe="execute"), model.predict(X[:2]))
     np.testing.assert_array_equal(model.predict(X, fhe="simulate"), model.predict(X))
 
@@ -84,7 +109,7 @@ def test_a_skip_connection_learns_what_two_neurons_cannot():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 16))
     y = X @ np.linspace(-1, 1, 16)
-    options = {"module__n_hidden_neurons_multiplier": 0.3, "max_epochs": 30, "random_state": 0}
+    options = {"module__n_hidden_neurons_multiplier": 0.25, "max_epochs": 30, "random_state": 0}
     narrow, skipping = (
         NeuralNetRegressor(module__skip_connection=skip, **options).fit(X[:300], y[:300])
         for skip in (False, True)
@@ -116,17 +141,20 @@ def test_approximate_rounding_stays_within_one_rounded_unit(iris):
     """
     X, y = iris
     rounding = {"n_bits": 3, "method": "approximate"}
-    model = NeuralNetClassifier(module__n_accum_bits=5, rounding_threshold_bits=rounding, **QUICK)
+    wide = {"module__n_accum_bits": 5, "module__n_thresholds_per_neuron": 16}
+    model = NeuralNetClassifier(rounding_threshold_bits=rounding, **wide, **QUICK)
     model.fit(X, y).compile()
     assert max(model.accumulator_bits_) <= 5
     assert set(model.cost_.lookups) == {4}
     lookup = model.program_.values[model.program_.lookups[0]]
     cells = lookup.op.tables[:, :: 2 ** (5 - 3)]
     jump = np.abs(np.diff(cells, axis=1)).max(axis=1)
-    bound = np.abs(model.program_.values[-1].op.weight.T) @ jump
-    bits = model.input_encoder_.quantize(X[:6])
-    difference = model.fhe_circuit_.execute(bits)[0] - run(model.program_, bits)[0]
-    assert np.all(np.abs(difference) <= bound)
+    output = model.program_.values[model.program_.outputs[0]]
+    bound = np.abs(output.op.weight.T) @ jump
+    inputs = model._encode(X[:6])
+    encrypted, clear = model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs)
+    assert np.all(np.abs(encrypted[0] - clear[0]) <= bound)
+    np.testing.assert_array_equal(encrypted[1], clear[1])
 
 
 # Training
@@ -321,7 +349,7 @@ def test_a_failed_fit_leaves_the_fitted_model_alone(estimator, iris):
     X, y = iris
     model = estimator(**QUICK).fit(X, y)
     before = model.predict(X)
-    model.set_params(module__n_layers=3, module__n_accum_bits=2)
+    model.set_params(module__n_layers=3, module__n_accum_bits=1)
     with pytest.raises(AccumulatorBudgetError):
         model.fit(X, y + 10)
     np.testing.assert_array_equal(model.predict(X), before)

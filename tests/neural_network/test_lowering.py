@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from skfhe.neural_network.activation import check_activation
 from skfhe.neural_network.lowering import in_double_precision, lower_mlp
-from skfhe.neural_network.module import BudgetedMLP, check_activation
+from skfhe.neural_network.module import BudgetedMLP
 from skfhe.program import run, trace
 from skfhe.quantization import calibrate_thresholds
 
@@ -27,6 +28,7 @@ def trained_network(
     module = BudgetedMLP(
         torch.as_tensor(encoder.features),
         torch.as_tensor(encoder.thresholds),
+        torch.as_tensor(encoder.level_weights),
         n_outputs=3,
         n_hidden=7,
         n_layers=n_layers,
@@ -34,9 +36,10 @@ def trained_network(
         n_a_bits=n_a_bits,
         n_accum_bits=n_accum_bits,
         n_output_w_bits=4,
+        n_output_bits=8,
         activation_function=activation,
         input_noise=1.0,
-        level_weights=torch.as_tensor(encoder.level_weights) if skip else None,
+        skip_connection=skip,
     )
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
     target = torch.as_tensor(X[:, :3] ** 2, dtype=torch.float32)
@@ -57,7 +60,8 @@ def test_outputs_equal_brevitas_for_every_activation(activation):
         exact = in_double_precision(module).output(
             in_double_precision(module).hidden[0](in_double_precision(module).encode(torch.as_tensor(X)))
         )
-    np.testing.assert_array_equal(q, np.rint(exact.value.numpy() / quantizer.scale))
+    integers = np.rint(exact.value.numpy() / quantizer.scale)
+    np.testing.assert_array_equal(q - quantizer.zero_point, integers)
     np.testing.assert_allclose(quantizer.dequantize(q), exact.value.numpy(), atol=1e-12)
 
 
@@ -80,7 +84,7 @@ def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
         columns = {column.tobytes() for column in np.ascontiguousarray(integers.T)}
         for column in np.ascontiguousarray(values[position].T):
             assert column.tobytes() in columns
-    np.testing.assert_array_equal(values[-1], np.rint(scores / quantizer.scale))
+    np.testing.assert_array_equal(values[-1] - quantizer.zero_point, np.rint(scores / quantizer.scale))
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])

@@ -54,6 +54,7 @@ def test_merging_adds_up_weights_and_drops_rows_of_none():
 def test_annealing_ends_with_the_full_constraint():
     class Module:
         shares = []
+        hidden = []
 
         def relax(self, share):
             self.shares.append(share)
@@ -61,7 +62,7 @@ def test_annealing_ends_with_the_full_constraint():
     class Net:
         max_epochs, history, module_ = 8, [], Module()
 
-    annealing = BudgetAnnealing(share=0.5)
+    annealing = BudgetAnnealing(n_inputs=3, share=0.5)
     for _ in range(8):
         Net.history.append(None)
         annealing.on_epoch_begin(Net)
