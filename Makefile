@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types format clean
+.PHONY: demo test lint types format peer-environment clean
 
 demo: $(STAMP)
 	$(BIN)/skfhe demo
@@ -30,5 +30,15 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,lint]"
 	touch $(STAMP)
 
+# The environment that benchmarks.neural_network compares with. Concrete ML 1.9.0 needs Python 3.8 to 3.12.
+PEER := .venv-peer
+peer-environment: $(PEER)/.installed
+	@echo $(abspath $(PEER))/bin/python
+
+$(PEER)/.installed:
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet concrete-ml==1.9.0
+	touch $(PEER)/.installed
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(PEER) build *.egg-info

@@ -59,12 +59,15 @@ class Plan:
         Seeds initialization, shuffling and noise.
     encoder : ThresholdEncoder
         The full input encoding, of which the program may use a part.
+    n_rows : int
+        Different rows that the network was made for.
     module : dict
         Parameters of `BudgetedMLP`, the encoding apart.
     """
 
     seed: int
     encoder: ThresholdEncoder
+    n_rows: int
     module: dict[str, Any]
 
 
@@ -84,7 +87,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "module__n_output_bits": _bits,
         "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left")],
         "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither")],
-        "module__input_noise": [Interval(Real, 0, None, closed="left")],
+        "module__input_noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "module__skip_connection": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -104,16 +107,16 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         module__n_w_bits: int = 2,
         module__n_a_bits: int = 2,
         module__n_accum_bits: int = 4,
-        module__n_hidden_neurons_multiplier: float = 0.5,
+        module__n_hidden_neurons_multiplier: float = 0.75,
         module__activation_function: type[nn.Module] = nn.ReLU,
-        module__n_input_bits: int = 4,
+        module__n_input_bits: int = 5,
         module__n_output_w_bits: int = 3,
         module__n_output_bits: int = 6,
-        module__n_thresholds_per_neuron: int = 4,
-        module__input_noise: float = 1.5,
+        module__n_thresholds_per_neuron: int = 6,
+        module__input_noise: float | str = "auto",
         module__skip_connection: bool = True,
-        max_epochs: int = 100,
-        lr: float = 0.005,
+        max_epochs: int = 60,
+        lr: float = 0.01,
         lr_schedule: str = "cosine",
         batch_size: int = 32,
         optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW,
@@ -276,7 +279,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         if hasattr(self, "net_"):
             plan, net = self._plan, self.net_
             changed = [
-                k for k, v in self._module_params(n_outputs, plan.encoder).items() if v != plan.module[k]
+                k
+                for k, v in self._module_params(n_outputs, plan.encoder, plan.n_rows).items()
+                if v != plan.module[k]
             ]
             if changed:
                 raise ValueError(
@@ -308,11 +313,14 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def _make_plan(self, X: NDArray, n_outputs: int) -> Plan:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         encoder = calibrate_thresholds(X, self.module__n_input_bits)
-        return Plan(seed, encoder, self._module_params(n_outputs, encoder))
+        return Plan(seed, encoder, len(X), self._module_params(n_outputs, encoder, len(X)))
 
-    def _module_params(self, n_outputs: int, encoder: ThresholdEncoder) -> dict[str, Any]:
+    def _module_params(self, n_outputs: int, encoder: ThresholdEncoder, n_rows: int) -> dict[str, Any]:
         """Return what the module is made with, the input encoding apart."""
-        unit = max(8.0, math.sqrt(encoder.n_features * max(2, n_outputs)))
+        unit = max(math.sqrt(encoder.n_features * max(2, n_outputs)), math.cbrt(n_rows))
+        noise = self.module__input_noise
+        if noise == "auto":  # a tenth of a feature's range, and less where many rows regularize by themselves
+            noise = (1 << self.module__n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
         return {
             "n_outputs": n_outputs,
             "n_hidden": max(2, round(self.module__n_hidden_neurons_multiplier * unit)),
@@ -323,7 +331,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             "n_output_w_bits": self.module__n_output_w_bits,
             "n_output_bits": self.module__n_output_bits,
             "activation_function": self.module__activation_function,
-            "input_noise": self.module__input_noise,
+            "input_noise": noise,
             "skip_connection": self.module__skip_connection,
         }
 

@@ -95,8 +95,9 @@ def lower_mlp(
     return program, kept, quantizers
 
 
-def _integers(weight: Any) -> NDArray[np.int64]:
-    return weight.int(float_datatype=True).numpy().round().astype(np.int64)
+def _integers(quantized: Any) -> NDArray[np.int64]:
+    """Return the integers of a Brevitas tensor, whose own ``int`` refuses equal values of one bit."""
+    return (quantized.value / quantized.scale).round().numpy().astype(np.int64)
 
 
 def _smallest(weight: NDArray[np.int64], read: IntegerType) -> NDArray[np.int64]:

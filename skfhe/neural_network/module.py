@@ -318,6 +318,7 @@ class SkipConnection(nn.Module):
         self.register_buffer("level_weights", level_weights.to(torch.float32), persistent=False)
         everything = n_features * largest_magnitude(SKIP_WEIGHT_BITS)
         self.linear = _budgeted_linear(n_features, n_outputs, everything, SKIP_WEIGHT_BITS)
+        nn.init.zeros_(self.linear.weight)
         highest = int(level_weights.sum(dim=0).max())
         self.center = highest // 2
         self.step = 4.0 / highest

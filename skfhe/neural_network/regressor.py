@@ -32,29 +32,30 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     module__n_accum_bits : int, default=4
         Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
         encrypted prediction depends on little else.
-    module__n_hidden_neurons_multiplier : float, default=0.5
-        Neurons of a hidden layer, in units of ``max(8, sqrt(n_features * max(2, n_outputs)))``; at least 2.
-        Each costs one lookup.
+    module__n_hidden_neurons_multiplier : float, default=0.75
+        Neurons of a hidden layer, at least 2, in units of the larger of ``sqrt(n_features * max(2, n_outputs))``
+        and the cube root of the number of different rows. Each costs one lookup.
     module__activation_function : type, default=torch.nn.ReLU
         Class of a univariate torch activation. It is folded into lookups, so all cost the same.
-    module__n_input_bits : int, default=4
+    module__n_input_bits : int, default=5
         Bits that each feature is quantized to before it is encoded by its thresholds.
     module__n_output_w_bits : int, default=3
         Bits of the output layer's weights.
     module__n_output_bits : int, default=6
-        Bits of the output layer's accumulators, guaranteed. No lookup reads them, but beyond 7 bits the hidden
-        layer's lookups become dearer.
-    module__n_thresholds_per_neuron : int, default=4
+        Bits of the output layer's accumulators, guaranteed. No lookup reads them, but beyond 7 bits the
+        hidden layer's lookups become dearer.
+    module__n_thresholds_per_neuron : int, default=6
         The first hidden layer reads this many of the inputs' thresholds for each of its neurons, on average;
         neurons can share them. Each is a ciphertext that the client has to make.
-    module__input_noise : float, default=1.5
-        Standard deviation of the noise added to the inputs in training, in quantization steps.
+    module__input_noise : float or "auto", default="auto"
+        Standard deviation of the noise added to the inputs in training, in quantization steps. "auto" is a
+        tenth of a feature's range, and falls with the cube root of the rows from 1000 rows on.
     module__skip_connection : bool, default=True
         Add a linear function of the features to the scores, around the hidden layers. It takes no lookup, and
         the network needs fewer neurons. The client adds the two parts, so it sees them apart.
-    max_epochs : int, default=100
+    max_epochs : int, default=60
         Passes over the training data.
-    lr : float, default=0.005
+    lr : float, default=0.01
         Learning rate to begin with.
     lr_schedule : {"cosine", "constant"}, default="cosine"
         How the learning rate goes on.

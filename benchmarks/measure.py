@@ -1,0 +1,66 @@
+"""Timing, the machine's description, and result files, for all benchmarks."""
+
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def seconds(call: Callable[[], Any], repetitions: int = 1, warm_up: int = 0) -> float:
+    """Return the median seconds that ``call`` takes."""
+    for _ in range(warm_up):
+        call()
+    taken = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken))
+
+
+def processor() -> str:
+    """Return the processor's name and the instruction sets that the engine's speed hangs on."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = re.search(r"model name\s*:\s*(.+)", text)
+    flags = set((re.search(r"flags\s*:\s*(.+)", text) or ["", ""])[1].split())
+    sets = [
+        shown for flag, shown in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("aes", "AES")) if flag in flags
+    ]
+    return " ".join([name[1] if name else platform.machine(), *sets])
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """Describe the machine and the versions of ``packages``."""
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def save(name: str, content: dict[str, Any]) -> Path:
+    """Write ``content`` as JSON among the results, under ``name`` and the processor's name."""
+    RESULTS.mkdir(exist_ok=True)
+    where = content["machine"]
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{name} {where['processor']} {where['cores']} cores".lower()).strip(
+        "-"
+    )
+    path = RESULTS / f"{slug}.json"
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
