@@ -1,8 +1,7 @@
 """A program compiled for encrypted evaluation."""
 
-import shutil
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -12,19 +11,15 @@ from tqdm.auto import tqdm
 
 from skfhe.circuit.configuration import ErrorRate
 from skfhe.circuit.cost import Cost, estimate_cost
-from skfhe.circuit.engine import FunctionDef, ModuleCompiler, fhe, keep_exit_status
-from skfhe.circuit.lowering import IntervalTyping, lower
-from skfhe.circuit.memory import kept_memory
-from skfhe.exceptions import CompilationError
-from skfhe.program import Program
-from skfhe.program import ops as program_ops
+from skfhe.circuit.engine import fhe
+from skfhe.circuit.engine_module import EngineModule
+from skfhe.program import Program, independent_parts
 
 __all__ = ["Circuit", "compile_program"]
 
 IntArray = NDArray[np.int64]
 
-MAX_LOOKUP_BITS = 16
-BATCH_SIZES = (1, 8, 64)
+BATCH_SIZES = (1, 8, 32)
 SECONDS_A_BATCH = 10.0
 
 
@@ -44,7 +39,7 @@ def compile_program(
     configuration : concrete.fhe.Configuration, optional
         Options of the engine; never modified. Its error rates are overridden by ``error_rate``.
     batch_sizes : tuple of int, optional
-        Numbers of rows that one call can take, 1 among them. By default 1, 8 and 64 as far as a
+        Numbers of rows that one call can take, 1 among them. By default 1, 8 and 32 as far as a
         call is estimated to stay within ten seconds.
 
     Returns
@@ -62,10 +57,11 @@ def compile_program(
 
 
 class Circuit:
-    """A program, the engine's module compiled from it, and the keys of this process.
+    """A program, what the engine compiled from it, and the keys of this process.
 
-    One-row and many-row functions share one key set. Compiling is repeated after unpickling, on first
-    use: a pickle holds the program and the options, never a key.
+    Parts of the program that share no value are compiled apart, each with the cheapest parameters and keys of
+    its own. Within a part, one-row and many-row functions share one key set. Compiling is repeated after
+    unpickling, on first use: a pickle holds the program and the options, never a key.
 
     Parameters
     ----------
@@ -92,13 +88,18 @@ class Circuit:
         self.program = program
         self.error_rate = error_rate
         self.verbose = False
-        self._configuration = configuration
         if batch_sizes is None:
             batch_sizes = tuple(n for n in BATCH_SIZES if n * self.cost.seconds <= SECONDS_A_BATCH)
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
+        self._parts = independent_parts(program)
+        if sum(bool(part.program.lookups) for part in self._parts) > 1:  # they share one budget of errors
+            error_rate = ErrorRate(error_rate.per_lookup(self.cost.n_lookups))
+        self._modules = [
+            EngineModule(part.program, error_rate, configuration, self.batch_sizes) for part in self._parts
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_module", "complexity")}
+        return {name: value for name, value in vars(self).items() if name != "complexity"}
 
     def __repr__(self) -> str:
         return f"Circuit({self.cost}, batch_sizes={self.batch_sizes})"
@@ -109,42 +110,9 @@ class Circuit:
         return estimate_cost(self.program, self.error_rate)
 
     @cached_property
-    def _module(self) -> Any:
-        """The compiled engine module: one function for each batch size."""
-        _check_lookup_bits(self.program)
-        functions, samples = [], {}
-        for n_rows in self.batch_sizes:
-            name = _function_name(n_rows)
-            parameters = {f"x{i}": "encrypted" for i in range(len(self.program.inputs))}
-            functions.append(FunctionDef(lower(self.program, n_rows, name), parameters))
-            zeros = tuple(
-                np.zeros((n_rows, *self.program.values[position].type.shape), dtype=np.int64)
-                for position in self.program.inputs
-            )
-            samples[name] = [zeros if len(zeros) > 1 else zeros[0]]
-        configuration = self._configuration or fhe.Configuration()
-        configuration = configuration.fork(
-            p_error=self.error_rate.p_error,
-            global_p_error=self.error_rate.global_p_error,
-            additional_pre_processors=[
-                *configuration.additional_pre_processors,
-                IntervalTyping(self.program),
-            ],
-            dump_artifacts_on_unexpected_failures=False,
-        )
-        keep_exit_status(configuration)
-        try:
-            module = ModuleCompiler(functions, fhe.NotComposable()).compile(samples, configuration)
-            library = module.server._library.get_output_dir_path()
-        except RuntimeError as error:
-            raise CompilationError(_explain(self.program, error)) from error
-        weakref.finalize(module, shutil.rmtree, library, ignore_errors=True)
-        return module
-
-    @cached_property
     def complexity(self) -> float:
         """Complexity of one row as the engine counts it, in elementary operations."""
-        return float(self._module.complexity) / sum(self.batch_sizes)
+        return sum(float(part.module.complexity) for part in self._modules) / sum(self.batch_sizes)
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -157,21 +125,22 @@ class Circuit:
             ``"p_error"`` of one lookup; ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"``;
             ``"input_bytes"`` and ``"output_bytes"``, ciphertexts of one row.
         """
-        row = self._function(1)
+        rows = [part.function(1) for part in self._modules]
+        modules = [part.module for part in self._modules]
         return {
-            "lookups": int(row.programmable_bootstrap_count),
+            "lookups": sum(int(row.programmable_bootstrap_count) for row in rows),
             "complexity": self.complexity,
-            "p_error": float(self._module.p_error),
-            "bootstrap_key_bytes": int(self._module.size_of_bootstrap_keys),
-            "keyswitch_key_bytes": int(self._module.size_of_keyswitch_keys),
-            "input_bytes": int(row.size_of_inputs),
-            "output_bytes": int(row.size_of_outputs),
+            "p_error": max(float(module.p_error) for module in modules),
+            "bootstrap_key_bytes": sum(int(module.size_of_bootstrap_keys) for module in modules),
+            "keyswitch_key_bytes": sum(int(module.size_of_keyswitch_keys) for module in modules),
+            "input_bytes": sum(int(row.size_of_inputs) for row in rows),
+            "output_bytes": sum(int(row.size_of_outputs) for row in rows),
         }
 
     @property
     def mlir(self) -> str:
-        """The compiled module as MLIR text."""
-        return str(self._module.mlir)
+        """The compiled modules as MLIR text."""
+        return "\n".join(str(part.module.mlir) for part in self._modules)
 
     def keygen(self, force: bool = False) -> None:
         """Generate the secret and evaluation keys of this process.
@@ -181,9 +150,10 @@ class Circuit:
         force : bool, default=False
             Replace keys that exist.
         """
-        self._module.keygen(force=force)
+        for part in self._modules:
+            part.keygen(force)
 
-    def encrypt(self, *inputs: IntArray) -> Any:
+    def encrypt(self, *inputs: IntArray) -> tuple[Any, ...]:
         """Encrypt one batch, whose number of rows must be one of ``batch_sizes``.
 
         Parameters
@@ -192,39 +162,50 @@ class Circuit:
 
         Returns
         -------
-        ciphertext
+        tuple of ciphertext
             To be given to `run`.
 
         Raises
         ------
         ValueError
-            If the number of rows is not a compiled one, or a value lies outside its input's
-            interval.
+            If the number of rows is not a compiled one, a shape is wrong, or a value lies outside its
+            input's interval.
         """
-        function = self._function(len(inputs[0]))
+        self._check_size(len(inputs[0]))
         for position, x in zip(self.program.inputs, inputs, strict=True):
             value = self.program.values[position]
+            if x.shape != (len(inputs[0]), *value.type.shape):
+                raise ValueError(f"{value.label!r} takes rows of shape {value.type.shape}, got {x.shape[1:]}")
             if not value.type.contains(x):
                 raise ValueError(
                     f"{value.label!r} takes integers in [{value.type.min}, {value.type.max}], got "
                     f"[{x.min()}, {x.max()}]; quantize with the model's own quantizer"
                 )
-        ciphertext = function.encrypt(*map(_c_ordered, inputs))
-        return ciphertext if isinstance(ciphertext, tuple) else (ciphertext,)
+        ciphertexts: list[Any] = [None] * len(inputs)
+        for part, module in zip(self._parts, self._modules, strict=True):
+            encrypted = module.encrypt([inputs[i] for i in part.inputs])
+            for i, ciphertext in zip(part.inputs, encrypted, strict=True):
+                ciphertexts[i] = ciphertext
+        return tuple(ciphertexts)
 
-    def run(self, ciphertext: Any, n_rows: int) -> Any:
+    def run(self, ciphertexts: tuple[Any, ...], n_rows: int) -> tuple[Any, ...]:
         """Evaluate the program on one encrypted batch of ``n_rows`` rows."""
-        with kept_memory():
-            result = self._function(n_rows).run(*ciphertext)
-        return result if isinstance(result, tuple) else (result,)
+        self._check_size(n_rows)
+        return self._by_part(
+            lambda index, part: self._modules[index].run([ciphertexts[i] for i in part.inputs], n_rows)
+        )
 
-    def decrypt(self, result: Any, n_rows: int) -> tuple[IntArray, ...]:
+    def decrypt(self, results: tuple[Any, ...], n_rows: int) -> tuple[IntArray, ...]:
         """Decrypt what `run` returned."""
-        clear = self._function(n_rows).decrypt(*result)
-        return clear if isinstance(clear, tuple) else (clear,)
+        self._check_size(n_rows)
+        return self._by_part(
+            lambda index, part: self._modules[index].decrypt([results[i] for i in part.outputs], n_rows)
+        )
 
     def execute(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Encrypt, run and decrypt any number of rows, batch by batch.
+
+        While one batch runs, the next is encrypted.
 
         Parameters
         ----------
@@ -235,14 +216,21 @@ class Circuit:
         tuple of ndarray of int64
             One for each output of the program, rows first.
         """
-        n_rows = len(inputs[0])
+        batches = [[x[rows] for x in inputs] for rows in self._batches(len(inputs[0]))]
         parts: list[tuple[IntArray, ...]] = []
-        with tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress:
-            for rows in self._batches(n_rows):
-                batch = [x[rows] for x in inputs]
-                n = len(batch[0])
-                parts.append(self.decrypt(self.run(self.encrypt(*batch), n), n))
+        with (
+            tqdm(total=len(inputs[0]), unit="row", desc="encrypted", disable=not self.verbose) as progress,
+            ThreadPoolExecutor(1) as aside,
+        ):
+            waiting = self.encrypt(*batches[0]) if batches else ()
+            for index, batch in enumerate(batches):
+                ciphertexts, n = waiting, len(batch[0])
+                following = (
+                    aside.submit(self.encrypt, *batches[index + 1]) if batch is not batches[-1] else None
+                )
+                parts.append(self.decrypt(self.run(ciphertexts, n), n))
                 progress.update(n)
+                waiting = following.result() if following else ()
         return self._join(parts)
 
     def simulate(self, *inputs: IntArray) -> tuple[IntArray, ...]:
@@ -264,15 +252,25 @@ class Circuit:
             batch = [x[start : start + size] for x in inputs]
             n = len(batch[0])
             padded = [np.concatenate([x, np.repeat(x[-1:], size - n, axis=0)]) for x in batch]
-            clear = self._function(size).simulate(*map(_c_ordered, padded))
-            clear = clear if isinstance(clear, tuple) else (clear,)
+            clear = self._by_part(
+                lambda index, part, padded=padded: self._modules[index].simulate(
+                    [padded[i] for i in part.inputs]
+                )
+            )
             parts.append(tuple(np.asarray(y)[:n] for y in clear))
         return self._join(parts)
 
-    def _function(self, n_rows: int) -> Any:
+    def _check_size(self, n_rows: int) -> None:
         if n_rows not in self.batch_sizes:
             raise ValueError(f"compiled for {self.batch_sizes} rows a call, got {n_rows}")
-        return self._module.functions()[_function_name(n_rows)]
+
+    def _by_part(self, compute: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Return one value for each output, from what ``compute`` returns for each part."""
+        values: list[Any] = [None] * len(self.program.outputs)
+        for index, part in enumerate(self._parts):
+            for i, value in zip(part.outputs, compute(index, part), strict=True):
+                values[i] = value
+        return tuple(values)
 
     def _batches(self, n_rows: int) -> Iterator[slice]:
         """Cut ``n_rows`` into the fewest batches of compiled sizes, the large ones first."""
@@ -289,47 +287,3 @@ class Circuit:
                 for position in self.program.outputs
             )
         return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
-
-
-def _c_ordered(x: IntArray) -> IntArray:
-    """Return ``x`` in C order: the engine reads the buffer of an array and ignores its strides."""
-    return np.ascontiguousarray(x, dtype=np.int64)
-
-
-def _function_name(n_rows: int) -> str:
-    return f"rows_{n_rows}"
-
-
-def _widest_lookup(program: Program) -> tuple[int, str]:
-    """Bits and label of the lookup that reads the widest value, or (0, "") without lookups."""
-    return max(
-        (
-            (program.values[program.values[position].arguments[0]].type.bits, value.label)
-            for position in program.lookups
-            for value in (program.values[position],)
-        ),
-        default=(0, ""),
-    )
-
-
-def _check_lookup_bits(program: Program) -> None:
-    bits, label = _widest_lookup(program)
-    if bits > MAX_LOOKUP_BITS:
-        raise CompilationError(
-            f"the lookup of {label!r} reads {bits} bits, and the engine takes at most "
-            f"{MAX_LOOKUP_BITS}; lower the accumulator width (module__n_accum_bits), the bit-widths of "
-            "weights and inputs, or round before the lookup"
-        )
-
-
-def _explain(program: Program, error: RuntimeError) -> str:
-    """Say what the engine could not do in the program's own terms."""
-    bits, label = _widest_lookup(program)
-    widest_output = max(program.output_bits)
-    rounded = any(isinstance(v.op, program_ops.Round) for v in program.values)
-    return (
-        f"the engine found no way to evaluate this program: its widest lookup, {label!r}, reads {bits} "
-        f"bits and its widest output has {widest_output} bits"
-        f"{' (accumulators are rounded first)' if rounded else ''}; lower the bit-widths of weights, "
-        f"activations or accumulators, or allow a larger p_error. The engine said: {error}"
-    )

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.program import ops
-from skfhe.program.graph import Program
+from skfhe.program import independent_parts, ops
+from skfhe.program.graph import Program, Value
 
 __all__ = ["Cost", "estimate_cost", "lookup_complexity"]
 
@@ -119,10 +119,18 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     for position in program.lookups:
         counts[_bits_read(program, position)] += program.values[position].type.size
     # Exact rounding removes one bit at a time, each by a lookup of its own.
-    rounding = [v for v in program.values if isinstance(v.op, ops.Round) and v.op.method == "exact"]
-    p_error = (error_rate or ErrorRate()).per_lookup(
-        counts.total() + sum(v.type.size * v.op.lsbs for v in rounding)  # type: ignore[attr-defined]
-    )
+    rounding = sum(v.type.size * v.op.lsbs for v in program.values if _rounds_exactly(v))  # type: ignore[attr-defined]
+    p_error = (error_rate or ErrorRate()).per_lookup(counts.total() + rounding)
+    table = _table()
+    complexity = call = 0.0
+    for part in independent_parts(program):
+        complexity += _complexity(part.program, p_error)
+        call += float(table["call"] if part.program.lookups else table["levelled"])
+    return Cost(dict(counts), complexity, complexity * float(table["seconds"]) + call)
+
+
+def _complexity(program: Program, p_error: float) -> float:
+    """Return the complexity of a program that is compiled as one."""
     needed = _precision_needed(program)
     # The engine gives all lookups of one width the same parameters: those of the most demanding.
     precision: dict[int, float] = {}
@@ -134,13 +142,15 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
         bits = _bits_read(program, position)
         price = lookup_complexity(bits, precision[bits], p_error)
         complexity += program.values[position].type.size * price
-    for value in rounding:
-        assert isinstance(value.op, ops.Round)
-        price = lookup_complexity(1, value.type.bits, p_error)
-        complexity += value.type.size * value.op.lsbs * price
-    table = _table()
-    call = float(table["call"] if counts else table["levelled"])
-    return Cost(dict(counts), complexity, complexity * float(table["seconds"]) + call)
+    for value in program.values:
+        if _rounds_exactly(value):
+            price = lookup_complexity(1, value.type.bits, p_error)
+            complexity += value.type.size * value.op.lsbs * price  # type: ignore[attr-defined]
+    return complexity
+
+
+def _rounds_exactly(value: Value) -> bool:
+    return isinstance(value.op, ops.Round) and value.op.method == "exact"
 
 
 def _bits_read(program: Program, position: int) -> int:

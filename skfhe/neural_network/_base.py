@@ -112,7 +112,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         module__n_input_bits: int = 5,
         module__n_output_w_bits: int = 3,
         module__n_output_bits: int = 6,
-        module__n_thresholds_per_neuron: int = 6,
+        module__n_thresholds_per_neuron: int = 4,
         module__input_noise: float | str = "auto",
         module__skip_connection: bool = True,
         max_epochs: int = 60,

@@ -36,8 +36,8 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
         encrypted prediction depends on little else.
     module__n_hidden_neurons_multiplier : float, default=0.75
-        Neurons of a hidden layer, at least 2, in units of the larger of ``sqrt(n_features * max(2, n_outputs))``
-        and the cube root of the number of different rows. Each costs one lookup.
+        Neurons of a hidden layer, in units of ``sqrt(n_features * max(2, n_outputs))`` or the cube
+        root of the number of different rows, whichever is larger; at least 2. Each costs one lookup.
     module__activation_function : type, default=torch.nn.ReLU
         Class of a univariate torch activation. It is folded into lookups, so all cost the same.
     module__n_input_bits : int, default=5
@@ -47,7 +47,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     module__n_output_bits : int, default=6
         Bits of the output layer's accumulators, guaranteed. No lookup reads them, but beyond 7 bits the
         hidden layer's lookups become dearer.
-    module__n_thresholds_per_neuron : int, default=6
+    module__n_thresholds_per_neuron : int, default=4
         The first hidden layer reads this many of the inputs' thresholds for each of its neurons, on average;
         neurons can share them. Each is a ciphertext that the client has to make.
     module__input_noise : float or "auto", default="auto"

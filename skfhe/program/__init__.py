@@ -8,6 +8,7 @@ from skfhe.program import ops
 from skfhe.program.graph import Program, ProgramBuilder, Value
 from skfhe.program.inputs import drop_unused_inputs
 from skfhe.program.interpreter import run, run_batched, trace
+from skfhe.program.parts import Part, independent_parts
 from skfhe.program.passes import DEFAULT_PASSES, optimize
 from skfhe.program.types import IntegerType, bit_width
 from skfhe.program.verify import verify
@@ -15,11 +16,13 @@ from skfhe.program.verify import verify
 __all__ = [
     "DEFAULT_PASSES",
     "IntegerType",
+    "Part",
     "Program",
     "ProgramBuilder",
     "Value",
     "bit_width",
     "drop_unused_inputs",
+    "independent_parts",
     "ops",
     "optimize",
     "run",

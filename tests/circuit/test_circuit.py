@@ -51,6 +51,38 @@ def test_every_op_runs_encrypted():
     assert_encrypted_equals_clear(circuit, inputs)
 
 
+def test_parts_that_share_no_value_are_compiled_apart():
+    """The levelled part has keys and smaller ciphertexts of its own, whatever the order of the outputs."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(3), np.full(3, 7), label="x")
+    z = builder.input(np.full(4, -3), np.full(4, 3), label="z")
+    table = ops.Lookup(np.arange(8)[None, ::-1].copy(), np.zeros(1, dtype=np.int64))
+    looked_up = builder.add(table, x, label="lookup")
+    linear = ops.Linear(np.arange(8).reshape(4, 2) - 3, np.arange(2))
+    levelled = builder.add(linear, z, label="linear")
+    circuit = compile_program(builder.finish(levelled, looked_up), batch_sizes=(1, 2))
+    assert len(circuit._modules) == 2
+    assert circuit.statistics["lookups"] == 3
+    first, second = (module.function(1) for module in circuit._modules)
+    assert first.size_of_inputs / 3 > second.size_of_inputs / 4
+    inputs = random_inputs(circuit.program, 3, np.random.default_rng(0))
+    assert_encrypted_equals_clear(circuit, inputs)
+    for simulated, clear in zip(circuit.simulate(*inputs), run(circuit.program, *inputs), strict=True):
+        np.testing.assert_array_equal(simulated, clear)
+
+
+def test_parts_share_a_global_error_rate():
+    """Two lookups in two parts: each may err half as often as the whole."""
+    builder = ProgramBuilder()
+    table = ops.Lookup(np.arange(4)[None, ::-1].copy(), np.zeros(1, dtype=np.int64))
+    outputs = []
+    for name in "xy":
+        x = builder.input(np.zeros(1), np.full(1, 3), label=name)
+        outputs.append(builder.add(table, x, label=name))
+    circuit = compile_program(builder.finish(*outputs), ErrorRate(None, 0.19), batch_sizes=(1,))
+    assert circuit.statistics["p_error"] <= 0.1
+
+
 def test_signed_lookups_run_encrypted():
     """One table read at every integer of [-8, 7], among them the ends."""
     builder = ProgramBuilder()
@@ -126,7 +158,7 @@ def test_two_key_generations_differ(small_program):
     secrets = []
     for circuit in (one, other):
         circuit.keygen()
-        secrets.append(circuit._module.client.keys.serialize())
+        secrets.append(circuit._modules[0].module.client.keys.serialize())
     assert secrets[0] != secrets[1]
 
 
@@ -185,7 +217,7 @@ def test_a_process_keeps_its_exit_status_after_an_encrypted_run():
 
 def test_compiled_libraries_are_removed(small_program):
     circuit = Circuit(small_program, ErrorRate(), None, (1,))
-    library = circuit._module.server._library.get_output_dir_path()
+    library = circuit._modules[0].module.server._library.get_output_dir_path()
     assert os.path.isdir(library)
     del circuit
     gc.collect()

@@ -1,0 +1,170 @@
+"""One part of a program, compiled by the engine."""
+
+import shutil
+import weakref
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfhe.circuit.configuration import ErrorRate
+from skfhe.circuit.engine import EngineFunction, FunctionDef, ModuleCompiler, fhe, keep_exit_status
+from skfhe.circuit.lowering import IntervalTyping, lower
+from skfhe.circuit.memory import kept_memory
+from skfhe.exceptions import CompilationError
+from skfhe.program import Program
+from skfhe.program import ops as program_ops
+
+__all__ = ["EngineModule"]
+
+IntArray = NDArray[np.int64]
+
+MAX_LOOKUP_BITS = 16
+
+
+class EngineModule:
+    """A program compiled into one engine function for each batch size, all under one key set.
+
+    Compiling is repeated after unpickling, on first use: a pickle holds the program and the options, never a
+    key.
+
+    Parameters
+    ----------
+    program : Program
+    error_rate : ErrorRate
+    configuration : concrete.fhe.Configuration or None
+    batch_sizes : tuple of int
+        Rows that one call can take.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        error_rate: ErrorRate,
+        configuration: "fhe.Configuration | None",
+        batch_sizes: tuple[int, ...],
+    ) -> None:
+        self.program = program
+        self.error_rate = error_rate
+        self.configuration = configuration
+        self.batch_sizes = batch_sizes
+        self._functions: dict[int, EngineFunction] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {name: value for name, value in vars(self).items() if name != "module"}
+        return kept | {"_functions": {}}
+
+    @cached_property
+    def module(self) -> Any:
+        """The engine's own module, compiled on first use."""
+        _check_lookup_bits(self.program)
+        functions, samples = [], {}
+        for n_rows in self.batch_sizes:
+            name = _function_name(n_rows)
+            parameters = {f"x{i}": "encrypted" for i in range(len(self.program.inputs))}
+            functions.append(FunctionDef(lower(self.program, n_rows, name), parameters))
+            zeros = tuple(
+                np.zeros((n_rows, *self.program.values[position].type.shape), dtype=np.int64)
+                for position in self.program.inputs
+            )
+            samples[name] = [zeros if len(zeros) > 1 else zeros[0]]
+        configuration = self.configuration or fhe.Configuration()
+        configuration = configuration.fork(
+            p_error=self.error_rate.p_error,
+            global_p_error=self.error_rate.global_p_error,
+            additional_pre_processors=[
+                *configuration.additional_pre_processors,
+                IntervalTyping(self.program),
+            ],
+            dump_artifacts_on_unexpected_failures=False,
+        )
+        keep_exit_status(configuration)
+        try:
+            module = ModuleCompiler(functions, fhe.NotComposable()).compile(samples, configuration)
+            library = module.server._library.get_output_dir_path()
+        except RuntimeError as error:
+            raise CompilationError(_explain(self.program, error)) from error
+        weakref.finalize(module, shutil.rmtree, library, ignore_errors=True)
+        return module
+
+    def function(self, n_rows: int) -> Any:
+        """Return the engine's function for ``n_rows`` rows."""
+        return self.module.functions()[_function_name(n_rows)]
+
+    def keygen(self, force: bool = False) -> None:
+        """Generate keys, unless there are some and ``force`` is False."""
+        if force:
+            self._functions = {}
+        self.module.keygen(force=force)
+
+    def encrypt(self, inputs: list[IntArray]) -> tuple[Any, ...]:
+        """Return a ciphertext for each input of one batch."""
+        return self._keyed(len(inputs[0])).encrypt(*map(_c_ordered, inputs))
+
+    def run(self, ciphertexts: list[Any], n_rows: int) -> tuple[Any, ...]:
+        """Return a ciphertext for each output."""
+        with kept_memory():
+            return self._keyed(n_rows).run(*ciphertexts)
+
+    def decrypt(self, ciphertexts: list[Any], n_rows: int) -> tuple[IntArray, ...]:
+        """Return the integers of each output."""
+        return self._keyed(n_rows).decrypt(*ciphertexts)
+
+    def _keyed(self, n_rows: int) -> EngineFunction:
+        if n_rows not in self._functions:
+            self.keygen()
+            self._functions[n_rows] = EngineFunction(self.module, _function_name(n_rows))
+        return self._functions[n_rows]
+
+    def simulate(self, inputs: list[IntArray]) -> tuple[IntArray, ...]:
+        """Return the integers of each output of one batch, with the errors of an encrypted run."""
+        return _as_tuple(self.function(len(inputs[0])).simulate(*map(_c_ordered, inputs)))
+
+
+def _as_tuple(values: Any) -> tuple[Any, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _c_ordered(x: IntArray) -> IntArray:
+    """Return ``x`` in C order: the engine reads the buffer of an array and ignores its strides."""
+    return np.ascontiguousarray(x, dtype=np.int64)
+
+
+def _function_name(n_rows: int) -> str:
+    return f"rows_{n_rows}"
+
+
+def _widest_lookup(program: Program) -> tuple[int, str]:
+    """Bits and label of the lookup that reads the widest value, or (0, "") without lookups."""
+    return max(
+        (
+            (program.values[program.values[position].arguments[0]].type.bits, value.label)
+            for position in program.lookups
+            for value in (program.values[position],)
+        ),
+        default=(0, ""),
+    )
+
+
+def _check_lookup_bits(program: Program) -> None:
+    bits, label = _widest_lookup(program)
+    if bits > MAX_LOOKUP_BITS:
+        raise CompilationError(
+            f"the lookup of {label!r} reads {bits} bits, and the engine takes at most "
+            f"{MAX_LOOKUP_BITS}; lower the accumulator width (module__n_accum_bits), the bit-widths of "
+            "weights and inputs, or round before the lookup"
+        )
+
+
+def _explain(program: Program, error: RuntimeError) -> str:
+    """Say what the engine could not do in the program's own terms."""
+    bits, label = _widest_lookup(program)
+    widest_output = max(program.output_bits)
+    rounded = any(isinstance(v.op, program_ops.Round) for v in program.values)
+    return (
+        f"the engine found no way to evaluate this program: its widest lookup, {label!r}, reads {bits} "
+        f"bits and its widest output has {widest_output} bits"
+        f"{' (accumulators are rounded first)' if rounded else ''}; lower the bit-widths of weights, "
+        f"activations or accumulators, or allow a larger p_error. The engine said: {error}"
+    )
