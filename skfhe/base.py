@@ -40,9 +40,11 @@ class EncryptedPredictorMixin:
     def compile(
         self,
         X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
         *,
-        p_error: float | None = None,
+        p_error: float | str | None = None,
         global_p_error: float | None = None,
+        tolerance: float = 0.01,
         configuration: concrete_fhe.Configuration | None = None,
         verbose: bool = False,
     ) -> Circuit:
@@ -52,11 +54,16 @@ class EncryptedPredictorMixin:
         ----------
         X : array-like of shape (n_rows, n_features), default=None
             Not needed, for the program's ranges are proven from the input quantizer. Checked if given.
-        p_error : float, default=None
+        y : array-like of shape (n_rows,), default=None
+            Targets of the rows, for ``p_error="auto"``.
+        p_error : float or "auto", default=None
             Probability in (0, 1) that one lookup reads a wrong cell. None takes the configuration's, or
-            2**-40.
+            2**-40. "auto" takes the largest that keeps the score on ``X`` and ``y`` in simulation, which
+            should be rows that the model was not trained on: see `skfhe.model_selection.ErrorRateSearch`.
         global_p_error : float, default=None
             Probability in (0, 1) that any lookup of one row does, instead of ``p_error``.
+        tolerance : float, default=0.01
+            With ``p_error="auto"``, how much the score may fall.
         configuration : concrete.fhe.Configuration, default=None
             Options of the engine; it is not modified.
         verbose : bool, default=False
@@ -72,16 +79,21 @@ class EncryptedPredictorMixin:
         NotFittedError
             Before ``fit``.
         ValueError
-            If both error rates are given, one lies outside (0, 1), or ``X`` does not fit the model.
+            If both error rates are given, one lies outside (0, 1), ``X`` does not fit the model, or
+            ``p_error="auto"`` comes without rows and targets.
         CompilationError
             If the engine finds no parameters; the message names the layer and what to turn.
         """
         from skfhe.circuit import compile_program, resolve_error_rate
 
         check_is_fitted(self, "program_")
-        error_rate = resolve_error_rate(p_error, global_p_error, configuration)
         if X is not None:
             validate_data(self, X, reset=False)
+        if isinstance(p_error, str):
+            if p_error != "auto":
+                raise ValueError(f'p_error must be a number in (0, 1), None or "auto", got {p_error!r}')
+            p_error = self._search_error_rate(X, y, global_p_error, tolerance)
+        error_rate = resolve_error_rate(p_error, global_p_error, configuration)
         start = time.perf_counter()
         circuit = compile_program(self.program_, error_rate, configuration)
         circuit.verbose = verbose
@@ -89,6 +101,19 @@ class EncryptedPredictorMixin:
             print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")
         self.fhe_circuit_ = circuit
         return circuit
+
+    def _search_error_rate(
+        self, X: ArrayLike | None, y: ArrayLike | None, global_p_error: float | None, tolerance: float
+    ) -> float:
+        from skfhe.model_selection import ErrorRateSearch
+
+        if X is None or y is None:
+            raise ValueError('p_error="auto" needs rows and their targets: compile(X, y, p_error="auto")')
+        if global_p_error is not None:
+            raise ValueError(
+                f'p_error="auto" and global_p_error={global_p_error!r} were both given; give one'
+            )
+        return ErrorRateSearch(self, tolerance=tolerance, random_state=0).fit(X, y).p_error_
 
     @property
     def accumulator_bits_(self) -> list[int]:

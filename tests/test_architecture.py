@@ -17,7 +17,8 @@ OWN = {
     "quantization": {"exceptions"},
     "program": {"exceptions"},
     "circuit": {"program", "exceptions"},
-    "base": {"circuit", "program", "exceptions"},
+    "model_selection": set(),
+    "base": {"circuit", "program", "exceptions", "model_selection"},
     "pipelines": {"base", "circuit"},
     "neural_network": {"base", "program", "quantization", "exceptions", "parameters"},
     "cli": {"neural_network"},
@@ -29,7 +30,7 @@ OUTSIDE = {
     "brevitas": {"neural_network"},
     "skorch": {"neural_network"},
     "concrete": {"circuit", "base"},  # base for annotations alone
-    "sklearn": {"base", "pipelines", "neural_network", "exceptions", "cli"},
+    "sklearn": {"base", "pipelines", "model_selection", "neural_network", "exceptions", "cli"},
 }
 
 

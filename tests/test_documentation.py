@@ -6,6 +6,7 @@ import re
 import pytest
 from numpydoc.docscrape import ClassDoc
 
+from skfhe.model_selection import ErrorRateSearch, RoundingSearch
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
 
 
@@ -23,7 +24,7 @@ def test_documented_parameters_and_defaults_match_the_signature(cls):
         assert re.search(r"default=(.*)$", kind).group(1) == shown, name
 
 
-@pytest.mark.parametrize("cls", [NeuralNetClassifier, NeuralNetRegressor])
+@pytest.mark.parametrize("cls", [NeuralNetClassifier, NeuralNetRegressor, ErrorRateSearch, RoundingSearch])
 def test_public_methods_are_documented(cls):
     for name, member in inspect.getmembers(cls):
         if not name.startswith("_") and callable(member):

@@ -31,6 +31,7 @@ from skfhe.neural_network.training import (
     take_batch,
 )
 from skfhe.parameters import check_rounding
+from skfhe.program import Program
 from skfhe.quantization import AffineQuantizer, ThresholdEncoder, calibrate_thresholds
 
 __all__ = ["BaseNeuralNet"]
@@ -301,13 +302,34 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def _finish(self, plan: Plan, net: Any) -> None:
         """Keep a trained network and lower it to the program."""
         net.module_.eval()
-        program, kept, quantizers = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
-        assert all(bits <= plan.module["n_accum_bits"] for bits in program.accumulator_bits)
-        self._drop_circuit()
+        lowered = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
         self._plan, self.net_ = plan, net
+        self._keep(*lowered)
+
+    def lower(self) -> BaseNeuralNet:
+        """Lower the trained network anew, after ``rounding_threshold_bits`` was set; no training.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "net_")
+        self._check_params()
+        self._keep(*lower_mlp(self.net_.module_, check_rounding(self.rounding_threshold_bits)))
+        return self
+
+    def _keep(self, program: Program, kept: list[NDArray], quantizers: list[AffineQuantizer]) -> None:
+        """Keep a lowered network, and forget the circuit of an earlier one."""
+        assert all(bits <= self._plan.module["n_accum_bits"] for bits in program.accumulator_bits)
+        self._drop_circuit()
         self.program_, self._output_quantizers = program, quantizers
-        read = net.module_.kept_bits.numpy(force=True)[kept[0]]
-        self.input_encoder_ = plan.encoder.select(read)
+        read = self.net_.module_.kept_bits.numpy(force=True)[kept[0]]
+        self.input_encoder_ = self._plan.encoder.select(read)
         self._kept_levels = kept[1] if len(kept) > 1 else None
 
     def _make_plan(self, X: NDArray, n_outputs: int) -> Plan:
