@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types format peer-environment clean
+.PHONY: demo test lint types format peer-environment tenseal-environment clean
 
 demo: $(STAMP)
 	$(BIN)/skfhe demo
@@ -40,5 +40,14 @@ $(PEER)/.installed:
 	$(PEER)/bin/python -m pip install --quiet concrete-ml==1.9.0
 	touch $(PEER)/.installed
 
+TENSEAL := .venv-tenseal
+tenseal-environment: $(TENSEAL)/.installed
+	@echo $(abspath $(TENSEAL))/bin/python
+
+$(TENSEAL)/.installed:
+	$(PYTHON) -m venv $(TENSEAL)
+	$(TENSEAL)/bin/python -m pip install --quiet tenseal==0.3.18 numpy
+	touch $(TENSEAL)/.installed
+
 clean:
-	rm -rf $(VENV) $(PEER) build *.egg-info
+	rm -rf $(VENV) $(PEER) $(TENSEAL) build *.egg-info

@@ -18,6 +18,7 @@ Fit is also compared at equal epochs (50) and equal batches (64 rows).
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import tempfile
@@ -41,16 +42,23 @@ from skfhe.program import run
 
 DATA = ("iris", "wine", "breast_cancer", "digits", "checkerboard")
 TARGETS = ("digits", "breast_cancer", "iris")
-PEER = Path(__file__).with_name("peer_network.py")
+PEER = Path(__file__).with_name("peer_concrete_ml.py")
 BATCH = 64
 
 OURS: dict[str, dict[str, Any]] = {name: {} for name in DATA}
 TUNED: dict[str, dict[str, Any]] = {
+    # for speed, where two neurons do
     "iris": {"module__n_hidden_neurons_multiplier": 0.25, "max_epochs": 200},
     "wine": {"module__n_hidden_neurons_multiplier": 0.25},
     "breast_cancer": {"module__n_hidden_neurons_multiplier": 0.25},
-    "digits": {"module__n_hidden_neurons_multiplier": 0.3},
-    "checkerboard": {"module__n_hidden_neurons_multiplier": 2.0, "module__input_noise": 0.5},
+    # for accuracy
+    "digits": {"module__n_hidden_neurons_multiplier": 1.0, "module__n_thresholds_per_neuron": 15},
+    "checkerboard": {
+        "module__n_hidden_neurons_multiplier": 1.5,
+        "module__n_thresholds_per_neuron": 8,
+        "module__n_output_bits": 7,
+        "module__input_noise": 1.0,
+    },
 }
 EQUAL = {"max_epochs": 50, "batch_size": 64}
 PEER_SETTINGS = {"module__n_layers": 2}
@@ -95,9 +103,9 @@ def floor_seconds(counts: dict[int, int], p_error: float, n_rows: int, repetitio
 
 
 def measure_ours(
-    data: dict[str, np.ndarray], settings: dict[str, Any], p_error: float, repetitions: int
-) -> dict[str, Any]:
-    """Measure one network of skfhe."""
+    data: dict[str, np.ndarray], settings: dict[str, Any], p_errors: list[float], repetitions: int
+) -> list[dict[str, Any]]:
+    """Train one network of skfhe and measure it at each error rate."""
     X, y = data["X"], data["y"]
     scores = []
     for fold in range(5):
@@ -107,47 +115,50 @@ def measure_ours(
     scaled = StandardScaler().fit(X[data["train"]]).transform(X)
     rows, labels = scaled[data["train"]], y[data["train"]]
     model = NeuralNetClassifier(random_state=0, **settings)
-    fit = seconds(lambda: model.fit(rows, labels), 3)
     equal = NeuralNetClassifier(random_state=0, **settings | EQUAL)
-    fit_equal = seconds(lambda: equal.fit(rows, labels), 3)
-    held_out = scaled[data["test"]]
+    trained = {
+        "settings": settings,
+        "folds": scores,
+        "fit": seconds(lambda: model.fit(rows, labels), 3),
+        "fit_equal": seconds(lambda: equal.fit(rows, labels), 3),
+        "accuracy": model.score(scaled[data["test"]], y[data["test"]]),
+    }
+    return [
+        trained | measure_encrypted(model, scaled[data["test"]], p_error, repetitions) for p_error in p_errors
+    ]
+
+
+def measure_encrypted(model: Any, rows: np.ndarray, p_error: float, repetitions: int) -> dict[str, Any]:
+    """Measure a fitted network of skfhe at one error rate."""
     compile_seconds = seconds(lambda: model.compile(p_error=p_error))
     circuit = model.fhe_circuit_
     keygen_seconds = seconds(circuit.keygen)
-    next_row = iter(range(10**9))
+    batch = np.resize(rows, (BATCH, rows.shape[1]))
+    inputs = model._encode(batch)
+    encrypted, clear = circuit.execute(*inputs), run(model.program_, *inputs)
+    next_row = itertools.cycle(range(len(rows)))
 
     def one_row() -> None:
-        i = next(next_row) % len(held_out)
-        model.predict(held_out[i : i + 1], fhe="execute")
+        i = next(next_row)
+        model.predict(rows[i : i + 1], fhe="execute")
 
-    batch = np.resize(held_out, (BATCH, held_out.shape[1]))
-    inputs = model._encode(batch)
-    encrypted = circuit.execute(*inputs)
-    clear = run(model.program_, *inputs)
     counts = dict(model.cost_.lookups)
     statistics = circuit.statistics
-    row = seconds(one_row, 5 * repetitions, warm_up=2)
-    batch_row = seconds(lambda: model.predict(batch, fhe="execute"), repetitions) / BATCH
-    floor_row = floor_seconds(counts, p_error, 1, 5 * repetitions)
-    floor_batch = floor_seconds(counts, p_error, BATCH, repetitions) / BATCH
-    ciphertext = circuit.encrypt(*(x[:1] for x in inputs))
+    first = [x[:1] for x in inputs]
+    ciphertext = circuit.encrypt(*first)
     return {
-        "settings": settings,
-        "folds": scores,
-        "accuracy": model.score(held_out, y[data["test"]]),
+        "p_error": p_error,
         "lookups": counts,
         "complexity": circuit.complexity,
-        "fit": fit,
-        "fit_equal": fit_equal,
         "compile": compile_seconds,
         "keygen": keygen_seconds,
-        "row": row,
-        "batch_row": batch_row,
+        "row": seconds(one_row, 5 * repetitions, warm_up=2),
+        "encrypt_row": seconds(lambda: circuit.encrypt(*first), 5 * repetitions),
+        "run_row": seconds(lambda: circuit.run(ciphertext, 1), 5 * repetitions),
+        "floor_row": floor_seconds(counts, p_error, 1, 5 * repetitions),
+        "batch_row": seconds(lambda: model.predict(batch, fhe="execute"), repetitions) / BATCH,
         "batch_rows": BATCH,
-        "encrypt_row": seconds(lambda: circuit.encrypt(*(x[:1] for x in inputs)), 3 * repetitions),
-        "run_row": seconds(lambda: circuit.run(ciphertext, 1), 3 * repetitions),
-        "floor_row": floor_row,
-        "floor_batch_row": floor_batch,
+        "floor_batch_row": floor_seconds(counts, p_error, BATCH, repetitions) / BATCH,
         "key_bytes": statistics["bootstrap_key_bytes"] + statistics["keyswitch_key_bytes"],
         "input_bytes": statistics["input_bytes"],
         "output_bytes": statistics["output_bytes"],
@@ -158,15 +169,15 @@ def measure_ours(
 
 
 def measure_peer(
-    python: str, path: Path, settings: dict[str, Any], p_error: float, repetitions: int
-) -> dict[str, Any]:
+    python: str, path: Path, settings: dict[str, Any], p_errors: list[float], repetitions: int
+) -> list[dict[str, Any]]:
     """Measure one network of the peer, in a process of its own environment."""
-    command = [python, str(PEER), str(path), "--settings", json.dumps(settings), "--p-error", str(p_error),
-               "--rows", str(repetitions)]  # fmt: skip
+    command = [python, str(PEER), str(path), "--settings", json.dumps(settings), "--rows", str(repetitions),
+               "--p-error", *map(str, p_errors)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the peer's process failed:\n{done.stderr[-2000:]}")
-    return {"settings": settings} | json.loads(done.stdout.splitlines()[-1])
+    return [{"settings": settings} | result for result in json.loads(done.stdout.splitlines()[-1])]
 
 
 def detailed_table(results: list[dict[str, Any]]) -> Table:
@@ -250,20 +261,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for name in track(arguments.data, description="data sets", console=Console(stderr=True)):
             data, path = prepare(name, Path(directory))
-            for p_error in arguments.p_error:
-                about = {"data": name, "p_error": p_error}
-                for label, settings in (("skfhe", OURS[name]), ("skfhe tuned", TUNED[name])):
-                    found = measure_ours(data, settings, p_error, arguments.repetitions)
-                    results.append(about | {"model": label} | found)
-                if arguments.peer_python:
-                    for label, settings in (("peer", PEER_SETTINGS), ("peer 50 epochs", peer_trained(name))):
-                        found = measure_peer(
-                            arguments.peer_python, path, settings, p_error, arguments.repetitions
-                        )
-                        results.append(about | {"model": label} | found)
+            measured = [
+                ("skfhe", measure_ours(data, OURS[name], arguments.p_error, arguments.repetitions)),
+                ("skfhe tuned", measure_ours(data, TUNED[name], arguments.p_error, arguments.repetitions)),
+            ]
+            if arguments.peer_python:
+                for label, settings in (("peer", PEER_SETTINGS), ("peer 50 epochs", peer_trained(name))):
+                    found = measure_peer(
+                        arguments.peer_python, path, settings, arguments.p_error, arguments.repetitions
+                    )
+                    measured.append((label, found))
+            results += [
+                {"data": name, "model": label} | result for label, found in measured for result in found
+            ]
     where = machine("skfhe", "concrete-python", "torch", "brevitas", "skorch", "scikit-learn", "numpy")
     console = Console(width=220)
     console.print(f"{where['processor']}, {where['cores']} cores, Python {where['python']}")
+    results.sort(key=lambda r: -arguments.p_error.index(r["p_error"]), reverse=True)
     console.print(detailed_table(results))
     if arguments.peer_python:
         console.print("\nThe peer's time over ours")
