@@ -9,7 +9,7 @@ not see.
 from __future__ import annotations
 
 import copy
-from functools import partial
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 __all__ = ["ErrorRateSearch", "RoundingSearch"]
@@ -312,6 +313,10 @@ class RoundingSearch(ScoreSearch):
         return twin
 
 
+def _model_has(name: str) -> Callable[[Any], bool]:
+    return lambda simulated: hasattr(simulated.model, name)
+
+
 class _Simulated(BaseEstimator):
     """A compiled model whose predictions are simulated, for scorers that know nothing of ``fhe``."""
 
@@ -321,12 +326,20 @@ class _Simulated(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         return self.model.__sklearn_tags__()
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "model":
-            raise AttributeError(name)
-        attribute = getattr(self.model, name)
-        if name in ("predict", "predict_proba", "decision_function"):
-            return partial(attribute, fhe="simulate")
-        if name == "score":
-            return partial(type(self.model).score, self)
-        return attribute
+    @property
+    def classes_(self) -> Any:
+        return self.model.classes_
+
+    def predict(self, X: ArrayLike) -> Any:
+        return self.model.predict(X, fhe="simulate")
+
+    @available_if(_model_has("predict_proba"))
+    def predict_proba(self, X: ArrayLike) -> Any:
+        return self.model.predict_proba(X, fhe="simulate")
+
+    @available_if(_model_has("decision_function"))
+    def decision_function(self, X: ArrayLike) -> Any:
+        return self.model.decision_function(X, fhe="simulate")
+
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+        return type(self.model).score(self, X, y)

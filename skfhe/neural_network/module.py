@@ -135,9 +135,9 @@ class HiddenLayer(nn.Module):
 
     def forward_in_training(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the values of `forward` and their scale, as plain tensors."""
-        h = nn.functional.linear(x, _tensor_quant(self.linear.weight_quant)(self.linear.weight)[0])
+        h = nn.functional.linear(x, self.linear.weight_quant.tensor_quant(self.linear.weight)[0])
         h = self.activation(self.norm(h))
-        value, scale, _, _ = _tensor_quant(self.quantizer.act_quant.fused_activation_quant_proxy)(h)
+        value, scale, _, _ = self.quantizer.act_quant.fused_activation_quant_proxy.tensor_quant(h)
         return value, scale
 
 
@@ -257,7 +257,7 @@ class BudgetedMLP(nn.Module):
         scale = torch.ones((), dtype=h.dtype, device=h.device)
         for layer in self.hidden:
             h, scale = layer.forward_in_training(h)
-        weight, weight_scale, _, _ = _tensor_quant(self.output.weight_quant)(self.output.weight)
+        weight, weight_scale, _, _ = self.output.weight_quant.tensor_quant(self.output.weight)
         bias = self.output.bias
         with torch.no_grad():
             step = weight_scale.flatten() * scale
@@ -327,7 +327,7 @@ class SkipConnection(nn.Module):
         """Return what is added to the scores, shape (n_rows, n_outputs)."""
         weight = self.linear.weight
         if not self.training:
-            weight = _tensor_quant(self.linear.weight_quant)(weight)[0]
+            weight = self.linear.weight_quant.tensor_quant(weight)[0]
         if levels is None:
             levels = self.encoder(x, weight.dtype) @ self.level_weights
         return nn.functional.linear((levels - self.center) * self.step, weight)
@@ -356,8 +356,3 @@ def _checked_budget(layer: str, parameter: str, n_bits: int, span: int, n_a_bits
             f"that would do is {n_a_bits}, or lower module__n_a_bits"
         )
     return budget
-
-
-def _tensor_quant(proxy: Any) -> Any:
-    """Return the arithmetic of a Brevitas quantizer: tensor to value, scale, zero point, bit-width."""
-    return proxy.tensor_quant
