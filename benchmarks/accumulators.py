@@ -54,6 +54,9 @@ def main() -> None:
             model = NeuralNetClassifier(
                 module__n_accum_bits=bits,
                 module__n_layers=n_layers,
+                module__n_thresholds_per_neuron=64,
+                module__n_output_bits=10,
+                module__skip_connection=False,
                 max_epochs=arguments.epochs,
                 random_state=0,
             ).fit(X_train, y_train)

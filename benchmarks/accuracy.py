@@ -55,16 +55,17 @@ def evaluate(name: str, seed: int, n_encrypted: int, options: dict[str, Any]) ->
             else float(np.mean(simulated == y[test]))
         )
     rows = scaled[:n_encrypted]
-    bits = model.input_encoder_.quantize(rows)
+    inputs = model._encode(rows)
     start = time.perf_counter()
     equal = seconds = float("nan")
     if n_encrypted:
         model.fhe_circuit_.keygen()
         start = time.perf_counter()
-        (encrypted,) = model.fhe_circuit_.execute(bits)
+        encrypted = model.fhe_circuit_.execute(*inputs)
         seconds = (time.perf_counter() - start) / n_encrypted
-        (clear,) = skfhe.program.run(model.program_, bits)
-        equal = float(np.mean(np.all(encrypted == clear, axis=1)))
+        clear = skfhe.program.run(model.program_, *inputs)
+        same = [np.all(e == c, axis=1) for e, c in zip(encrypted, clear, strict=True)]
+        equal = float(np.mean(np.all(same, axis=0)))
     return {
         "name": name,
         "scores": {k: (float(np.mean(v)), float(np.std(v))) for k, v in scores.items()},
