@@ -39,12 +39,22 @@ class ScoreSearch(MetaEstimatorMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    estimator: Any
-    tolerance: float
-    scoring: Any
-    n_repeats: int
-    test_size: float
-    random_state: Any
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        tolerance: float = 0.01,
+        scoring: Any = None,
+        n_repeats: int = 5,
+        test_size: float = 0.5,
+        random_state: Any = None,
+    ) -> None:
+        self.estimator = estimator
+        self.tolerance = tolerance
+        self.scoring = scoring
+        self.n_repeats = n_repeats
+        self.test_size = test_size
+        self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike) -> ScoreSearch:
@@ -192,23 +202,6 @@ class ErrorRateSearch(ScoreSearch):
 
     _searched = "p_error"
 
-    def __init__(
-        self,
-        estimator: Any,
-        *,
-        tolerance: float = 0.01,
-        scoring: Any = None,
-        n_repeats: int = 5,
-        test_size: float = 0.5,
-        random_state: Any = None,
-    ) -> None:
-        self.estimator = estimator
-        self.tolerance = tolerance
-        self.scoring = scoring
-        self.n_repeats = n_repeats
-        self.test_size = test_size
-        self.random_state = random_state
-
     def _candidates(self, model: Any) -> list[Any]:
         return [2.0**-k for k in range(40, 1, -1)]
 
@@ -291,14 +284,16 @@ class RoundingSearch(ScoreSearch):
         test_size: float = 0.5,
         random_state: Any = None,
     ) -> None:
-        self.estimator = estimator
+        super().__init__(
+            estimator,
+            tolerance=tolerance,
+            scoring=scoring,
+            n_repeats=n_repeats,
+            test_size=test_size,
+            random_state=random_state,
+        )
         self.method = method
         self.p_error = p_error
-        self.tolerance = tolerance
-        self.scoring = scoring
-        self.n_repeats = n_repeats
-        self.test_size = test_size
-        self.random_state = random_state
 
     def _candidates(self, model: Any) -> list[Any]:
         if "rounding_threshold_bits" not in model.get_params():

@@ -7,9 +7,9 @@ from torch import nn
 
 from skfhe.neural_network.activation import check_activation
 from skfhe.neural_network.lowering import in_double_precision, lower_mlp
-from skfhe.neural_network.module import BudgetedMLP
 from skfhe.program import run, trace
 from skfhe.quantization import calibrate_thresholds
+from tests.neural_network.networks import small_network
 
 ACTIVATIONS = [
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.SiLU,
@@ -25,12 +25,8 @@ def trained_network(
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(150, 4))
     encoder = calibrate_thresholds(X, 3)
-    module = BudgetedMLP(
-        torch.as_tensor(encoder.features),
-        torch.as_tensor(encoder.thresholds),
-        torch.as_tensor(encoder.level_weights),
-        n_outputs=3,
-        n_hidden=7,
+    module = small_network(
+        encoder,
         n_layers=n_layers,
         n_w_bits=n_w_bits,
         n_a_bits=n_a_bits,

@@ -4,37 +4,21 @@ import pytest
 import torch
 from torch import nn
 
-from skfhe.neural_network.module import BudgetedMLP, ThermometerInput
+from skfhe.neural_network.module import ThermometerInput
 from skfhe.quantization import calibrate_thresholds
+from tests.neural_network.networks import small_network
 
 
-def network(activation=nn.ReLU, n_layers=3, n_thresholds=20, noise=0.0):
+def network(**options):
     torch.manual_seed(0)
     X = torch.randn(80, 5, dtype=torch.float64)
-    encoder = calibrate_thresholds(X.numpy(), 3)
-    module = BudgetedMLP(
-        torch.as_tensor(encoder.features),
-        torch.as_tensor(encoder.thresholds),
-        torch.as_tensor(encoder.level_weights),
-        n_outputs=3,
-        n_hidden=6,
-        n_layers=n_layers,
-        n_w_bits=2,
-        n_a_bits=2,
-        n_accum_bits=4,
-        n_output_w_bits=3,
-        n_output_bits=6,
-        activation_function=activation,
-        input_noise=noise,
-        skip_connection=True,
-    )
-    return module, X
+    return small_network(calibrate_thresholds(X.numpy(), 3), **{"n_layers": 3} | options), X
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 def test_training_computes_what_brevitas_computes(activation):
     """Same batch statistics, same budgets: the scores differ by rounding of floats alone."""
-    module, X = network(activation)
+    module, X = network(activation_function=activation)
     module.train()
     module.relax(1.0)
     assert module(X).requires_grad
