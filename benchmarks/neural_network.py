@@ -277,7 +277,7 @@ def main() -> None:
     where = machine("skfhe", "concrete-python", "torch", "brevitas", "skorch", "scikit-learn", "numpy")
     console = Console(width=220)
     console.print(f"{where['processor']}, {where['cores']} cores, Python {where['python']}")
-    results.sort(key=lambda r: -arguments.p_error.index(r["p_error"]), reverse=True)
+    results.sort(key=lambda r: arguments.p_error.index(r["p_error"]))
     console.print(detailed_table(results))
     if arguments.peer_python:
         console.print("\nThe peer's time over ours")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.circuit.cost import Cost, estimate_cost
+from skfhe.circuit.cost import Cost, count_bootstraps, estimate_cost
 from skfhe.circuit.engine import fhe
 from skfhe.circuit.engine_module import EngineModule
 from skfhe.program import Program, independent_parts
@@ -93,7 +93,7 @@ class Circuit:
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
         self._parts = independent_parts(program)
         if sum(bool(part.program.lookups) for part in self._parts) > 1:  # they share one budget of errors
-            error_rate = ErrorRate(error_rate.per_lookup(self.cost.n_lookups))
+            error_rate = ErrorRate(error_rate.per_lookup(count_bootstraps(program)))
         self._modules = [
             EngineModule(part.program, error_rate, configuration, self.batch_sizes) for part in self._parts
         ]

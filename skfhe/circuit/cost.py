@@ -29,7 +29,7 @@ from skfhe.circuit.configuration import ErrorRate
 from skfhe.program import independent_parts, ops
 from skfhe.program.graph import Program, Value
 
-__all__ = ["Cost", "estimate_cost", "lookup_complexity"]
+__all__ = ["Cost", "count_bootstraps", "estimate_cost", "lookup_complexity"]
 
 FloatArray = NDArray[np.float64]
 
@@ -118,15 +118,22 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     counts: Counter[int] = Counter()
     for position in program.lookups:
         counts[_bits_read(program, position)] += program.values[position].type.size
-    # Exact rounding removes one bit at a time, each by a lookup of its own.
-    rounding = sum(v.type.size * v.op.lsbs for v in program.values if _rounds_exactly(v))  # type: ignore[attr-defined]
-    p_error = (error_rate or ErrorRate()).per_lookup(counts.total() + rounding)
+    p_error = (error_rate or ErrorRate()).per_lookup(count_bootstraps(program))
     table = _table()
     complexity = call = 0.0
     for part in independent_parts(program):
         complexity += _complexity(part.program, p_error)
         call += float(table["call"] if part.program.lookups else table["levelled"])
     return Cost(dict(counts), complexity, complexity * float(table["seconds"]) + call)
+
+
+def count_bootstraps(program: Program) -> int:
+    """Return how often one row can go wrong: its lookups, and those that exact rounding is made of.
+
+    Exact rounding removes one bit at a time, each by a lookup of its own.
+    """
+    rounding = (v.type.size * v.op.lsbs for v in program.values if _rounds_exactly(v))  # type: ignore[attr-defined]
+    return sum(program.values[position].type.size for position in program.lookups) + sum(rounding)
 
 
 def _complexity(program: Program, p_error: float) -> float:

@@ -210,10 +210,12 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         ``floor((2**P - 1) / s)`` with P the accumulator's bits and s the span of the layer's inputs: 1 for
         the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations. A weight of
         magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is the
-        largest; ``module_.budgets`` has every layer's. Without hidden layers it is the number of inputs.
+        largest; ``module_.budgets`` has every layer's. Without hidden layers it is that of the output layer,
+        whose accumulator has ``module__n_output_bits``.
         """
         check_is_fitted(self, "net_")
-        return max(self.module_.budgets, default=self.module_.output.in_features)
+        output = self.module_.output
+        return max(self.module_.budgets, default=output.weight_quant.tensor_quant.budget)
 
     def __getstate__(self) -> dict[str, Any]:
         """Replace the net, whose Brevitas layers do not pickle, by what rebuilds it."""

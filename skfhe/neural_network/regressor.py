@@ -42,8 +42,8 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     module__n_output_w_bits : int, default=3
         Bits of the output layer's weights.
     module__n_output_bits : int, default=6
-        Bits of the output layer's accumulators, guaranteed. No lookup reads them, but beyond 7 bits the
-        hidden layer's lookups become dearer.
+        Bits of the output layer's accumulators, guaranteed. No lookup reads them, but from 7 bits
+        on they can make the hidden layer's lookups dearer, for those must be more precise.
     module__n_thresholds_per_neuron : int, default=4
         The first hidden layer reads this many of the inputs' thresholds for each of its neurons, on average;
         neurons can share them. Each is a ciphertext that the client has to make.

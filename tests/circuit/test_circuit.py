@@ -83,6 +83,20 @@ def test_parts_share_a_global_error_rate():
     assert circuit.statistics["p_error"] <= 0.1
 
 
+def test_exact_rounding_counts_in_a_shared_error_rate():
+    """Each part: one lookup, and two more that remove the two bits. All six share the rate."""
+    builder = ProgramBuilder()
+    table = ops.Lookup(np.arange(16)[None, ::-1].copy(), np.zeros(1, dtype=np.int64))
+    outputs = []
+    for name in "xy":
+        x = builder.input(np.zeros(1), np.full(1, 15), label=name)
+        outputs.append(builder.add(table, x, label=name))
+    program = round_lookups(builder.finish(*outputs), n_bits=2, method="exact")
+    circuit = compile_program(program, ErrorRate(None, 0.19), batch_sizes=(1,))
+    assert circuit.statistics["lookups"] == 6
+    assert circuit.statistics["p_error"] <= 1 - 0.81 ** (1 / 6) + 1e-12
+
+
 def test_signed_lookups_run_encrypted():
     """One table read at every integer of [-8, 7], among them the ends."""
     builder = ProgramBuilder()
