@@ -20,6 +20,10 @@ OWN = {
     "model_selection": set(),
     "base": {"circuit", "program", "exceptions", "model_selection"},
     "pipelines": {"base", "circuit"},
+    "twin": set(),
+    "linear": {"base", "program", "quantization", "twin"},
+    "linear_model": {"linear", "twin"},
+    "svm": {"linear", "twin"},
     "neural_network": {"base", "program", "quantization", "exceptions", "parameters"},
     "cli": {"neural_network"},
     "__init__": {"pipelines"},
@@ -30,7 +34,10 @@ OUTSIDE = {
     "brevitas": {"neural_network"},
     "skorch": {"neural_network"},
     "concrete": {"circuit", "base"},  # base for annotations alone
-    "sklearn": {"base", "pipelines", "model_selection", "neural_network", "exceptions", "cli"},
+    "sklearn": {
+        *("base", "pipelines", "model_selection", "neural_network", "exceptions", "cli"),
+        *("linear", "linear_model", "svm"),
+    },
 }
 
 

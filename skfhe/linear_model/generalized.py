@@ -1,0 +1,137 @@
+"""Generalized linear models on encrypted data; the link is applied in the clear."""
+
+from sklearn import linear_model
+
+from skfhe.linear import LinearPredictorMixin
+from skfhe.twin import method_of, parameters_of
+
+__all__ = ["GammaRegressor", "PoissonRegressor", "TweedieRegressor"]
+
+
+class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
+    """Poisson regression on encrypted data, with a logarithmic link.
+
+    Parameters
+    ----------
+    n_bits : int or dict, default=8
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+    **parameters
+        Those of `sklearn.linear_model.PoissonRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The linear function on integers: what runs encrypted.
+    scores_ : QuantizedScores
+        The program between its two edges: how features are encoded and scores decoded.
+    output_bits_ : list of int
+        Proven bits of the accumulators.
+    cost_ : Cost
+        Predicted seconds a row; there are no lookups.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too; they are those of the float model.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.linear_model import PoissonRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = PoissonRegressor().fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = linear_model.PoissonRegressor
+    __init__ = parameters_of(linear_model.PoissonRegressor, n_bits=8)
+    fit = method_of(linear_model.PoissonRegressor.fit)
+
+
+class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
+    """Gamma regression on encrypted data, with a logarithmic link.
+
+    Parameters
+    ----------
+    n_bits : int or dict, default=8
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+    **parameters
+        Those of `sklearn.linear_model.GammaRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The linear function on integers: what runs encrypted.
+    scores_ : QuantizedScores
+        The program between its two edges: how features are encoded and scores decoded.
+    output_bits_ : list of int
+        Proven bits of the accumulators.
+    cost_ : Cost
+        Predicted seconds a row; there are no lookups.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too; they are those of the float model.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.linear_model import GammaRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = GammaRegressor().fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = linear_model.GammaRegressor
+    __init__ = parameters_of(linear_model.GammaRegressor, n_bits=8)
+    fit = method_of(linear_model.GammaRegressor.fit)
+
+
+class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
+    """Regression with a Tweedie distribution on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int or dict, default=8
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+    **parameters
+        Those of `sklearn.linear_model.TweedieRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The linear function on integers: what runs encrypted.
+    scores_ : QuantizedScores
+        The program between its two edges: how features are encoded and scores decoded.
+    output_bits_ : list of int
+        Proven bits of the accumulators.
+    cost_ : Cost
+        Predicted seconds a row; there are no lookups.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too; they are those of the float model.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.linear_model import TweedieRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = TweedieRegressor(power=1.5, link="log").fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = linear_model.TweedieRegressor
+    __init__ = parameters_of(linear_model.TweedieRegressor, n_bits=8)
+    fit = method_of(linear_model.TweedieRegressor.fit)

@@ -1,0 +1,125 @@
+"""Estimators that are a twin of another library's: trained by the original, evaluated by a program.
+
+The original trains in an object of its own class, which never sees our methods; what it learnt is then taken
+over. So a `fit` that predicts on the way predicts with the float model, and one that fails leaves
+the estimator as it was. Converting a fitted original is the same road without the training.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+__all__ = ["adopt", "as_twin", "bound_arguments", "from_twin", "method_of", "parameters_of"]
+
+Method = Callable[..., Any]
+
+
+def parameters_of(twin: type, **own: Any) -> Method:
+    """Return an ``__init__`` with the parameters of ``twin``'s, and keyword parameters of our own.
+
+    Parameters
+    ----------
+    twin : type
+        Class of the original.
+    **own
+        Names and defaults of the additional parameters.
+
+    Returns
+    -------
+    callable
+        Only stores, as scikit-learn's contract asks.
+    """
+    theirs = inspect.signature(twin.__init__)  # type: ignore[misc]
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in own.items()
+    ]
+    listed = list(theirs.parameters.values())
+    last = len(listed) - (listed[-1].kind is inspect.Parameter.VAR_KEYWORD)
+    signature = theirs.replace(parameters=[*listed[:last], *extra, *listed[last:]])
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = {name: kwargs.pop(name, default) for name, default in own.items()}
+        twin.__init__(self, *args, **kwargs)  # type: ignore[misc]
+        vars(self).update(given)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    return __init__
+
+
+def method_of(original: Method) -> Method:
+    """Return a training method with the signature of ``original``, a method of the twin's class.
+
+    It runs the original on a twin of the estimator, takes over what that learnt, and lowers it: the
+    estimator's class says how in ``_train``.
+    """
+
+    @wraps(original)
+    def train(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._train(original, bound_arguments(original, args, kwargs))
+        return self
+
+    return train
+
+
+def bound_arguments(method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call of ``method`` by name, ``self`` apart.
+
+    Raises
+    ------
+    TypeError
+        If they do not fit its signature.
+    """
+    bound = inspect.signature(method).bind(None, *args, **kwargs).arguments
+    named = dict(list(bound.items())[1:])
+    return named | named.pop("kwargs", {})
+
+
+def as_twin(estimator: Any, fitted: bool) -> Any:
+    """Return an object of the original's class with the parameters of ``estimator``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its class names the original in ``_twin`` and the parameters that are not its in ``_own_params``.
+    fitted : bool
+        Whether to give it a copy of what ``estimator`` has learnt, too.
+    """
+    own = estimator._own_params
+    params = {name: value for name, value in estimator.get_params(deep=False).items() if name not in own}
+    twin = estimator._twin(**params)
+    if fitted:
+        skipped = {*own, *params, "program_", "fhe_circuit_", "_metadata_request"}
+        learnt = {name: value for name, value in vars(estimator).items() if name not in skipped}
+        vars(twin).update(copy.deepcopy(learnt))
+    return twin
+
+
+def adopt(estimator: Any, twin: Any) -> None:
+    """Give ``estimator`` what a fitted ``twin`` has learnt, in place of anything learnt before."""
+    params = set(estimator._get_param_names())
+    for name in [name for name in vars(estimator) if name.endswith("_") and name not in params]:
+        del vars(estimator)[name]
+    vars(estimator).update({name: value for name, value in vars(twin).items() if name not in params})
+
+
+def from_twin(cls: type, fitted: Any, **own: Any) -> Any:
+    """Return an estimator of ``cls`` with the parameters and the state of a fitted original.
+
+    Raises
+    ------
+    TypeError
+        If ``fitted`` is not of the class that ``cls`` is the twin of.
+    """
+    twin = cls._twin  # type: ignore[attr-defined]
+    if not isinstance(fitted, twin) or isinstance(fitted, cls):
+        raise TypeError(
+            f"{cls.__name__}.from_sklearn_model converts a fitted {twin.__module__.split('.')[0]} "
+            f"{twin.__name__}, got {type(fitted).__name__}"
+        )
+    estimator = cls(**fitted.get_params(deep=False), **own)
+    adopt(estimator, copy.deepcopy(fitted))
+    return estimator
