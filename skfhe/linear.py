@@ -92,7 +92,7 @@ def check_n_bits(n_bits: Any) -> tuple[int, int]:
     names = {"op_inputs", "op_weights"}
     given = n_bits if isinstance(n_bits, Mapping) else dict.fromkeys(names, n_bits)
     valid = set(given) == names and all(
-        isinstance(bits, Integral) and not isinstance(bits, bool) and least <= bits <= 16
+        isinstance(bits, Integral) and not isinstance(bits, bool) and least <= int(bits) <= 16
         for bits, least in ((given["op_inputs"], 1), (given["op_weights"], 2))
     )
     if not valid:
@@ -173,6 +173,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     _twin: type
     _own_params = ("n_bits",)
     n_bits: Any
+    coef_: Any
     scores_: QuantizedScores
 
     @classmethod

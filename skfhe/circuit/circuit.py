@@ -20,6 +20,8 @@ __all__ = ["Circuit", "compile_program"]
 IntArray = NDArray[np.int64]
 
 BATCH_SIZES = (1, 8, 32)
+LEVELLED_BATCH_SIZES = (1, 8)
+"""Without lookups there is no key material to prepare for, and 32 rows of ciphertexts outgrow the caches."""
 SECONDS_A_BATCH = 10.0
 
 
@@ -39,8 +41,8 @@ def compile_program(
     configuration : concrete.fhe.Configuration, optional
         Options of the engine; never modified. Its error rates are overridden by ``error_rate``.
     batch_sizes : tuple of int, optional
-        Numbers of rows that one call can take, 1 among them. By default 1, 8 and 32 as far as a
-        call is estimated to stay within ten seconds.
+        Numbers of rows that one call can take, 1 among them. By default 1, 8 and, with lookups, 32 as
+        far as a call is estimated to stay within ten seconds.
 
     Returns
     -------
@@ -89,7 +91,8 @@ class Circuit:
         self.error_rate = error_rate
         self.verbose = False
         if batch_sizes is None:
-            batch_sizes = tuple(n for n in BATCH_SIZES if n * self.cost.seconds <= SECONDS_A_BATCH)
+            sizes = BATCH_SIZES if program.lookups else LEVELLED_BATCH_SIZES
+            batch_sizes = tuple(n for n in sizes if n * self.cost.seconds <= SECONDS_A_BATCH)
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
         self._parts = independent_parts(program)
         if sum(bool(part.program.lookups) for part in self._parts) > 1:  # they share one budget of errors
