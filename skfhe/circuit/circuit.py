@@ -208,7 +208,7 @@ class Circuit:
     def execute(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Encrypt, run and decrypt any number of rows, batch by batch.
 
-        While one batch runs, the next is encrypted.
+        While one batch's lookups run, the next is encrypted.
 
         Parameters
         ----------
@@ -221,20 +221,23 @@ class Circuit:
         """
         batches = [[x[rows] for x in inputs] for rows in self._batches(len(inputs[0]))]
         parts: list[tuple[IntArray, ...]] = []
-        with (
-            tqdm(total=len(inputs[0]), unit="row", desc="encrypted", disable=not self.verbose) as progress,
-            ThreadPoolExecutor(1) as aside,
-        ):
-            waiting = self.encrypt(*batches[0]) if batches else ()
-            for index, batch in enumerate(batches):
-                ciphertexts, n = waiting, len(batch[0])
-                following = (
-                    aside.submit(self.encrypt, *batches[index + 1]) if batch is not batches[-1] else None
-                )
+        with tqdm(total=len(inputs[0]), unit="row", desc="encrypted", disable=not self.verbose) as progress:
+            for ciphertexts, n in self._encrypted(batches):
                 parts.append(self.decrypt(self.run(ciphertexts, n), n))
                 progress.update(n)
-                waiting = following.result() if following else ()
         return self._join(parts)
+
+    def _encrypted(self, batches: list[list[IntArray]]) -> Iterator[tuple[tuple[Any, ...], int]]:
+        """Yield ciphertexts and rows of each batch, having begun to encrypt the next one."""
+        if not self.program.lookups:  # a run is over before another thread gets far
+            yield from ((self.encrypt(*batch), len(batch[0])) for batch in batches)
+            return
+        with ThreadPoolExecutor(1) as aside:
+            waiting = self.encrypt(*batches[0]) if batches else ()
+            for batch, following in zip(batches, [*batches[1:], None], strict=True):
+                begun = aside.submit(self.encrypt, *following) if following else None
+                yield waiting, len(batch[0])
+                waiting = begun.result() if begun else ()
 
     def simulate(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Compute in the clear, with the lookup errors that an encrypted run would have.
