@@ -222,7 +222,7 @@ class Circuit:
         batches = [[x[rows] for x in inputs] for rows in self._batches(len(inputs[0]))]
         parts: list[tuple[IntArray, ...]] = []
         with tqdm(total=len(inputs[0]), unit="row", desc="encrypted", disable=not self.verbose) as progress:
-            for ciphertexts, n in self._encrypted(batches):
+            for ciphertexts, n in self._encrypted(batches) if batches else ():
                 parts.append(self.decrypt(self.run(ciphertexts, n), n))
                 progress.update(n)
         return self._join(parts)
@@ -233,7 +233,7 @@ class Circuit:
             yield from ((self.encrypt(*batch), len(batch[0])) for batch in batches)
             return
         with ThreadPoolExecutor(1) as aside:
-            waiting = self.encrypt(*batches[0]) if batches else ()
+            waiting = self.encrypt(*batches[0])
             for batch, following in zip(batches, [*batches[1:], None], strict=True):
                 begun = aside.submit(self.encrypt, *following) if following else None
                 yield waiting, len(batch[0])
