@@ -1,8 +1,13 @@
 """Programs on ciphertexts: compilation, keys, batches, and what it all costs."""
 
-from skfhe.circuit.circuit import Circuit, compile_program
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from skfhe.circuit.configuration import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
 from skfhe.circuit.cost import Cost, estimate_cost, lookup_complexity
+
+if TYPE_CHECKING:
+    from skfhe.circuit.circuit import Circuit, compile_program
 
 __all__ = [
     "DEFAULT_P_ERROR",
@@ -14,3 +19,10 @@ __all__ = [
     "lookup_complexity",
     "resolve_error_rate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs the engine on first use: predicting a cost does not."""
+    if name in ("Circuit", "compile_program"):
+        return getattr(import_module("skfhe.circuit.circuit"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import TYPE_CHECKING
 
-from skfhe.circuit.engine import fhe
+if TYPE_CHECKING:
+    from skfhe.circuit.engine import fhe
 
 __all__ = ["DEFAULT_P_ERROR", "ErrorRate", "resolve_error_rate"]
 

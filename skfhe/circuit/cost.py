@@ -200,6 +200,8 @@ def _noise(op: ops.Op, shape: tuple[int, ...], arguments: list[FloatArray]) -> F
         return arguments[0] @ op.weight.astype(float) ** 2
     if isinstance(op, ops.Add | ops.Subtract):
         return arguments[0] + arguments[1]
+    if isinstance(op, ops.Bound):
+        return arguments[0]
     if isinstance(op, ops.Sum):
         return arguments[0].sum(axis=op.axis)
     if isinstance(op, ops.Reshape):

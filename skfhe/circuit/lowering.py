@@ -102,6 +102,11 @@ def _(op: ops.Concatenate, n_rows: int, types: list[IntegerType], *arguments: An
 
 
 @_emit.register
+def _(op: ops.Bound, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    return x
+
+
+@_emit.register
 def _(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     (read,) = types
     tables = [
@@ -143,14 +148,19 @@ class IntervalTyping(GraphProcessor):
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.types = [value.type for value in program.values]
+        for position in reversed(range(len(program.values))):
+            if isinstance(program.values[position].op, ops.Bound):  # it tells of the value, whoever reads that
+                (bounded,) = program.values[position].arguments
+                self.types[bounded] = self.types[position]
 
     def apply(self, graph: Graph) -> None:
         """Overwrite types and bounds in ``graph``, in place."""
         for index, node in graph.input_nodes.items():
-            self._assign(node, self.program.values[self.program.inputs[index]].type)
+            self._assign(node, self.types[self.program.inputs[index]])
         for node in graph.query_nodes():
             if node.operation == Operation.Generic:
-                self._assign(node, self.program.values[int(node.tag)].type)
+                self._assign(node, self.types[int(node.tag)])
         for node in graph.query_nodes():
             for reader in graph.graph.successors(node):
                 for edge in graph.graph.get_edge_data(node, reader).values():

@@ -60,6 +60,11 @@ def _(op: ops.Concatenate, *arguments: IntArray) -> IntArray:
 
 
 @evaluate.register
+def _(op: ops.Bound, x: IntArray) -> IntArray:
+    return x
+
+
+@evaluate.register
 def _(op: ops.Lookup, x: IntArray) -> IntArray:
     channels = 0 if len(op.tables) == 1 else np.arange(len(op.tables))
     return op.tables[channels, x - op.start]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Add",
+    "Bound",
     "Concatenate",
     "Gather",
     "Input",
@@ -91,6 +92,19 @@ class Concatenate(Op):
     """Several values joined along one axis of a row."""
 
     axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Bound(Op):
+    """The same value, known to lie in ``[low, high]`` for a reason that interval arithmetic cannot see.
+
+    Interval arithmetic takes the elements of a value to vary independently. Where they do not, such as the bits
+    of a thermometer code, whoever builds the program can state the narrower interval. It costs nothing, and the
+    interpreter raises an error for a value that leaves it.
+    """
+
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,6 +101,13 @@ def _(op: ops.Concatenate, *arguments: IntegerType) -> IntegerType:
 
 
 @infer_type.register
+def _(op: ops.Bound, x: IntegerType) -> IntegerType:
+    if x.max < op.low or x.min > op.high:
+        raise ValueError(f"[{op.low}, {op.high}] is stated of a value in [{x.min}, {x.max}], which misses it")
+    return IntegerType.of(op.low, op.high, x.shape)
+
+
+@infer_type.register
 def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
     n_tables, length = op.tables.shape
     if n_tables != 1 and (not x.shape or x.shape[-1] != n_tables):
