@@ -10,6 +10,7 @@ __all__ = [
     "AccumulatorOverflowError",
     "CompilationError",
     "NotCompiledError",
+    "UnsupportedModelError",
 ]
 
 
@@ -27,3 +28,7 @@ class AccumulatorOverflowError(ValueError):
 
 class CompilationError(ValueError):
     """The engine refused a program; the message names the layer, its bits and what to turn."""
+
+
+class UnsupportedModelError(ValueError):
+    """A fitted model has a part that no program can say; the message names it and what to do instead."""

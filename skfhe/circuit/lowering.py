@@ -150,7 +150,9 @@ class IntervalTyping(GraphProcessor):
         self.program = program
         self.types = [value.type for value in program.values]
         for position in reversed(range(len(program.values))):
-            if isinstance(program.values[position].op, ops.Bound):  # it tells of the value, whoever reads that
+            if isinstance(
+                program.values[position].op, ops.Bound
+            ):  # it tells of the value, whoever reads that
                 (bounded,) = program.values[position].arguments
                 self.types[bounded] = self.types[position]
 

@@ -98,9 +98,9 @@ class Concatenate(Op):
 class Bound(Op):
     """The same value, known to lie in ``[low, high]`` for a reason that interval arithmetic cannot see.
 
-    Interval arithmetic takes the elements of a value to vary independently. Where they do not, such as the bits
-    of a thermometer code, whoever builds the program can state the narrower interval. It costs nothing, and the
-    interpreter raises an error for a value that leaves it.
+    Interval arithmetic takes the elements of a value to vary independently. Where they do not, such as the
+    bits of a thermometer code, whoever builds the program can state the narrower interval. It costs nothing,
+    and the interpreter raises an error for a value that leaves it.
     """
 
     low: int

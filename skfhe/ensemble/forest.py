@@ -1,0 +1,238 @@
+"""Forests on encrypted data: the mean of the trees is taken under encryption."""
+
+from typing import Any
+
+import numpy as np
+from sklearn import ensemble
+
+from skfhe.trees.decoding import Decoding, Values
+from skfhe.trees.estimator import Description, TreePredictorMixin
+from skfhe.trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
+from skfhe.twin import method_of, parameters_of
+
+__all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
+
+
+class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
+    """Extremely randomized trees for classification on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.ExtraTreesClassifier`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being probabilities.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skfhe.ensemble import ExtraTreesClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = ExtraTreesClassifier(n_estimators=5, max_depth=3, random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.ExtraTreesClassifier
+    __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
+    fit = method_of(ensemble.ExtraTreesClassifier.fit)
+
+    def _describe(self, twin: Any) -> Description:
+        return _forest(twin, class_fractions(twin))
+
+
+class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
+    """Extremely randomized trees for regression on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.ExtraTreesRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being predictions.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.ensemble import ExtraTreesRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = ExtraTreesRegressor(n_estimators=5, max_depth=3, random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.ExtraTreesRegressor
+    __init__ = parameters_of(ensemble.ExtraTreesRegressor, n_bits=None)
+    fit = method_of(ensemble.ExtraTreesRegressor.fit)
+
+    def _describe(self, twin: Any) -> Description:
+        return _forest(twin, Values())
+
+
+class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier):
+    """Random forest for classification on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.RandomForestClassifier`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being probabilities.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skfhe.ensemble import RandomForestClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = RandomForestClassifier(n_estimators=5, max_depth=3, random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.RandomForestClassifier
+    __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
+    fit = method_of(ensemble.RandomForestClassifier.fit)
+
+    def _describe(self, twin: Any) -> Description:
+        return _forest(twin, class_fractions(twin))
+
+
+class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
+    """Random forest for regression on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.RandomForestRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being predictions.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.ensemble import RandomForestRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = RandomForestRegressor(n_estimators=5, max_depth=3, random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.RandomForestRegressor
+    __init__ = parameters_of(ensemble.RandomForestRegressor, n_bits=None)
+    fit = method_of(ensemble.RandomForestRegressor.fit)
+
+    def _describe(self, twin: Any) -> Description:
+        return _forest(twin, Values())
+
+
+def _forest(twin: Any, decoding: Decoding) -> Description:
+    """Read a fitted forest, the mean of its trees."""
+    n_trees = len(twin.estimators_)
+    trees = [raw_tree(member.tree_, 1 / n_trees) for member in twin.estimators_]
+    unit = None if isinstance(decoding, Values) else 1 / n_trees
+    bias = np.zeros(trees[0].values.shape[1])
+    return Description(trees, bias, TREE_RULE, decoding, twin.n_features_in_, unit)

@@ -1,0 +1,141 @@
+"""Gradient boosting on encrypted data."""
+
+from typing import Any
+
+import numpy as np
+from sklearn import ensemble
+
+from skfhe.exceptions import UnsupportedModelError
+from skfhe.trees.decoding import Decoding, Margins, Values
+from skfhe.trees.estimator import Description, TreePredictorMixin
+from skfhe.trees.scikit_learn import TREE_RULE, raw_tree
+from skfhe.twin import method_of, parameters_of
+
+__all__ = ["GradientBoostingClassifier", "GradientBoostingRegressor"]
+
+
+class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingClassifier):
+    """Gradient boosting for classification on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.GradientBoostingClassifier`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being those of `decision_function`.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skfhe.ensemble import GradientBoostingClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = GradientBoostingClassifier(n_estimators=5, random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.GradientBoostingClassifier
+    __init__ = parameters_of(ensemble.GradientBoostingClassifier, n_bits=None)
+    fit = method_of(ensemble.GradientBoostingClassifier.fit)
+
+    def _describe(self, twin: Any) -> Description:
+        if twin.n_trees_per_iteration_ > 1:
+            return _boosted(twin, Margins("softmax"))
+        factor = 2.0 if twin.loss == "exponential" else 1.0
+        return _boosted(twin, Margins("logistic", factor, zero_wins=True))
+
+
+class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingRegressor):
+    """Gradient boosting for regression on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.GradientBoostingRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being predictions.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.ensemble import GradientBoostingRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = GradientBoostingRegressor(n_estimators=5, random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.GradientBoostingRegressor
+    __init__ = parameters_of(ensemble.GradientBoostingRegressor, n_bits=None)
+    fit = method_of(ensemble.GradientBoostingRegressor.fit)
+
+    def _describe(self, twin: Any) -> Description:
+        return _boosted(twin, Values())
+
+
+def _boosted(twin: Any, decoding: Decoding) -> Description:
+    """Read fitted trees, whose sum is scaled by the learning rate and added to the initial scores."""
+    if twin.init is not None and twin.init != "zero":
+        raise UnsupportedModelError(
+            f"init={twin.init!r} is a model of its own that would have to run encrypted, too; use init=None or "
+            "init='zero'"
+        )
+    trees = []
+    for stage in twin.estimators_:
+        for column, member in enumerate(stage):
+            tree = raw_tree(member.tree_, twin.learning_rate)
+            trees.append(tree.in_column(column, len(stage)))
+    bias = twin._raw_predict_init(np.zeros((1, twin.n_features_in_)))[0]
+    return Description(trees, bias, TREE_RULE, decoding, twin.n_features_in_)

@@ -1,0 +1,144 @@
+"""Histogram-based gradient boosting on encrypted data, with missing values and categorical features."""
+
+from typing import Any
+
+import numpy as np
+from sklearn import ensemble
+
+from skfhe.trees.decoding import Decoding, Margins, Values
+from skfhe.trees.estimator import Description, TreePredictorMixin
+from skfhe.trees.scikit_learn import HISTOGRAM_RULE, histogram_tree
+from skfhe.twin import method_of, parameters_of
+
+__all__ = ["HistGradientBoostingClassifier", "HistGradientBoostingRegressor"]
+
+
+def _preprocessed(self: Any, twin: Any, X: Any) -> Any:
+    """Return rows as the trees read them: categories as numbers, and before the other features."""
+    return twin._preprocess_X(X, reset=False)
+
+
+class HistGradientBoostingClassifier(TreePredictorMixin, ensemble.HistGradientBoostingClassifier):
+    """Histogram-based gradient boosting for classification on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.HistGradientBoostingClassifier`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being those of `decision_function`.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skfhe.ensemble import HistGradientBoostingClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=4).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.HistGradientBoostingClassifier
+    __init__ = parameters_of(ensemble.HistGradientBoostingClassifier, n_bits=None)
+    fit = method_of(ensemble.HistGradientBoostingClassifier.fit)
+    _rows = _preprocessed
+
+    def _describe(self, twin: Any) -> Description:
+        return _boosted(twin, Margins("softmax" if twin.n_trees_per_iteration_ > 1 else "logistic"))
+
+
+class HistGradientBoostingRegressor(TreePredictorMixin, ensemble.HistGradientBoostingRegressor):
+    """Histogram-based gradient boosting for regression on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `sklearn.ensemble.HistGradientBoostingRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or LevelQuantizer
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being predictions before the link.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.ensemble import HistGradientBoostingRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = HistGradientBoostingRegressor(max_iter=5, max_leaf_nodes=4).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _twin = ensemble.HistGradientBoostingRegressor
+    __init__ = parameters_of(ensemble.HistGradientBoostingRegressor, n_bits=None)
+    fit = method_of(ensemble.HistGradientBoostingRegressor.fit)
+    _rows = _preprocessed
+
+    def _describe(self, twin: Any) -> Description:
+        return _boosted(twin, Values("exp" if twin.loss in ("gamma", "poisson") else "identity"))
+
+
+def _boosted(twin: Any, decoding: Decoding) -> Description:
+    """Read fitted trees, whose sum is added to the baseline."""
+    known = {
+        int(feature): frozenset(int(category) for category in twin._bin_mapper.bin_thresholds_[feature])
+        for feature in np.flatnonzero(twin._bin_mapper.is_categorical_)
+    }
+    trees = [
+        histogram_tree(predictor, column, len(stage), known)
+        for stage in twin._predictors
+        for column, predictor in enumerate(stage)
+    ]
+    return Description(
+        trees, twin._baseline_prediction.ravel(), HISTOGRAM_RULE, decoding, twin.n_features_in_
+    )

@@ -1,0 +1,143 @@
+"""From an ensemble's scores to predictions: what the client computes in the clear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+__all__ = ["ClassFractions", "Decoding", "Margins", "Values"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+class Decoding(Protocol):
+    """What all of them can do."""
+
+    def relevance(self, scores: FloatArray) -> float:
+        """Return the size of an error of a score that would matter to a typical row."""
+
+
+@dataclass(frozen=True)
+class ClassFractions:
+    """Scores that are the classes' probabilities, those of several targets one after another.
+
+    Parameters
+    ----------
+    n_classes : sequence of int
+        Classes of each target.
+    width : int
+        Scores of each target; those beyond its classes are zero.
+    """
+
+    n_classes: Sequence[int]
+    width: int
+
+    def probabilities(self, scores: FloatArray) -> list[FloatArray]:
+        """Return the probabilities for each target, shape (n_rows, its classes)."""
+        return [scores[:, i * self.width : i * self.width + n] for i, n in enumerate(self.n_classes)]
+
+    def winners(self, scores: FloatArray) -> list[IntArray]:
+        """Return the position of the most probable class for each target."""
+        return [probabilities.argmax(axis=1) for probabilities in self.probabilities(scores)]
+
+    def relevance(self, scores: FloatArray) -> float:
+        """Return half the median distance of the two most probable classes, over rows and targets."""
+        gaps = [_gap(p) for p in self.probabilities(scores) if p.shape[1] > 1]
+        return _median(np.concatenate(gaps)) if gaps else 1.0
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Scores that tell classes apart, one for two classes and one a class for more.
+
+    Parameters
+    ----------
+    link : {"logistic", "softmax", "one_vs_rest"}
+        How probabilities follow: the logistic function of the only score, the softmax, or the logistic
+        function of each score, divided by their sum where ``normalized``.
+    factor : float, default=1
+        Scores are multiplied by it first.
+    zero_wins : bool, default=False
+        Whether a score of exactly 0 means the second of two classes.
+    normalized : bool, default=True
+        For ``"one_vs_rest"``.
+    """
+
+    link: Literal["logistic", "softmax", "one_vs_rest"]
+    factor: float = 1.0
+    zero_wins: bool = False
+    normalized: bool = True
+
+    def probabilities(self, scores: FloatArray) -> list[FloatArray]:
+        """Return the classes' probabilities as the only target's."""
+        scores = scores * self.factor
+        if self.link == "softmax":
+            return [softmax(scores, axis=1)]
+        if self.link == "one_vs_rest":
+            each = expit(scores)
+            return [each / each.sum(axis=1, keepdims=True) if self.normalized else each]
+        second = expit(scores[:, 0])
+        return [np.stack([1 - second, second], axis=1)]
+
+    def winners(self, scores: FloatArray) -> list[IntArray]:
+        """Return the position of the predicted class as the only target's."""
+        if self.link != "logistic":
+            return [scores.argmax(axis=1)]
+        second = scores[:, 0] >= 0 if self.zero_wins else scores[:, 0] > 0
+        return [second.astype(np.int64)]
+
+    def relevance(self, scores: FloatArray) -> float:
+        """Return the median distance of the scores from another decision."""
+        return _median(np.abs(scores[:, 0]) if self.link == "logistic" else _gap(scores))
+
+
+@dataclass(frozen=True)
+class Values:
+    """Scores that are predictions of a regression, behind a link.
+
+    Parameters
+    ----------
+    link : {"identity", "exp", "logistic"}
+        What is applied to them.
+    flat : bool, default=True
+        Whether one target is returned without an axis of its own.
+    """
+
+    link: Literal["identity", "exp", "logistic"] = "identity"
+    flat: bool = True
+
+    def values(self, scores: FloatArray) -> FloatArray:
+        """Return the predictions."""
+        linked = {"identity": lambda s: s, "exp": np.exp, "logistic": expit}[self.link](scores)
+        return linked[:, 0] if self.flat and linked.shape[1] == 1 else linked
+
+    def relevance(self, scores: FloatArray) -> float:
+        """Return the smallest standard deviation of a target that varies."""
+        deviations = scores.std(axis=0)
+        return float(min(deviations[deviations > 0], default=1.0))
+
+
+def _gap(scores: FloatArray) -> FloatArray:
+    """Half the distance between the two largest of each row."""
+    two = np.sort(scores, axis=1)[:, -2:]
+    return (two[:, 1] - two[:, 0]) / 2
+
+
+def _median(distances: FloatArray) -> float:
+    """Median of the distances that are not ties."""
+    apart = distances[distances > 0]
+    return float(np.median(apart)) if len(apart) else 1.0
+
+
+def take_classes(classes: Any, winners: list[IntArray]) -> NDArray[Any]:
+    """Return the labels of the winning classes, shape (n_rows,) or (n_rows, n_targets)."""
+    if isinstance(classes, list):
+        labels = [np.asarray(names).take(won) for names, won in zip(classes, winners, strict=True)]
+        return np.stack(labels, axis=1)
+    return np.asarray(classes).take(winners[0])

@@ -1,0 +1,454 @@
+"""What all tree models share: training by the twin, lowering, and the three ways to predict."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skfhe.base import EncryptedPredictorMixin
+from skfhe.quantization import LevelQuantizer, calibrate_levels
+from skfhe.trees.decoding import ClassFractions, Decoding, Margins, Values, take_classes
+from skfhe.trees.ensemble import RawTree, Tree, TreeEnsemble, collect
+from skfhe.trees.lowering import lower_plan, used_splits
+from skfhe.trees.quantized import Plan, cheapest_plan
+from skfhe.trees.splits import Rule, Splits
+from skfhe.trees.under_encryption import comparisons, level_rows, on_levels
+from skfhe.twin import adopt, as_twin, from_twin
+
+__all__ = ["Description", "TreePredictorMixin"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+NEGLIGIBLE = 2e-4
+"""Errors of scores that are this part of what would matter to a typical row are small enough."""
+MAX_N_BITS = 8
+MAX_ROWS = 2000
+"""Rows over which the error of leaf values is averaged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A fitted model in the terms of this package.
+
+    Parameters
+    ----------
+    trees : sequence of RawTree
+    bias : ndarray of float64, shape (n_outputs,)
+    rule : Rule
+    decoding : Decoding
+    n_features : int
+    unit : float, optional
+        All leaf values are likely multiples of it.
+    """
+
+    trees: Sequence[RawTree]
+    bias: FloatArray
+    rule: Rule
+    decoding: Decoding
+    n_features: int
+    unit: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """From the program's output to scores: what a client needs besides the encoder.
+
+    Parameters
+    ----------
+    scale : float
+        What one unit of a sum is worth.
+    least : ndarray of int64, shape (n_computed,)
+        Sums of no leaf values at all.
+    columns : ndarray of int64, shape (n_computed,)
+        The scores that the sums are.
+    remainders : tuple of (int, tuple of int)
+        Scores that are 1 less some others.
+    n_outputs : int
+        Scores of a row.
+    leaves : ndarray of float64, shape (n_different, n_outputs), optional
+        For a single tree, whose only sum is the number of one of its different leaves: their scores.
+    """
+
+    scale: float
+    least: IntArray
+    columns: IntArray
+    remainders: tuple[tuple[int, tuple[int, ...]], ...]
+    n_outputs: int
+    leaves: FloatArray | None = None
+
+    def scores(self, sums: IntArray) -> FloatArray:
+        """Return the scores, shape (n_rows, n_outputs)."""
+        integers = sums + self.least
+        if self.leaves is not None:
+            return self.leaves[integers[:, 0]]
+        scores = np.zeros((len(sums), self.n_outputs))
+        scores[:, self.columns] = integers * self.scale
+        for output, others in self.remainders:
+            scores[:, output] = 1 - scores[:, list(others)].sum(axis=1)
+        return scores
+
+
+def _twin_has(method: str) -> Callable[[Any], bool]:
+    """Return a check that the twin of an estimator, with its parameters, has ``method``."""
+    return lambda estimator: hasattr(as_twin(estimator, fitted=False), method)
+
+
+class TreePredictorMixin(EncryptedPredictorMixin):
+    """Mixin of trees and their ensembles: grown by the twin, evaluated by the program."""
+
+    _twin: type
+    _own_params: tuple[str, ...] = ("n_bits",)
+    n_bits: int | None
+    classes_: Any
+    input_encoder_: Splits | LevelQuantizer
+    scoring_: Scoring
+    decoding_: Decoding
+    score_error_: float
+
+    @abstractmethod
+    def _describe(self, twin: Any) -> Description:
+        """Read a fitted original."""
+
+    # Training.
+
+    @classmethod
+    def from_sklearn_model(cls, fitted: Any, X: ArrayLike | None = None, n_bits: int | None = None) -> Any:
+        """Convert a fitted original.
+
+        Parameters
+        ----------
+        fitted : estimator
+            Fitted, of the class that this is the twin of.
+        X : array-like of shape (n_rows, n_features), default=None
+            Rows such as those it was trained on. With ``n_bits=None`` they help to choose the precision of
+            leaf values and can be left out; otherwise features are quantized by them.
+        n_bits : int, default=None
+            See the class. The thresholds of an original that was trained on floats are moved to the next
+            boundary between the levels of its features.
+
+        Returns
+        -------
+        estimator
+            Fitted, with the parameters of ``fitted``.
+
+        Raises
+        ------
+        TypeError
+            If ``fitted`` is of another class.
+        ValueError
+            If ``n_bits`` is given and ``X`` is not.
+        NotFittedError
+            If ``fitted`` is not fitted.
+        UnsupportedModelError
+            If it has a part that cannot be evaluated.
+        """
+        check_is_fitted(fitted)
+        estimator = from_twin(cls, fitted, n_bits=n_bits)
+        estimator._check_n_bits()
+        if n_bits is not None and X is None:
+            raise ValueError(
+                f"n_bits={n_bits} needs rows to choose the features' levels from; give X, for example the "
+                "training data, or n_bits=None"
+            )
+        rows = None if X is None else estimator._rows(estimator, X)
+        quantizer = None if n_bits is None else calibrate_levels(_dense(rows), n_bits)
+        estimator._lower(estimator, rows, quantizer)
+        return estimator
+
+    def _check_n_bits(self) -> None:
+        valid = self.n_bits is None or (
+            isinstance(self.n_bits, Integral)
+            and not isinstance(self.n_bits, bool)
+            and 1 <= self.n_bits <= MAX_N_BITS
+        )
+        if not valid:
+            raise ValueError(f"n_bits must be None or an int from 1 to {MAX_N_BITS}, got {self.n_bits!r}")
+
+    def _train(self, original: Any, arguments: dict[str, Any]) -> None:
+        """Train a twin by one of its own methods, lower it, and take both over."""
+        self._check_n_bits()
+        goes_on = original.__name__ == "partial_fit" or bool(getattr(self, "warm_start", False))
+        twin = as_twin(self, fitted=goes_on)
+        X, weight = arguments["X"], arguments.get("sample_weight")
+        if self.n_bits is None:
+            original(twin, **arguments)
+            rows, quantizer = self._rows(twin, X), None
+        else:
+            rows = self._quantizable(X)
+            quantizer = self._quantizer(rows[_counted(rows, weight)], goes_on)
+            represented = quantizer.dequantize(quantizer.quantize(rows))
+            original(twin, **arguments | {"X": _like(X, represented)})
+        self._lower(twin, rows[_counted(rows, weight)], quantizer)
+
+    def _rows(self, twin: Any, X: Any) -> Any:
+        """Return validated rows in the precision that the trees compare in."""
+        nan = "allow-nan" if get_tags(twin).input_tags.allow_nan else True
+        return validate_data(
+            twin, X, reset=False, accept_sparse="csr", dtype=self._precision, ensure_all_finite=nan
+        )
+
+    _precision: type = np.float32
+
+    def _quantizable(self, X: Any) -> FloatArray:
+        """Return rows that are to be quantized before training."""
+        nan = "allow-nan" if get_tags(self).input_tags.allow_nan else True
+        return check_array(X, dtype=np.float64, ensure_all_finite=nan, estimator=self, input_name="X")
+
+    def _quantizer(self, rows: FloatArray, goes_on: bool) -> LevelQuantizer:
+        """Return the levels of an earlier fit that this one goes on from, or levels for ``rows``."""
+        earlier = getattr(self, "_level_quantizer", None)
+        if goes_on and earlier is not None and earlier.n_features == rows.shape[1]:
+            return earlier
+        assert self.n_bits is not None
+        return calibrate_levels(rows, int(self.n_bits))
+
+    def _lower(self, twin: Any, rows: Any, quantizer: LevelQuantizer | None) -> None:
+        """Lower a fitted twin, and take both over."""
+        described = self._describe(twin)
+        ensemble, asked = _ensemble(described, quantizer), None
+        if rows is not None and rows.shape[0]:
+            sample = rows[:: -(-rows.shape[0] // MAX_ROWS)]
+            asked = _answers(ensemble, sample, quantizer)
+        plan, scoring, error = _plan(described, ensemble, asked)
+        used = used_splits(plan)
+        encoder: Splits | LevelQuantizer
+        features: IntArray | None = None
+        if quantizer is None:
+            encoder = ensemble.splits.select(used) if len(ensemble.splits) else ensemble.splits
+            program = lower_plan(plan)
+        else:
+            program, features = lower_plan(plan), np.zeros(1, dtype=np.int64)
+            if len(ensemble.splits):
+                compared, features = comparisons(ensemble, used, quantizer)
+                program = lower_plan(plan, compared)
+            encoder = quantizer.select(features)
+        if twin is not self:
+            self._adopt(twin)
+        self._drop_circuit()
+        self.program_, self.input_encoder_, self.scoring_ = program, encoder, scoring
+        self.decoding_, self.score_error_ = described.decoding, error
+        self._level_quantizer, self._features = quantizer, features
+
+    def _adopt(self, twin: Any) -> None:
+        adopt(self, twin)
+
+    # Prediction.
+
+    def _encode(self, rows: Any) -> list[IntArray]:
+        """Return the program's inputs for validated rows."""
+        if self._features is not None:
+            assert isinstance(self.input_encoder_, LevelQuantizer)
+            bits = self.input_encoder_.quantize(_dense(rows[:, self._features]))
+        else:
+            assert isinstance(self.input_encoder_, Splits)
+            bits = self.input_encoder_.encode(rows)
+        return [bits if bits.shape[1] else np.zeros((len(bits), 1), dtype=np.int64)]
+
+    def _scores(self, X: Any, fhe: str) -> FloatArray:
+        """Scores of rows, shape (n_rows, n_outputs)."""
+        check_is_fitted(self, "program_")
+        (sums,) = self._evaluate(self._encode(self._rows(self, X)), fhe)
+        return self.scoring_.scores(sums)
+
+    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[Any]:
+        """Return the class or the value of each row.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+            NaN stands for a missing value, where the original takes them.
+        fhe : {"disable", "simulate", "execute"}, default="disable"
+            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
+            encrypted run, or encrypted.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_targets)
+
+        Raises
+        ------
+        NotCompiledError
+            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+        """
+        return self._decoded(self._scores(X, fhe))
+
+    def _decoded(self, scores: FloatArray) -> NDArray[Any]:
+        if isinstance(self.decoding_, Values):
+            return self.decoding_.values(scores)
+        assert isinstance(self.decoding_, ClassFractions | Margins)
+        return take_classes(self.classes_, self.decoding_.winners(scores))
+
+    @available_if(_twin_has("predict_proba"))
+    def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
+        """Return the probability of each class.
+
+        Parameters and errors are those of `predict`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_classes), or a list of them for several targets
+        """
+        return self._probabilities(self._scores(X, fhe))
+
+    def _probabilities(self, scores: FloatArray) -> Any:
+        assert isinstance(self.decoding_, ClassFractions | Margins)
+        probabilities = self.decoding_.probabilities(scores)
+        return probabilities if isinstance(self.classes_, list) else probabilities[0]
+
+    @available_if(_twin_has("predict_log_proba"))
+    def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
+        """Return the logarithm of `predict_proba`."""
+        probabilities = self.predict_proba(X, fhe=fhe)
+        with np.errstate(divide="ignore"):
+            return (
+                [np.log(p) for p in probabilities]
+                if isinstance(probabilities, list)
+                else np.log(probabilities)
+            )
+
+    @available_if(_twin_has("decision_function"))
+    def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+        """Return the score of each class, or that of the second of two.
+
+        Parameters and errors are those of `predict`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
+        """
+        return _squeezed(self._scores(X, fhe))
+
+    # After each stage of boosting.
+
+    def _staged_scores(self, X: ArrayLike) -> Iterator[FloatArray]:
+        """Yield the scores after each stage, of the same integers as the last, in the clear."""
+        check_is_fitted(self, "program_")
+        described = self._describe(self)
+        ensemble = _ensemble(described, self._level_quantizer)
+        bits = _answers(ensemble, self._rows(self, X), self._level_quantizer)
+        if self.scoring_.leaves is not None:
+            yield ensemble.scores(bits)
+            return
+        scale = self.scoring_.scale
+        total = np.tile(np.rint(ensemble.bias / scale), (len(bits), 1))
+        for position, tree in enumerate(ensemble.trees, start=1):
+            total += np.rint(tree.values / scale)[tree.leaves(bits)]
+            if position % ensemble.n_outputs == 0:
+                yield total * scale
+
+    @available_if(_twin_has("staged_predict"))
+    def staged_predict(self, X: ArrayLike) -> Iterator[NDArray[Any]]:
+        """Yield the predictions after each stage of boosting, from integer leaf values, in the clear.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+
+        Yields
+        ------
+        ndarray of shape (n_rows,)
+        """
+        yield from (self._decoded(scores) for scores in self._staged_scores(X))
+
+    @available_if(_twin_has("staged_predict_proba"))
+    def staged_predict_proba(self, X: ArrayLike) -> Iterator[FloatArray]:
+        """Yield the probabilities after each stage; see `staged_predict`."""
+        yield from (self._probabilities(scores) for scores in self._staged_scores(X))
+
+    @available_if(_twin_has("staged_decision_function"))
+    def staged_decision_function(self, X: ArrayLike) -> Iterator[FloatArray]:
+        """Yield the decision function after each stage; see `staged_predict`."""
+        yield from (_squeezed(scores) for scores in self._staged_scores(X))
+
+
+def _ensemble(described: Description, quantizer: LevelQuantizer | None) -> TreeEnsemble:
+    ensemble = collect(described.trees, described.bias, described.n_features, described.rule)
+    return ensemble if quantizer is None else on_levels(ensemble, quantizer)
+
+
+def _answers(ensemble: TreeEnsemble, rows: Any, quantizer: LevelQuantizer | None) -> IntArray:
+    """Answers of rows to all splits, shape (n_rows, n_splits)."""
+    if quantizer is None:
+        return ensemble.splits.encode(rows)
+    return ensemble.splits.encode(level_rows(quantizer.quantize(_dense(rows)), quantizer))
+
+
+def _plan(
+    described: Description, ensemble: TreeEnsemble, asked: IntArray | None
+) -> tuple[Plan, Scoring, float]:
+    """Plan the evaluation; say how its sums become scores, and how far these can be from the float ones."""
+    n_outputs = ensemble.n_outputs
+    if len(ensemble.trees) == 1:
+        numbered, leaves = _numbered_leaves(ensemble)
+        plan = cheapest_plan(numbered, (0,), tolerance=0.0, unit=1.0)
+        return plan, Scoring(1.0, plan.grid.least, np.zeros(1, dtype=np.int64), (), n_outputs, leaves), 0.0
+    remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    if isinstance(described.decoding, ClassFractions):
+        remainders = _remainders(described.decoding, ensemble)
+    left_out = {output for output, _ in remainders}
+    columns = tuple(output for output in range(n_outputs) if output not in left_out)
+    known = _leaf_extremes(ensemble) if asked is None else ensemble.scores(asked)
+    tolerance = NEGLIGIBLE * described.decoding.relevance(known)
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked)
+    grid = plan.grid
+    errors = dict(zip(plan.outputs, grid.error, strict=True))
+    errors |= {output: sum(errors[other] for other in others) for output, others in remainders}
+    scoring = Scoring(grid.scale, grid.least + grid.bias, np.array(plan.outputs), remainders, n_outputs)
+    return plan, scoring, float(max(errors.values()))
+
+
+def _numbered_leaves(ensemble: TreeEnsemble) -> tuple[TreeEnsemble, FloatArray]:
+    """Return a single tree with the numbers of its different leaves as values, and their scores."""
+    (tree,) = ensemble.trees
+    leaves, number = np.unique(tree.values[tree.splits < 0], axis=0, return_inverse=True)
+    values = np.zeros((len(tree.splits), 1))
+    values[tree.splits < 0, 0] = number.ravel()
+    numbered = Tree(tree.splits, tree.left, tree.right, values)
+    return TreeEnsemble(ensemble.splits, [numbered], np.zeros(1)), leaves + ensemble.bias
+
+
+def _remainders(decoding: ClassFractions, ensemble: TreeEnsemble) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """For each target, the class in most leaves, whose probability is 1 less those of the others."""
+    present = sum((tree.values[tree.splits < 0] != 0).sum(axis=0) for tree in ensemble.trees)
+    found = []
+    for target, n_classes in enumerate(decoding.n_classes):
+        columns = range(target * decoding.width, target * decoding.width + n_classes)
+        dropped = max(columns, key=lambda column: present[column])
+        found.append((dropped, tuple(column for column in columns if column != dropped)))
+    return tuple(found)
+
+
+def _leaf_extremes(ensemble: TreeEnsemble) -> FloatArray:
+    """Two rows of scores: the least and the largest that the trees can give."""
+    leaves = [tree.values[tree.splits < 0] for tree in ensemble.trees]
+    low, high = (ensemble.bias + sum(end(values, axis=0) for values in leaves) for end in (np.min, np.max))
+    return np.stack([low, high])
+
+
+def _squeezed(scores: FloatArray) -> FloatArray:
+    return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def _dense(rows: Any) -> FloatArray:
+    return rows.toarray() if issparse(rows) else rows
+
+
+def _counted(rows: Any, weight: Any) -> Any:
+    """Rows of positive weight, as a mask or a slice of all."""
+    return slice(None) if weight is None else np.asarray(weight) > 0
+
+
+def _like(X: Any, values: FloatArray) -> Any:
+    """Return ``values`` with the feature names of ``X``, if it has any."""
+    return X.__class__(values, columns=X.columns) if hasattr(X, "columns") else values

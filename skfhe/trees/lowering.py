@@ -1,0 +1,129 @@
+"""From trees to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfhe.program import Program, ProgramBuilder, ops, optimize
+from skfhe.trees.cover import Index
+from skfhe.trees.quantized import Plan
+
+__all__ = ["Comparisons", "lower_plan", "used_splits"]
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """Splits answered under encryption, from quantized features.
+
+    Parameters
+    ----------
+    n_bits : int
+        Bits of each feature.
+    features : ndarray of int64, shape (n_splits,)
+        Position of each split's feature in the input.
+    tables : ndarray of int64, shape (n_splits, 2**n_bits)
+        The split's answer for each level of its feature.
+    """
+
+    n_bits: int
+    features: IntArray
+    tables: IntArray
+
+
+def used_splits(plan: Plan) -> IntArray:
+    """Return the numbers of the splits that some lookup reads, ascending; the first if none is."""
+    indices = [*plan.cover.gates, *(index for _, index in plan.cover.pieces)]
+    used = sorted({at for index in indices for at, _ in index.weights if at >= 0})
+    return np.array(used or [0], dtype=np.int64)
+
+
+def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
+    """Return the program of a plan.
+
+    Its input are the answers to `used_splits`, in this order, or the features that are compared. Its output
+    are the sums of the leaf values' integers, less ``plan.grid.least``.
+
+    Parameters
+    ----------
+    plan : Plan
+    comparisons : Comparisons, optional
+        How the used splits are answered under encryption.
+
+    Returns
+    -------
+    Program
+    """
+    cover, grid = plan.cover, plan.grid
+    builder = ProgramBuilder()
+    splits = used_splits(plan)
+    if comparisons is None:
+        bits = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits")
+    else:
+        n_features = int(comparisons.features.max()) + 1
+        top = (1 << comparisons.n_bits) - 1
+        levels = builder.input(np.zeros(n_features), np.full(n_features, top), label="features")
+        compared = builder.add(ops.Gather(comparisons.features, axis=0), levels, label="comparisons")
+        start = np.zeros(len(splits), dtype=np.int64)
+        bits = builder.add(ops.Lookup(comparisons.tables, start), compared, label="comparisons")
+
+    column = {int(split): position for position, split in enumerate(splits)}
+    known = bits  # bits, then the gates answered so far
+    for level in _gate_levels(cover.gates):
+        indices = [cover.gates[gate] for gate in level]
+        closed = np.ones((len(level), 1 << cover.n_bits), dtype=np.int64)
+        closed[:, 0] = 0
+        answers = _lookup(builder, known, indices, column, closed, "gates")
+        for gate in level:
+            column[-1 - gate] = len(column)
+        known = builder.add(ops.Concatenate(axis=0), known, answers, label="gates")
+
+    n_outputs = len(plan.outputs)
+    offset = np.array([grid.values[numbers].sum() for numbers in cover.offsets]) - grid.least
+    if not cover.pieces:
+        zero = ops.Linear(np.zeros((len(column), n_outputs), dtype=np.int64), offset)
+        return optimize(builder.finish(builder.add(zero, known, label="scores")))
+    tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
+    weight = np.zeros((len(cover.pieces), n_outputs), dtype=np.int64)
+    for position, ((output, index), pieces) in enumerate(cover.pieces.items()):
+        for piece in pieces:
+            tables[position, : index.size] += grid.values[piece.plus] - grid.values[piece.minus]
+        weight[position, output] = 1
+    values = _lookup(builder, known, [index for _, index in cover.pieces], column, tables, "leaves")
+    sums = builder.add(ops.Linear(weight, offset), values, label="scores")
+    scores = builder.add(ops.Bound(0, max(1, int(grid.span.max()))), sums, label="scores")
+    return optimize(builder.finish(scores))
+
+
+def _gate_levels(gates: Sequence[Index]) -> list[list[int]]:
+    """Sort the gates by how many others must be answered before them."""
+    level: list[int] = []
+    for index in gates:
+        level.append(1 + max((level[-1 - at] for at, _ in index.weights if at < 0), default=-1))
+    return [[gate for gate, at in enumerate(level) if at == n] for n in range(max(level, default=-1) + 1)]
+
+
+def _lookup(
+    builder: ProgramBuilder,
+    known: int,
+    indices: Sequence[Index],
+    column: dict[int, int],
+    tables: IntArray,
+    label: str,
+) -> int:
+    """Append the lookups of ``tables`` at ``indices``."""
+    weight = np.zeros((builder.type_of(known).size, len(indices)), dtype=np.int64)
+    for position, index in enumerate(indices):
+        for at, factor in index.weights:
+            weight[column[at], position] = factor
+    offset = np.array([index.offset for index in indices], dtype=np.int64)
+    linear = builder.add(ops.Linear(weight, offset), known, label=label)
+    # The bits of a chain never rise along it, which interval arithmetic cannot know. Equal widths make one
+    # key set.
+    read = builder.add(ops.Bound(0, tables.shape[1] - 1), linear, label=label)
+    return builder.add(ops.Lookup(tables, np.zeros(len(indices), dtype=np.int64)), read, label=label)

@@ -1,0 +1,288 @@
+"""Trees with integer leaf values: how finely, and with which lookups, they are evaluated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skfhe.circuit import DEFAULT_P_ERROR, lookup_complexity
+from skfhe.trees.cover import GateLookup, Index, Node, PieceLookup, TreeCover
+from skfhe.trees.ensemble import Tree, TreeEnsemble
+
+__all__ = ["EnsembleCover", "LeafGrid", "Plan", "cheapest_plan", "numbered_values"]
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+PRECISIONS = (9, 17, 21, 24)
+"""Bits that a lookup's result may need before its price rises; see `skfhe.circuit.cost`."""
+WIDTHS = (2, 3, 4)
+"""Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
+MAX_WIDTH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleCover:
+    """Lookups of one width whose sum is the score of an ensemble.
+
+    Parameters
+    ----------
+    n_bits : int
+        Bits of every lookup.
+    gates : sequence of Index
+        Each reads only gates before it.
+    pieces : dict
+        For each output and index, the pieces that are added in one table.
+    offsets : sequence of list of int
+        For each output, the numbers of the values that its sum is relative to, one a tree.
+    """
+
+    n_bits: int
+    gates: Sequence[Index]
+    pieces: dict[tuple[int, Index], list[PieceLookup]]
+    offsets: Sequence[list[int]]
+
+    @property
+    def n_lookups(self) -> int:
+        """Gates and tables."""
+        return len(self.gates) + len(self.pieces)
+
+    @property
+    def summands(self) -> int:
+        """Largest number of tables that are added for one output."""
+        counts = np.bincount([output for output, _ in self.pieces] or [0])
+        return int(counts.max())
+
+
+@dataclass(frozen=True, eq=False)
+class LeafGrid:
+    """Leaf values as integers.
+
+    Parameters
+    ----------
+    scale : float
+        What one unit is worth.
+    values : ndarray of int64
+        The integer of each numbered value.
+    bias : ndarray of int64, shape (n_outputs,)
+        The integers of the biases.
+    least : ndarray of int64, shape (n_outputs,)
+        The least sum that the trees can have.
+    span : ndarray of int64, shape (n_outputs,)
+        How far beyond it the sum can reach.
+    error : ndarray of float64, shape (n_outputs,)
+        No sum is farther than this from the float one.
+    """
+
+    scale: float
+    values: IntArray
+    bias: IntArray
+    least: IntArray
+    span: IntArray
+    error: FloatArray
+
+
+def _nodes(tree: Tree, output: int, numbers: IntArray, chains: list[int]) -> Node:
+    """Return ``tree`` for one output, without splits whose answer is known or makes no difference."""
+
+    def build(node: int, bounds: dict[int, tuple[float, float]]) -> Node:
+        split = int(tree.splits[node])
+        if split < 0:
+            return Node(int(numbers[node, output]))
+        chain = chains[split]
+        exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
+        if split <= exceeded:
+            return build(int(tree.right[node]), bounds)
+        if split >= reached:
+            return build(int(tree.left[node]), bounds)
+        left = build(int(tree.left[node]), bounds | {chain: (exceeded, split)})
+        right = build(int(tree.right[node]), bounds | {chain: (split, reached)})
+        if left.is_leaf and right.is_leaf and left.value == right.value:
+            return left
+        return Node(-1, split, (left, right))
+
+    return build(0, {})
+
+
+def numbered_values(ensemble: TreeEnsemble) -> tuple[FloatArray, list[IntArray]]:
+    """Return the different leaf values, ascending, and for each tree the number of each node's values."""
+    values = [tree.values for tree in ensemble.trees]
+    different, numbers = np.unique(np.concatenate(values), return_inverse=True)
+    numbers = numbers.reshape(-1, ensemble.n_outputs)
+    return different, np.split(numbers, np.cumsum([len(v) for v in values])[:-1])
+
+
+def cover_ensemble(
+    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int], n_bits: int
+) -> EnsembleCover:
+    """Cover each tree for each of ``outputs``, and share lookups of the same index."""
+    chains = ensemble.splits.chains.tolist()
+    gates: dict[Index, int] = {}
+    pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
+    offsets: list[list[int]] = []
+    for position, output in enumerate(outputs):
+        relative = []
+        for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
+            cover = TreeCover(_nodes(tree, output, of_nodes, chains), chains, n_bits)
+            relative.append(cover.offset)
+            _share(*cover.lookups, position, gates, pieces)
+        offsets.append(relative)
+    return EnsembleCover(n_bits, tuple(gates), pieces, offsets)
+
+
+def _share(
+    found: Sequence[GateLookup],
+    pieces: Sequence[PieceLookup],
+    output: int,
+    gates: dict[Index, int],
+    shared: dict[tuple[int, Index], list[PieceLookup]],
+) -> None:
+    """Add the lookups of one tree to those of others, whose gates have numbers of their own."""
+    numbers: list[int] = []
+
+    def renumbered(index: Index) -> Index:
+        weights = ((-1 - numbers[-1 - at] if at < 0 else at, weight) for at, weight in index.weights)
+        return Index(tuple(sorted(weights)), index.offset, index.size)
+
+    for gate in found:
+        index = renumbered(gate.index)
+        numbers.append(gates.setdefault(index, len(gates)))
+    for piece in pieces:
+        shared.setdefault((output, renumbered(piece.index)), []).append(piece)
+
+
+def leaf_grid(
+    ensemble: TreeEnsemble,
+    numbers: Sequence[IntArray],
+    values: FloatArray,
+    outputs: Sequence[int],
+    scale: float,
+) -> LeafGrid:
+    """Round the leaf values of ``outputs`` to multiples of ``scale``."""
+    integers = np.rint(values / scale).astype(np.int64)
+    residues = np.abs(values - integers * scale)
+    bias = np.rint(ensemble.bias[list(outputs)] / scale).astype(np.int64)
+    least, span = np.zeros((2, len(outputs)), dtype=np.int64)
+    error = np.abs(ensemble.bias[list(outputs)] - bias * scale)
+    for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
+        at = of_nodes[tree.splits < 0][:, list(outputs)]
+        low, high = integers[at].min(axis=0), integers[at].max(axis=0)
+        least += low
+        span += high - low
+        error += residues[at].max(axis=0)
+    return LeafGrid(scale, integers, bias, least, span, error)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How an ensemble is evaluated.
+
+    Parameters
+    ----------
+    outputs : tuple of int
+        The ensemble's outputs that are computed.
+    cover : EnsembleCover
+    grid : LeafGrid
+    """
+
+    outputs: tuple[int, ...]
+    cover: EnsembleCover
+    grid: LeafGrid
+
+
+def cheapest_plan(
+    ensemble: TreeEnsemble,
+    outputs: tuple[int, ...],
+    tolerance: float,
+    unit: float | None = None,
+    bits: IntArray | None = None,
+) -> Plan:
+    """Choose the width of the lookups and the precision of the leaf values.
+
+    Parameters
+    ----------
+    ensemble : TreeEnsemble
+    outputs : tuple of int
+        Outputs to be computed.
+    tolerance : float
+        Root mean square of a score's error at which leaf values are precise enough. If none of the
+        affordable precisions gets there, the finest is taken.
+    unit : float, optional
+        Leaf values are rounded to this divided by a power of two, so that its multiples are exact.
+    bits : ndarray of int64, shape (n_rows, n_splits), optional
+        Rows over which errors are averaged; by default over the leaves.
+
+    Returns
+    -------
+    Plan
+        The cheapest at the default error rate by the cost model.
+    """
+    values, numbers = numbered_values(ensemble)
+    reached = None if bits is None else [tree.leaves(bits) for tree in ensemble.trees]
+    plans = []
+    for width in sorted({*WIDTHS, _whole_tree_bits(ensemble)}):
+        cover = cover_ensemble(ensemble, numbers, outputs, width)
+        noise = 0.5 * math.log2(max(1, cover.summands))
+        grid = None
+        finer = (_scale(ensemble, outputs, int(precision - noise), unit) for precision in PRECISIONS)
+        for scale in filter(None, (unit, *finer)):
+            grid = leaf_grid(ensemble, numbers, values, outputs, scale)
+            if _rms_error(ensemble, outputs, grid, numbers, values, reached) <= tolerance:
+                break
+        assert grid is not None
+        needed = math.log2(max(2, int(grid.span.max()) + 1)) + noise
+        price = cover.n_lookups * lookup_complexity(width, needed, DEFAULT_P_ERROR)
+        plans.append((price, width, Plan(outputs, cover, grid)))
+    return min(plans, key=lambda plan: plan[:2])[2]
+
+
+def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
+    """Bits of a lookup that reads a whole tree of the largest kind, or 4 if that would be too wide."""
+    chains = ensemble.splits.chains
+    largest = 1
+    for tree in ensemble.trees:
+        asked = np.unique(tree.splits[tree.splits >= 0])
+        largest = max(largest, math.prod((np.unique(chains[asked], return_counts=True)[1] + 1).tolist()))
+    bits = max(1, (largest - 1).bit_length())
+    return bits if bits <= MAX_WIDTH else max(WIDTHS)
+
+
+def _scale(ensemble: TreeEnsemble, outputs: tuple[int, ...], n_bits: int, unit: float | None) -> float | None:
+    """Finest scale at which every sum takes at most ``n_bits`` bits, or None if there is none."""
+    columns = list(outputs)
+    leaves = [tree.values[tree.splits < 0][:, columns] for tree in ensemble.trees]
+    span = float(sum(values.max(axis=0) - values.min(axis=0) for values in leaves).max())
+    if n_bits < 1:
+        return None
+    if unit is None:
+        # rounding can make each tree's span a unit longer
+        steps = (1 << n_bits) - 1 - len(leaves)
+        return None if steps < 1 else (span / steps or 1.0)
+    halvings = math.floor(math.log2(((1 << n_bits) - 1) * unit / span)) if span else 0
+    return None if halvings < 0 else unit / 2**halvings
+
+
+def _rms_error(
+    ensemble: TreeEnsemble,
+    outputs: tuple[int, ...],
+    grid: LeafGrid,
+    numbers: Sequence[IntArray],
+    values: FloatArray,
+    reached: Sequence[IntArray] | None,
+) -> float:
+    """Root mean square error of the scores, over rows or over leaves, for the worst output."""
+    residues = grid.values * grid.scale - values
+    columns = list(outputs)
+    if reached is not None:
+        total = sum(
+            residues[of_nodes[leaves][:, columns]] for of_nodes, leaves in zip(numbers, reached, strict=True)
+        )
+        return float(np.sqrt(np.mean(np.square(total), axis=0)).max(initial=0.0))
+    leaves = [
+        of_nodes[tree.splits < 0][:, columns] for tree, of_nodes in zip(ensemble.trees, numbers, strict=True)
+    ]
+    return float(np.sqrt(sum(np.square(residues[at]).mean(axis=0) for at in leaves)).max(initial=0.0))
