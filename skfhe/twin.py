@@ -100,10 +100,10 @@ def as_twin(estimator: Any, fitted: bool) -> Any:
 
 def adopt(estimator: Any, twin: Any) -> None:
     """Give ``estimator`` what a fitted ``twin`` has learnt, in place of anything learnt before."""
-    params = set(estimator._get_param_names())
-    for name in [name for name in vars(estimator) if name.endswith("_") and name not in params]:
+    for name in [name for name in vars(estimator) if name.endswith("_")]:
         del vars(estimator)[name]
-    vars(estimator).update({name: value for name, value in vars(twin).items() if name not in params})
+    learnt = {name: value for name, value in vars(twin).items() if name.startswith("_") or name.endswith("_")}
+    vars(estimator).update(learnt)
 
 
 def from_twin(cls: type, fitted: Any, **own: Any) -> Any:

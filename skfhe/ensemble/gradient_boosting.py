@@ -129,8 +129,8 @@ def _boosted(twin: Any, decoding: Decoding) -> Description:
     """Read fitted trees, whose sum is scaled by the learning rate and added to the initial scores."""
     if twin.init is not None and twin.init != "zero":
         raise UnsupportedModelError(
-            f"init={twin.init!r} is a model of its own that would have to run encrypted, too; use init=None or "
-            "init='zero'"
+            f"init={twin.init!r} is a model of its own that would have to run encrypted, too; use init=None "
+            "or init='zero'"
         )
     trees = []
     for stage in twin.estimators_:

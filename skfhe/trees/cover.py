@@ -42,6 +42,10 @@ MAX_OFFSETS = 6
 """How many leaf values are tried as the free one of a part."""
 
 
+PIECE, DESCEND, GATE = range(3)
+"""What can be done at a node: look a piece up, go on below it, or look a gate up and go on below that."""
+
+
 class Node:
     """Node of a tree with one output: an inner node has a split and two children, a leaf a value.
 
@@ -144,7 +148,7 @@ class TreeCover:
         self._parts_of: dict[int, list[Part]] = {}
         self._best: dict[tuple[int, int], tuple[float, int]] = {}
         self._pieces: dict[tuple[int, int], tuple[float, Part | None]] = {}
-        self._relative: dict[tuple[int, int, int], tuple[float, str]] = {}
+        self._relative: dict[tuple[int, int, int], tuple[float, int]] = {}
         self.n_lookups, self.offset = self._free(root, root)
 
     # The dynamic programme. ``gate`` is the node below which disagreements count: the root, or a gate's.
@@ -167,15 +171,15 @@ class TreeCover:
         key = id(node), id(gate), _known(node, offset)
         if key in self._relative:
             return self._relative[key][0]
-        options: list[tuple[float, str]] = [(math.inf, "none")]
+        options = [(math.inf, PIECE)]
         if node.is_leaf:
             if self._units(node, gate) < self._cells:
-                options.append((1, "piece"))
+                options.append((1, PIECE))
         else:
-            options.append((self._best_piece(node, gate)[0], "piece"))
-            options.append((sum(self._cost(child, gate, offset) for child in node.children), "descend"))
+            options.append((self._best_piece(node, gate)[0], PIECE))
+            options.append((sum(self._cost(child, gate, offset) for child in node.children), DESCEND))
             if 1 < self._units(node, gate) < self._cells and node is not gate:
-                options.append((1 + self._cost(node, node, offset), "gate"))
+                options.append((1 + self._cost(node, node, offset), GATE))
         self._relative[key] = min(options)
         return self._relative[key][0]
 
@@ -284,15 +288,14 @@ class TreeCover:
             return
         choice = self._relative[id(node), id(gate), _known(node, offset)][1]
         number = numbers[id(gate)]
-        if choice == "descend":
+        if choice == DESCEND:
             for child in node.children:
                 self._emit(child, gate, offset, numbers, gates, pieces)
-        elif choice == "gate":
+        elif choice == GATE:
             index = self._index(Part((), (), {}, 1), self._path(node, gate), number)[0]
             gates.append(GateLookup(index))
             self._emit(node, node, offset, numbers | {id(node): len(gates) - 1}, gates, pieces)
         else:
-            assert choice == "piece"
             part = Part((), (), {}, 1) if node.is_leaf else self._best_piece(node, gate)[1]
             assert part is not None
             pieces.append(self._piece(node, gate, part, offset, number))

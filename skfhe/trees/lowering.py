@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.program import Program, ProgramBuilder, ops, optimize
-from skfhe.trees.cover import Index
-from skfhe.trees.quantized import Plan
+from skfhe.trees.cover import Index, PieceLookup
+from skfhe.trees.quantized import Plan, gate_levels
 
 __all__ = ["Comparisons", "lower_plan", "used_splits"]
 
@@ -74,7 +74,7 @@ def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
 
     column = {int(split): position for position, split in enumerate(splits)}
     known = bits  # bits, then the gates answered so far
-    for level in _gate_levels(cover.gates):
+    for level in gate_levels(cover.gates):
         indices = [cover.gates[gate] for gate in level]
         closed = np.ones((len(level), 1 << cover.n_bits), dtype=np.int64)
         closed[:, 0] = 0
@@ -83,29 +83,46 @@ def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
             column[-1 - gate] = len(column)
         known = builder.add(ops.Concatenate(axis=0), known, answers, label="gates")
 
-    n_outputs = len(plan.outputs)
-    offset = np.array([grid.values[numbers].sum() for numbers in cover.offsets]) - grid.least
-    if not cover.pieces:
-        zero = ops.Linear(np.zeros((len(column), n_outputs), dtype=np.int64), offset)
-        return optimize(builder.finish(builder.add(zero, known, label="scores")))
-    tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
-    weight = np.zeros((len(cover.pieces), n_outputs), dtype=np.int64)
-    for position, ((output, index), pieces) in enumerate(cover.pieces.items()):
-        for piece in pieces:
-            tables[position, : index.size] += grid.values[piece.plus] - grid.values[piece.minus]
-        weight[position, output] = 1
-    values = _lookup(builder, known, [index for _, index in cover.pieces], column, tables, "leaves")
+    values, weight, offset = known, np.zeros((len(column), len(plan.outputs)), dtype=np.int64), _offset(plan)
+    if cover.n_bits:
+        tables, weight = _tables(plan)
+        values = _lookup(builder, known, [index for _, index in cover.pieces], column, tables, "leaves")
+    else:
+        _add_linear(plan, column, weight, offset)
     sums = builder.add(ops.Linear(weight, offset), values, label="scores")
     scores = builder.add(ops.Bound(0, max(1, int(grid.span.max()))), sums, label="scores")
     return optimize(builder.finish(scores))
 
 
-def _gate_levels(gates: Sequence[Index]) -> list[list[int]]:
-    """Sort the gates by how many others must be answered before them."""
-    level: list[int] = []
-    for index in gates:
-        level.append(1 + max((level[-1 - at] for at, _ in index.weights if at < 0), default=-1))
-    return [[gate for gate, at in enumerate(level) if at == n] for n in range(max(level, default=-1) + 1)]
+def _offset(plan: Plan) -> IntArray:
+    """Sum of the values that the pieces are relative to, for each output."""
+    return np.array([plan.grid.values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
+
+
+def _tables(plan: Plan) -> tuple[IntArray, IntArray]:
+    """Table of each index, and the output that it adds to as a weight of 1."""
+    cover = plan.cover
+    tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
+    weight = np.zeros((len(cover.pieces), len(plan.outputs)), dtype=np.int64)
+    for position, ((output, index), pieces) in enumerate(cover.pieces.items()):
+        tables[position, : index.size] = _table(plan, pieces)
+        weight[position, output] = 1
+    return tables, weight
+
+
+def _table(plan: Plan, pieces: Sequence[PieceLookup]) -> IntArray:
+    """Sum of pieces that read one index."""
+    values = plan.grid.values
+    return np.sum([values[piece.plus] - values[piece.minus] for piece in pieces], axis=0)
+
+
+def _add_linear(plan: Plan, column: dict[int, int], weight: IntArray, offset: IntArray) -> None:
+    """Add pieces that read ranks: from each rank to the next, a table rises by the weight of a split."""
+    for (output, index), pieces in plan.cover.pieces.items():
+        table = _table(plan, pieces)
+        offset[output] += table[0]
+        for (split, _), rise in zip(index.weights, np.diff(table), strict=True):
+            weight[column[split], output] += rise
 
 
 def _lookup(

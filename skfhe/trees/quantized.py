@@ -13,7 +13,7 @@ from skfhe.circuit import DEFAULT_P_ERROR, lookup_complexity
 from skfhe.trees.cover import GateLookup, Index, Node, PieceLookup, TreeCover
 from skfhe.trees.ensemble import Tree, TreeEnsemble
 
-__all__ = ["EnsembleCover", "LeafGrid", "Plan", "cheapest_plan", "numbered_values"]
+__all__ = ["EnsembleCover", "LeafGrid", "Plan", "cheapest_plan", "gate_levels", "numbered_values"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -32,7 +32,8 @@ class EnsembleCover:
     Parameters
     ----------
     n_bits : int
-        Bits of every lookup.
+        Bits of every lookup. 0 if there are none, for each piece is linear in the splits that it asks: the
+        rank of one feature among some thresholds.
     gates : sequence of Index
         Each reads only gates before it.
     pieces : dict
@@ -49,7 +50,7 @@ class EnsembleCover:
     @property
     def n_lookups(self) -> int:
         """Gates and tables."""
-        return len(self.gates) + len(self.pieces)
+        return len(self.gates) + len(self.pieces) if self.n_bits else 0
 
     @property
     def summands(self) -> int:
@@ -108,6 +109,14 @@ def _nodes(tree: Tree, output: int, numbers: IntArray, chains: list[int]) -> Nod
     return build(0, {})
 
 
+def gate_levels(gates: Sequence[Index]) -> list[list[int]]:
+    """Sort gates by how many others must be answered before them."""
+    level: list[int] = []
+    for index in gates:
+        level.append(1 + max((level[-1 - at] for at, _ in index.weights if at < 0), default=-1))
+    return [[gate for gate, at in enumerate(level) if at == n] for n in range(max(level, default=-1) + 1)]
+
+
 def numbered_values(ensemble: TreeEnsemble) -> tuple[FloatArray, list[IntArray]]:
     """Return the different leaf values, ascending, and for each tree the number of each node's values."""
     values = [tree.values for tree in ensemble.trees]
@@ -131,7 +140,14 @@ def cover_ensemble(
             relative.append(cover.offset)
             _share(*cover.lookups, position, gates, pieces)
         offsets.append(relative)
-    return EnsembleCover(n_bits, tuple(gates), pieces, offsets)
+    linear = not gates and all(_is_rank(index, chains) for _, index in pieces)
+    return EnsembleCover(0 if linear else n_bits, tuple(gates), pieces, offsets)
+
+
+def _is_rank(index: Index, chains: list[int]) -> bool:
+    """Whether an index counts the exceeded splits of one chain, so that any table of it is linear."""
+    asked = {chains[split] for split, _ in index.weights if split >= 0}
+    return len(asked) == 1 and index.offset == 0 and all(weight == 1 for _, weight in index.weights)
 
 
 def _share(
@@ -235,7 +251,9 @@ def cheapest_plan(
                 break
         assert grid is not None
         needed = math.log2(max(2, int(grid.span.max()) + 1)) + noise
-        price = cover.n_lookups * lookup_complexity(width, needed, DEFAULT_P_ERROR)
+        # Lookups that wait for gates' leave cores idle at the end of each round: as if there were one more.
+        rounds = len(gate_levels(cover.gates))
+        price = (cover.n_lookups + rounds) * lookup_complexity(width, needed, DEFAULT_P_ERROR)
         plans.append((price, width, Plan(outputs, cover, grid)))
     return min(plans, key=lambda plan: plan[:2])[2]
 

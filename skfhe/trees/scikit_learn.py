@@ -24,7 +24,7 @@ def class_fractions(fitted: Any) -> ClassFractions:
 
 
 def raw_tree(tree: Any, factor: float = 1.0) -> RawTree:
-    """Return a ``tree_`` of scikit-learn, with the values of all targets and classes in a row, times a factor."""
+    """Return a ``tree_`` of scikit-learn, the values of its targets and classes in a row, scaled."""
     splits = [
         None if left < 0 else Split(int(feature), float(threshold), not missing_left)
         for left, feature, threshold, missing_left in zip(
