@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-__all__ = ["adopt", "as_twin", "bound_arguments", "from_twin", "method_of", "parameters_of"]
+__all__ = ["adopt", "as_twin", "bound_arguments", "check_original", "from_twin", "method_of", "parameters_of"]
 
 Method = Callable[..., Any]
 
@@ -114,12 +114,17 @@ def from_twin(cls: type, fitted: Any, **own: Any) -> Any:
     TypeError
         If ``fitted`` is not of the class that ``cls`` is the twin of.
     """
+    check_original(cls, fitted)
+    estimator = cls(**fitted.get_params(deep=False), **own)
+    adopt(estimator, copy.deepcopy(fitted))
+    return estimator
+
+
+def check_original(cls: type, fitted: Any) -> None:
+    """Raise a `TypeError` unless ``fitted`` is of the class that ``cls`` is the twin of."""
     twin = cls._twin  # type: ignore[attr-defined]
     if not isinstance(fitted, twin) or isinstance(fitted, cls):
         raise TypeError(
             f"{cls.__name__}.from_sklearn_model converts a fitted {twin.__module__.split('.')[0]} "
             f"{twin.__name__}, got {type(fitted).__name__}"
         )
-    estimator = cls(**fitted.get_params(deep=False), **own)
-    adopt(estimator, copy.deepcopy(fitted))
-    return estimator

@@ -64,15 +64,18 @@ class Margins:
     factor : float, default=1
         Scores are multiplied by it first.
     zero_wins : bool, default=False
-        Whether a score of exactly 0 means the second of two classes.
+        Whether a score of exactly ``boundary`` means the second of two classes.
     normalized : bool, default=True
         For ``"one_vs_rest"``.
+    boundary : float, default=0
+        The only score's value between two classes.
     """
 
     link: Literal["logistic", "softmax", "one_vs_rest"]
     factor: float = 1.0
     zero_wins: bool = False
     normalized: bool = True
+    boundary: float = 0.0
 
     def probabilities(self, scores: FloatArray) -> list[FloatArray]:
         """Return the classes' probabilities as the only target's."""
@@ -89,12 +92,13 @@ class Margins:
         """Return the position of the predicted class as the only target's."""
         if self.link != "logistic":
             return [scores.argmax(axis=1)]
-        second = scores[:, 0] >= 0 if self.zero_wins else scores[:, 0] > 0
+        beyond = scores[:, 0] - self.boundary
+        second = beyond >= 0 if self.zero_wins else beyond > 0
         return [second.astype(np.int64)]
 
     def relevance(self, scores: FloatArray) -> float:
         """Return the median distance of the scores from another decision."""
-        return _median(np.abs(scores[:, 0]) if self.link == "logistic" else _gap(scores))
+        return _median(np.abs(scores[:, 0] - self.boundary) if self.link == "logistic" else _gap(scores))
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             If it has a part that cannot be evaluated.
         """
         check_is_fitted(fitted)
-        estimator = from_twin(cls, fitted, n_bits=n_bits)
+        estimator = cls._converted(fitted, n_bits)
         estimator._check_n_bits()
         if n_bits is not None and X is None:
             raise ValueError(
@@ -165,6 +165,11 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         quantizer = None if n_bits is None else calibrate_levels(_dense(rows), n_bits)
         estimator._lower(estimator, rows, quantizer)
         return estimator
+
+    @classmethod
+    def _converted(cls, fitted: Any, n_bits: int | None) -> Any:
+        """Return an estimator with the parameters and the state of a fitted original."""
+        return from_twin(cls, fitted, n_bits=n_bits)
 
     def _check_n_bits(self) -> None:
         valid = self.n_bits is None or (
@@ -187,8 +192,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         else:
             rows = self._quantizable(X)
             quantizer = self._quantizer(rows[_counted(rows, weight)], goes_on)
-            represented = quantizer.dequantize(quantizer.quantize(rows))
-            original(twin, **arguments | {"X": _like(X, represented)})
+            original(twin, **self._represented(arguments, quantizer))
         self._lower(twin, rows[_counted(rows, weight)], quantizer)
 
     def _rows(self, twin: Any, X: Any) -> Any:
@@ -204,6 +208,13 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         """Return rows that are to be quantized before training."""
         nan = "allow-nan" if get_tags(self).input_tags.allow_nan else True
         return check_array(X, dtype=np.float64, ensure_all_finite=nan, estimator=self, input_name="X")
+
+    def _represented(self, arguments: dict[str, Any], quantizer: LevelQuantizer) -> dict[str, Any]:
+        """Return the arguments of a training method with rows of what their levels stand for."""
+        return arguments | {"X": self._on_levels(arguments["X"], quantizer)}
+
+    def _on_levels(self, X: Any, quantizer: LevelQuantizer) -> Any:
+        return _like(X, quantizer.dequantize(quantizer.quantize(self._quantizable(X))))
 
     def _quantizer(self, rows: FloatArray, goes_on: bool) -> LevelQuantizer:
         """Return the levels of an earlier fit that this one goes on from, or levels for ``rows``."""
