@@ -51,7 +51,7 @@ REGRESSION: dict[str, Decoding] = {
     **dict.fromkeys(("reg:logistic", "binary:logistic"), Values("logistic")),
     **dict.fromkeys(("count:poisson", "reg:gamma", "reg:tweedie"), Values("exp")),
 }
-LOGIT = ("binary:logistic", "binary:logitraw", "reg:logistic")
+LOGIT = ("binary:logistic", "reg:logistic")
 """Objectives whose ``base_score`` is a probability."""
 
 OPEN_NAMES = frozenset(
@@ -63,7 +63,7 @@ OPEN_NAMES = frozenset(
         *("max_cached_hist_node", "min_split_loss", "ndcg_exp_gain", "normalize_type", "nthread"),
         *("num_class", "one_drop", "process_type", "quantile_alpha", "rate_drop", "refresh_leaf"),
         *("sample_type", "seed", "seed_per_iteration", "skip_drop", "top_k", "tweedie_variance_power"),
-        *("updater"),
+        *("updater",),
     )
 )
 """Parameters of the library that its estimators take without naming them."""
@@ -322,8 +322,8 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
         counted = np.unique(codes if weight is None else codes[weight > 0])
         if len(counted) < 2:
             raise ValueError(
-                f"y has 1 class, {classes[counted].tolist()}, in rows of positive weight; a classifier needs 2 or "
-                "more"
+                f"y has 1 class, {classes[counted].tolist()}, in rows of positive weight; a classifier needs "
+                "2 or more"
             )
         sets = arguments.get("eval_set")
         if sets is not None:
