@@ -26,6 +26,7 @@ from skfhe.twin import check_original
 
 __all__ = [
     "adopt_model",
+    "check_several_classes",
     "checked_targets",
     "checked_training",
     "converted",
@@ -34,6 +35,7 @@ __all__ = [
     "represented",
     "set_params",
     "storing",
+    "tagged",
 ]
 
 Method = Callable[..., Any]
@@ -126,6 +128,13 @@ def _unknown(estimator: Any, name: str) -> str:
     near = difflib.get_close_matches(name, {*estimator._get_param_names(), *estimator._open_names}, n=1)
     guess = f"; did you mean {near[0]!r}?" if near else "; see the documentation of its original"
     return f"{type(estimator).__name__} has no parameter {name!r}{guess}"
+
+
+def tagged(tags: Any) -> Any:
+    """Return the tags of an estimator that takes missing values and sparse rows."""
+    tags.input_tags.allow_nan = True
+    tags.input_tags.sparse = True
+    return tags
 
 
 # What is learnt.
@@ -239,6 +248,15 @@ def checked_targets(y: Any, classes: bool, several: bool = False) -> NDArray[Any
         y = column_or_1d(y, warn=True)
     assert_all_finite(y, input_name="y")
     return y
+
+
+def check_several_classes(y: NDArray[Any], sample_weight: NDArray[np.float64] | None) -> None:
+    """Raise a `ValueError` unless rows of positive weight are of two classes or more."""
+    found = np.unique(y if sample_weight is None else y[sample_weight > 0])
+    if len(found) < 2:
+        raise ValueError(
+            f"y has 1 class, {found.tolist()}, in rows of positive weight; a classifier needs 2 or more"
+        )
 
 
 def represented(self: Any, arguments: dict[str, Any], quantizer: LevelQuantizer) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def read_tree(root: Place, read: Callable[[Place], Branch[Place] | FloatArray]) 
     """
     places = [root]
     splits: list[Split | None] = []
-    children, values = [], []
+    children: list[tuple[int, int]] = []
+    values: list[FloatArray | None] = []
     for place in places:  # grows on the way
         found = read(place)
         if isinstance(found, tuple):

@@ -238,6 +238,11 @@ def _adopt(self: Any, twin: Any) -> None:
     self._categories = _categories(twin)
 
 
+def _importances(self: Any) -> FloatArray:
+    """Importances of the features, of the kind ``importance_type``, shape (n_features,)."""
+    return self.model_.feature_importances_
+
+
 def _resumed(model: Any) -> Any:
     """Return the library's model that training goes on from."""
     return model.model_ if isinstance(model, XGBClassifier | XGBRegressor) else model
@@ -305,6 +310,7 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
     fit = method_of(xgboost.XGBClassifier.fit)
     get_params = held.get_params
     set_params = held.set_params
+    feature_importances_ = property(_importances)
     _converted = classmethod(held.converted)
     _adopt = _adopt
     _rows = _rows
@@ -312,33 +318,22 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
     _represented = held.represented
 
     def __sklearn_tags__(self) -> Any:
-        return _tagged(super().__sklearn_tags__())
+        return held.tagged(super().__sklearn_tags__())
 
     def _train(self, original: Any, arguments: dict[str, Any]) -> None:
         arguments, learnt = held.checked_training(self, arguments)
         y = held.checked_targets(arguments["y"], classes=True)
         classes, codes = np.unique(y, return_inverse=True)
-        weight = arguments.get("sample_weight")
-        counted = np.unique(codes if weight is None else codes[weight > 0])
-        if len(counted) < 2:
-            raise ValueError(
-                f"y has 1 class, {classes[counted].tolist()}, in rows of positive weight; a classifier needs "
-                "2 or more"
-            )
+        held.check_several_classes(y, arguments.get("sample_weight"))
         sets = arguments.get("eval_set")
         if sets is not None:
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
         arguments |= {"y": codes, "xgb_model": _resumed(arguments.get("xgb_model"))}
         TreePredictorMixin._train(self, original, arguments)
-        vars(self).update(learnt | {"classes_": classes})
+        self.__dict__.update(learnt | {"classes_": classes})
 
     def _describe(self, twin: Any) -> Description:
         return _described(getattr(twin, "model_", twin), CLASSIFICATION)
-
-    @property
-    def feature_importances_(self) -> FloatArray:
-        """Importances of the features, of the kind ``importance_type``, shape (n_features,)."""
-        return self.model_.feature_importances_
 
     @available_if(lambda self: self.objective != "binary:logitraw")
     def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
@@ -412,6 +407,7 @@ class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
     fit = method_of(xgboost.XGBRegressor.fit)
     get_params = held.get_params
     set_params = held.set_params
+    feature_importances_ = property(_importances)
     _converted = classmethod(held.converted)
     _adopt = _adopt
     _rows = _rows
@@ -419,7 +415,7 @@ class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
     _represented = held.represented
 
     def __sklearn_tags__(self) -> Any:
-        tags = _tagged(super().__sklearn_tags__())
+        tags = held.tagged(super().__sklearn_tags__())
         tags.target_tags.multi_output = True
         return tags
 
@@ -428,21 +424,10 @@ class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
         y = held.checked_targets(arguments["y"], classes=False, several=True)
         arguments |= {"y": y, "xgb_model": _resumed(arguments.get("xgb_model"))}
         TreePredictorMixin._train(self, original, arguments)
-        vars(self).update(learnt)
+        self.__dict__.update(learnt)
 
     def _describe(self, twin: Any) -> Description:
         return _described(getattr(twin, "model_", twin), REGRESSION)
-
-    @property
-    def feature_importances_(self) -> FloatArray:
-        """Importances of the features, of the kind ``importance_type``, shape (n_features,)."""
-        return self.model_.feature_importances_
-
-
-def _tagged(tags: Any) -> Any:
-    tags.input_tags.allow_nan = True
-    tags.input_tags.sparse = True
-    return tags
 
 
 def _codes(labels: Any, classes: NDArray[Any]) -> NDArray[np.int64]:

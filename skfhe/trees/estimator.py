@@ -50,6 +50,8 @@ class Description:
     n_features : int
     unit : float, optional
         All leaf values are likely multiples of it.
+    stage : int, optional
+        Trees of one stage of boosting; by default as many as there are outputs.
     """
 
     trees: Sequence[RawTree]
@@ -58,6 +60,7 @@ class Description:
     decoding: Decoding
     n_features: int
     unit: float | None = None
+    stage: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,7 +358,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         total = np.tile(np.rint(ensemble.bias / scale), (len(bits), 1))
         for position, tree in enumerate(ensemble.trees, start=1):
             total += np.rint(tree.values / scale)[tree.leaves(bits)]
-            if position % ensemble.n_outputs == 0:
+            if position % (described.stage or ensemble.n_outputs) == 0:
                 yield total * scale
 
     @available_if(_twin_has("staged_predict"))
