@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn import ensemble
 
+from skfhe.exceptions import UnsupportedModelError
 from skfhe.trees.decoding import Decoding, Margins, Values
 from skfhe.trees.estimator import Description, TreePredictorMixin
 from skfhe.trees.scikit_learn import HISTOGRAM_RULE, histogram_tree
@@ -16,6 +17,22 @@ __all__ = ["HistGradientBoostingClassifier", "HistGradientBoostingRegressor"]
 def _preprocessed(self: Any, twin: Any, X: Any) -> Any:
     """Return rows as the trees read them: categories as numbers, and before the other features."""
     return twin._preprocess_X(X, reset=False)
+
+
+def _numeric(self: Any, X: Any) -> Any:
+    """Return rows that are to be quantized before training, none of their features categorical."""
+    given = self.categorical_features
+    by_dtype = isinstance(given, str) and given == "from_dtype"
+    if by_dtype and hasattr(X, "dtypes"):
+        categorical = [str(name) for name, kind in X.dtypes.items() if str(kind) == "category"]
+    else:
+        categorical = [] if given is None or by_dtype else list(given)
+    if categorical:
+        raise UnsupportedModelError(
+            f"n_bits={self.n_bits} quantizes features by their order, and {categorical} are categories; use "
+            "n_bits=None, or give the categories as numbers with categorical_features=None"
+        )
+    return TreePredictorMixin._quantizable(self, X)
 
 
 class HistGradientBoostingClassifier(TreePredictorMixin, ensemble.HistGradientBoostingClassifier):
@@ -68,6 +85,7 @@ class HistGradientBoostingClassifier(TreePredictorMixin, ensemble.HistGradientBo
     __init__ = parameters_of(ensemble.HistGradientBoostingClassifier, n_bits=None)
     fit = method_of(ensemble.HistGradientBoostingClassifier.fit)
     _rows = _preprocessed
+    _quantizable = _numeric
 
     def _describe(self, twin: Any) -> Description:
         return _boosted(twin, Margins("softmax" if twin.n_trees_per_iteration_ > 1 else "logistic"))
@@ -123,6 +141,7 @@ class HistGradientBoostingRegressor(TreePredictorMixin, ensemble.HistGradientBoo
     __init__ = parameters_of(ensemble.HistGradientBoostingRegressor, n_bits=None)
     fit = method_of(ensemble.HistGradientBoostingRegressor.fit)
     _rows = _preprocessed
+    _quantizable = _numeric
 
     def _describe(self, twin: Any) -> Description:
         return _boosted(twin, Values("exp" if twin.loss in ("gamma", "poisson") else "identity"))

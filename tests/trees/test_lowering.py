@@ -1,0 +1,142 @@
+"""Lookups that cover trees compute what the trees compute."""
+
+import numpy as np
+import pytest
+
+from skfhe.circuit import compile_program
+from skfhe.program import run
+from skfhe.quantization import calibrate_levels
+from skfhe.trees.lowering import lower_plan, used_splits
+from skfhe.trees.quantized import Plan, cheapest_plan, cover_ensemble, leaf_grid, numbered_values
+from skfhe.trees.under_encryption import comparisons, level_rows, on_levels
+from tests.trees.forests import all_rows, complete_tree, random_ensemble
+
+
+def plan_of(ensemble, n_bits, scale):
+    """Cover ``ensemble`` with lookups of ``n_bits`` bits and leaf values of ``scale``."""
+    outputs = tuple(range(ensemble.n_outputs))
+    values, numbers = numbered_values(ensemble)
+    cover = cover_ensemble(ensemble, numbers, outputs, n_bits)
+    return Plan(outputs, cover, leaf_grid(ensemble, numbers, values, outputs, scale))
+
+
+def sums(plan, program, bits):
+    (found,) = run(program, bits[:, used_splits(plan)])
+    return found + plan.grid.least + plan.grid.bias
+
+
+@pytest.mark.parametrize("n_bits", [2, 3, 4, 5])
+@pytest.mark.parametrize("seed", range(8))
+def test_program_equals_the_trees_on_every_row(n_bits, seed):
+    """All ranks of all chains occur, missing values too; the interpreter checks every stated interval."""
+    rng = np.random.default_rng(seed)
+    depth = 1 + seed % 8
+    ensemble = random_ensemble(rng, n_trees=3, depth=depth, n_outputs=2, n_values=None if seed % 2 else 3)
+    plan = plan_of(ensemble, n_bits, scale=0.25)
+    program = lower_plan(plan)
+    assert all(bits <= n_bits for bits in program.accumulator_bits)
+    bits = ensemble.splits.encode(all_rows())
+    expected = np.rint(ensemble.bias / 0.25) + sum(
+        np.rint(tree.values / 0.25)[tree.leaves(bits)] for tree in ensemble.trees
+    )
+    np.testing.assert_array_equal(sums(plan, program, bits), expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_differ_by_at_most_the_stated_error(seed):
+    ensemble = random_ensemble(np.random.default_rng(seed), n_trees=6, depth=4)
+    bits = ensemble.splits.encode(all_rows())
+    plan = cheapest_plan(ensemble, (0,), tolerance=0.01)
+    scores = sums(plan, lower_plan(plan), bits) * plan.grid.scale
+    difference = np.abs(scores - ensemble.scores(bits))
+    assert 0 < difference.max() <= plan.grid.error[0] + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("depth", "oblivious", "n_bits", "n_lookups"),
+    [
+        (2, False, 3, 1),  # three questions are one index of 8 cells
+        (2, False, 4, 1),
+        (3, False, 4, 2),  # root and half: the other half's answers do not matter
+        (3, False, 3, 4),  # a pair of leaves: 2 questions on the path, 1 below: 6 cells
+        (3, True, 3, 1),  # one question a level
+        (5, True, 5, 1),
+        (4, True, 3, 8),  # a pair of leaves again: 3 questions on the path
+        (1, False, 2, 0),  # one question is linear in its answer
+    ],
+)
+def test_lookups_known_by_hand(depth, oblivious, n_bits, n_lookups):
+    plan = plan_of(complete_tree(depth, oblivious), n_bits, 1.0)
+    assert plan.cover.n_lookups == n_lookups
+
+
+def test_wider_lookups_are_never_more():
+    for seed in range(5):
+        ensemble = random_ensemble(np.random.default_rng(seed), n_trees=2, depth=6)
+        counts = [plan_of(ensemble, n_bits, 0.1).cover.n_lookups for n_bits in (2, 3, 4)]
+        assert counts == sorted(counts, reverse=True)
+
+
+def test_equal_trees_share_their_lookups():
+    once = random_ensemble(np.random.default_rng(1), n_trees=1, depth=4)
+    thrice = type(once)(once.splits, [once.trees[0]] * 3, once.bias)
+    assert plan_of(thrice, 3, 0.1).cover.n_lookups == plan_of(once, 3, 0.1).cover.n_lookups
+
+
+def test_leaf_values_on_a_grid_are_exact():
+    """Votes of trees are counted, however many bits would be affordable."""
+    ensemble = random_ensemble(np.random.default_rng(0), n_trees=5, depth=3, n_values=2)
+    ensemble = type(ensemble)(ensemble.splits, ensemble.trees, np.zeros(1))
+    plan = cheapest_plan(ensemble, (0,), tolerance=1e-9, unit=1.0)
+    assert plan.grid.scale == 1.0
+    assert plan.grid.error.max() == 0.0
+
+
+@pytest.mark.parametrize("n_bits", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_comparisons_under_encryption_equal_the_trees_on_quantized_rows(n_bits, seed):
+    rng = np.random.default_rng(seed)
+    ensemble = random_ensemble(rng, n_trees=2, depth=4)
+    rows = all_rows()
+    if seed % 2:
+        rows = rows[~np.isnan(rows).any(axis=1)]
+    seen = rows[rng.integers(0, len(rows), 60)]
+    seen[0] = rows[-1]  # misses every feature, or none
+    quantizer = calibrate_levels(seen, n_bits)
+    levels = quantizer.quantize(rows)
+    quantized = on_levels(ensemble, quantizer)
+    bits = quantized.splits.encode(level_rows(levels, quantizer))
+    expected = ensemble.scores(ensemble.splits.encode(quantizer.dequantize(levels)))
+    np.testing.assert_allclose(quantized.scores(bits), expected, atol=1e-12)
+    if not len(quantized.splits):
+        return
+    plan = plan_of(quantized, 3, 0.25)
+    compared, features = comparisons(quantized, used_splits(plan), quantizer)
+    program = lower_plan(plan, compared)
+    (found,) = run(program, levels[:, features])
+    np.testing.assert_array_equal(found, run(lower_plan(plan), bits[:, used_splits(plan)])[0])
+
+
+def test_each_distinct_comparison_is_made_once():
+    rng = np.random.default_rng(3)
+    ensemble = random_ensemble(rng, n_trees=6, depth=4, n_features=2)
+    quantizer = calibrate_levels(all_rows(2), 3)
+    quantized = on_levels(ensemble, quantizer)
+    plan = plan_of(quantized, 3, 0.25)
+    compared, _ = comparisons(quantized, used_splits(plan), quantizer)
+    made = {(int(f), tuple(table)) for f, table in zip(compared.features, compared.tables, strict=True)}
+    assert len(made) == len(compared.tables) == len(used_splits(plan))
+    assert sum(len(tree.splits) for tree in ensemble.trees) > len(made)
+
+
+@pytest.mark.parametrize("n_bits", [2, 3])
+def test_encrypted_sums_of_deep_trees_equal_the_clear_ones(n_bits):
+    """Gates answer under encryption what pieces read."""
+    ensemble = random_ensemble(np.random.default_rng(7), n_trees=1, depth=7, n_features=4)
+    plan = plan_of(ensemble, n_bits, 0.25)
+    assert plan.cover.gates
+    program = lower_plan(plan)
+    rows = np.random.default_rng(0).uniform(-1, 9, size=(4, 4))
+    bits = ensemble.splits.encode(rows)[:, used_splits(plan)]
+    circuit = compile_program(program, batch_sizes=(1, 4))
+    np.testing.assert_array_equal(circuit.execute(bits)[0], run(program, bits)[0])
