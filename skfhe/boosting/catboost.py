@@ -67,9 +67,8 @@ def _rows(self: Any, twin: Any, X: Any) -> Any:
 
 def _represented(self: Any, arguments: dict[str, Any], quantizer: LevelQuantizer) -> dict[str, Any]:
     sets = arguments.get("eval_set")
-    if sets is not None and not all(
-        isinstance(pair, tuple) for pair in ([sets] if isinstance(sets, tuple) else sets)
-    ):
+    pairs = sets if isinstance(sets, list) else [sets]
+    if sets is not None and not all(isinstance(pair, tuple) for pair in pairs):
         raise ValueError(
             f"n_bits={self.n_bits} quantizes rows, which eval_set has in a {type(sets).__name__}; give it as "
             "(X, y) or a list of such pairs"
@@ -95,9 +94,9 @@ def _checked(self: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict
 
 def _no_categories(name: str) -> str:
     return (
-        f"{name} are hashed, or replaced by statistics of the target, which the client cannot encode by; turn "
-        "them into numbers before, for example by sklearn.preprocessing.TargetEncoder or OneHotEncoder in a "
-        "pipeline"
+        f"{name} are hashed, or replaced by statistics of the target, which the client cannot encode by; "
+        "turn them into numbers before, for example by sklearn.preprocessing.TargetEncoder or OneHotEncoder "
+        "in a pipeline"
     )
 
 
@@ -127,7 +126,7 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
         trees = [_symmetric(tree, splits, scale, len(bias)) for tree in model["oblivious_trees"]]
     else:
         trees = [_nested(tree, splits, scale) for tree in model["trees"]]
-    n_features = 1 + max(feature["flat_feature_index"] for feature in features["float_features"])
+    n_features = len(fitted.feature_names_)
     return Description(trees, np.array(bias, dtype=np.float64), RULE, decodings[loss], n_features, stage=1)
 
 
@@ -173,12 +172,13 @@ def _nested(tree: dict[str, Any], split: _FloatSplits, scale: float) -> RawTree:
 
 def _adopt(self: Any, twin: Any) -> None:
     held.adopt_model(self, twin)
+    self.n_features_in_ = len(twin.feature_names_)  # a copied or loaded original says 0
     if twin.feature_names_ != [str(feature) for feature in range(len(twin.feature_names_))]:
         self.feature_names_in_ = np.asarray(twin.feature_names_, dtype=object)
 
 
 def _importances(self: Any) -> FloatArray:
-    """Importances of the features, shape (n_features,)."""
+    """Return the importances of the features, shape (n_features,)."""
     return self.model_.feature_importances_
 
 
@@ -223,7 +223,8 @@ class CatBoostClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
 
     Notes
     -----
-    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits. Who learns what in either mode is in docs/trees.md.
+    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits.
+    Categorical features are refused. Who learns what in either mode is in docs/trees.md.
 
     Examples
     --------
@@ -309,7 +310,8 @@ class CatBoostRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
 
     Notes
     -----
-    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits. Who learns what in either mode is in docs/trees.md.
+    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits.
+    Categorical features are refused. Who learns what in either mode is in docs/trees.md.
 
     Examples
     --------

@@ -188,7 +188,7 @@ def _converted(cls: Any, fitted: Any, n_bits: int | None) -> Any:
 
 
 def _names(self: Any) -> NDArray[np.object_]:
-    """Names of the features, if training had any; shape (n_features,)."""
+    """Return the names of the features, if training had any; shape (n_features,)."""
     if getattr(self, "_given_names", None) is not None:
         return self._given_names
     return lightgbm.LGBMModel.feature_names_in_.fget(self)

@@ -239,7 +239,7 @@ def _adopt(self: Any, twin: Any) -> None:
 
 
 def _importances(self: Any) -> FloatArray:
-    """Importances of the features, of the kind ``importance_type``, shape (n_features,)."""
+    """Return the importances of the features, of the kind ``importance_type``, shape (n_features,)."""
     return self.model_.feature_importances_
 
 

@@ -144,6 +144,7 @@ class TreeCover:
         self._root = root
         self._chains = chains.tolist() if isinstance(chains, np.ndarray) else chains
         self._cells = 1 << n_bits
+        self._gate_pays = 2 if n_bits < 4 else 3  # disagreements from which on a gate can be worth its lookup
         self._bounds: dict[tuple[int, int], dict[int, tuple[int | None, int | None]]] = {}
         self._parts_of: dict[int, list[Part]] = {}
         self._best: dict[tuple[int, int], tuple[float, int]] = {}
@@ -178,7 +179,7 @@ class TreeCover:
         else:
             options.append((self._best_piece(node, gate)[0], PIECE))
             options.append((sum(self._cost(child, gate, offset) for child in node.children), DESCEND))
-            if 1 < self._units(node, gate) < self._cells and node is not gate:
+            if self._gate_pays <= self._units(node, gate) < self._cells and node is not gate:
                 options.append((1 + self._cost(node, node, offset), GATE))
         self._relative[key] = min(options)
         return self._relative[key][0]
@@ -192,7 +193,9 @@ class TreeCover:
             best: tuple[float, Part | None] = (math.inf, None)
             fits = self._cells // (len(bounds) + flag + 1)
             for part in self._parts(node):
-                if part.size > fits and self._layout(part, bounds, flag)[0] > self._cells:
+                if part.size > fits and (
+                    bounds.keys().isdisjoint(part.ranks) or self._layout(part, bounds, flag)[0] > self._cells
+                ):
                     continue
                 cost = 1 + sum(self._free(below, gate)[0] for below in part.below)
                 if cost < best[0]:

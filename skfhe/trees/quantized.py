@@ -23,6 +23,8 @@ PRECISIONS = (9, 17, 21, 24)
 WIDTHS = (2, 3, 4)
 """Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
 MAX_WIDTH = 8
+LARGE = 5000
+"""Nodes from which on trees are covered with lookups of 3 bits, without trying others: it takes seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +242,8 @@ def cheapest_plan(
     values, numbers = numbered_values(ensemble)
     reached = None if bits is None else [tree.leaves(bits) for tree in ensemble.trees]
     plans = []
-    for width in sorted({*WIDTHS, _whole_tree_bits(ensemble)}):
+    large = sum(len(tree.splits) for tree in ensemble.trees) * len(outputs) > LARGE
+    for width in sorted({*((3,) if large else WIDTHS), _whole_tree_bits(ensemble)}):
         cover = cover_ensemble(ensemble, numbers, outputs, width)
         noise = 0.5 * math.log2(max(1, cover.summands))
         grid = None
@@ -259,14 +262,14 @@ def cheapest_plan(
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
-    """Bits of a lookup that reads a whole tree of the largest kind, or 4 if that would be too wide."""
+    """Bits of a lookup that reads a whole tree of the largest kind, or 3 if that would be too wide."""
     chains = ensemble.splits.chains
     largest = 1
     for tree in ensemble.trees:
         asked = np.unique(tree.splits[tree.splits >= 0])
         largest = max(largest, math.prod((np.unique(chains[asked], return_counts=True)[1] + 1).tolist()))
     bits = max(1, (largest - 1).bit_length())
-    return bits if bits <= MAX_WIDTH else max(WIDTHS)
+    return bits if bits <= MAX_WIDTH else 3
 
 
 def _scale(ensemble: TreeEnsemble, outputs: tuple[int, ...], n_bits: int, unit: float | None) -> float | None:
