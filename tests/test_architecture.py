@@ -24,6 +24,7 @@ OWN = {
     "linear": {"base", "program", "quantization", "twin"},
     "linear_model": {"linear", "twin"},
     "svm": {"linear", "twin"},
+    "boosting": {"exceptions", "quantization", "trees", "twin"},
     "neural_network": {"base", "program", "quantization", "exceptions", "parameters"},
     "cli": {"neural_network"},
     "__init__": {"pipelines"},
@@ -34,9 +35,13 @@ OUTSIDE = {
     "brevitas": {"neural_network"},
     "skorch": {"neural_network"},
     "concrete": {"circuit", "base"},  # base for annotations alone
+    "xgboost": {"boosting"},
+    "lightgbm": {"boosting"},
+    "catboost": {"boosting"},
     "sklearn": {
         *("base", "pipelines", "model_selection", "neural_network", "exceptions", "cli"),
         *("linear", "linear_model", "svm"),
+        "boosting",
     },
 }
 
@@ -72,6 +77,7 @@ def test_every_import_is_allowed_by_the_table():
         ("import skfhe.program", ["torch", "concrete"]),
         ("from skfhe.circuit import estimate_cost", ["torch", "concrete"]),
         ("import skfhe.linear_model", ["torch", "concrete"]),
+        ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
         ("import skfhe.quantization", ["torch", "concrete", "sklearn"]),
     ],
 )

@@ -39,7 +39,7 @@ def _rows(self: Any, twin: Any, X: Any) -> Any:
     if hasattr(X, "columns"):
         X = _numbered(X, twin.booster_.pandas_categorical or [])
         # the library has put underscores in place of spaces
-        known = {name.replace(" ", "_"): name for name in getattr(twin, "feature_names_in_", ())}
+        known = {str(name).replace(" ", "_"): str(name) for name in getattr(twin, "feature_names_in_", ())}
         X.columns = [known.get(str(name).replace(" ", "_"), name) for name in X.columns]
     rows = validate_data(twin, X, reset=False, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
     zero = np.nan if _zero_is_missing(twin) else 0.0

@@ -15,6 +15,7 @@ The prices were read from the engine's own statistics by ``benchmarks/cost_table
 the error rate linearly in its logarithm.
 """
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from skfhe.circuit.configuration import ErrorRate
 from skfhe.program import independent_parts, ops
 from skfhe.program.graph import Program, Value
 
-__all__ = ["Cost", "count_bootstraps", "estimate_cost", "lookup_complexity"]
+__all__ = ["Cost", "count_bootstraps", "estimate_cost", "lookup_complexity", "precision_steps"]
 
 FloatArray = NDArray[np.float64]
 
@@ -100,6 +101,34 @@ def lookup_complexity(bits: int, precision: float, p_error: float) -> float:
     log_rates = np.log2(table["p_error"])
     price = float(np.interp(np.log2(p_error), log_rates, prices))
     return price * 2.0 ** max(0, bits - measured)
+
+
+def precision_steps(bits: int, p_error: float) -> list[int]:
+    """Return the precisions beyond which one lookup of ``bits`` bits becomes dearer, ascending.
+
+    Parameters
+    ----------
+    bits : int
+        Bits it reads.
+    p_error : float
+        Probability that it reads a wrong cell.
+
+    Returns
+    -------
+    list of int
+        The last is the largest that was measured.
+
+    Examples
+    --------
+    >>> precision_steps(4, 2.0**-40)
+    [9, 17, 20, 22, 24]
+    """
+    measured = [int(precision) for precision in _table()["precision"]]
+    prices = [lookup_complexity(bits, precision, p_error) for precision in measured]
+    dearer = [
+        at for at, (now, next_) in zip(measured, itertools.pairwise(prices), strict=False) if next_ > now
+    ]
+    return [*dearer, measured[-1]]
 
 
 def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost:

@@ -214,7 +214,8 @@ class TreePredictorMixin(EncryptedPredictorMixin):
 
     def _represented(self, arguments: dict[str, Any], quantizer: LevelQuantizer) -> dict[str, Any]:
         """Return the arguments of a training method with rows of what their levels stand for."""
-        return arguments | {"X": self._on_levels(arguments["X"], quantizer)}
+        given = [name for name in ("X", "X_val") if arguments.get(name) is not None]
+        return arguments | {name: self._on_levels(arguments[name], quantizer) for name in given}
 
     def _on_levels(self, X: Any, quantizer: LevelQuantizer) -> Any:
         return _like(X, quantizer.dequantize(quantizer.quantize(self._quantizable(X))))
@@ -234,7 +235,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         if rows is not None and rows.shape[0]:
             sample = rows[:: -(-rows.shape[0] // MAX_ROWS)]
             asked = _answers(ensemble, sample, quantizer)
-        plan, scoring, error = _plan(described, ensemble, asked)
+        plan, scoring, error = _plan(described, ensemble, asked, quantizer.n_bits if quantizer else 0)
         used = used_splits(plan)
         encoder: Splits | LevelQuantizer
         features: IntArray | None = None
@@ -399,13 +400,13 @@ def _answers(ensemble: TreeEnsemble, rows: Any, quantizer: LevelQuantizer | None
 
 
 def _plan(
-    described: Description, ensemble: TreeEnsemble, asked: IntArray | None
+    described: Description, ensemble: TreeEnsemble, asked: IntArray | None, compared_bits: int
 ) -> tuple[Plan, Scoring, float]:
     """Plan the evaluation; say how its sums become scores, and how far these can be from the float ones."""
     n_outputs = ensemble.n_outputs
     if len(ensemble.trees) == 1:
         numbered, leaves = _numbered_leaves(ensemble)
-        plan = cheapest_plan(numbered, (0,), tolerance=0.0, unit=1.0)
+        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits)
         return plan, Scoring(1.0, plan.grid.least, np.zeros(1, dtype=np.int64), (), n_outputs, leaves), 0.0
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.decoding, ClassFractions):
@@ -414,7 +415,7 @@ def _plan(
     columns = tuple(output for output in range(n_outputs) if output not in left_out)
     known = _leaf_extremes(ensemble) if asked is None else ensemble.scores(asked)
     tolerance = NEGLIGIBLE * described.decoding.relevance(known)
-    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked)
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked, compared_bits)
     grid = plan.grid
     errors = dict(zip(plan.outputs, grid.error, strict=True))
     errors |= {output: sum(errors[other] for other in others) for output, others in remainders}

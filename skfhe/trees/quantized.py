@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe.circuit import DEFAULT_P_ERROR, lookup_complexity
+from skfhe.circuit import DEFAULT_P_ERROR, lookup_complexity, precision_steps
 from skfhe.trees.cover import GateLookup, Index, Node, PieceLookup, TreeCover
 from skfhe.trees.ensemble import Tree, TreeEnsemble
 
@@ -18,8 +18,6 @@ __all__ = ["EnsembleCover", "LeafGrid", "Plan", "cheapest_plan", "gate_levels", 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-PRECISIONS = (9, 17, 21, 24)
-"""Bits that a lookup's result may need before its price rises; see `skfhe.circuit.cost`."""
 WIDTHS = (2, 3, 4)
 """Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
 MAX_WIDTH = 8
@@ -218,6 +216,7 @@ def cheapest_plan(
     tolerance: float,
     unit: float | None = None,
     bits: IntArray | None = None,
+    compared_bits: int = 0,
 ) -> Plan:
     """Choose the width of the lookups and the precision of the leaf values.
 
@@ -233,6 +232,8 @@ def cheapest_plan(
         Leaf values are rounded to this divided by a power of two, so that its multiples are exact.
     bits : ndarray of int64, shape (n_rows, n_splits), optional
         Rows over which errors are averaged; by default over the leaves.
+    compared_bits : int, default=0
+        Bits of the features, if splits are answered under encryption by a lookup each.
 
     Returns
     -------
@@ -247,18 +248,31 @@ def cheapest_plan(
         cover = cover_ensemble(ensemble, numbers, outputs, width)
         noise = 0.5 * math.log2(max(1, cover.summands))
         grid = None
-        finer = (_scale(ensemble, outputs, int(precision - noise), unit) for precision in PRECISIONS)
+        steps = precision_steps(width, DEFAULT_P_ERROR)
+        finer = (_scale(ensemble, outputs, int(precision - noise), unit) for precision in steps)
         for scale in filter(None, (unit, *finer)):
             grid = leaf_grid(ensemble, numbers, values, outputs, scale)
             if _rms_error(ensemble, outputs, grid, numbers, values, reached) <= tolerance:
                 break
         assert grid is not None
-        needed = math.log2(max(2, int(grid.span.max()) + 1)) + noise
-        # Lookups that wait for gates' leave cores idle at the end of each round: as if there were one more.
-        rounds = len(gate_levels(cover.gates))
-        price = (cover.n_lookups + rounds) * lookup_complexity(width, needed, DEFAULT_P_ERROR)
-        plans.append((price, width, Plan(outputs, cover, grid)))
+        needed = int(grid.span.max()).bit_length() + noise
+        plans.append(
+            (_price(cover, needed, len(ensemble.splits), compared_bits), width, Plan(outputs, cover, grid))
+        )
     return min(plans, key=lambda plan: plan[:2])[2]
+
+
+def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: int) -> float:
+    """Complexity of a cover whose results must keep ``needed`` bits, comparisons included."""
+    # Lookups that wait for gates leave cores idle at the end of each round: as if there were one more.
+    n_lookups = cover.n_lookups + len(gate_levels(cover.gates))
+    price = n_lookups * lookup_complexity(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
+    if compared_bits:
+        # The engine gives all lookups of one width the parameters of the most demanding.
+        alike = not cover.n_bits or cover.n_bits == compared_bits
+        kept = needed if alike else 2 * cover.n_bits
+        price += n_splits * lookup_complexity(compared_bits, kept, DEFAULT_P_ERROR)
+    return price
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
