@@ -32,6 +32,7 @@ __all__ = [
     "converted",
     "frame_categories",
     "get_params",
+    "no_quantized_categories",
     "represented",
     "set_params",
     "storing",
@@ -176,6 +177,14 @@ def frame_categories(X: Any) -> list[str]:
         for name, kind in zip(X.columns, X.dtypes, strict=True)
         if str(kind) in ("category", "object", "str", "string")
     ]
+
+
+def no_quantized_categories(estimator: Any) -> str:
+    """Return the message that categories are not quantized."""
+    return (
+        f"n_bits={estimator.n_bits} quantizes features by their order, and there are categories; encode them as "
+        "numbers before, or use n_bits=None"
+    )
 
 
 def checked_training(estimator: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,6 +27,9 @@ RULE = Rule("<=", "float64")
 ZERO = float(np.float32(1e-35))
 """Values no larger than this are taken for zeros by the library's predictions."""
 
+CATEGORICAL = ("categorical_feature", "cat_feature", "categorical_column", "cat_column")
+"""Names of the parameter that tells which features are categories."""
+
 IDENTITY = ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "custom")
 EXP = ("poisson", "gamma", "tweedie")
 
@@ -58,10 +61,7 @@ def _rows(self: Any, twin: Any, X: Any) -> Any:
 
 def _quantizable(self: Any, X: Any) -> FloatArray:
     if held.frame_categories(X):
-        raise ValueError(
-            f"n_bits={self.n_bits} quantizes numbers, and X has categories; encode them before, or use "
-            "n_bits=None"
-        )
+        raise UnsupportedModelError(held.no_quantized_categories(self))
     if _zero_is_missing(self):
         raise ValueError(
             f"n_bits={self.n_bits} and zero_as_missing=True were given; replace zeros by NaN, or use "
@@ -195,6 +195,9 @@ def _names(self: Any) -> NDArray[np.object_]:
 
 
 def _train(self: Any, original: Any, arguments: dict[str, Any]) -> None:
+    given = [arguments.get("categorical_feature"), *(self.get_params().get(name) for name in CATEGORICAL)]
+    if self.n_bits is not None and any(names not in (None, "auto", "", []) for names in given):
+        raise UnsupportedModelError(held.no_quantized_categories(self))
     TreePredictorMixin._train(self, original, arguments)
     self._given_names = _get_feature_names(arguments["X"])
 

@@ -102,10 +102,7 @@ def _rows(self: Any, twin: Any, X: Any) -> Any:
 
 def _quantizable(self: Any, X: Any) -> FloatArray:
     if held.frame_categories(X) or "c" in (self.feature_types or ()):
-        raise ValueError(
-            f"n_bits={self.n_bits} quantizes numbers, and X has categories; encode them before, or use "
-            "n_bits=None"
-        )
+        raise UnsupportedModelError(held.no_quantized_categories(self))
     if self.missing is not None and not np.isnan(self.missing):
         raise ValueError(
             f"n_bits={self.n_bits} and missing={self.missing!r} were given; replace such values by NaN, or "
