@@ -182,8 +182,8 @@ def frame_categories(X: Any) -> list[str]:
 def no_quantized_categories(estimator: Any) -> str:
     """Return the message that categories are not quantized."""
     return (
-        f"n_bits={estimator.n_bits} quantizes features by their order, and there are categories; encode them as "
-        "numbers before, or use n_bits=None"
+        f"n_bits={estimator.n_bits} quantizes features by their order, and there are categories; encode them "
+        "as numbers before, or use n_bits=None"
     )
 
 

@@ -234,7 +234,8 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         ensemble, asked = _ensemble(described, quantizer), None
         if rows is not None and rows.shape[0]:
             sample = rows[:: -(-rows.shape[0] // MAX_ROWS)]
-            asked = _answers(ensemble, sample, quantizer)
+            # different ones, so that rows that are repeated count as those that are weighted
+            asked = np.unique(_answers(ensemble, sample, quantizer), axis=0)
         plan, scoring, error = _plan(described, ensemble, asked, quantizer.n_bits if quantizer else 0)
         used = used_splits(plan)
         encoder: Splits | LevelQuantizer

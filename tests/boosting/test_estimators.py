@@ -49,7 +49,6 @@ def library(request):
 @pytest.mark.parametrize(("table", "name"), NAMES)
 def test_no_check_fails_that_the_original_passes(table, name):
     cls, params = table[name]
-    params = params | {"n_estimators": 3}
     failed = failed_checks(cls(**params))
     if failed:
         assert failed <= failed_checks(cls._twin(**params))
