@@ -12,6 +12,7 @@ from typing import Any
 import catboost
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array
@@ -89,7 +90,10 @@ def _checked(self: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict
     model = arguments.get("init_model")
     if isinstance(model, CatBoostClassifier | CatBoostRegressor):
         arguments = arguments | {"init_model": model.model_}
-    return held.checked_training(self, arguments)
+    checked, learnt = held.checked_training(self, arguments, ensure_min_samples=2, accept_large_sparse=False)
+    if issparse(checked["X"]):
+        checked["X"] = csr_matrix(checked["X"])  # the library does not know sparse arrays
+    return checked, learnt
 
 
 def _no_categories(name: str) -> str:

@@ -187,7 +187,9 @@ def no_quantized_categories(estimator: Any) -> str:
     )
 
 
-def checked_training(estimator: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def checked_training(
+    estimator: Any, arguments: dict[str, Any], **options: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Check what ``fit`` was given as scikit-learn does.
 
     Parameters
@@ -195,6 +197,8 @@ def checked_training(estimator: Any, arguments: dict[str, Any]) -> tuple[dict[st
     estimator : estimator
     arguments : dict
         Of ``fit``, by name.
+    **options
+        Further ones of `sklearn.utils.check_array`.
 
     Returns
     -------
@@ -212,9 +216,8 @@ def checked_training(estimator: Any, arguments: dict[str, Any]) -> tuple[dict[st
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     if not frame_categories(X):
-        array = check_array(
-            X, accept_sparse="csr", ensure_all_finite="allow-nan", estimator=estimator, input_name="X"
-        )
+        options = {"accept_sparse": "csr", "ensure_all_finite": "allow-nan"} | options
+        array = check_array(X, estimator=estimator, input_name="X", **options)
         X = X if hasattr(X, "columns") else array
     check_consistent_length(X, y)
     found = {"X": X}

@@ -210,6 +210,7 @@ def test_sparse_rows(library):
     X = sparse.csr_matrix(np.where(X < 0, 0, X))
     cls, params = REGRESSORS[library]
     model = cls(**params).fit(X, y)
+    np.testing.assert_array_equal(model.predict(sparse.csr_array(X)), model.predict(X))
     np.testing.assert_allclose(
         model.predict(X), original(model).predict(X), atol=model.score_error_ + 1e-6 * np.abs(y).max()
     )
