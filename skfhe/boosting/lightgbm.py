@@ -199,7 +199,7 @@ def _train(self: Any, original: Any, arguments: dict[str, Any]) -> None:
     if self.n_bits is not None and any(names not in (None, "auto", "", []) for names in given):
         raise UnsupportedModelError(held.no_quantized_categories(self))
     weight = arguments.get("sample_weight")
-    if weight is not None and len(weight) and not np.any(np.asarray(weight)):
+    if weight is not None and not np.any(np.asarray(weight)):
         raise ValueError("sample_weight is zero for every row; expected some positive weights")
     TreePredictorMixin._train(self, original, arguments)
     self._given_names = _get_feature_names(arguments["X"])
