@@ -1,11 +1,12 @@
 """Quantizers: the edges where floats become integers and integers floats again."""
 
 from skfhe.quantization.affine import AffineQuantizer
-from skfhe.quantization.levels import LevelQuantizer, calibrate_levels
+from skfhe.quantization.levels import BlockEncoder, LevelQuantizer, calibrate_levels
 from skfhe.quantization.threshold import ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
     "AffineQuantizer",
+    "BlockEncoder",
     "LevelQuantizer",
     "ThresholdEncoder",
     "calibrate_levels",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["LevelQuantizer", "calibrate_levels"]
+__all__ = ["BlockEncoder", "LevelQuantizer", "calibrate_levels"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -101,6 +102,72 @@ class LevelQuantizer:
             [self.representatives[f] for f in features],
             self.missing[features],
         )
+
+
+@dataclass(frozen=True, eq=False)
+class BlockEncoder:
+    """Encodes levels by blocks of a few boundaries: how many of each block's are exceeded.
+
+    Comparing a level of k bits with a boundary takes a lookup of k bits, and its price grows steeply with them.
+    A block's count has few bits, and says all about the boundaries in it: blocks below a value's level are full,
+    those above are empty. What a missing value sends is one more count, the largest.
+
+    Parameters
+    ----------
+    quantizer : LevelQuantizer
+        Levels of the encoded features.
+    features : ndarray of int64, shape (n_encoded,)
+        Which features of a row these are.
+    n_bits : int
+        Bits of a count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> boundaries = [np.arange(7) + 0.5]
+    >>> quantizer = LevelQuantizer(3, boundaries, [np.arange(8.0)], np.array([False]))
+    >>> BlockEncoder(quantizer, np.array([1]), n_bits=2).encode(np.array([[9.0, 4.0], [9.0, 7.0]]))
+    array([[3, 1, 0],
+           [3, 3, 1]])
+    """
+
+    quantizer: LevelQuantizer
+    features: IntArray
+    n_bits: int
+
+    @cached_property
+    def sizes(self) -> IntArray:
+        """Boundaries in a block of each feature, shape (n_encoded,)."""
+        return (1 << self.n_bits) - 1 - self.quantizer.missing.astype(np.int64)
+
+    @cached_property
+    def blocks(self) -> tuple[IntArray, IntArray]:
+        """Encoded feature of each block, and the level that it begins at; both of shape (n_blocks,)."""
+        lengths = np.array([len(boundaries) for boundaries in self.quantizer.boundaries])
+        counts = np.maximum(1, -(-lengths // self.sizes))
+        begins = [np.arange(count) * size for count, size in zip(counts, self.sizes, strict=True)]
+        return np.repeat(np.arange(len(counts)), counts), np.concatenate(begins)
+
+    def encode(self, X: FloatArray) -> IntArray:
+        """Return the counts of all blocks, shape (n_rows, n_blocks).
+
+        Parameters
+        ----------
+        X : ndarray of float, shape (n_rows, n_features)
+            All features of the rows.
+
+        Returns
+        -------
+        ndarray of int64, in [0, ``2**n_bits``)
+        """
+        return self.encode_levels(self.quantizer.quantize(X[:, self.features]))
+
+    def encode_levels(self, levels: IntArray) -> IntArray:
+        """Return the counts of rows of levels, shape (n_rows, n_encoded)."""
+        feature, begin = self.blocks
+        missing = (levels == (1 << self.quantizer.n_bits) - 1) & self.quantizer.missing
+        counts = np.clip(levels[:, feature] - begin, 0, self.sizes[feature])
+        return np.where(missing[:, feature], (1 << self.n_bits) - 1, counts)
 
 
 def calibrate_levels(X: ArrayLike, n_bits: int) -> LevelQuantizer:

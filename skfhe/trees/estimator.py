@@ -16,13 +16,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe.base import EncryptedPredictorMixin
-from skfhe.quantization import LevelQuantizer, calibrate_levels
+from skfhe.quantization import BlockEncoder, LevelQuantizer, calibrate_levels
 from skfhe.trees.decoding import ClassFractions, Decoding, Margins, Values, take_classes
 from skfhe.trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe.trees.lowering import lower_plan, used_splits
 from skfhe.trees.quantized import Plan, cheapest_plan
 from skfhe.trees.splits import Rule, Splits
-from skfhe.trees.under_encryption import comparisons, level_rows, on_levels
+from skfhe.trees.under_encryption import BLOCK_BITS, comparisons, level_rows, on_levels
 from skfhe.twin import adopt, as_twin, from_twin
 
 __all__ = ["Description", "TreePredictorMixin"]
@@ -114,7 +114,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
     _own_params: tuple[str, ...] = ("n_bits",)
     n_bits: int | None
     classes_: Any
-    input_encoder_: Splits | LevelQuantizer
+    input_encoder_: Splits | BlockEncoder
     scoring_: Scoring
     decoding_: Decoding
     score_error_: float
@@ -236,25 +236,22 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             sample = rows[:: -(-rows.shape[0] // MAX_ROWS)]
             # different ones, so that rows that are repeated count as those that are weighted
             asked = np.unique(_answers(ensemble, sample, quantizer), axis=0)
-        plan, scoring, error = _plan(described, ensemble, asked, quantizer.n_bits if quantizer else 0)
+        plan, scoring, error = _plan(
+            described, ensemble, asked, min(BLOCK_BITS, quantizer.n_bits) if quantizer else 0
+        )
         used = used_splits(plan)
-        encoder: Splits | LevelQuantizer
-        features: IntArray | None = None
-        if quantizer is None:
-            encoder = ensemble.splits.select(used) if len(ensemble.splits) else ensemble.splits
-            program = lower_plan(plan)
+        encoder: Splits | BlockEncoder
+        if quantizer is None or not len(ensemble.splits):
+            encoder, program = ensemble.splits.select(used[: len(ensemble.splits)]), lower_plan(plan)
         else:
-            program, features = lower_plan(plan), np.zeros(1, dtype=np.int64)
-            if len(ensemble.splits):
-                compared, features = comparisons(ensemble, used, quantizer)
-                program = lower_plan(plan, compared)
-            encoder = quantizer.select(features)
+            compared, encoder = comparisons(ensemble, used, quantizer)
+            program = lower_plan(plan, compared)
         if twin is not self:
             self._adopt(twin)
         self._drop_circuit()
         self.program_, self.input_encoder_, self.scoring_ = program, encoder, scoring
         self.decoding_, self.score_error_ = described.decoding, error
-        self._level_quantizer, self._features = quantizer, features
+        self._level_quantizer = quantizer
 
     def _adopt(self, twin: Any) -> None:
         adopt(self, twin)
@@ -263,13 +260,9 @@ class TreePredictorMixin(EncryptedPredictorMixin):
 
     def _encode(self, rows: Any) -> list[IntArray]:
         """Return the program's inputs for validated rows."""
-        if self._features is not None:
-            assert isinstance(self.input_encoder_, LevelQuantizer)
-            bits = self.input_encoder_.quantize(_dense(rows[:, self._features]))
-        else:
-            assert isinstance(self.input_encoder_, Splits)
-            bits = self.input_encoder_.encode(rows)
-        return [bits if bits.shape[1] else np.zeros((len(bits), 1), dtype=np.int64)]
+        encoder = self.input_encoder_
+        found = encoder.encode(_dense(rows) if isinstance(encoder, BlockEncoder) else rows)
+        return [found if found.shape[1] else np.zeros((len(found), 1), dtype=np.int64)]
 
     def _scores(self, X: Any, fhe: str) -> FloatArray:
         """Scores of rows, shape (n_rows, n_outputs)."""

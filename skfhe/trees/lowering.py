@@ -24,16 +24,19 @@ class Comparisons:
     Parameters
     ----------
     n_bits : int
-        Bits of each feature.
-    features : ndarray of int64, shape (n_splits,)
-        Position of each split's feature in the input.
+        Bits of each input.
+    inputs : ndarray of int64, shape (n_splits,)
+        Which input answers each split.
     tables : ndarray of int64, shape (n_splits, 2**n_bits)
-        The split's answer for each level of its feature.
+        The split's answer for each value of that input.
+    n_inputs : int
+        All inputs.
     """
 
     n_bits: int
-    features: IntArray
+    inputs: IntArray
     tables: IntArray
+    n_inputs: int
 
 
 def used_splits(plan: Plan) -> IntArray:
@@ -46,7 +49,7 @@ def used_splits(plan: Plan) -> IntArray:
 def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
     """Return the program of a plan.
 
-    Its input are the answers to `used_splits`, in this order, or the features that are compared. Its output
+    Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
     are the sums of the leaf values' integers, less ``plan.grid.least``.
 
     Parameters
@@ -65,10 +68,9 @@ def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
     if comparisons is None:
         bits = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits")
     else:
-        n_features = int(comparisons.features.max()) + 1
-        top = (1 << comparisons.n_bits) - 1
-        levels = builder.input(np.zeros(n_features), np.full(n_features, top), label="features")
-        compared = builder.add(ops.Gather(comparisons.features, axis=0), levels, label="comparisons")
+        lowest = np.zeros(comparisons.n_inputs)
+        sent = builder.input(lowest, lowest + (1 << comparisons.n_bits) - 1, label="features")
+        compared = builder.add(ops.Gather(comparisons.inputs, axis=0), sent, label="comparisons")
         start = np.zeros(len(splits), dtype=np.int64)
         bits = builder.add(ops.Lookup(comparisons.tables, start), compared, label="comparisons")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe.quantization import LevelQuantizer
+from skfhe.exceptions import UnsupportedModelError
+from skfhe.quantization import BlockEncoder, LevelQuantizer
 from skfhe.trees.ensemble import RawTree, TreeEnsemble, collect
 from skfhe.trees.lowering import Comparisons
-from skfhe.trees.splits import Categories, Rule, Split
+from skfhe.trees.splits import Rule, Split
 
 __all__ = ["comparisons", "level_rows", "on_levels"]
 
@@ -16,6 +17,8 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 LEVEL_RULE = Rule("<=", "float64")
+BLOCK_BITS = 2
+"""Bits of a block of levels, and of a comparison's lookup. With 1 the client would compare by itself."""
 
 
 def level_rows(levels: IntArray, quantizer: LevelQuantizer) -> FloatArray:
@@ -61,22 +64,37 @@ def on_levels(ensemble: TreeEnsemble, quantizer: LevelQuantizer) -> TreeEnsemble
 def _on_levels(split: Split, answer: IntArray, quantizer: LevelQuantizer) -> Split | bool:
     """Return the split on levels that gives ``answer``, or the answer if it is always the same."""
     feature = split.feature
+    if split.categories is not None:
+        raise UnsupportedModelError(
+            f"feature {feature} has categories, and n_bits={quantizer.n_bits} quantizes features by their "
+            "order; use n_bits=None"
+        )
     ordinary = answer[: len(quantizer.representatives[feature])]
     missing = bool(answer[-1]) if quantizer.missing[feature] else None
     if (ordinary == ordinary[0]).all() and missing in (None, bool(ordinary[0])):
         return bool(ordinary[0])
-    if split.categories is None:
-        return Split(feature, float((ordinary == 0).sum()) - 0.5, bool(missing))
-    left, right = (frozenset(np.flatnonzero(ordinary == side).tolist()) for side in (0, 1))
-    return Split(feature, 0.0, bool(missing), Categories(left, right, False))
+    return Split(feature, float((ordinary == 0).sum()) - 0.5, bool(missing))
 
 
 def comparisons(
     ensemble: TreeEnsemble, used: IntArray, quantizer: LevelQuantizer
-) -> tuple[Comparisons, IntArray]:
-    """Return how the splits ``used`` of trees on levels are answered, and the features that they read."""
+) -> tuple[Comparisons, BlockEncoder]:
+    """Return how the splits ``used`` of trees on levels are answered, and what encodes rows for it.
+
+    All blocks of a feature are sent, whichever of them splits are in.
+    """
     splits = ensemble.splits.select(used)
-    features, position = np.unique(splits.features, return_inverse=True)
-    every = np.repeat(np.arange(1 << quantizer.n_bits)[:, None], quantizer.n_features, axis=1)
-    tables = splits.encode(level_rows(every, quantizer)).T
-    return Comparisons(quantizer.n_bits, position, np.ascontiguousarray(tables)), features
+    features = np.unique(splits.features)
+    encoder = BlockEncoder(quantizer.select(features), features, min(BLOCK_BITS, quantizer.n_bits))
+    feature, begin = encoder.blocks
+    block = [
+        int(np.flatnonzero((features[feature] == split.feature) & (begin <= max(0, split.threshold)))[-1])
+        for split in splits
+    ]
+    # What a split answers to each count of its block: it is that for the levels which have the count.
+    counts = np.arange(1 << encoder.n_bits)
+    tables = np.empty((len(splits), len(counts)), dtype=np.int64)
+    for position, (split, at) in enumerate(zip(splits, block, strict=True)):
+        missing = encoder.quantizer.missing[feature[at]] & (counts == counts[-1])
+        tables[position] = np.where(missing, split.missing_right, begin[at] + counts > split.threshold)
+    return Comparisons(encoder.n_bits, np.array(block, dtype=np.int64), tables, len(begin)), encoder

@@ -30,7 +30,7 @@ from skfhe.ensemble import (
 )
 from skfhe.exceptions import NotCompiledError, UnsupportedModelError
 from skfhe.program import run
-from skfhe.quantization import LevelQuantizer
+from skfhe.quantization import BlockEncoder
 from skfhe.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skfhe.trees.splits import Splits
 from tests.twins import failed_checks, original_of
@@ -211,7 +211,7 @@ def test_client_has_thresholds_without_quantization_and_none_with_it(iris):
     exact = RandomForestClassifier(max_depth=3, **FEW).fit(X, y)
     assert isinstance(exact.input_encoder_, Splits)
     private = RandomForestClassifier(max_depth=3, n_bits=3, **FEW).fit(X, y)
-    assert isinstance(private.input_encoder_, LevelQuantizer)
+    assert isinstance(private.input_encoder_, BlockEncoder)
     # Which boundaries the client has follows from the data alone.
     other = RandomForestClassifier(max_depth=3, n_bits=3, n_estimators=9, random_state=5).fit(X, y)
     for a, b in zip(private._level_quantizer.boundaries, other._level_quantizer.boundaries, strict=True):
@@ -239,7 +239,7 @@ def test_quantized_model_is_the_original_trained_on_levels(estimator, iris, diab
     original = original_of(estimator).fit(represented, y)
     difference = np.abs(scores_of(model, X) - scores_of(original, represented))
     assert difference.max() <= model.score_error_ + 1e-9
-    assert model.accumulator_bits_[0] == 3
+    assert model.accumulator_bits_[0] == 2
 
 
 def test_quantized_accuracy_at_4_bits():

@@ -111,9 +111,9 @@ def test_comparisons_under_encryption_equal_the_trees_on_quantized_rows(n_bits, 
     if not len(quantized.splits):
         return
     plan = plan_of(quantized, 3, 0.25)
-    compared, features = comparisons(quantized, used_splits(plan), quantizer)
+    compared, encoder = comparisons(quantized, used_splits(plan), quantizer)
     program = lower_plan(plan, compared)
-    (found,) = run(program, levels[:, features])
+    (found,) = run(program, encoder.encode(rows))
     np.testing.assert_array_equal(found, run(lower_plan(plan), bits[:, used_splits(plan)])[0])
 
 
@@ -124,7 +124,7 @@ def test_each_distinct_comparison_is_made_once():
     quantized = on_levels(ensemble, quantizer)
     plan = plan_of(quantized, 3, 0.25)
     compared, _ = comparisons(quantized, used_splits(plan), quantizer)
-    made = {(int(f), tuple(table)) for f, table in zip(compared.features, compared.tables, strict=True)}
+    made = {(int(f), tuple(table)) for f, table in zip(compared.inputs, compared.tables, strict=True)}
     assert len(made) == len(compared.tables) == len(used_splits(plan))
     assert sum(len(tree.splits) for tree in ensemble.trees) > len(made)
 
