@@ -24,6 +24,9 @@ OWN = {
     "linear": {"base", "program", "quantization", "twin"},
     "linear_model": {"linear", "twin"},
     "svm": {"linear", "twin"},
+    "trees": {"base", "circuit", "exceptions", "program", "quantization", "twin"},
+    "tree": {"trees", "twin"},
+    "ensemble": {"exceptions", "trees", "twin"},
     "boosting": {"exceptions", "quantization", "trees", "twin"},
     "neural_network": {"base", "program", "quantization", "exceptions", "parameters"},
     "cli": {"neural_network"},
@@ -40,8 +43,7 @@ OUTSIDE = {
     "catboost": {"boosting"},
     "sklearn": {
         *("base", "pipelines", "model_selection", "neural_network", "exceptions", "cli"),
-        *("linear", "linear_model", "svm"),
-        "boosting",
+        *("linear", "linear_model", "svm", "trees", "tree", "ensemble", "boosting"),
     },
 }
 
@@ -77,6 +79,8 @@ def test_every_import_is_allowed_by_the_table():
         ("import skfhe.program", ["torch", "concrete"]),
         ("from skfhe.circuit import estimate_cost", ["torch", "concrete"]),
         ("import skfhe.linear_model", ["torch", "concrete"]),
+        ("import skfhe.ensemble", ["torch", "concrete"]),
+        ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),
         ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
         ("import skfhe.quantization", ["torch", "concrete", "sklearn"]),
     ],

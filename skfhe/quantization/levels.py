@@ -108,9 +108,9 @@ class LevelQuantizer:
 class BlockEncoder:
     """Encodes levels by blocks of a few boundaries: how many of each block's are exceeded.
 
-    Comparing a level of k bits with a boundary takes a lookup of k bits, and its price grows steeply with them.
-    A block's count has few bits, and says all about the boundaries in it: blocks below a value's level are full,
-    those above are empty. What a missing value sends is one more count, the largest.
+    Comparing a level of k bits with a boundary takes a lookup of k bits, and its price grows steeply with
+    them. A block's count has few bits, and says all about the boundaries in it: blocks below a value's level
+    are full, those above are empty. What a missing value sends is one more count, the largest.
 
     Parameters
     ----------
