@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,7 @@ class EncryptedPredictorMixin:
 
     __metadata_request__predict = {"fhe": True}
     __metadata_request__predict_proba = {"fhe": True}
+    __metadata_request__predict_log_proba = {"fhe": True}
     __metadata_request__decision_function = {"fhe": True}
 
     program_: Program
@@ -88,7 +89,7 @@ class EncryptedPredictorMixin:
 
         check_is_fitted(self, "program_")
         if X is not None:
-            validate_data(self, X, reset=False)
+            self._rows(self, X)
         if isinstance(p_error, str):
             if p_error != "auto":
                 raise ValueError(f'p_error must be a number in (0, 1), None or "auto", got {p_error!r}')
@@ -114,6 +115,10 @@ class EncryptedPredictorMixin:
                 f'p_error="auto" and global_p_error={global_p_error!r} were both given; give one'
             )
         return ErrorRateSearch(self, tolerance=tolerance, random_state=0).fit(X, y).p_error_
+
+    def _rows(self, fitted: Any, X: ArrayLike) -> Any:
+        """Return rows validated for this estimator, or for an original that it has yet to take over."""
+        return validate_data(fitted, X, reset=False)
 
     @property
     def accumulator_bits_(self) -> list[int]:

@@ -223,7 +223,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 
     def _lower(self, twin: Any, X: Any, sample_weight: ArrayLike | None = None) -> None:
         """Quantize a fitted twin's scores, and take both over."""
-        rows = validate_data(twin, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        rows = self._rows(twin, X)
         coef = twin.coef_.toarray() if issparse(twin.coef_) else np.asarray(twin.coef_)
         n_inputs = coef.shape[-1]
         weight = coef.reshape(-1, n_inputs).T
@@ -236,10 +236,13 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         self.scores_ = scores
         self.program_ = scores.program
 
+    def _rows(self, fitted: Any, X: Any) -> Any:
+        return validate_data(fitted, X, reset=False, accept_sparse="csr", dtype=np.float64)
+
     def _scores(self, X: ArrayLike, fhe: str) -> FloatArray:
         """Scores of rows, shape (n_rows, n_scores)."""
         check_is_fitted(self, "program_")
-        rows = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        rows = self._rows(self, X)
         (accumulators,) = self._evaluate([self.scores_.encode(rows)], fhe)
         return self.scores_.decode(accumulators)
 

@@ -6,8 +6,15 @@ import re
 import pytest
 from numpydoc.docscrape import ClassDoc
 
+from skfhe import boosting, ensemble, linear_model, svm, tree
 from skfhe.model_selection import ErrorRateSearch, RoundingSearch
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
+
+TWINS = [
+    getattr(module, name)
+    for module in (linear_model, svm, tree, ensemble, boosting)
+    for name in module.__all__
+]
 
 
 @pytest.mark.parametrize("cls", [NeuralNetClassifier, NeuralNetRegressor])
@@ -24,7 +31,26 @@ def test_documented_parameters_and_defaults_match_the_signature(cls):
         assert re.search(r"default=(.*)$", kind).group(1) == shown, name
 
 
-@pytest.mark.parametrize("cls", [NeuralNetClassifier, NeuralNetRegressor, ErrorRateSearch, RoundingSearch])
+@pytest.mark.parametrize("cls", TWINS, ids=lambda cls: cls.__name__)
+def test_twins_document_their_own_parameters_and_name_the_original(cls):
+    documented = {p.name: p for p in ClassDoc(cls)["Parameters"]}
+    assert list(documented) == ["n_bits", "**parameters"]
+    default = inspect.signature(cls).parameters["n_bits"].default
+    assert documented["n_bits"].type.endswith(f"default={default!r}")
+    original = cls._twin
+    named = f"{original.__module__.split('.')[0]}.", f".{original.__name__}`"
+    assert all(part in " ".join(documented["**parameters"].desc) for part in named)
+    assert ">>>" in cls.__doc__
+
+
+@pytest.mark.parametrize("cls", TWINS, ids=lambda cls: cls.__name__)
+def test_twins_have_the_parameters_of_the_original_and_n_bits(cls):
+    assert {"n_bits"} == set(cls().get_params()) - set(cls._twin().get_params())
+
+
+@pytest.mark.parametrize(
+    "cls", [NeuralNetClassifier, NeuralNetRegressor, ErrorRateSearch, RoundingSearch, *TWINS]
+)
 def test_public_methods_are_documented(cls):
     for name, member in inspect.getmembers(cls):
         if not name.startswith("_") and callable(member):

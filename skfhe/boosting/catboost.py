@@ -58,10 +58,10 @@ def _parameters(twin: type) -> dict[str, inspect.Parameter]:
 # Rows.
 
 
-def _rows(self: Any, twin: Any, X: Any) -> Any:
+def _rows(self: Any, fitted: Any, X: Any) -> Any:
     """Return validated rows in single precision."""
     options = {"accept_sparse": "csr", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
-    if twin is self:
+    if fitted is self:
         return validate_data(self, X, reset=False, **options)
     return check_array(X, estimator=self, input_name="X", **options)
 

@@ -37,16 +37,18 @@ EXP = ("poisson", "gamma", "tweedie")
 # Rows.
 
 
-def _rows(self: Any, twin: Any, X: Any) -> Any:
+def _rows(self: Any, fitted: Any, X: Any) -> Any:
     """Return validated rows, categories as numbers, and NaN for every missing value."""
     if hasattr(X, "columns"):
-        X = _numbered(X, twin.booster_.pandas_categorical or [])
+        X = _numbered(X, fitted.booster_.pandas_categorical or [])
         # the library has put underscores in place of spaces
-        known = {str(name).replace(" ", "_"): str(name) for name in getattr(twin, "feature_names_in_", ())}
+        known = {str(name).replace(" ", "_"): str(name) for name in getattr(fitted, "feature_names_in_", ())}
         X.columns = [known.get(str(name).replace(" ", "_"), name) for name in X.columns]
-    rows = validate_data(twin, X, reset=False, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
-    zero = np.nan if _zero_is_missing(twin) else 0.0
-    categorical = self._categorical if twin is self else _categorical(twin)
+    rows = validate_data(
+        fitted, X, reset=False, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False
+    )
+    zero = np.nan if _zero_is_missing(fitted) else 0.0
+    categorical = self._categorical if fitted is self else _categorical(fitted)
     if issparse(rows):
         if zero == 0 and not len(categorical):
             rows = rows.copy()

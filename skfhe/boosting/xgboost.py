@@ -79,12 +79,12 @@ def _parameters(twin: type) -> dict[str, inspect.Parameter]:
 # Rows.
 
 
-def _rows(self: Any, twin: Any, X: Any) -> Any:
+def _rows(self: Any, fitted: Any, X: Any) -> Any:
     """Return validated rows in single precision, categories as numbers, and NaN for a missing value."""
-    categories = self._categories if twin is self else _categories(twin)
+    categories = self._categories if fitted is self else _categories(fitted)
     X = _numbered(X, categories)
     options = {"accept_sparse": "coo", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
-    if twin is self:
+    if fitted is self:
         rows = validate_data(self, X, reset=False, **options)
     else:
         rows = check_array(X, estimator=self, input_name="X", **options)

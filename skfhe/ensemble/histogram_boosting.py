@@ -14,9 +14,9 @@ from skfhe.twin import method_of, parameters_of
 __all__ = ["HistGradientBoostingClassifier", "HistGradientBoostingRegressor"]
 
 
-def _preprocessed(self: Any, twin: Any, X: Any) -> Any:
+def _preprocessed(self: Any, fitted: Any, X: Any) -> Any:
     """Return rows as the trees read them: categories as numbers, and before the other features."""
-    return twin._preprocess_X(X, reset=False)
+    return fitted._preprocess_X(X, reset=False)
 
 
 def _numeric(self: Any, X: Any) -> Any:

@@ -198,11 +198,11 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             original(twin, **self._represented(arguments, quantizer))
         self._lower(twin, rows[_counted(rows, weight)], quantizer)
 
-    def _rows(self, twin: Any, X: Any) -> Any:
+    def _rows(self, fitted: Any, X: Any) -> Any:
         """Return validated rows in the precision that the trees compare in."""
-        nan = "allow-nan" if get_tags(twin).input_tags.allow_nan else True
+        nan = "allow-nan" if get_tags(fitted).input_tags.allow_nan else True
         return validate_data(
-            twin, X, reset=False, accept_sparse="csr", dtype=self._precision, ensure_all_finite=nan
+            fitted, X, reset=False, accept_sparse="csr", dtype=self._precision, ensure_all_finite=nan
         )
 
     _precision: type = np.float32

@@ -203,6 +203,25 @@ def scores_of_encrypted(model, X):
     return getattr(model, method)(X, fhe="execute")
 
 
+def test_rows_given_to_compile_may_miss_values(iris):
+    X, y = iris
+    holes = X.copy()
+    holes[0, 0] = np.nan
+    model = DecisionTreeClassifier(max_depth=2).fit(holes, y)
+    model.compile(holes)
+    with pytest.raises(ValueError, match="4 features"):
+        model.compile(X[:, :2])
+
+
+def test_cheapest_error_rate_that_keeps_the_score(iris):
+    X, y = iris
+    model = RandomForestClassifier(max_depth=3, **FEW).fit(X, y)
+    before = model.cost_.complexity
+    model.compile(X, y, p_error="auto", tolerance=0.05)
+    assert model.fhe_circuit_.error_rate.p_error > 2.0**-40
+    assert model.cost_.complexity < before
+
+
 # Who learns what
 
 
