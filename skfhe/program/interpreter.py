@@ -26,7 +26,16 @@ def evaluate(op: ops.Op, *arguments: IntArray) -> IntArray:
 
 @evaluate.register
 def _(op: ops.Linear, x: IntArray) -> IntArray:
-    return x @ op.weight + op.bias
+    return _product(x, op.weight) + op.bias
+
+
+def _product(x: IntArray, weight: IntArray) -> IntArray:
+    """Return ``x @ weight``, through floats where they hold every partial sum: that is many times faster."""
+    largest = int(np.abs(x).max(initial=0)) * int(np.abs(weight).sum(axis=0, dtype=np.int64).max(initial=0))
+    for kind, exact in ((np.float32, 1 << 24), (np.float64, 1 << 53)):
+        if largest <= exact:
+            return (x.astype(kind) @ weight.astype(kind)).astype(np.int64)
+    return x @ weight
 
 
 @evaluate.register

@@ -9,7 +9,7 @@ A new operation needs a reason why these cannot say it.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +48,10 @@ class Input(Op):
 class Linear(Op):
     """``x @ weight + bias`` over the last axis, with clear weights.
 
-    ``weight`` is (n_inputs, n_outputs), ``bias`` (n_outputs,).
+    ``weight`` is (n_inputs, n_outputs), of any integer type, ``bias`` (n_outputs,).
     """
 
-    weight: IntArray
+    weight: NDArray[Any]
     bias: IntArray
 
 

@@ -236,9 +236,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             sample = rows[:: -(-rows.shape[0] // MAX_ROWS)]
             # different ones, so that rows that are repeated count as those that are weighted
             asked = np.unique(_answers(ensemble, sample, quantizer), axis=0)
-        plan, scoring, error = _plan(
-            described, ensemble, asked, min(BLOCK_BITS, quantizer.n_bits) if quantizer else 0
-        )
+        plan, scoring, error = _plan(described, ensemble, asked, BLOCK_BITS if quantizer else 0)
         used = used_splits(plan)
         encoder: Splits | BlockEncoder
         if quantizer is None or not len(ensemble.splits):

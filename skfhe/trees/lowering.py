@@ -136,7 +136,7 @@ def _lookup(
     label: str,
 ) -> int:
     """Append the lookups of ``tables`` at ``indices``."""
-    weight = np.zeros((builder.type_of(known).size, len(indices)), dtype=np.int64)
+    weight = np.zeros((builder.type_of(known).size, len(indices)), dtype=np.int16)
     for position, index in enumerate(indices):
         for at, factor in index.weights:
             weight[column[at], position] = factor
