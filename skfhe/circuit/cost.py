@@ -30,7 +30,14 @@ from skfhe.circuit.configuration import ErrorRate
 from skfhe.program import independent_parts, ops
 from skfhe.program.graph import Program, Value
 
-__all__ = ["Cost", "count_bootstraps", "estimate_cost", "lookup_complexity", "precision_steps"]
+__all__ = [
+    "Cost",
+    "count_bootstraps",
+    "estimate_cost",
+    "lookup_complexity",
+    "lookup_seconds",
+    "precision_steps",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -103,6 +110,21 @@ def lookup_complexity(bits: int, precision: float, p_error: float) -> float:
     return price * 2.0 ** max(0, bits - measured)
 
 
+def lookup_seconds(bits: int, precision: float, p_error: float) -> float:
+    """Return the seconds of one lookup among many, on the machine the cost table was measured on.
+
+    Parameters are those of `lookup_complexity`. Narrow lookups take more seconds than their complexity tells:
+    their polynomials are short, and what is done around the transforms of these counts for more.
+
+    Returns
+    -------
+    float
+    """
+    rates = _table()["seconds"]
+    rate = float(rates[min(max(bits, 1), len(rates)) - 1])
+    return rate * lookup_complexity(bits, precision, p_error)
+
+
 def precision_steps(bits: int, p_error: float) -> list[int]:
     """Return the precisions beyond which one lookup of ``bits`` bits becomes dearer, ascending.
 
@@ -149,11 +171,13 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
         counts[_bits_read(program, position)] += program.values[position].type.size
     p_error = (error_rate or ErrorRate()).per_lookup(count_bootstraps(program))
     table = _table()
-    complexity = call = 0.0
+    complexity = seconds = 0.0
     for part in independent_parts(program):
-        complexity += _complexity(part.program, p_error)
-        call += float(table["call"] if part.program.lookups else table["levelled"])
-    return Cost(dict(counts), complexity, complexity * float(table["seconds"]) + call)
+        seconds += float(table["call"] if part.program.lookups else table["levelled"])
+        for count, bits, precision in _priced_lookups(part.program):
+            complexity += count * lookup_complexity(bits, precision, p_error)
+            seconds += count * lookup_seconds(bits, precision, p_error)
+    return Cost(dict(counts), complexity, seconds)
 
 
 def count_bootstraps(program: Program) -> int:
@@ -165,24 +189,21 @@ def count_bootstraps(program: Program) -> int:
     return sum(program.values[position].type.size for position in program.lookups) + sum(rounding)
 
 
-def _complexity(program: Program, p_error: float) -> float:
-    """Return the complexity of a program that is compiled as one."""
+def _priced_lookups(program: Program) -> list[tuple[int, int, float]]:
+    """Return how many lookups of how many bits and precision a program that is compiled as one takes."""
     needed = _precision_needed(program)
     # The engine gives all lookups of one width the same parameters: those of the most demanding.
     precision: dict[int, float] = {}
     for position in program.lookups:
         bits = _bits_read(program, position)
         precision[bits] = max(precision.get(bits, 0.0), needed[position])
-    complexity = 0.0
-    for position in program.lookups:
-        bits = _bits_read(program, position)
-        price = lookup_complexity(bits, precision[bits], p_error)
-        complexity += program.values[position].type.size * price
-    for value in program.values:
-        if _rounds_exactly(value):
-            price = lookup_complexity(1, value.type.bits, p_error)
-            complexity += value.type.size * value.op.lsbs * price  # type: ignore[attr-defined]
-    return complexity
+    priced = [
+        (program.values[position].type.size, bits, precision[bits])
+        for position in program.lookups
+        for bits in (_bits_read(program, position),)
+    ]
+    rounded = [value for value in program.values if _rounds_exactly(value)]
+    return priced + [(v.type.size * v.op.lsbs, 1, float(v.type.bits)) for v in rounded]  # type: ignore[attr-defined]
 
 
 def _rounds_exactly(value: Value) -> bool:

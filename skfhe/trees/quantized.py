@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe.circuit import DEFAULT_P_ERROR, lookup_complexity, precision_steps
+from skfhe.circuit import DEFAULT_P_ERROR, lookup_seconds, precision_steps
 from skfhe.trees.cover import GateLookup, Index, Node, PieceLookup, TreeCover
 from skfhe.trees.ensemble import Tree, TreeEnsemble
 
@@ -263,15 +263,15 @@ def cheapest_plan(
 
 
 def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: int) -> float:
-    """Complexity of a cover whose results must keep ``needed`` bits, comparisons included."""
+    """Seconds of a cover whose results must keep ``needed`` bits, comparisons included."""
     # Lookups that wait for gates leave cores idle at the end of each round: as if there were one more.
     n_lookups = cover.n_lookups + len(gate_levels(cover.gates))
-    price = n_lookups * lookup_complexity(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
+    price = n_lookups * lookup_seconds(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
     if compared_bits:
         # The engine gives all lookups of one width the parameters of the most demanding.
         alike = not cover.n_bits or cover.n_bits == compared_bits
         kept = needed if alike else 2 * cover.n_bits
-        price += n_splits * lookup_complexity(compared_bits, kept, DEFAULT_P_ERROR)
+        price += n_splits * lookup_seconds(compared_bits, kept, DEFAULT_P_ERROR)
     return price
 
 

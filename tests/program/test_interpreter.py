@@ -3,6 +3,8 @@ import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
 from skfhe.program import ProgramBuilder, ops, run, run_batched, trace
+from skfhe.program.interpreter import evaluate
+from skfhe.program.verify import verify
 from tests.conftest import perceptron, random_inputs
 
 
@@ -76,3 +78,41 @@ def test_batches_join_to_the_whole():
     (x,) = random_inputs(program, 10, np.random.default_rng(0))
     np.testing.assert_array_equal(run_batched(program, x, batch_size=3)[0], run(program, x)[0])
     assert run_batched(program, x[:0])[0].shape == (0, 2)
+
+
+def bounded(low, high):
+    """Build the sum of two bits that never are both set, bounded to [low, high]."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.ones(2), label="bits")
+    total = builder.add(
+        ops.Linear(np.ones((2, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)), x, label="sum"
+    )
+    stated = builder.add(ops.Bound(low, high), total, label="sum")
+    table = ops.Lookup(np.array([[7, 9]]), np.zeros(1, dtype=np.int64))
+    return builder.finish(builder.add(table, stated, label="lookup"))
+
+
+def test_a_bound_narrows_what_a_lookup_reads_and_is_checked():
+    program = bounded(0, 1)
+    verify(program)
+    assert program.accumulator_bits == [1]
+    np.testing.assert_array_equal(run(program, np.array([[0, 0], [1, 0]]))[0], [[7], [9]])
+    with pytest.raises(AccumulatorOverflowError, match=r"'sum' reached \[2, 2\]"):
+        run(program, np.array([[1, 1]]))
+
+
+def test_a_bound_that_misses_its_value_is_refused():
+    with pytest.raises(ValueError, match="which misses it"):
+        bounded(3, 4)
+
+
+@pytest.mark.parametrize("largest", [3, 2**20, 2**40])
+def test_products_are_exact_through_floats_and_beyond(largest):
+    rng = np.random.default_rng(0)
+    x = rng.integers(-largest, largest + 1, size=(5, 7))
+    weight = rng.integers(-largest, largest + 1, size=(7, 3)) // (1 if largest < 2**30 else 2**20)
+    expected = [
+        [sum(int(a) * int(b) for a, b in zip(row, column, strict=True)) for column in weight.T] for row in x
+    ]
+    linear = ops.Linear(weight, np.zeros(3, dtype=np.int64))
+    np.testing.assert_array_equal(evaluate(linear, x), expected)
