@@ -21,6 +21,8 @@ FloatArray = NDArray[np.float64]
 WIDTHS = (2, 3, 4)
 """Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
 MAX_WIDTH = 8
+SECOND_WIDTH = 0.02
+"""Seconds that keys for a second width of lookups add to a call."""
 LARGE = 5000
 """Nodes from which on trees are covered with lookups of 3 bits, without trying others: it takes seconds."""
 
@@ -271,6 +273,7 @@ def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: in
         # The engine gives all lookups of one width the parameters of the most demanding.
         alike = not cover.n_bits or cover.n_bits == compared_bits
         kept = needed if alike else 2 * cover.n_bits
+        price += 0.0 if alike else SECOND_WIDTH
         price += n_splits * lookup_seconds(compared_bits, kept, DEFAULT_P_ERROR)
     return price
 
