@@ -15,7 +15,7 @@ softmax and argmax are applied to the decrypted scores, in the clear.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -30,7 +30,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.program import Program, ProgramBuilder, drop_unused_inputs, ops, optimize
 from skfhe.quantization import AffineQuantizer
-from skfhe.twin import adopt, as_twin, from_twin
+from skfhe.twin import adopt, as_twin, from_twin, twin_has
 
 __all__ = ["LinearPredictorMixin", "QuantizedScores", "check_n_bits", "quantize_scores"]
 
@@ -162,11 +162,6 @@ def _range(X: Any, sample_weight: FloatArray) -> tuple[FloatArray, FloatArray, F
     return rows.min(axis=0), rows.max(axis=0), np.average(rows, axis=0, weights=weights)
 
 
-def _twin_has(method: str) -> Callable[[Any], bool]:
-    """Return a check that the twin of an estimator, with its parameters, has ``method``."""
-    return lambda estimator: hasattr(as_twin(estimator, fitted=False), method)
-
-
 class LinearPredictorMixin(EncryptedPredictorMixin):
     """Mixin of the linear models: training by the twin, scores by the program, decoding by the twin again."""
 
@@ -279,7 +274,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         scores = self._scores(X, fhe)
         return self._head().predict(scores)
 
-    @available_if(_twin_has("decision_function"))
+    @available_if(twin_has("decision_function"))
     def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
         """Return the score of each class, or that of the second of two.
 
@@ -292,7 +287,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         scores = self._scores(X, fhe)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    @available_if(_twin_has("predict_proba"))
+    @available_if(twin_has("predict_proba"))
     def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
         """Return the probability of each class, computed from the scores in the clear.
 
@@ -305,7 +300,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         scores = self._scores(X, fhe)
         return self._head().predict_proba(scores)
 
-    @available_if(_twin_has("predict_proba"))
+    @available_if(twin_has("predict_proba"))
     def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
         """Return the logarithm of `predict_proba`."""
         return np.log(self.predict_proba(X, fhe=fhe))

@@ -13,7 +13,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-__all__ = ["adopt", "as_twin", "bound_arguments", "check_original", "from_twin", "method_of", "parameters_of"]
+__all__ = [
+    "adopt",
+    "as_twin",
+    "bound_arguments",
+    "check_original",
+    "from_twin",
+    "method_of",
+    "parameters_of",
+    "twin_has",
+]
 
 Method = Callable[..., Any]
 
@@ -96,6 +105,11 @@ def as_twin(estimator: Any, fitted: bool) -> Any:
         learnt = {name: value for name, value in vars(estimator).items() if name not in skipped}
         vars(twin).update(copy.deepcopy(learnt))
     return twin
+
+
+def twin_has(method: str) -> Callable[[Any], bool]:
+    """Return a check that the twin of an estimator, with its parameters, has ``method``."""
+    return lambda estimator: hasattr(as_twin(estimator, fitted=False), method)
 
 
 def adopt(estimator: Any, twin: Any) -> None:

@@ -210,7 +210,7 @@ class CatBoostClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
         Their names, if training had any.
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -297,7 +297,7 @@ class CatBoostRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
         Their names, if training had any.
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.

@@ -223,7 +223,7 @@ class LGBMClassifier(TreePredictorMixin, lightgbm.LGBMClassifier):
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -284,7 +284,7 @@ class LGBMRegressor(TreePredictorMixin, lightgbm.LGBMRegressor):
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.

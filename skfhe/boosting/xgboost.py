@@ -269,7 +269,7 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
         Their names, if training had any.
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -367,7 +367,7 @@ class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
         Their names, if training had any.
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.

@@ -29,7 +29,7 @@ class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -83,7 +83,7 @@ class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -137,7 +137,7 @@ class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -191,7 +191,7 @@ class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.

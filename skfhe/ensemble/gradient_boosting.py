@@ -30,7 +30,7 @@ class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingCl
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -87,7 +87,7 @@ class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingReg
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.

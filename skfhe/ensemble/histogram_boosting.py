@@ -51,7 +51,7 @@ class HistGradientBoostingClassifier(TreePredictorMixin, ensemble.HistGradientBo
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -107,7 +107,7 @@ class HistGradientBoostingRegressor(TreePredictorMixin, ensemble.HistGradientBoo
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.

@@ -29,7 +29,7 @@ class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.
@@ -85,7 +85,7 @@ class DecisionTreeRegressor(TreePredictorMixin, tree.DecisionTreeRegressor):
     ----------
     program_ : Program
         The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or LevelQuantizer
+    input_encoder_ : Splits or BlockEncoder
         Turns rows into the integers that the program takes.
     scoring_ : Scoring
         Turns the program's output into scores.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -23,7 +23,7 @@ from skfhe.trees.lowering import lower_plan, used_splits
 from skfhe.trees.quantized import Plan, cheapest_plan
 from skfhe.trees.splits import Rule, Splits
 from skfhe.trees.under_encryption import BLOCK_BITS, comparisons, level_rows, on_levels
-from skfhe.twin import adopt, as_twin, from_twin
+from skfhe.twin import adopt, as_twin, from_twin, twin_has
 
 __all__ = ["Description", "TreePredictorMixin"]
 
@@ -100,11 +100,6 @@ class Scoring:
         for output, others in self.remainders:
             scores[:, output] = 1 - scores[:, list(others)].sum(axis=1)
         return scores
-
-
-def _twin_has(method: str) -> Callable[[Any], bool]:
-    """Return a check that the twin of an estimator, with its parameters, has ``method``."""
-    return lambda estimator: hasattr(as_twin(estimator, fitted=False), method)
 
 
 class TreePredictorMixin(EncryptedPredictorMixin):
@@ -296,7 +291,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         assert isinstance(self.decoding_, ClassFractions | Margins)
         return take_classes(self.classes_, self.decoding_.winners(scores))
 
-    @available_if(_twin_has("predict_proba"))
+    @available_if(twin_has("predict_proba"))
     def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
         """Return the probability of each class.
 
@@ -313,7 +308,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         probabilities = self.decoding_.probabilities(scores)
         return probabilities if isinstance(self.classes_, list) else probabilities[0]
 
-    @available_if(_twin_has("predict_log_proba"))
+    @available_if(twin_has("predict_log_proba"))
     def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
         """Return the logarithm of `predict_proba`."""
         probabilities = self.predict_proba(X, fhe=fhe)
@@ -324,7 +319,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
                 else np.log(probabilities)
             )
 
-    @available_if(_twin_has("decision_function"))
+    @available_if(twin_has("decision_function"))
     def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
         """Return the score of each class, or that of the second of two.
 
@@ -354,7 +349,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             if position % (described.stage or ensemble.n_outputs) == 0:
                 yield total * scale
 
-    @available_if(_twin_has("staged_predict"))
+    @available_if(twin_has("staged_predict"))
     def staged_predict(self, X: ArrayLike) -> Iterator[NDArray[Any]]:
         """Yield the predictions after each stage of boosting, from integer leaf values, in the clear.
 
@@ -368,12 +363,12 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         """
         yield from (self._decoded(scores) for scores in self._staged_scores(X))
 
-    @available_if(_twin_has("staged_predict_proba"))
+    @available_if(twin_has("staged_predict_proba"))
     def staged_predict_proba(self, X: ArrayLike) -> Iterator[FloatArray]:
         """Yield the probabilities after each stage; see `staged_predict`."""
         yield from (self._probabilities(scores) for scores in self._staged_scores(X))
 
-    @available_if(_twin_has("staged_decision_function"))
+    @available_if(twin_has("staged_decision_function"))
     def staged_decision_function(self, X: ArrayLike) -> Iterator[FloatArray]:
         """Yield the decision function after each stage; see `staged_predict`."""
         yield from (_squeezed(scores) for scores in self._staged_scores(X))

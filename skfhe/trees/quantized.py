@@ -235,12 +235,12 @@ def cheapest_plan(
     bits : ndarray of int64, shape (n_rows, n_splits), optional
         Rows over which errors are averaged; by default over the leaves.
     compared_bits : int, default=0
-        Bits of the features, if splits are answered under encryption by a lookup each.
+        Bits that a comparison reads, if splits are answered under encryption by a lookup each.
 
     Returns
     -------
     Plan
-        The cheapest at the default error rate by the cost model.
+        The fastest at the default error rate by the cost model.
     """
     values, numbers = numbered_values(ensemble)
     reached = None if bits is None else [tree.leaves(bits) for tree in ensemble.trees]
