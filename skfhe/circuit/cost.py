@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from skfhe.circuit.configuration import ErrorRate
 from skfhe.program import independent_parts, ops
 from skfhe.program.graph import Program, Value
+from skfhe.program.products import correlate
 
 __all__ = [
     "Cost",
@@ -214,7 +215,10 @@ def _bits_read(program: Program, position: int) -> int:
     """Bits of the table that a lookup uses: those its argument keeps after rounding."""
     (read,) = program.values[position].arguments
     value = program.values[read]
-    return value.type.bits - (value.op.lsbs if isinstance(value.op, ops.Round) else 0)
+    bits = value.type.bits
+    while isinstance(value.op, ops.Bound):
+        value = program.values[value.arguments[0]]
+    return bits - (value.op.lsbs if isinstance(value.op, ops.Round) else 0)
 
 
 def _precision_needed(program: Program) -> list[float]:
@@ -248,6 +252,8 @@ def _noise(op: ops.Op, shape: tuple[int, ...], arguments: list[FloatArray]) -> F
         return np.ones(shape)
     if isinstance(op, ops.Linear):
         return arguments[0] @ op.weight.astype(float) ** 2
+    if isinstance(op, ops.Convolution):
+        return correlate(arguments[0][None], op.weight.astype(float) ** 2, op)[0]
     if isinstance(op, ops.Add | ops.Subtract):
         return arguments[0] + arguments[1]
     if isinstance(op, ops.Bound):

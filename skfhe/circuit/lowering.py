@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from skfhe.circuit.engine import Graph, GraphProcessor, Integer, Operation, fhe
 from skfhe.program import ops
 from skfhe.program.graph import Program
+from skfhe.program.tables import table_numbers
 from skfhe.program.types import IntegerType
 
 __all__ = ["IntervalTyping", "lower"]
 
 IntArray = NDArray[np.int64]
+
+_PADDED = "padded"
+"""Tag of what is computed of an operation's argument before the operation itself."""
 
 
 def lower(program: Program, n_rows: int, name: str) -> Callable[..., Any]:
@@ -69,6 +73,19 @@ def _(op: ops.Linear, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 
 
 @_emit.register
+def _(op: ops.Convolution, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    # The engine's own padding does not compile.
+    if any(op.padding):
+        (channels, height, width), (top, left, bottom, right) = types[0].shape, op.padding
+        with fhe.tag(_PADDED):
+            padded = fhe.zeros((n_rows, channels, top + height + bottom, left + width + right))
+            padded[:, :, top : top + height, left : left + width] = x
+        x = padded
+    bias = op.bias if op.bias.any() else None
+    return fhe.conv(x, op.weight, bias, strides=op.strides, dilations=op.dilation, group=op.groups)
+
+
+@_emit.register
 def _(op: ops.Add, n_rows: int, types: list[IntegerType], x: Any, y: Any) -> Any:
     return x + y
 
@@ -91,9 +108,10 @@ def _(op: ops.Reshape, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 @_emit.register
 def _(op: ops.Gather, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     axis = op.axis % len(types[0].shape) + 1
-    selection = (slice(None),) * axis
-    slices = tuple(x[(*selection, slice(int(i), int(i) + 1))] for i in op.indices)
-    return np.concatenate(slices, axis=axis)
+    indices = op.indices % types[0].shape[axis - 1]
+    run = bool(np.all(np.diff(indices) == 1))
+    selection = slice(int(indices[0]), int(indices[-1]) + 1) if run else indices
+    return x[(*(slice(None),) * axis, selection)]
 
 
 @_emit.register
@@ -111,13 +129,14 @@ def _(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     (read,) = types
     tables = [
         fhe.LookupTable(_full_table(table, int(start), read))
-        for table, start in zip(op.tables, op.start, strict=True)
+        for table, start in zip(op.tables.reshape(op.start.size, -1), op.start.ravel(), strict=True)
     ]
     if len(tables) == 1:
         return tables[0][x]
-    by_channel = np.empty(len(tables), dtype=object)
-    by_channel[:] = tables
-    return fhe.LookupTable(np.broadcast_to(by_channel, (n_rows, *read.shape)))[x]
+    by_number = np.empty(len(tables), dtype=object)
+    by_number[:] = tables
+    by_element = by_number[table_numbers(op, read.shape)]
+    return fhe.LookupTable(np.broadcast_to(by_element, (n_rows, *read.shape)))[x]
 
 
 @_emit.register
@@ -162,7 +181,12 @@ class IntervalTyping(GraphProcessor):
             self._assign(node, self.types[self.program.inputs[index]])
         for node in graph.query_nodes():
             if node.operation == Operation.Generic:
-                self._assign(node, self.types[int(node.tag)])
+                position, _, padded = node.tag.partition(".")
+                if padded:
+                    (argument,) = self.program.values[int(position)].arguments
+                    self._assign(node, _with_zero(self.types[argument]))
+                else:
+                    self._assign(node, self.types[int(position)])
         for node in graph.query_nodes():
             for reader in graph.graph.successors(node):
                 for edge in graph.graph.get_edge_data(node, reader).values():
@@ -172,3 +196,8 @@ class IntervalTyping(GraphProcessor):
     def _assign(node: Any, value: IntegerType) -> None:
         node.output.dtype = Integer.that_can_represent([value.min, value.max])
         node.bounds = (value.min, value.max)
+
+
+def _with_zero(kind: IntegerType) -> IntegerType:
+    """Return the type of a value of type ``kind`` with zeros around it."""
+    return IntegerType(np.minimum(kind.low, 0), np.maximum(kind.high, 0))

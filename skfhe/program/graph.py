@@ -69,7 +69,7 @@ class Program:
         widths = []
         for position in self.lookups:
             (read,) = self.values[position].arguments
-            while isinstance(self.values[read].op, ops.Round):
+            while isinstance(self.values[read].op, ops.Round):  # a Bound is of the accumulator itself
                 (read,) = self.values[read].arguments
             widths.append(self.values[read].type.bits)
         return widths

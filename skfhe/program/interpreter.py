@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from skfhe.exceptions import AccumulatorOverflowError
 from skfhe.program import ops
 from skfhe.program.graph import Program
+from skfhe.program.products import convolve, multiply
+from skfhe.program.tables import leading_shape, table_numbers
 
 __all__ = ["evaluate", "run", "trace"]
 
@@ -26,16 +28,12 @@ def evaluate(op: ops.Op, *arguments: IntArray) -> IntArray:
 
 @evaluate.register
 def _(op: ops.Linear, x: IntArray) -> IntArray:
-    return _product(x, op.weight) + op.bias
+    return multiply(x, op.weight) + op.bias
 
 
-def _product(x: IntArray, weight: IntArray) -> IntArray:
-    """Return ``x @ weight``, through floats where they hold every partial sum: that is many times faster."""
-    largest = int(np.abs(x).max(initial=0)) * int(np.abs(weight).sum(axis=0, dtype=np.int64).max(initial=0))
-    for kind, exact in ((np.float32, 1 << 24), (np.float64, 1 << 53)):
-        if largest <= exact:
-            return (x.astype(kind) @ weight.astype(kind)).astype(np.int64)
-    return x @ weight
+@evaluate.register
+def _(op: ops.Convolution, x: IntArray) -> IntArray:
+    return convolve(x, op) + op.bias[:, None, None]
 
 
 @evaluate.register
@@ -75,8 +73,13 @@ def _(op: ops.Bound, x: IntArray) -> IntArray:
 
 @evaluate.register
 def _(op: ops.Lookup, x: IntArray) -> IntArray:
-    channels = 0 if len(op.tables) == 1 else np.arange(len(op.tables))
-    return op.tables[channels, x - op.start]
+    shape, length = x.shape[1:], op.tables.shape[-1]
+    cells = x - op.start.reshape(leading_shape(op, shape))
+    if cells.size and (cells.min() < 0 or cells.max() >= length):
+        raise AccumulatorOverflowError(
+            f"a lookup was asked for the cells [{cells.min()}, {cells.max()}] of tables of {length}"
+        )
+    return np.take(op.tables, table_numbers(op, shape) * length + cells)
 
 
 @evaluate.register

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "Add",
     "Bound",
     "Concatenate",
+    "Convolution",
     "Gather",
     "Input",
     "Linear",
@@ -53,6 +54,35 @@ class Linear(Op):
 
     weight: NDArray[Any]
     bias: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Op):
+    """Two-dimensional cross-correlation of a row (C_in, H, W) with clear integer weights, plus a bias.
+
+    Other operations cannot say it: a `Linear` of all positions has a weight for each pair of an element and a
+    result, almost all of them zero.
+
+    Parameters
+    ----------
+    weight : ndarray of int, shape (C_out, C_in // groups, kernel_height, kernel_width)
+    bias : ndarray of int64, shape (C_out,)
+    strides : tuple of int, default=(1, 1)
+        Steps between the kernel's positions, down and to the right.
+    padding : tuple of int, default=(0, 0, 0, 0)
+        Zeros added at the top, left, bottom and right.
+    dilation : tuple of int, default=(1, 1)
+        Distance of the kernel's taps, down and to the right.
+    groups : int, default=1
+        Consecutive groups of channels that are convolved apart; ``groups=C_in`` is depthwise.
+    """
+
+    weight: NDArray[Any]
+    bias: IntArray
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,25 +124,41 @@ class Concatenate(Op):
     axis: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Bound(Op):
     """The same value, known to lie in ``[low, high]`` for a reason that interval arithmetic cannot see.
 
     Interval arithmetic takes the elements of a value to vary independently. Where they do not, such as the
-    bits of a thermometer code, whoever builds the program can state the narrower interval. It costs nothing,
-    and the interpreter raises an error for a value that leaves it.
+    bits of a thermometer code, or where data showed a narrower interval, whoever builds the program can state
+    it. It costs nothing, and the interpreter raises an error for a value that leaves it.
+
+    Parameters
+    ----------
+    low, high : array-like of int
+        Both included; broadcast to the value's shape.
     """
 
-    low: int
-    high: int
+    low: IntArray
+    high: IntArray
+
+    def __init__(self, low: ArrayLike, high: ArrayLike) -> None:
+        object.__setattr__(self, "low", np.asarray(low, dtype=np.int64))
+        object.__setattr__(self, "high", np.asarray(high, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
 class Lookup(Op):
     """A table applied element by element: one programmable bootstrap an element.
 
-    ``tables`` is (1, n) for one table, or (n_channels, n) for one a channel, channels being the
-    last axis. Row ``c`` holds the results for the inputs ``start[c], start[c] + 1, …``.
+    A table holds the results for the inputs ``start, start + 1, …``.
+
+    Parameters
+    ----------
+    tables : ndarray of int64, shape (*leading, n)
+        ``leading`` is broadcast against the row's shape by NumPy's rule: (1,) is one table for all elements,
+        (C,) one for each position of the last axis, (C, 1, 1) one for each channel of a (C, H, W) value, and
+        the row's own shape one for each element.
+    start : ndarray of int64, shape leading
     """
 
     tables: IntArray

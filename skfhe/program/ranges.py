@@ -6,7 +6,8 @@ the quantizer can produce leads outside it. For a linear layer the ends are
     low_j  = bias_j + sum_i min(w_ij * low_i, w_ij * high_i)
     high_j = bias_j + sum_i max(w_ij * low_i, w_ij * high_i)
 
-which both are reached when the elements of the argument vary independently.
+which both are reached when the elements of the argument vary independently. Convolutions are alike, with
+zeros around the argument.
 """
 
 from functools import singledispatch
@@ -14,6 +15,8 @@ from functools import singledispatch
 import numpy as np
 
 from skfhe.program import ops
+from skfhe.program.products import convolve, multiply, output_size
+from skfhe.program.tables import extremes, leading_shape
 from skfhe.program.types import IntegerType
 
 __all__ = ["infer_type"]
@@ -55,9 +58,37 @@ def _(op: ops.Linear, x: IntegerType) -> IntegerType:
         )
     positive, negative = np.maximum(op.weight, 0), np.minimum(op.weight, 0)
     return IntegerType(
-        x.low @ positive + x.high @ negative + op.bias,
-        x.high @ positive + x.low @ negative + op.bias,
+        multiply(x.low, positive) + multiply(x.high, negative) + op.bias,
+        multiply(x.high, positive) + multiply(x.low, negative) + op.bias,
     )
+
+
+@infer_type.register
+def _(op: ops.Convolution, x: IntegerType) -> IntegerType:
+    _check_convolution(op, x.shape)
+    ends = np.stack([x.low, x.high])
+    positive, negative = (convolve(ends, op, part(op.weight, 0)) for part in (np.maximum, np.minimum))
+    bias = op.bias[:, None, None]
+    return IntegerType(positive[0] + negative[1] + bias, positive[1] + negative[0] + bias)
+
+
+def _check_convolution(op: ops.Convolution, shape: tuple[int, ...]) -> None:
+    if op.weight.ndim != 4 or op.bias.shape != op.weight.shape[:1]:
+        raise ValueError(
+            f"Convolution needs weights (C_out, C_in // groups, height, width) and a bias (C_out,), got "
+            f"{op.weight.shape} and {op.bias.shape}"
+        )
+    if min(*op.strides, *op.dilation, op.groups) < 1 or min(op.padding) < 0 or len(op.weight) % op.groups:
+        raise ValueError(
+            f"Convolution takes positive strides, dilation and groups that divide C_out={len(op.weight)}, "
+            f"and no negative padding, got {op.strides}, {op.dilation}, {op.groups} and {op.padding}"
+        )
+    if len(shape) != 3 or shape[0] != op.weight.shape[1] * op.groups:
+        raise ValueError(
+            f"Convolution of {op.groups} group(s) with weights {op.weight.shape} does not fit {shape}"
+        )
+    if min(output_size(op, *shape[1:])) < 1:
+        raise ValueError(f"the kernel of a Convolution with weights {op.weight.shape} is larger than {shape}")
 
 
 def _same_shape(op: ops.Op, x: IntegerType, y: IntegerType) -> None:
@@ -102,25 +133,24 @@ def _(op: ops.Concatenate, *arguments: IntegerType) -> IntegerType:
 
 @infer_type.register
 def _(op: ops.Bound, x: IntegerType) -> IntegerType:
-    if x.max < op.low or x.min > op.high:
-        raise ValueError(f"[{op.low}, {op.high}] is stated of a value in [{x.min}, {x.max}], which misses it")
-    return IntegerType.of(op.low, op.high, x.shape)
+    stated = IntegerType.of(op.low, op.high, x.shape)
+    misses = (x.high < stated.low) | (x.low > stated.high)
+    if misses.any():
+        at = tuple(int(i[0]) for i in np.nonzero(misses))
+        raise ValueError(
+            f"[{stated.low[at]}, {stated.high[at]}] is stated of a value in [{x.low[at]}, {x.high[at]}], "
+            "which misses it"
+        )
+    return stated
 
 
 @infer_type.register
 def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
-    n_tables, length = op.tables.shape
-    if n_tables != 1 and (not x.shape or x.shape[-1] != n_tables):
-        raise ValueError(f"{n_tables} tables do not fit the last axis of {x.shape}")
-    first, last = x.low - op.start, x.high - op.start
-    if np.any(first < 0) or np.any(last >= length):
+    start = op.start.reshape(leading_shape(op, x.shape))
+    first, last = x.low - start, x.high - start
+    if np.any(first < 0) or np.any(last >= op.tables.shape[-1]):
         raise ValueError("a lookup's argument reaches outside its table")
-    low, high = np.empty_like(x.low), np.empty_like(x.high)
-    for position in np.ndindex(x.shape):
-        table = op.tables[0 if n_tables == 1 else position[-1]]
-        reached = table[first[position] : last[position] + 1]
-        low[position], high[position] = reached.min(), reached.max()
-    return IntegerType(low, high)
+    return IntegerType(*extremes(op, first, last))
 
 
 @infer_type.register

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from skfhe.program import ops
 from skfhe.program.graph import Program
 from skfhe.program.ranges import infer_type
 
@@ -29,17 +28,13 @@ def verify(program: Program) -> None:
         where = f"%{position} ({type(value.op).__name__}, {value.label!r})"
         if any(not 0 <= a < position for a in value.arguments):
             raise ValueError(f"{where} uses a value that does not come before it")
-        if isinstance(value.op, ops.Lookup):
-            _verify_lookup(value.op, where)
-        derived = infer_type(value.op, *(program.values[a].type for a in value.arguments))
+        try:
+            derived = infer_type(value.op, *(program.values[a].type for a in value.arguments))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
         if derived.shape != value.type.shape:
             raise ValueError(f"{where} states shape {value.type.shape}, computes {derived.shape}")
         if program.range_source == "proven" and (
             np.any(value.type.low > derived.low) or np.any(value.type.high < derived.high)
         ):
             raise ValueError(f"{where} states an interval that its arguments can leave")
-
-
-def _verify_lookup(op: ops.Lookup, where: str) -> None:
-    if op.tables.ndim != 2 or op.start.shape != (len(op.tables),):
-        raise ValueError(f"{where} needs tables (channels, n) and one start a channel")

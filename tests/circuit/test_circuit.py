@@ -12,9 +12,10 @@ import pytest
 from skfhe.circuit import Circuit, ErrorRate, compile_program, resolve_error_rate
 from skfhe.circuit.engine import fhe
 from skfhe.exceptions import CompilationError
-from skfhe.program import ProgramBuilder, ops, run
+from skfhe.program import ProgramBuilder, ops, optimize, run
 from skfhe.program.passes import round_lookups
 from tests.conftest import perceptron, random_inputs
+from tests.program.test_convolution import VARIANTS, random_convolution
 from tests.program.test_interpreter import every_op
 
 
@@ -104,6 +105,84 @@ def test_signed_lookups_run_encrypted():
     table = np.random.default_rng(0).integers(-8, 8, size=(1, 16))
     program = builder.finish(builder.add(ops.Lookup(table, np.array([-8])), x, label="y"))
     assert_encrypted_equals_clear(compile_program(program), [np.arange(-8, 8)[None, :]])
+
+
+@pytest.mark.parametrize("leading", [(4, 1, 1), (4, 2, 3), (3,), (1,)])
+def test_tables_of_every_leading_shape_run_encrypted(leading):
+    rng = np.random.default_rng(0)
+    builder = ProgramBuilder()
+    x = builder.input(np.full((4, 2, 3), -2), np.full((4, 2, 3), 1), label="x")
+    lookup = ops.Lookup(rng.integers(-4, 4, size=(*leading, 6)), rng.integers(-4, -1, size=leading))
+    program = builder.finish(builder.add(lookup, x, label="y"))
+    circuit = compile_program(program, batch_sizes=(1, 2))
+    assert_encrypted_equals_clear(circuit, random_inputs(program, 3, rng))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("low", [-2, 0])
+def test_convolutions_run_encrypted(name, low):
+    """Several rows a call, inputs with and without sign, at the ends of their intervals among others."""
+    rng = np.random.default_rng(0)
+    shape, op = random_convolution(rng, name)
+    builder = ProgramBuilder()
+    x = builder.input(np.full(shape, low), np.full(shape, low + 3), label="x")
+    program = builder.finish(builder.add(op, x, label="y"))
+    circuit = compile_program(program, batch_sizes=(1, 4))
+    assert_encrypted_equals_clear(circuit, random_inputs(program, 5, rng))
+
+
+@pytest.mark.parametrize("weight", [0, 1, -1])
+def test_the_signs_of_a_convolution_and_its_padded_argument_may_differ(weight):
+    """Results without a sign of arguments with one, and narrower than these, and the other way round."""
+    builder = ProgramBuilder()
+    x = builder.input(np.full((1, 2, 2), 1 - 4 * weight), np.full((1, 2, 2), 4 - 4 * weight), label="x")
+    op = ops.Convolution(np.full((1, 1, 2, 2), weight), np.array([20]), padding=(1, 0, 0, 0))
+    program = builder.finish(builder.add(op, x, label="y"))
+    inputs = random_inputs(program, 2, np.random.default_rng(0))
+    assert_encrypted_equals_clear(compile_program(program, batch_sizes=(1, 2)), inputs)
+
+
+def test_a_convolutional_network_runs_encrypted():
+    """Padded convolution, bound, one table a channel, convolution in groups."""
+    rng = np.random.default_rng(0)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros((2, 3, 3)), np.ones((2, 3, 3)), label="x")
+    first = ops.Convolution(
+        rng.integers(-1, 2, size=(2, 2, 3, 3)), np.zeros(2, dtype=int), padding=(1, 1, 1, 1)
+    )
+    h = builder.add(first, x, label="first")
+    h = builder.add(ops.Bound(builder.type_of(h).low, builder.type_of(h).high), h, label="first")
+    low, high = builder.type_of(h).min, builder.type_of(h).max
+    tables = rng.integers(-2, 2, size=(2, 1, 1, high - low + 1))
+    h = builder.add(ops.Lookup(tables, np.full((2, 1, 1), low)), h, label="first")
+    second = ops.Convolution(
+        rng.integers(-2, 3, size=(2, 1, 2, 2)), np.array([1, -1]), groups=2, strides=(2, 1)
+    )
+    program = optimize(builder.finish(builder.add(second, h, label="second")))
+    circuit = compile_program(program, batch_sizes=(1, 2))
+    assert circuit.statistics["lookups"] == circuit.cost.n_lookups == 18
+    assert 1 / 1.15 < circuit.cost.complexity / circuit.complexity < 1.15
+    assert_encrypted_equals_clear(circuit, random_inputs(program, 3, rng))
+
+
+@pytest.mark.parametrize(
+    ("axis", "indices"),
+    [(0, [1, 2, 3]), (0, [3, 0, 0, 2]), (1, [1]), (1, [2, 0]), (2, [4, 3, 2, 1, 0]), (-1, [-1, -5, 2])],
+)
+def test_elements_are_gathered_encrypted(axis, indices):
+    builder = ProgramBuilder()
+    x = builder.input(np.full((4, 3, 5), -4), np.full((4, 3, 5), 3), label="x")
+    program = builder.finish(builder.add(ops.Gather(np.array(indices), axis), x, label="y"))
+    circuit = compile_program(program, batch_sizes=(1, 2))
+    assert_encrypted_equals_clear(circuit, random_inputs(program, 3, np.random.default_rng(0)))
+
+
+def test_many_elements_are_reordered_encrypted():
+    rng = np.random.default_rng(0)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1000), np.full(1000, 7), label="x")
+    program = builder.finish(builder.add(ops.Gather(rng.permutation(1000), axis=0), x, label="y"))
+    assert_encrypted_equals_clear(compile_program(program), random_inputs(program, 1, rng))
 
 
 def test_approximate_rounding_misses_by_one_cell_at_most():

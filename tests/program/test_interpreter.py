@@ -106,6 +106,20 @@ def test_a_bound_that_misses_its_value_is_refused():
         bounded(3, 4)
 
 
+def test_a_bound_may_differ_by_element():
+    builder = ProgramBuilder()
+    x = builder.input(np.full((2, 2), -9), np.full((2, 2), 9), label="x")
+    y = builder.add(ops.Bound([[-1], [-2]], [[3, 4]]), x, label="y")
+    assert builder.type_of(y).low.tolist() == [[-1, -1], [-2, -2]]
+    assert builder.type_of(y).high.tolist() == [[3, 4], [3, 4]]
+    program = builder.finish(y)
+    verify(program)
+    inside = np.array([[[3, 4], [-2, -2]]])
+    np.testing.assert_array_equal(run(program, inside)[0], inside)
+    with pytest.raises(AccumulatorOverflowError):
+        run(program, np.array([[[4, 4], [-2, -2]]]))
+
+
 @pytest.mark.parametrize("largest", [3, 2**20, 2**40])
 def test_products_are_exact_through_floats_and_beyond(largest):
     rng = np.random.default_rng(0)

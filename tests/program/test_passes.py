@@ -60,6 +60,75 @@ def test_shift_starts_every_accumulator_at_zero():
     np.testing.assert_array_equal(run(shifted, x)[0], run(program, x)[0])
 
 
+def lookup_of_images(shape, low, high, rng):
+    """Return one table a channel of (C, H, W) values in [low, high]."""
+    tables = rng.integers(0, 9, size=(shape[0], 1, 1, high - low + 1))
+    return ops.Lookup(tables, np.full((shape[0], 1, 1), low))
+
+
+def test_shift_of_a_convolution_is_one_a_channel():
+    """Padding makes the edges' intervals shorter: the shift is what the lowest position needs."""
+    rng = np.random.default_rng(0)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros((2, 4, 4)), np.full((2, 4, 4), 3), label="x")
+    op = ops.Convolution(rng.integers(-2, 3, size=(3, 2, 3, 3)), np.array([7, -9, 0]), padding=(1, 1, 1, 1))
+    h = builder.add(op, x, label="h")
+    kind = builder.type_of(h)
+    y = builder.add(lookup_of_images(kind.shape, kind.min, kind.max, rng), h, label="y")
+    program = builder.finish(y)
+    shifted = optimize(program, [shift_accumulators])
+    np.testing.assert_array_equal(shifted.values[1].type.low.min(axis=(1, 2)), 0)
+    rows = random_inputs(program, 50, rng)
+    np.testing.assert_array_equal(run(shifted, *rows)[0], run(program, *rows)[0])
+
+
+def test_shift_goes_through_bounds():
+    """The bound's width counts, not that of what interval arithmetic can prove."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.array([50, 50]), label="x")
+    h = builder.add(ops.Linear(np.array([[1, 2], [-1, -2]]), np.zeros(2, int)), x, label="h")
+    h = builder.add(ops.Bound([-5, -9], [10, 6]), h, label="h")
+    y = builder.add(table(np.arange(20) ** 2, start=-9), h, label="y")
+    program = builder.finish(y, range_source="calibrated")
+    shifted = optimize(program)
+    assert (program.accumulator_bits, shifted.accumulator_bits) == ([5], [4])
+    assert shifted.values[2].type.low.tolist() == [0, 0]
+    rows = np.array([[3, 7], [5, 2], [1, 1]])
+    np.testing.assert_array_equal(run(shifted, rows)[0], run(program, rows)[0])
+
+
+@pytest.mark.parametrize("combine", [ops.Add(), ops.Subtract()])
+@pytest.mark.parametrize("branch", [0, 1])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_shift_goes_through_sums_to_what_can_take_it_up(combine, branch, bounded):
+    """One branch is a lookup that nothing else reads, the other is read twice and must stay."""
+    rng = np.random.default_rng(branch)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros((2, 3)), np.full((2, 3), 7), label="x")
+    y = builder.input(np.full((2, 3), -3), np.full((2, 3), 4), label="y")
+    h = builder.add(ops.Lookup(rng.integers(-4, 4, size=(2, 1, 8)), np.zeros((2, 1), int)), x, label="h")
+    h = builder.add(ops.Bound(-4, 3), h, label="h") if bounded else h
+    total = builder.add(combine, *((h, y) if branch == 0 else (y, h)), label="sum")
+    low, high = builder.type_of(total).min, builder.type_of(total).max
+    z = builder.add(table(rng.integers(0, 9, size=high - low + 1), start=low), total, label="z")
+    program = builder.finish(z, y)
+    shifted = optimize(program, [shift_accumulators])
+    position = shifted.values[shifted.lookups[-1]].arguments[0]
+    np.testing.assert_array_equal(shifted.values[position].type.low.min(axis=1), 0)
+    rows = random_inputs(program, 50, rng)
+    for before, after in zip(run(program, *rows), run(shifted, *rows), strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+def test_what_others_read_is_not_shifted():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 3), label="x")
+    h = builder.add(ops.Linear(np.array([[-1]]), np.zeros(1, int)), x, label="h")
+    y = builder.add(table(np.arange(4), start=-3), h, label="y")
+    program = builder.finish(y, h)
+    assert str(shift_accumulators(program)) == str(program)
+
+
 def test_lookups_in_a_row_become_one():
     builder = ProgramBuilder()
     x = builder.input(np.zeros(2), np.full(2, 3), label="x")

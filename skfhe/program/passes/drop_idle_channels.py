@@ -42,6 +42,6 @@ def drop_idle_channels(program: Program) -> Program:
         folded = np.where(keep | ~constant, 0, lookup.type.low)
         tables, start = lookup.op.tables, lookup.op.start
         replacements[source] = ops.Linear(before.weight[:, keep], before.bias[keep])
-        replacements[position] = lookup.op if len(tables) == 1 else ops.Lookup(tables[keep], start[keep])
+        replacements[position] = lookup.op if start.size == 1 else ops.Lookup(tables[keep], start[keep])
         replacements[reader] = ops.Linear(after.weight[keep], after.bias + folded @ after.weight)
     return replace_ops(program, replacements)

@@ -5,6 +5,7 @@ import numpy as np
 from skfhe.program import ops
 from skfhe.program.graph import Program, ProgramBuilder
 from skfhe.program.rewriting import readers, rewrite
+from skfhe.program.tables import read
 
 __all__ = ["fuse_lookups"]
 
@@ -42,11 +43,8 @@ def fuse_lookups(program: Program) -> Program:
 def _compose(first: ops.Lookup, second: ops.Lookup) -> ops.Lookup:
     """Return the lookup that reads ``second`` at what ``first`` holds.
 
-    Cells of the first table that no argument reaches may point outside the second; they are
-    clipped into it, and stay unreached.
+    Cells of the first table that no argument reaches may point outside the second; these read its ends, and
+    stay unreached.
     """
-    channels = max(len(first.tables), len(second.tables))
-    tables = np.broadcast_to(first.tables, (channels, first.tables.shape[1]))
-    index = np.clip(tables - second.start[:, None], 0, second.tables.shape[1] - 1)
-    rows = np.zeros((1, 1), int) if len(second.tables) == 1 else np.arange(channels)[:, None]
-    return ops.Lookup(second.tables[rows, index], np.broadcast_to(first.start, (channels,)).copy())
+    tables = read(second.tables, first.tables - second.start[..., None])
+    return ops.Lookup(tables, np.broadcast_to(first.start, tables.shape[:-1]).copy())

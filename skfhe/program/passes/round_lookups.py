@@ -11,6 +11,7 @@ import numpy as np
 from skfhe.program import ops
 from skfhe.program.graph import Program, ProgramBuilder
 from skfhe.program.rewriting import rewrite
+from skfhe.program.tables import read
 
 __all__ = ["round_lookups"]
 
@@ -37,8 +38,7 @@ def round_lookups(
     def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
         value = program.values[position]
         if isinstance(value.op, ops.Lookup):
-            read = builder.type_of(arguments[0])
-            lsbs = read.bits - n_bits
+            lsbs = builder.type_of(arguments[0]).bits - n_bits
             if lsbs > 0:
                 rounded = builder.add(ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)")
                 widened = _cover(value.op, builder.type_of(rounded).min, builder.type_of(rounded).max)
@@ -51,6 +51,4 @@ def round_lookups(
 def _cover(op: ops.Lookup, low: int, high: int) -> ops.Lookup:
     """Return ``op`` with tables that reach from ``low`` to ``high``, repeating their ends."""
     positions = np.arange(low, high + 1)
-    index = np.clip(positions - op.start[:, None], 0, op.tables.shape[1] - 1)
-    tables = np.take_along_axis(op.tables, index, axis=1)
-    return ops.Lookup(tables, np.full(len(tables), low, dtype=np.int64))
+    return ops.Lookup(read(op.tables, positions - op.start[..., None]), np.full_like(op.start, low))
