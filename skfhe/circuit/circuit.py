@@ -13,7 +13,7 @@ from skfhe.circuit.configuration import ErrorRate
 from skfhe.circuit.cost import Cost, count_bootstraps, estimate_cost
 from skfhe.circuit.engine import fhe
 from skfhe.circuit.engine_module import EngineModule
-from skfhe.program import Program, independent_parts
+from skfhe.program import Program, independent_parts, run_batched
 
 __all__ = ["Circuit", "compile_program"]
 
@@ -242,6 +242,9 @@ class Circuit:
     def simulate(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Compute in the clear, with the lookup errors that an encrypted run would have.
 
+        Intervals that were seen on data need not hold for other rows, and an encrypted run cannot notice a
+        value that leaves its own: here the rows are checked first.
+
         Parameters
         ----------
         *inputs : ndarray of int64, shape (n_rows, …)
@@ -250,7 +253,14 @@ class Circuit:
         -------
         tuple of ndarray of int64
             One for each output of the program, rows first.
+
+        Raises
+        ------
+        AccumulatorOverflowError
+            If the program's intervals are calibrated and a value leaves its own; the message names the layer.
         """
+        if self.program.range_source == "calibrated":
+            run_batched(self.program, *inputs)
         size = self.batch_sizes[-1]
         n_rows = len(inputs[0])
         parts: list[tuple[IntArray, ...]] = []

@@ -33,6 +33,7 @@ from skfhe.program.products import correlate
 
 __all__ = [
     "Cost",
+    "bits_read",
     "count_bootstraps",
     "estimate_cost",
     "lookup_complexity",
@@ -169,7 +170,7 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     """
     counts: Counter[int] = Counter()
     for position in program.lookups:
-        counts[_bits_read(program, position)] += program.values[position].type.size
+        counts[bits_read(program, position)] += program.values[position].type.size
     p_error = (error_rate or ErrorRate()).per_lookup(count_bootstraps(program))
     table = _table()
     complexity = seconds = 0.0
@@ -196,12 +197,12 @@ def _priced_lookups(program: Program) -> list[tuple[int, int, float]]:
     # The engine gives all lookups of one width the same parameters: those of the most demanding.
     precision: dict[int, float] = {}
     for position in program.lookups:
-        bits = _bits_read(program, position)
+        bits = bits_read(program, position)
         precision[bits] = max(precision.get(bits, 0.0), needed[position])
     priced = [
         (program.values[position].type.size, bits, precision[bits])
         for position in program.lookups
-        for bits in (_bits_read(program, position),)
+        for bits in (bits_read(program, position),)
     ]
     rounded = [value for value in program.values if _rounds_exactly(value)]
     return priced + [(v.type.size * v.op.lsbs, 1, float(v.type.bits)) for v in rounded]  # type: ignore[attr-defined]
@@ -211,7 +212,7 @@ def _rounds_exactly(value: Value) -> bool:
     return isinstance(value.op, ops.Round) and value.op.method == "exact"
 
 
-def _bits_read(program: Program, position: int) -> int:
+def bits_read(program: Program, position: int) -> int:
     """Bits of the table that a lookup uses: those its argument keeps after rounding."""
     (read,) = program.values[position].arguments
     value = program.values[read]

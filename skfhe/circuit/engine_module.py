@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.configuration import ErrorRate
+from skfhe.circuit.cost import bits_read
 from skfhe.circuit.engine import EngineFunction, FunctionDef, ModuleCompiler, fhe, keep_exit_status
 from skfhe.circuit.lowering import IntervalTyping, lower
 from skfhe.circuit.memory import kept_memory
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program
-from skfhe.program import ops as program_ops
 
 __all__ = ["EngineModule"]
 
@@ -135,36 +135,44 @@ def _function_name(n_rows: int) -> str:
     return f"rows_{n_rows}"
 
 
-def _widest_lookup(program: Program) -> tuple[int, str]:
-    """Bits and label of the lookup that reads the widest value, or (0, "") without lookups."""
+WHAT_TO_LOWER = (
+    "lower the bit-widths of inputs, weights and activations (n_bits, module__n_w_bits, module__n_a_bits) or "
+    "of accumulators (module__n_accum_bits), or round accumulators before lookups (rounding_threshold_bits)"
+)
+
+
+def _widest_lookup(program: Program) -> tuple[int, int, str]:
+    """Bits that the widest lookup reads, those of its accumulator before rounding, and its label.
+
+    Without lookups it is (0, 0, "").
+    """
+    widths = zip(program.lookups, program.accumulator_bits, strict=True)
     return max(
-        (
-            (program.values[program.values[position].arguments[0]].type.bits, value.label)
-            for position in program.lookups
-            for value in (program.values[position],)
-        ),
-        default=(0, ""),
+        ((bits_read(program, position), bits, program.values[position].label) for position, bits in widths),
+        default=(0, 0, ""),
     )
 
 
 def _check_lookup_bits(program: Program) -> None:
-    bits, label = _widest_lookup(program)
+    bits, _, label = _widest_lookup(program)
     if bits > MAX_LOOKUP_BITS:
         raise CompilationError(
-            f"the lookup of {label!r} reads {bits} bits, and the engine takes at most "
-            f"{MAX_LOOKUP_BITS}; lower the accumulator width (module__n_accum_bits), the bit-widths of "
-            "weights and inputs, or round before the lookup"
+            f"the lookup of {label!r} reads {bits} bits, and the engine takes at most {MAX_LOOKUP_BITS}; "
+            f"{WHAT_TO_LOWER}"
         )
 
 
 def _explain(program: Program, error: RuntimeError) -> str:
     """Say what the engine could not do in the program's own terms."""
-    bits, label = _widest_lookup(program)
-    widest_output = max(program.output_bits)
-    rounded = any(isinstance(v.op, program_ops.Round) for v in program.values)
+    bits, accumulator, label = _widest_lookup(program)
+    lookup = "it has no lookup"
+    if bits:
+        lookup = f"its widest lookup, {label!r}, reads {bits} bits"
+        lookup += f" of an accumulator of {accumulator}, which is rounded first" if accumulator > bits else ""
+    output = max(program.outputs, key=lambda position: program.values[position].type.bits)
+    value = program.values[output]
     return (
-        f"the engine found no way to evaluate this program: its widest lookup, {label!r}, reads {bits} "
-        f"bits and its widest output has {widest_output} bits"
-        f"{' (accumulators are rounded first)' if rounded else ''}; lower the bit-widths of weights, "
-        f"activations or accumulators, or allow a larger p_error. The engine said: {error}"
+        f"the engine found no way to evaluate this program: {lookup}, and its widest output, "
+        f"{value.label!r}, has {value.type.bits} bits; {WHAT_TO_LOWER}, or allow a larger p_error. The "
+        f"engine said: {error}"
     )

@@ -128,7 +128,7 @@ def _(op: ops.Bound, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 def _(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     (read,) = types
     tables = [
-        fhe.LookupTable(_full_table(table, int(start), read))
+        fhe.LookupTable(_full_table(table, int(start), op.step, read))
         for table, start in zip(op.tables.reshape(op.start.size, -1), op.start.ravel(), strict=True)
     ]
     if len(tables) == 1:
@@ -145,7 +145,7 @@ def _(op: ops.Round, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     return fhe.round_bit_pattern(x, lsbs_to_remove=op.lsbs, exactness=exactness)
 
 
-def _full_table(table: IntArray, start: int, read: IntegerType) -> IntArray:
+def _full_table(table: IntArray, start: int, step: int, read: IntegerType) -> IntArray:
     """Spread ``table`` over every integer of the argument's width, as concrete orders them.
 
     Non-negative integers come first, then the negative ones. Integers outside the table never occur
@@ -153,7 +153,7 @@ def _full_table(table: IntArray, start: int, read: IntegerType) -> IntArray:
     """
     half = 1 << (read.bits - 1)
     integers = np.concatenate([np.arange(half), np.arange(-half, 0)]) if read.signed else np.arange(2 * half)
-    return table[np.clip(integers - start, 0, len(table) - 1)]
+    return table[np.clip((integers - start) // step, 0, len(table) - 1)]
 
 
 class IntervalTyping(GraphProcessor):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skfhe.exceptions import AccumulatorOverflowError
 from skfhe.program import ops
-from skfhe.program.graph import Program
+from skfhe.program.graph import Program, Value
 from skfhe.program.products import convolve, multiply
 from skfhe.program.tables import leading_shape, table_numbers
 
@@ -74,7 +74,7 @@ def _(op: ops.Bound, x: IntArray) -> IntArray:
 @evaluate.register
 def _(op: ops.Lookup, x: IntArray) -> IntArray:
     shape, length = x.shape[1:], op.tables.shape[-1]
-    cells = x - op.start.reshape(leading_shape(op, shape))
+    cells = (x - op.start.reshape(leading_shape(op, shape))) // op.step
     if cells.size and (cells.min() < 0 or cells.max() >= length):
         raise AccumulatorOverflowError(
             f"a lookup was asked for the cells [{cells.min()}, {cells.max()}] of tables of {length}"
@@ -111,8 +111,8 @@ def trace(program: Program, *inputs: IntArray) -> list[IntArray]:
     ValueError
         If an input has another shape than the program's.
     AccumulatorOverflowError
-        If a value leaves its stated interval. With proven ranges only an input outside its own
-        interval can do that.
+        If a value leaves its stated interval, before anything is computed from it. With proven ranges only
+        an input outside its own interval can do that.
     """
     expected = program.inputs
     if len(inputs) != len(expected):
@@ -130,13 +130,27 @@ def trace(program: Program, *inputs: IntArray) -> list[IntArray]:
         else:
             result = evaluate(value.op, *(values[a] for a in value.arguments))
         if not value.type.contains(result):
-            raise AccumulatorOverflowError(
-                f"{value.label!r} reached [{result.min()}, {result.max()}], outside its "
-                f"{program.range_source} interval [{value.type.min}, {value.type.max}]; "
-                "quantize the input with the model's own quantizer, or calibrate on more data"
-            )
+            raise AccumulatorOverflowError(_overflow(program, value, result))
         values.append(result)
     return values
+
+
+def _overflow(program: Program, value: Value, result: IntArray) -> str:
+    """Say by how much ``result`` leaves the interval of ``value`` where it does most, and what helps."""
+    low, high = result.min(axis=0), result.max(axis=0)
+    excess = np.maximum(value.type.low - low, high - value.type.high)
+    at = tuple(int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
+    if isinstance(value.op, ops.Input):
+        advice = "quantize the input with the model's own quantizer"
+    elif program.range_source == "calibrated":
+        advice = "calibrate on more data like these rows, or with a larger margin"
+    else:
+        advice = "one of the bounds stated when the program was built does not hold"
+    return (
+        f"{value.label!r} reached [{low[at]}, {high[at]}], outside its {program.range_source} interval "
+        f"[{value.type.low[at]}, {value.type.high[at]}], in {int((excess > 0).sum())} of its {excess.size} "
+        f"element(s); {advice}"
+    )
 
 
 def run(program: Program, *inputs: IntArray) -> tuple[IntArray, ...]:

@@ -150,7 +150,7 @@ class Bound(Op):
 class Lookup(Op):
     """A table applied element by element: one programmable bootstrap an element.
 
-    A table holds the results for the inputs ``start, start + 1, …``.
+    A table holds the results for the arguments ``start, start + step, …``.
 
     Parameters
     ----------
@@ -159,10 +159,14 @@ class Lookup(Op):
         (C,) one for each position of the last axis, (C, 1, 1) one for each channel of a (C, H, W) value, and
         the row's own shape one for each element.
     start : ndarray of int64, shape leading
+    step : int, default=1
+        Distance of the arguments that occur: a value rounded to multiples of ``2**lsbs`` needs cells for
+        these alone. Arguments between two cells read the lower one.
     """
 
     tables: IntArray
     start: IntArray
+    step: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,7 +147,7 @@ def _(op: ops.Bound, x: IntegerType) -> IntegerType:
 @infer_type.register
 def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
     start = op.start.reshape(leading_shape(op, x.shape))
-    first, last = x.low - start, x.high - start
+    first, last = (x.low - start) // op.step, (x.high - start) // op.step
     if np.any(first < 0) or np.any(last >= op.tables.shape[-1]):
         raise ValueError("a lookup's argument reaches outside its table")
     return IntegerType(*extremes(op, first, last))

@@ -11,12 +11,12 @@ import pytest
 
 from skfhe.circuit import Circuit, ErrorRate, compile_program, resolve_error_rate
 from skfhe.circuit.engine import fhe
-from skfhe.exceptions import CompilationError
+from skfhe.exceptions import AccumulatorOverflowError, CompilationError
 from skfhe.program import ProgramBuilder, ops, optimize, run
 from skfhe.program.passes import round_lookups
 from tests.conftest import perceptron, random_inputs
 from tests.program.test_convolution import VARIANTS, random_convolution
-from tests.program.test_interpreter import every_op
+from tests.program.test_interpreter import calibrated, every_op
 
 
 def assert_encrypted_equals_clear(circuit, inputs):
@@ -224,6 +224,17 @@ def test_simulation_at_the_default_rate_equals_the_clear_program(small_circuit):
     np.testing.assert_array_equal(small_circuit.simulate(*inputs)[0], run(small_circuit.program, *inputs)[0])
 
 
+def test_simulation_notices_what_leaves_a_calibrated_interval():
+    """An encrypted run cannot: the wrapped value would look like any other."""
+    circuit = compile_program(optimize(calibrated()), batch_sizes=(1,))
+    inside, outside = np.array([[[1, 1], [2, 3]]]), np.array([[[1, 1], [4, 2]]])
+    assert_encrypted_equals_clear(circuit, [inside])
+    np.testing.assert_array_equal(circuit.simulate(inside)[0], run(circuit.program, inside)[0])
+    with pytest.raises(AccumulatorOverflowError, match="'hidden layer' reached"):
+        circuit.simulate(np.concatenate([inside, outside]))
+    assert circuit.simulate(inside[:0])[0].shape == (0, 2, 2)
+
+
 def test_no_rows(small_circuit):
     empty = np.zeros((0, 6), dtype=np.int64)
     assert small_circuit.execute(empty)[0].shape == (0, 2)
@@ -289,8 +300,35 @@ def test_a_lookup_too_wide_names_its_layer():
     x = builder.input(np.zeros(1), np.full(1, 2**17 - 1), label="x")
     table = np.zeros((1, 2**17), dtype=np.int64)
     program = builder.finish(builder.add(ops.Lookup(table, np.array([0])), x, label="third layer"))
-    with pytest.raises(CompilationError, match="'third layer' reads 17 bits"):
+    message = (
+        r"'third layer' reads 17 bits.* \(n_bits, .* \(module__n_accum_bits\).* \(rounding_threshold_bits\)"
+    )
+    with pytest.raises(CompilationError, match=message):
         compile_program(program)
+
+
+def test_wide_accumulators_may_be_rounded_first():
+    """What counts is what the lookup reads after rounding."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 2**17 - 1), label="x")
+    table = np.arange(0, 2**17 + 1, 2**14)[None]
+    rounded = builder.add(ops.Round(14, "approximate"), x, label="rounded")
+    y = builder.add(ops.Lookup(table, np.array([0]), 2**14), rounded, label="y")
+    program = builder.finish(y)
+    circuit = compile_program(program, batch_sizes=(1,))
+    assert_encrypted_equals_clear(circuit, [np.array([[3 * 2**14 + 50]])])
+
+
+def test_what_the_engine_cannot_do_is_said_in_the_program_s_terms():
+    """Lookups of 16 bits whose results are weighed by a million leave the noise no room."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 2**15 - 1), label="x")
+    h = builder.add(ops.Linear(np.array([[1], [1]]), np.zeros(1, dtype=int)), x, label="sum")
+    h = builder.add(ops.Lookup(np.arange(2**16)[None], np.array([0])), h, label="fifth layer")
+    y = builder.add(ops.Linear(np.array([[2**20]]), np.zeros(1, dtype=int)), h, label="sixth layer")
+    message = r"'fifth layer', reads 16 bits, .* 'sixth layer', has 36 bits; .* \(n_bits.* p_error"
+    with pytest.raises(CompilationError, match=message):
+        compile_program(builder.finish(y), batch_sizes=(1,))
 
 
 def test_a_process_keeps_its_exit_status_after_an_encrypted_run():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
-from skfhe.program import ProgramBuilder, ops, run, run_batched, trace
+from skfhe.program import DEFAULT_PASSES, ProgramBuilder, ops, optimize, run, run_batched, trace
 from skfhe.program.interpreter import evaluate
 from skfhe.program.verify import verify
 from tests.conftest import perceptron, random_inputs
@@ -63,6 +63,36 @@ def test_an_input_outside_its_interval_is_an_overflow_that_names_the_value():
     program = perceptron(np.random.default_rng(0))
     with pytest.raises(AccumulatorOverflowError, match="'input' reached"):
         run(program, np.full((1, 6), 9))
+
+
+def calibrated():
+    """Build a sum of two inputs with a bound as seen on data, and a lookup of the cells within it."""
+    builder = ProgramBuilder()
+    x = builder.input(np.full((2, 2), -8), np.full((2, 2), 7), label="input")
+    total = builder.add(ops.Linear(np.array([[1, 2], [1, -1]]), np.zeros(2, int)), x, label="hidden layer")
+    total = builder.add(ops.Bound([-2, -5], [5, 6]), total, label="hidden layer")
+    y = builder.add(ops.Lookup(np.arange(12)[None], np.array([-5])), total, label="output layer")
+    return builder.finish(y, range_source="calibrated")
+
+
+@pytest.mark.parametrize("passes", [(), DEFAULT_PASSES])
+@pytest.mark.parametrize("row", [[4, 2], [-2, -1], [7, 7], [-8, -8], [7, -8]])
+def test_no_table_is_read_outside_its_range(passes, row):
+    """An index beyond a table would be an IndexError, a negative one a wrong result."""
+    program = optimize(calibrated(), passes)
+    with pytest.raises(AccumulatorOverflowError, match=r"^'hidden layer' reached"):
+        run(program, np.array([[[1, 1], row]]))
+
+
+def test_an_overflow_says_which_layer_how_far_and_what_helps():
+    message = (
+        r"'hidden layer' reached \[-3, 2\], outside its calibrated interval \[-2, 5\], in 1 of its 4 "
+        r"element\(s\); calibrate on more data like these rows, or with a larger margin"
+    )
+    with pytest.raises(AccumulatorOverflowError, match=message):
+        run(calibrated(), np.array([[[1, 1], [0, 0]], [[-2, -1], [0, 0]]]))
+    with pytest.raises(AccumulatorOverflowError, match=r"proven interval .* bounds stated"):
+        run(bounded(0, 1), np.array([[1, 1]]))
 
 
 def test_wrong_inputs_are_refused():

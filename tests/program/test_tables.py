@@ -53,6 +53,25 @@ def test_each_element_reads_its_own_table(leading, shape):
         assert (inferred.low[at], inferred.high[at]) == (reached.min(), reached.max())
 
 
+def test_a_step_leaves_out_the_cells_that_no_argument_reaches():
+    """A table of every fourth cell says what the whole table says of multiples of four."""
+    rng = np.random.default_rng(0)
+    whole = ops.Lookup(rng.integers(-20, 20, size=(2, 1, 41)), np.full((2, 1), -3))
+    few = ops.Lookup(whole.tables[..., ::4], whole.start, 4)
+    cells = rng.integers(0, 11, size=(20, 2, 3))
+    x = 4 * cells - 3
+    np.testing.assert_array_equal(evaluate(few, x), evaluate(whole, x))
+    kind = infer_type(few, IntegerType(x.min(axis=0), x.max(axis=0)))
+    assert kind.contains(evaluate(few, x))
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros((2, 3)), np.full((2, 3), 7), label="x")
+    first = ops.Lookup(np.arange(8)[None] * 4 - 3, np.zeros(1, dtype=int))
+    y = builder.add(few, builder.add(first, x, label="first"), label="second")
+    program = builder.finish(y)
+    rows = rng.integers(0, 8, size=(20, 2, 3))
+    np.testing.assert_array_equal(run(fuse_lookups(program), rows)[0], run(program, rows)[0])
+
+
 def test_tables_that_do_not_fit_are_refused():
     kind = IntegerType.of(0, 3, (4, 2, 3))
     for leading in [(2,), (4,), (4, 1), (5, 4, 2, 3), (1, 1, 1, 1)]:

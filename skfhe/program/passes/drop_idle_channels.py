@@ -5,6 +5,8 @@ occur is a constant: it moves into the next bias. A channel whose outgoing weigh
 no effect. Either way its lookups are saved.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from skfhe.program import ops
@@ -40,8 +42,10 @@ def drop_idle_channels(program: Program) -> Program:
         if keep.all():
             continue
         folded = np.where(keep | ~constant, 0, lookup.type.low)
-        tables, start = lookup.op.tables, lookup.op.start
         replacements[source] = ops.Linear(before.weight[:, keep], before.bias[keep])
-        replacements[position] = lookup.op if start.size == 1 else ops.Lookup(tables[keep], start[keep])
+        if lookup.op.start.size > 1:
+            replacements[position] = replace(
+                lookup.op, tables=lookup.op.tables[keep], start=lookup.op.start[keep]
+            )
         replacements[reader] = ops.Linear(after.weight[keep], after.bias + folded @ after.weight)
     return replace_ops(program, replacements)

@@ -46,5 +46,5 @@ def _compose(first: ops.Lookup, second: ops.Lookup) -> ops.Lookup:
     Cells of the first table that no argument reaches may point outside the second; these read its ends, and
     stay unreached.
     """
-    tables = read(second.tables, first.tables - second.start[..., None])
-    return ops.Lookup(tables, np.broadcast_to(first.start, tables.shape[:-1]).copy())
+    tables = read(second.tables, (first.tables - second.start[..., None]) // second.step)
+    return ops.Lookup(tables, np.broadcast_to(first.start, tables.shape[:-1]).copy(), first.step)

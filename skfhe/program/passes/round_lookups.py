@@ -37,7 +37,7 @@ def round_lookups(
 
     def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
         value = program.values[position]
-        if isinstance(value.op, ops.Lookup):
+        if isinstance(value.op, ops.Lookup) and value.op.step == 1:
             lsbs = builder.type_of(arguments[0]).bits - n_bits
             if lsbs > 0:
                 rounded = builder.add(ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)")
