@@ -5,9 +5,14 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {"compile": "skfhe.pipelines"}
+_LAZY = {
+    "compile": "skfhe.pipelines",
+    "compile_brevitas_qat_model": "skfhe.importers",
+    "compile_onnx_model": "skfhe.importers",
+    "compile_torch_model": "skfhe.importers",
+}
 
-__all__ = ["__version__", "compile"]
+__all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe.exceptions import NotCompiledError
+from skfhe.parameters import check_fhe_mode
 from skfhe.program import Program, run_batched
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
     from skfhe.circuit import Circuit, Cost
 
-__all__ = ["EncryptedPredictorMixin", "check_fhe_mode"]
-
-FHE_MODES = ("disable", "simulate", "execute")
+__all__ = ["EncryptedPredictorMixin"]
 
 
 class EncryptedPredictorMixin:
@@ -170,9 +169,3 @@ class EncryptedPredictorMixin:
         if fhe == "simulate":
             return self.fhe_circuit_.simulate(*inputs)
         return self.fhe_circuit_.execute(*inputs)
-
-
-def check_fhe_mode(fhe: object) -> None:
-    """Raise a `ValueError` unless ``fhe`` is one of the three modes."""
-    if fhe not in FHE_MODES:
-        raise ValueError(f"fhe must be one of {', '.join(map(repr, FHE_MODES))}, got {fhe!r}")

@@ -11,6 +11,7 @@ __all__ = [
     "CompilationError",
     "NotCompiledError",
     "UnsupportedModelError",
+    "UnsupportedOperatorError",
 ]
 
 
@@ -32,3 +33,7 @@ class CompilationError(ValueError):
 
 class UnsupportedModelError(ValueError):
     """A fitted model has a part that no program can say; the message names it and what to do instead."""
+
+
+class UnsupportedOperatorError(ValueError):
+    """A network has an operator that cannot be evaluated encrypted; the message names it, its place, and a way out."""

@@ -1,10 +1,11 @@
-"""Checks of parameters that several families of estimators take."""
+"""Checks of parameters that several families of estimators take, and imported networks with them."""
 
 from numbers import Integral
 from typing import Any, Literal
 
-__all__ = ["check_rounding"]
+__all__ = ["check_fhe_mode", "check_rounding"]
 
+FHE_MODES = ("disable", "simulate", "execute")
 METHODS = ("exact", "approximate")
 
 
@@ -41,3 +42,9 @@ def check_rounding(value: Any) -> tuple[int, Literal["exact", "approximate"]] | 
             f'{{"n_bits": int, "method": "exact" | "approximate"}}, got {value!r}'
         )
     return int(n_bits), method
+
+
+def check_fhe_mode(fhe: object) -> None:
+    """Raise a `ValueError` unless ``fhe`` is one of the three modes."""
+    if fhe not in FHE_MODES:
+        raise ValueError(f"fhe must be one of {', '.join(map(repr, FHE_MODES))}, got {fhe!r}")

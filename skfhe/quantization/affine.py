@@ -25,7 +25,9 @@ class AffineQuantizer:
         Distance between two neighbouring floats of the grid, positive; one for all, or one a
         channel of the last axis.
     zero_point : int or ndarray of shape (n_channels,), default=0
-        The integer that stands for 0.
+        The integer that stands for 0; a float where 0 lies between two integers.
+    limits : tuple of int, default=None
+        Smallest and largest integer in use; by default all of ``n_bits`` bits are.
 
     References
     ----------
@@ -45,23 +47,35 @@ class AffineQuantizer:
     n_bits: int
     signed: bool
     scale: float | FloatArray
-    zero_point: int | IntArray = 0
+    zero_point: float | IntArray = 0
+    limits: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.n_bits < 1:
             raise ValueError(f"n_bits must be at least 1, got {self.n_bits}")
         if not np.all(np.isfinite(self.scale)) or np.any(np.asarray(self.scale) <= 0):
             raise ValueError(f"scale must be positive and finite, got {self.scale}")
+        if (
+            self.limits is not None
+            and not self._of_bits[0] <= self.limits[0] <= self.limits[1] <= self._of_bits[1]
+        ):
+            raise ValueError(f"limits must lie in {list(self._of_bits)}, got {self.limits}")
+
+    @property
+    def _of_bits(self) -> tuple[int, int]:
+        """Smallest and largest integer of ``n_bits`` bits."""
+        half = 1 << (self.n_bits - 1)
+        return (-half, half - 1) if self.signed else (0, 2 * half - 1)
 
     @property
     def low(self) -> int:
         """Smallest integer."""
-        return -(1 << (self.n_bits - 1)) if self.signed else 0
+        return (self.limits or self._of_bits)[0]
 
     @property
     def high(self) -> int:
         """Largest integer."""
-        return (1 << (self.n_bits - 1)) - 1 if self.signed else (1 << self.n_bits) - 1
+        return (self.limits or self._of_bits)[1]
 
     def quantize(self, x: ArrayLike) -> IntArray:
         """Return the nearest integers, ties to even; floats outside the grid are clipped to its ends.

@@ -1,0 +1,203 @@
+"""What the importers' lowering writes programs with: values, their samples, and the bounds of accumulators."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skfhe.exceptions import CompilationError
+from skfhe.importers.encrypted import Encrypted, Grid
+from skfhe.program import Program, ProgramBuilder, ops
+from skfhe.program.interpreter import evaluate
+from skfhe.program.ranges import infer_type
+from skfhe.program.types import IntegerType
+
+__all__ = ["Emitter"]
+
+IntArray = NDArray[np.int64]
+Rounding = tuple[int, Literal["exact", "approximate"]]
+
+MAX_LOOKUP_BITS = 16
+TABLE_CHUNK = 1 << 22
+"""Cells of a table that are evaluated at a time."""
+
+
+class Emitter:
+    """Builds a program while it runs on the calibration rows.
+
+    Parameters
+    ----------
+    bounds : {"proven", "calibrated"}
+        Whether an accumulator's interval follows from interval arithmetic, or from the calibration rows and
+        ``margin``.
+    margin : float
+        What is added to each end of a calibrated interval, in units of its length.
+    rounding : tuple of int and {"exact", "approximate"}, default=None
+        Bits that accumulators are rounded to before they are looked up, and how.
+    """
+
+    def __init__(
+        self, bounds: Literal["proven", "calibrated"], margin: float, rounding: Rounding | None
+    ) -> None:
+        self.bounds, self.margin, self.rounding = bounds, margin, rounding
+        self.label = ""
+        self.labels: list[str] = []
+        self.samples: list[IntArray] = []
+        self._builder = ProgramBuilder()
+        self._narrowed = False
+
+    def finish(self, outputs: list[int]) -> Program:
+        """Return the program."""
+        return self._builder.finish(*outputs, range_source="calibrated" if self._narrowed else "proven")
+
+    def type_of(self, position: int) -> IntegerType:
+        """Return the type of a value."""
+        return self._builder.type_of(position)
+
+    def input(self, low: IntArray, high: IntArray, sample: IntArray, label: str) -> int:
+        """Append an encrypted input."""
+        self.samples.append(sample)
+        self.labels.append(label)
+        return self._builder.input(low, high, label=label)
+
+    def add(self, op: ops.Op, *arguments: int, label: str | None = None) -> int:
+        """Append the value that ``op`` computes from ``arguments``."""
+        label = self.label if label is None else label
+        position = self._builder.add(op, *arguments, label=label)
+        self.labels.append(label)
+        self.samples.append(evaluate(op, *(self.samples[a] for a in arguments)))
+        return position
+
+    def _check_width(self, position: int, n_bits: int) -> None:
+        if n_bits > MAX_LOOKUP_BITS:
+            raise CompilationError(
+                f"the accumulator of {self.labels[position]!r} takes {n_bits} bits, and a lookup reads at most "
+                f"{MAX_LOOKUP_BITS}; lower n_bits, or round accumulators before they are looked up: "
+                "rounding_threshold_bits=6"
+            )
+
+    def accumulate(self, op: ops.Linear | ops.Convolution, argument: int) -> tuple[int, IntArray]:
+        """Append a linear operation whose results start at 0, channel by channel.
+
+        Returns
+        -------
+        position : int
+        low : ndarray of int64
+            What has to be added to each channel's result to get the operation's own; it broadcasts against a
+            row.
+        """
+        proven = infer_type(op, self.type_of(argument))
+        axis = 0 if isinstance(op, ops.Convolution) else len(proven.shape) - 1
+        others = tuple(a for a in range(len(proven.shape)) if a != axis)
+        low, high = proven.low.min(axis=others), proven.high.max(axis=others)
+        bounded = False
+        if self.bounds == "calibrated":
+            sample = evaluate(op, self.samples[argument])
+            rows = (0, *(a + 1 for a in others))
+            seen_low, seen_high = sample.min(axis=rows), sample.max(axis=rows)
+            calibrated_low, calibrated_high = self._with_margin(seen_low, seen_high, low, high)
+            bounded = bool(np.any(calibrated_low > low) or np.any(calibrated_high < high))
+            low, high = calibrated_low, calibrated_high
+        shifted = type(op)(**{**vars(op), "bias": op.bias - low})
+        position = self.add(shifted, argument)
+        across = [1] * len(proven.shape)
+        across[axis] = -1
+        if bounded:
+            self._narrowed = True
+            position = self.add(
+                ops.Bound(np.zeros_like(low).reshape(across), (high - low).reshape(across)), position
+            )
+        return position, low.reshape(across)
+
+    def _with_margin(
+        self, low: IntArray, high: IntArray, proven_low: IntArray, proven_high: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Widen seen intervals by the margin and then to what their bits hold, within the proven ones."""
+        margin = np.ceil((high - low + 1) * self.margin).astype(np.int64)
+        low, high = np.maximum(low - margin, proven_low), np.minimum(high + margin, proven_high)
+        bits = int((high - low).max()).bit_length()
+        room = (1 << bits) - 1
+        if self.rounding and bits > self.rounding[0] and self.rounding[1] == "approximate":
+            room -= (1 << (bits - self.rounding[0])) >> 1  # rounding up must not need one more bit
+        spare = np.maximum(room - (high - low), 0)
+        low = np.maximum(low - spare // 2, proven_low)
+        return low, np.maximum(high, np.minimum(low + room, proven_high))
+
+    def move(self, position: int, indices: IntArray) -> int:
+        """Append the flattened elements at ``indices``, in their shape; -1 stands for the integer 0."""
+        shape, size = self.type_of(position).shape, self.type_of(position).size
+        if np.array_equal(indices.ravel(), np.arange(size)):
+            return position if indices.shape == shape else self.add(ops.Reshape(indices.shape), position)
+        flat = position if len(shape) == 1 else self.add(ops.Reshape((size,)), position)
+        wanted = indices.ravel()
+        if np.any(wanted < 0):
+            first = self.add(ops.Gather(np.zeros(1, dtype=np.int64), 0), flat)
+            zero = self.add(ops.Linear(np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)), first)
+            flat = self.add(ops.Concatenate(0), flat, zero)
+            wanted = np.where(wanted < 0, size, wanted)
+        moved = self.add(ops.Gather(wanted.astype(np.int64), 0), flat)
+        return moved if indices.ndim == 1 else self.add(ops.Reshape(indices.shape), moved)
+
+    def combine(self, positions: list[int], multipliers: list[int], bias: int = 0) -> int:
+        """Append ``bias + Σ multiplier * value`` of values of one shape."""
+        if bias == 0 and multipliers in ([1, 1], [1, -1]):
+            return self.add(ops.Add() if multipliers[1] > 0 else ops.Subtract(), *positions)
+        shape = self.type_of(positions[0]).shape
+        columns = [self.add(ops.Reshape((*shape, 1)), position) for position in positions]
+        joined = self.add(ops.Concatenate(-1), *columns) if len(columns) > 1 else columns[0]
+        weight = np.array(multipliers, dtype=np.int64)[:, None]
+        total = self.add(ops.Linear(weight, np.array([bias], dtype=np.int64)), joined)
+        return self.add(ops.Reshape(shape), total)
+
+    def _rounded(self, position: int) -> tuple[int, int, float]:
+        """Round a value for its lookup, if it is wider than asked.
+
+        Returns
+        -------
+        position, step : int
+            The value to look up, which is a multiple of ``step``.
+        middle : float
+            What is to be added to a multiple to get the middle of the cell that it stands for. Exact rounding
+            is down, which never needs one more bit; approximate rounding can only be to the nearest.
+        """
+        if self.rounding is None:
+            return position, 1, 0.0
+        n_bits, method = self.rounding
+        lsbs = self.type_of(position).bits - n_bits
+        if lsbs <= 0:
+            return position, 1, 0.0
+        label, step = self.labels[position], 1 << lsbs
+        if method == "exact":
+            return self.add(ops.Truncate(lsbs), position, label=label), step, (step - 1) / 2
+        return self.add(ops.Round(lsbs, method), position, label=label), step, -0.5
+
+    def tabulate(self, x: Encrypted, encode: object, grid: Grid) -> Encrypted:
+        """Append the lookup of ``encode(floats of x)``, whose integers stand for the floats of ``grid``.
+
+        Parameters
+        ----------
+        x : Encrypted
+        encode : callable
+            From floats of shape (n, *row), as an ndarray, to integers.
+        grid : Grid
+        """
+        position, step, middle = (x.position, 1, 0.0) if x.whole else self._rounded(x.position)
+        read = self.type_of(position)
+        integers = np.arange(read.min, read.max + 1, step)
+        self._check_width(position, read.bits - step.bit_length() + 1)
+        chunk = max(1, TABLE_CHUNK // max(1, read.size))
+        parts = [
+            encode(x.evaluate(torch.from_numpy(integers[i : i + chunk] + middle)).numpy())  # type: ignore[operator]
+            for i in range(0, len(integers), chunk)
+        ]
+        tables = np.moveaxis(np.concatenate(parts), 0, -1).astype(np.int64)
+        for axis in range(tables.ndim - 1):
+            first = tables.take([0], axis=axis)
+            if np.array_equal(np.broadcast_to(first, tables.shape), tables):
+                tables = first
+        leading = tables.shape[:-1] if tables.ndim > 1 and tables[..., 0].size > 1 else (1,)
+        tables = tables.reshape(*leading, len(integers))
+        start = np.full(leading, read.min, dtype=np.int64)
+        looked_up = self.add(ops.Lookup(tables, start, step), position, label=self.labels[position])
+        return Encrypted.on_grid(looked_up, x.reference, grid, x.shared)

@@ -1,0 +1,347 @@
+"""From the float network to the integer program.
+
+Every value is a function of encrypted integers (`skfhe.importers.encrypted`). Linear operations act on the
+integers; anything univariate is left until a lookup is needed, which then tabulates all of it, batch
+normalization, activation, quantizer and scales, in double precision. Which grid the lookup's results lie on
+is up to the scheme: chosen from calibration rows (`PostTraining`), or the network's own (`Trained`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import singledispatchmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from skfhe.importers import products
+from skfhe.importers.encrypted import Encrypted, Grid, RawInput
+from skfhe.importers.network import (
+    Affine,
+    Concatenate,
+    Convolution,
+    Elementwise,
+    Extremum,
+    Linear,
+    MatMul,
+    Move,
+    NetworkBuilder,
+    Node,
+    Operation,
+    Quantize,
+    Source,
+    Univariate,
+    unsupported,
+)
+from skfhe.importers.scheme import Scheme
+from skfhe.program import Program, ops
+from skfhe.quantization import AffineDecoder, AffineQuantizer, TableDecoder
+
+__all__ = ["Lowered", "lower_network"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+MAX_SAMPLES = 8192
+"""Rows of a layer's inputs, or patches of a convolution's, that its weights are rounded on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A program, and how to encode its inputs and decode its outputs.
+
+    Parameters
+    ----------
+    program : Program
+    quantizers : list of (int, AffineQuantizer)
+        For each input of the program, which of the network's inputs it encodes, and how.
+    decoders : list of AffineDecoder or TableDecoder
+        For each output of the program.
+    """
+
+    program: Program
+    quantizers: list[tuple[int, AffineQuantizer]]
+    decoders: list[AffineDecoder | TableDecoder]
+
+
+def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
+    """Lower a network by a scheme.
+
+    Parameters
+    ----------
+    network : NetworkBuilder
+    scheme : Scheme
+
+    Returns
+    -------
+    Lowered
+    """
+    lowering = _Lowering(scheme)
+    values: dict[int, Any] = {}
+    used = _used(network)
+    for node in network.nodes:
+        if id(node) not in used:
+            continue
+        scheme.emitter.label = node.label
+        lowering.node = node
+        with torch.no_grad():
+            values[id(node)] = lowering.lower(node.operation, *(values[id(a)] for a in node.arguments))
+    decoders: list[AffineDecoder | TableDecoder] = []
+    positions = []
+    for node in network.outputs:
+        scheme.emitter.label = node.label
+        output = scheme.decoded(values[id(node)])
+        positions.append(output.position)
+        decoders.append(_decoder(output, scheme))
+    return Lowered(scheme.emitter.finish(positions), scheme.quantizers, decoders)
+
+
+def _used(network: NetworkBuilder) -> set[int]:
+    """Nodes that an output depends on."""
+    used: set[int] = set()
+    waiting = list(network.outputs)
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in used:
+            used.add(id(node))
+            waiting.extend(node.arguments)
+    return used
+
+
+def _decoder(x: Encrypted, scheme: Scheme) -> AffineDecoder | TableDecoder:
+    if x.grid is not None:
+        return AffineDecoder(x.grid.scale.copy(), x.grid.offset.copy())
+    read = scheme.emitter.type_of(x.position)
+    floats = x.evaluate(torch.arange(read.min, read.max + 1)).numpy()
+    return TableDecoder(read.min, np.moveaxis(floats, 0, -1).copy())
+
+
+class _Lowering:
+    """Lowers one node after another; ``node`` is the current one."""
+
+    node: Node
+
+    def __init__(self, scheme: Scheme) -> None:
+        self.scheme, self.emitter = scheme, scheme.emitter
+
+    @singledispatchmethod
+    def lower(self, operation: Operation, *arguments: Any) -> Encrypted | RawInput:
+        """Return what stands for the result of ``operation``."""
+        raise TypeError(f"{type(operation).__name__} is not an operation of a network")
+
+    @property
+    def _shared(self) -> bool:
+        return self.node.readers > 1
+
+    @lower.register
+    def _(self, operation: Source) -> Encrypted | RawInput:
+        return self.scheme.input(self.node, operation.index)
+
+    @lower.register
+    def _(self, operation: Univariate, x: Any) -> Encrypted | RawInput:
+        return replace(x.through(operation.evaluate, self.node.reference), shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Affine, x: Any) -> Encrypted | RawInput:
+        if isinstance(x, RawInput) or x.grid is None:
+            return replace(x.through(operation.evaluate, self.node.reference), shared=self._shared)
+        scale, offset = operation.scale.numpy(), operation.offset.numpy()
+        grid = Grid.of(x.grid.scale * scale, x.grid.offset * scale + offset, x.shape)
+        return self._on_grid(x.position, grid)
+
+    @lower.register
+    def _(self, operation: Quantize, x: Any) -> Encrypted:
+        return replace(self.scheme.quantize(x, operation, self.node.reference), shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Move, x: Any) -> Encrypted | RawInput:
+        if isinstance(x, RawInput):
+            moved = x.through(operation.evaluate, self.node.reference)
+            return replace(moved, moves=(*x.moves, operation), shared=self._shared)
+        position = self.emitter.move(x.position, operation.indices.numpy())
+        if x.grid is not None:
+            return self._on_grid(position, x.grid.move(operation))
+        moved = x.through(operation.evaluate, self.node.reference)
+        return replace(moved, position=position, shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Concatenate, *arguments: Any) -> Encrypted:
+        parts = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
+        position = self.emitter.add(ops.Concatenate(operation.axis), *(x.position for x in parts))
+        grids = [x.grid for x in parts]
+        if all(grid is not None for grid in grids):
+            scale = np.concatenate([grid.scale for grid in grids], axis=operation.axis)
+            offset = np.concatenate([grid.offset for grid in grids], axis=operation.axis)
+            return self._on_grid(position, Grid(scale, offset))
+        each = [x.evaluate for x in parts]
+
+        def evaluate(integers: torch.Tensor) -> torch.Tensor:
+            return torch.cat([part(integers) for part in each], dim=operation.axis + 1)
+
+        return Encrypted(position, self.node.reference, None, evaluate, self._shared)
+
+    @lower.register
+    def _(self, operation: Linear, x: Any) -> Encrypted:
+        weight = operation.weight.numpy()
+        x = self._summand(x, len(x.shape) - 1, weight)
+        scales = x.grid.scale.reshape(-1, weight.shape[1])[0]
+        sample = self.emitter.samples[x.position].reshape(-1, weight.shape[1])
+        integers, scale = self.scheme.weights(weight * scales, _thinned(sample))
+        zero = np.zeros(len(weight), dtype=np.int64)
+        position, low = self.emitter.accumulate(ops.Linear(integers.T.copy(), zero), x.position)
+        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
+        grid = Grid.of(scale, offset + scale * low, self.node.shape)
+        return self.scheme.corrected(self._on_grid(position, grid), -1)
+
+    @lower.register
+    def _(self, operation: Convolution, x: Any) -> Encrypted:
+        weight = operation.weight.numpy()
+        x = self._summand(x, 0, weight.reshape(len(weight), -1))
+        n_outputs, n_read = weight.shape[:2]
+        scales = x.grid.scale.reshape(len(x.grid.scale), -1)[:, 0].reshape(operation.groups, n_read)
+        folded = weight * np.repeat(scales, n_outputs // operation.groups, axis=0)[:, :, None, None]
+        sample = _patches(self.emitter.samples[x.position], operation) if operation.groups == 1 else None
+        flat, scale = self.scheme.weights(folded.reshape(n_outputs, -1), sample)
+        op = ops.Convolution(
+            flat.reshape(weight.shape),
+            np.zeros(n_outputs, dtype=np.int64),
+            operation.strides,
+            operation.padding,
+            operation.dilation,
+            operation.groups,
+        )
+        position, low = self.emitter.accumulate(op, x.position)
+        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
+        by_channel = scale[:, None, None]
+        grid = Grid.of(by_channel, offset + by_channel * low, self.node.shape)
+        return self.scheme.corrected(self._on_grid(position, grid), 0)
+
+    @lower.register
+    def _(self, operation: Extremum, x: Any) -> Encrypted:
+        x = self.scheme.operand(x, None)
+        return replace(
+            products.extremum(self.emitter, x, operation, self.node.reference), shared=self._shared
+        )
+
+    @lower.register
+    def _(self, operation: MatMul, a: Any, b: Any) -> Encrypted:
+        a, b = self.scheme.operand(a, None), self.scheme.operand(b, None)
+        return replace(products.matmul(self.emitter, a, b, self.node.reference), shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Elementwise, *arguments: Any) -> Encrypted | RawInput:
+        if all(
+            isinstance(x, RawInput) and x.index == arguments[0].index and x.moves == arguments[0].moves
+            for x in arguments
+        ):
+            each = [x.evaluate for x in arguments]
+            together = lambda floats: operation.function(*(part(floats) for part in each))  # noqa: E731
+            return replace(
+                arguments[0], reference=self.node.reference, evaluate=together, shared=self._shared
+            )
+        values = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
+        result = self._of_one(operation, values) or self._of_two(operation, values)
+        if result is None:
+            raise unsupported(
+                self.node.name,
+                self.node.label,
+                f"it takes {len(values)} encrypted values that are wide or on different grids",
+                "one quantizer for all of them, fewer bits, or fewer encrypted arguments",
+            )
+        return replace(result, shared=self._shared)
+
+    def _of_one(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
+        """Lower a function of values that read the same integers: it is univariate."""
+        if any(x.position != values[0].position for x in values):
+            return None
+        each = [x.evaluate for x in values]
+        grid = None
+        if operation.kind in ("add", "subtract") and all(x.grid is not None for x in values):
+            sign = 1 if operation.kind == "add" else -1
+            first, second = (x.grid for x in values)
+            grid = Grid(first.scale + sign * second.scale, first.offset + sign * second.offset)  # type: ignore[union-attr]
+        return Encrypted(
+            values[0].position,
+            self.node.reference,
+            grid,
+            lambda integers: operation.function(*(part(integers) for part in each)).double(),
+            whole=any(x.whole for x in values),
+        )
+
+    def _of_two(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
+        """Lower a function of two different values, by the cheapest way that it allows."""
+        if operation.kind == "where" and len(values) == 3:
+            return self._select(operation, values)
+        if len(values) != 2:
+            return None
+        a, b = values
+        if operation.kind in ("add", "subtract", "maximum", "minimum", "compare"):
+            aligned = self.scheme.aligned(a, b, looked_up=operation.kind not in ("add", "subtract"))
+            if aligned is not None:
+                return products.of_sum(self.emitter, operation, aligned, self.node.reference)
+        if operation.kind == "multiply":
+            a, b = self.scheme.operand(a, None), self.scheme.operand(b, None)
+            return products.multiply(self.emitter, a, b, self.node.reference)
+        a, b = (self._packable(x) for x in (a, b))
+        return products.packed(self.emitter, operation.function, a, b, self.node.reference)
+
+    def _select(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
+        """Lower a choice between two encrypted values as a sum of two, of which one is always 0."""
+        condition, a, b = values
+        zero = torch.zeros((), dtype=torch.float64)
+        terms = []
+        for x, choose in (
+            (a, lambda c, x: torch.where(c != 0, x, zero)),
+            (b, lambda c, x: torch.where(c != 0, zero, x)),
+        ):
+            reference = choose(condition.reference, x.reference)
+            terms.append(
+                products.packed(self.emitter, choose, self._packable(condition), self._packable(x), reference)
+            )
+        if any(term is None for term in terms):
+            return None
+        aligned = self.scheme.aligned(*terms, looked_up=False)
+        if aligned is None:
+            return None
+        total = Elementwise(torch.add, "add")
+        return products.of_sum(self.emitter, total, aligned, self.node.reference)
+
+    def _packable(self, x: Encrypted) -> Encrypted:
+        """Return ``x`` with few bits, whatever it is a function of."""
+        if self.emitter.type_of(x.position).bits <= products.FEW_BITS:
+            return x
+        return self.scheme.operand(x, None)
+
+    def _summand(self, x: Any, axis: int, weight: FloatArray) -> Encrypted:
+        """Return the argument of a linear layer, quantized unless it is only summed or averaged."""
+        if isinstance(x, Encrypted) and x.grid is not None:
+            magnitudes = np.abs(weight[weight != 0])
+            plain = len(magnitudes) == 0 or np.ptp(magnitudes) == 0
+            if plain and np.all(x.grid.scale == x.grid.scale.ravel()[0]):
+                return x
+        return self.scheme.operand(x, axis)
+
+    def _on_grid(self, position: int, grid: Grid) -> Encrypted:
+        return Encrypted.on_grid(position, self.node.reference, grid, self._shared)
+
+
+def _thinned(sample: IntArray) -> FloatArray:
+    """Return some of the rows, evenly spread, as floats."""
+    picked = np.linspace(0, len(sample) - 1, min(len(sample), MAX_SAMPLES)).astype(np.int64)
+    return sample[picked].astype(np.float64)
+
+
+def _patches(sample: IntArray, operation: Convolution) -> FloatArray:
+    """Return what each position of a convolution reads, shape (n_patches, n_inputs * height * width)."""
+    n_patches = int(np.prod(operation.evaluate(torch.from_numpy(sample[:1]).double()).shape[2:]))
+    rows = np.linspace(0, len(sample) - 1, min(len(sample), max(1, 2 * MAX_SAMPLES // n_patches))).astype(
+        np.int64
+    )
+    top, left, bottom, right = operation.padding
+    padded = functional.pad(torch.from_numpy(sample[rows]).double(), (left, right, top, bottom))
+    kernel = operation.weight.shape[2:]
+    unfolded = functional.unfold(padded, kernel, operation.dilation, 0, operation.strides)
+    return _thinned(unfolded.transpose(1, 2).reshape(-1, unfolded.shape[1]).numpy())

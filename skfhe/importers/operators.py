@@ -1,0 +1,284 @@
+"""The operators that can be imported: what they are called, and what they cost.
+
+One table for both frontends and for the documentation. `docs/operators.md` is `operator_table()`.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+__all__ = ["ELEMENTWISE", "MOVEMENT", "OPERATORS", "Operator", "advice", "operator_table"]
+
+FREE = "no lookup"
+UNIVARIATE = "one lookup an element, shared with what follows it"
+SUM = "no lookup; one an element where the two need a common grid first"
+DIFFERENCE = "one lookup an element"
+PRODUCT = "one or two lookups an element"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One row of the operator table.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"linear", "movement", "elementwise", "extremum"}
+    torch : tuple of str
+        ATen names, without overloads.
+    onnx : tuple of str
+        ONNX operator types.
+    cost : str
+        Lookups that it takes under encryption.
+    """
+
+    name: str
+    kind: str
+    torch: tuple[str, ...]
+    onnx: tuple[str, ...]
+    cost: str
+
+
+def _row(name: str, kind: str, torch: str, onnx: str, cost: str) -> Operator:
+    return Operator(name, kind, tuple(torch.split()), tuple(onnx.split()), cost)
+
+
+def _activation(name: str, onnx: str = "", torch: str | None = None) -> Operator:
+    return _row(name, "elementwise", torch or name, onnx, UNIVARIATE)
+
+
+OPERATORS: tuple[Operator, ...] = (
+    _row("linear", "linear", "linear addmm", "Gemm", FREE),
+    _row("matmul by constants", "linear", "matmul mm mv", "MatMul", FREE),
+    _row("matmul of two encrypted", "linear", "matmul bmm", "MatMul", "two lookups a product"),
+    _row("conv1d", "linear", "conv1d convolution", "Conv", FREE),
+    _row("conv2d", "linear", "conv2d convolution", "Conv", FREE),
+    _row("transposed convolution", "linear", "conv_transpose1d conv_transpose2d", "ConvTranspose", FREE),
+    _row(
+        "batch_norm", "linear", "batch_norm _native_batch_norm_legit_no_training", "BatchNormalization", FREE
+    ),
+    _row("avg_pool", "linear", "avg_pool1d avg_pool2d", "AveragePool", FREE),
+    _row(
+        "adaptive and global avg_pool",
+        "linear",
+        "adaptive_avg_pool1d adaptive_avg_pool2d",
+        "GlobalAveragePool",
+        FREE,
+    ),
+    _row("upsample, linear", "linear", "upsample_linear1d upsample_bilinear2d", "", FREE),
+    _row("cumsum", "linear", "cumsum", "CumSum", FREE),
+    _row("sum", "linear", "sum", "ReduceSum", FREE),
+    _row("mean", "linear", "mean", "ReduceMean", FREE),
+    _row("dropout", "linear", "dropout feature_dropout alpha_dropout", "Dropout", "nothing: left out"),
+    _row("max_pool", "extremum", "max_pool1d max_pool2d", "MaxPool", "one lookup a member but one"),
+    _row(
+        "adaptive and global max_pool",
+        "extremum",
+        "adaptive_max_pool1d adaptive_max_pool2d",
+        "GlobalMaxPool",
+        "one lookup a member but one",
+    ),
+    _row("amax, max over an axis", "extremum", "amax max", "ReduceMax", "one lookup a member but one"),
+    _row("amin, min over an axis", "extremum", "amin min", "ReduceMin", "one lookup a member but one"),
+    # ------------------------------------------------------------------------------------------ movement
+    _row("flatten", "movement", "flatten", "Flatten", FREE),
+    _row(
+        "reshape, view", "movement", "reshape view _unsafe_view unflatten view_as reshape_as", "Reshape", FREE
+    ),
+    _row(
+        "transpose, permute",
+        "movement",
+        "transpose permute t swapaxes movedim swapdims numpy_T mT adjoint",
+        "Transpose",
+        FREE,
+    ),
+    _row("squeeze", "movement", "squeeze", "Squeeze", FREE),
+    _row("unsqueeze", "movement", "unsqueeze", "Unsqueeze", FREE),
+    _row(
+        "expand, repeat",
+        "movement",
+        "expand expand_as repeat repeat_interleave tile broadcast_to",
+        "Expand Tile",
+        FREE,
+    ),
+    _row("concat, stack", "movement", "cat concat concatenate stack", "Concat", FREE),
+    _row("slice, select, narrow", "movement", "slice select narrow diagonal", "Slice", FREE),
+    _row(
+        "split, chunk",
+        "movement",
+        "split split_with_sizes chunk unbind tensor_split unsafe_chunk unsafe_split",
+        "Split",
+        FREE,
+    ),
+    _row(
+        "gather, index",
+        "movement",
+        "gather index index_select take_along_dim",
+        "Gather GatherElements GatherND",
+        FREE,
+    ),
+    _row(
+        "pad",
+        "movement",
+        "pad constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d zero_pad2d",
+        "Pad",
+        FREE,
+    ),
+    _row("unfold", "movement", "unfold im2col", "", FREE),
+    _row("flip, roll", "movement", "flip roll", "", FREE),
+    _row("tril, triu", "movement", "tril triu", "Trilu", FREE),
+    _row(
+        "pixel_shuffle",
+        "movement",
+        "pixel_shuffle pixel_unshuffle channel_shuffle",
+        "DepthToSpace SpaceToDepth",
+        FREE,
+    ),
+    _row("upsample, nearest", "movement", "upsample_nearest1d upsample_nearest2d", "Resize Upsample", FREE),
+    _row(
+        "contiguous, clone, detach",
+        "movement",
+        "contiguous clone alias detach lift_fresh_copy lift_fresh detach_ requires_grad",
+        "Identity",
+        FREE,
+    ),
+    # --------------------------------------------------------------------------- arithmetic, element by element
+    _row("add", "elementwise", "add", "Add Sum", SUM),
+    _row("subtract", "elementwise", "sub subtract rsub", "Sub", SUM),
+    _row(
+        "multiply",
+        "elementwise",
+        "mul multiply",
+        "Mul",
+        "no lookup by constants; encrypted × encrypted: " + PRODUCT,
+    ),
+    _row(
+        "divide",
+        "elementwise",
+        "div divide true_divide floor_divide",
+        "Div",
+        "no lookup by constants; by an encrypted value: one lookup, of few bits",
+    ),
+    _row("maximum", "elementwise", "maximum max fmax", "Max", DIFFERENCE),
+    _row("minimum", "elementwise", "minimum min fmin", "Min", DIFFERENCE),
+    _row(
+        "comparisons",
+        "elementwise",
+        "eq ne lt le gt ge equal not_equal less less_equal greater greater_equal",
+        "Equal Less LessOrEqual Greater GreaterOrEqual",
+        DIFFERENCE,
+    ),
+    _row("where", "elementwise", "where masked_fill", "Where", "one or two lookups an element"),
+    _row(
+        "logical and, or, xor, not",
+        "elementwise",
+        "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not",
+        "And Or Xor Not",
+        DIFFERENCE,
+    ),
+    _activation("negative", "Neg", "neg negative"),
+    _activation("abs", "Abs", "abs absolute"),
+    _activation("sign", "Sign", "sign sgn"),
+    _activation(
+        "pow, square, sqrt, rsqrt, reciprocal",
+        "Pow Sqrt Reciprocal",
+        "pow square sqrt rsqrt reciprocal float_power",
+    ),
+    _activation("exp, exp2, expm1", "Exp", "exp exp2 expm1"),
+    _activation("log, log2, log10, log1p", "Log", "log log2 log10 log1p"),
+    _activation("round, floor, ceil, trunc, frac", "Round Floor Ceil", "round floor ceil trunc fix frac"),
+    _activation("remainder, fmod", "Mod", "remainder fmod"),
+    _activation("clamp", "Clip", "clamp clip clamp_min clamp_max"),
+    _activation("sin, cos, tan", "Sin Cos Tan", "sin cos tan"),
+    _activation("asin, acos, atan", "Asin Acos Atan", "asin acos atan arcsin arccos arctan"),
+    _activation("sinh, cosh", "Sinh Cosh", "sinh cosh"),
+    _activation("asinh, acosh, atanh", "Asinh Acosh Atanh", "asinh acosh atanh"),
+    _activation("erf, erfc", "Erf", "erf erfc"),
+    _activation("casts", "Cast", "to _to_copy type_as"),
+    _activation(
+        "fake_quantize",
+        "QuantizeLinear DequantizeLinear",
+        "fake_quantize_per_tensor_affine fake_quantize_per_channel_affine",
+    ),
+    # ------------------------------------------------------------------------------------------ activations
+    _activation("relu", "Relu"),
+    _activation("relu6", "", "relu6"),
+    _activation("leaky_relu", "LeakyRelu"),
+    _activation("prelu", "PRelu", "prelu _prelu_kernel"),
+    _activation("rrelu", "", "rrelu"),
+    _activation("elu", "Elu"),
+    _activation("selu", "Selu"),
+    _activation("celu", "Celu"),
+    _activation("gelu", "Gelu"),
+    _activation("silu", "", "silu swish"),
+    _activation("sigmoid", "Sigmoid"),
+    _activation("logsigmoid", "", "log_sigmoid"),
+    _activation("hardsigmoid", "HardSigmoid"),
+    _activation("hardswish", "HardSwish"),
+    _activation("hardtanh", "", "hardtanh"),
+    _activation("mish", "Mish"),
+    _activation("softplus", "Softplus"),
+    _activation("softsign", "Softsign", "softsign"),
+    _activation("tanh", "Tanh"),
+    _activation("tanhshrink", "", "tanhshrink"),
+    _activation("softshrink", "", "softshrink"),
+    _activation("hardshrink", "Shrink", "hardshrink"),
+    _activation("threshold", "ThresholdedRelu", "threshold"),
+    _row("glu", "elementwise", "glu", "", PRODUCT),
+)
+
+ELEMENTWISE = {
+    framework: frozenset(n for o in OPERATORS if o.kind == "elementwise" for n in getattr(o, framework))
+    for framework in ("torch", "onnx")
+}
+MOVEMENT = {
+    framework: frozenset(n for o in OPERATORS if o.kind == "movement" for n in getattr(o, framework))
+    for framework in ("torch", "onnx")
+}
+NAMES = {
+    framework: sorted({n for o in OPERATORS for n in getattr(o, framework)})
+    for framework in ("torch", "onnx")
+}
+
+_INSTEAD = {
+    "softmax": "the result without it, and apply it in the clear to what was decrypted (or sigmoid)",
+    "log_softmax": "the result without it, and apply it in the clear to what was decrypted (or logsigmoid)",
+    "logsoftmax": "the result without it, and apply it in the clear to what was decrypted (or logsigmoid)",
+    "argmax": "the scores as outputs, and apply it in the clear to what was decrypted, or amax",
+    "argmin": "the scores as outputs, and apply it in the clear to what was decrypted, or amin",
+    "topk": "the scores as outputs, and apply it in the clear to what was decrypted, or amax",
+    "layer_norm": "batch_norm, whose statistics are constants",
+    "layernormalization": "BatchNormalization, whose statistics are constants",
+    "group_norm": "batch_norm, whose statistics are constants",
+    "instance_norm": "batch_norm, whose statistics are constants",
+    "instancenormalization": "BatchNormalization, whose statistics are constants",
+    "embedding": "one-hot inputs and linear",
+    "lstm": "conv1d or linear over a window",
+    "gru": "conv1d or linear over a window",
+    "rnn_tanh": "conv1d or linear over a window",
+    "einsum": "matmul",
+    "conv3d": "conv2d",
+    "scaled_dot_product_attention": "matmul",
+}
+
+
+def advice(name: str, framework: str) -> str:
+    """Return the nearest supported operator to use in place of ``name``."""
+    known = _INSTEAD.get(name.lower().strip("_"))
+    if known is None:
+        nearest = get_close_matches(name, NAMES[framework], n=1, cutoff=0.0)
+        known = nearest[0] if nearest else "linear"
+    return known
+
+
+def operator_table() -> str:
+    """Return the table of operators in Markdown.
+
+    Returns
+    -------
+    str
+    """
+    lines = ["| operator | torch (ATen) | ONNX | under encryption |", "|---|---|---|---|"]
+    for operator in OPERATORS:
+        names = (", ".join(f"`{name}`" for name in each) or "–" for each in (operator.torch, operator.onnx))
+        lines.append(f"| {operator.name} | {' | '.join(names)} | {operator.cost} |")
+    return "\n".join(lines)

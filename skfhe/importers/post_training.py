@@ -1,0 +1,174 @@
+"""Post-training quantization: grids and integer weights for a network trained in float."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skfhe.importers.calibration import Calibration, calibrate_grid
+from skfhe.importers.emitter import Emitter
+from skfhe.importers.encrypted import Encrypted, Grid
+from skfhe.importers.network import Node
+from skfhe.importers.scheme import Scheme
+from skfhe.importers.weights import choose_integers, integer_grid
+from skfhe.quantization import AffineQuantizer
+
+__all__ = ["PostTraining"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+FEWEST_SAMPLES = 32
+"""Fewer calibration values than these do not say how to correct a channel."""
+ALIGNMENT = 0.25
+"""How far two grids may be apart when they are added as they are, in steps of the finer result."""
+
+
+class PostTraining(Scheme):
+    """Chooses grids from the calibration rows.
+
+    Parameters
+    ----------
+    emitter : Emitter
+    model_inputs, op_inputs, op_weights : int
+        Bits of the network's inputs, of the values that linear layers, products and extrema take, and of
+        weights.
+    model_outputs : int or None
+        Bits of outputs that are not linear in an accumulator; None leaves their function to whoever
+        decrypts.
+    calibration : {"mse", "minmax", "percentile"}
+    """
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        model_inputs: int,
+        op_inputs: int,
+        op_weights: int,
+        model_outputs: int | None,
+        calibration: Calibration,
+    ) -> None:
+        super().__init__(emitter)
+        self.model_inputs, self.op_inputs, self.op_weights = model_inputs, op_inputs, op_weights
+        self.model_outputs = model_outputs
+        self.calibration = calibration
+
+    @property
+    def term_bits(self) -> int:
+        """Bits of values whose sum or difference is looked up: one less than a rounded lookup reads."""
+        rounding = self.emitter.rounding
+        return self.op_inputs if rounding is None else max(1, min(self.op_inputs, rounding[0] - 1))
+
+    def input(self, node: Node, index: int) -> Encrypted:
+        axis = 0 if len(node.shape) == 1 else None
+        values = node.reference.numpy()
+        scale, zero_point = calibrate_grid(values, self.model_inputs, axis, self.calibration)
+        quantizer = AffineQuantizer(self.model_inputs, False, scale, zero_point.astype(np.int64))
+        position = self.encrypt(index, node.shape, quantizer, node.reference, node.label)
+        grid = Grid.of(scale, -zero_point * scale, node.shape)
+        return Encrypted.on_grid(position, node.reference, grid, node.readers > 1)
+
+    def operand(self, x: Encrypted, axis: int | None) -> Encrypted:
+        n_bits = self.op_inputs if axis is not None else self.term_bits
+        narrow = self.emitter.type_of(x.position).bits <= n_bits + (axis is not None)
+        if x.grid is not None and narrow and _uniform(x.grid, axis):
+            return x
+        return self.quantized(x, None if x.shared else axis, n_bits)
+
+    def quantized(self, x: Encrypted, axis: int | None, n_bits: int) -> Encrypted:
+        """Look ``x`` up on a grid of its own; once, however often it is asked for."""
+        key = (x.evaluate, axis, n_bits)
+        if key not in self._known:
+            scale, zero_point = calibrate_grid(x.reference.numpy(), n_bits, axis, self.calibration)
+            self._known[key] = self.on_grid(x, scale, zero_point, n_bits)
+        return self._known[key]
+
+    def on_grid(self, x: Encrypted, scale: FloatArray, zero_point: FloatArray, n_bits: int) -> Encrypted:
+        """Look ``x`` up as the integers of a grid, clipped to ``n_bits`` bits."""
+
+        def encode(floats: FloatArray) -> IntArray:
+            finite = np.nan_to_num(floats, nan=0.0, posinf=np.inf, neginf=-np.inf)
+            return np.clip(np.rint(finite / scale + zero_point), 0, (1 << n_bits) - 1).astype(np.int64)
+
+        return self.emitter.tabulate(x, encode, Grid.of(scale, -zero_point * scale, x.shape))
+
+    def weights(self, weight: FloatArray, sample: FloatArray | None) -> tuple[IntArray, FloatArray]:
+        exact = integer_grid(weight, self.op_weights - 1)
+        if exact is not None:
+            return exact
+        if sample is None:
+            sample = np.zeros((1, weight.shape[1]))
+        return choose_integers(weight, self.op_weights, sample)
+
+    def corrected(self, x: Encrypted, axis: int) -> Encrypted:
+        """Fit each channel's scale and offset to the original's floats, by least squares."""
+        assert x.grid is not None
+        axes = tuple(a for a in range(x.reference.ndim) if a != axis % len(x.shape) + 1)
+        values = self.emitter.samples[x.position] * x.grid.scale + x.grid.offset
+        wanted = x.reference.numpy()
+        if values.size // values.shape[axis % len(x.shape) + 1] < FEWEST_SAMPLES:
+            return x
+        mean, wanted_mean = values.mean(axis=axes, keepdims=True), wanted.mean(axis=axes, keepdims=True)
+        variance = np.square(values - mean).mean(axis=axes, keepdims=True)
+        covariance = ((values - mean) * (wanted - wanted_mean)).mean(axis=axes, keepdims=True)
+        slope = np.divide(covariance, variance, out=np.ones_like(variance), where=variance > 1e-12)
+        slope = np.where(slope > 0, slope, 1.0)[0]
+        grid = Grid(x.grid.scale * slope, slope * (x.grid.offset - mean[0]) + wanted_mean[0])
+        return Encrypted.on_grid(x.position, x.reference, grid, x.shared)
+
+    def aligned(
+        self, a: Encrypted, b: Encrypted, looked_up: bool
+    ) -> tuple[Encrypted, int, Encrypted, int, float]:
+        n_bits = self.term_bits if looked_up else self.op_inputs
+        widest = max(self.emitter.type_of(x.position).bits for x in (a, b))
+        direct = self._ratio(a, b) if not looked_up or widest <= n_bits else None
+        if direct is not None:
+            return direct
+        both = torch.stack([a.reference, b.reference], dim=1).numpy()
+        scale, _ = calibrate_grid(both, n_bits, None, self.calibration)
+        a, b = (self._on_step(x, float(scale.ravel()[0])) for x in (a, b))
+        assert a.grid is not None
+        return a, 1, b, 1, float(a.grid.scale.ravel()[0])
+
+    def _on_step(self, x: Encrypted, step: float) -> Encrypted:
+        """Look ``x`` up on the grid of multiples of ``step``, as many of them as it spans."""
+        low, high = float(x.reference.min()), float(x.reference.max())
+        zero_point = np.rint(-low / step)
+        n_bits = max(1, int(np.ceil(np.log2((high - low) / step + 1 - 1e-9))))
+        return self.on_grid(x, np.array(step), zero_point, n_bits)
+
+    def _ratio(self, a: Encrypted, b: Encrypted) -> tuple[Encrypted, int, Encrypted, int, float] | None:
+        """Return how to add two values as they are, if the finer grid nearly divides the coarser."""
+        if a.grid is None or b.grid is None or not (_uniform(a.grid, None) and _uniform(b.grid, None)):
+            return None
+        scales = [float(x.grid.scale.ravel()[0]) for x in (a, b) if x.grid is not None]
+        if min(scales) <= 0:
+            return None
+        coarse = int(scales[1] > scales[0])
+        ratio = scales[coarse] / scales[1 - coarse]
+        multiplier = int(np.rint(ratio))
+        spread = self.emitter.type_of((a, b)[coarse].position)
+        error = abs(ratio - multiplier) * scales[1 - coarse] * (spread.max - spread.min)
+        step = float((a.reference + b.reference).max() - (a.reference + b.reference).min()) / (
+            (1 << self.op_inputs) - 1
+        )
+        if error > ALIGNMENT * step:
+            return None
+        multipliers = [1, 1]
+        multipliers[coarse] = multiplier
+        return a, multipliers[0], b, multipliers[1], scales[1 - coarse]
+
+    def decoded(self, x: Encrypted) -> Encrypted:
+        if x.grid is None and self.model_outputs is not None:
+            return self.quantized(x, None, self.model_outputs)
+        return x
+
+
+def _uniform(grid: Grid, axis: int | None) -> bool:
+    """Whether the scale varies along ``axis`` alone."""
+    scale = grid.scale
+    if axis is not None:
+        scale = np.moveaxis(scale, axis, -1).reshape(-1, scale.shape[axis])
+        return bool(np.all(scale == scale[:1]))
+    return bool(np.all(scale == scale.ravel()[0]))

@@ -1,0 +1,186 @@
+"""Functions of two encrypted values, written with sums and lookups.
+
+- A sum or difference of integers on one grid is free, and what depends on the difference alone, such as a
+  comparison, is one lookup of it. ``max(a, b) = b + relu(a - b)``.
+- A product of integers of one parity is a difference of squares: ``a * b = ⌊(a + b)²/4⌋ - ⌊(a - b)²/4⌋``,
+  two lookups of one bit more.
+- Any function of two narrow integers is one lookup of both, packed into one: ``a * 2**n + b``.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skfhe.importers.emitter import Emitter
+from skfhe.importers.encrypted import Encrypted, Grid
+from skfhe.importers.network import Elementwise, Extremum
+from skfhe.program import bit_width, ops
+
+__all__ = ["FEW_BITS", "extremum", "matmul", "multiply", "of_sum", "packed"]
+
+IntArray = NDArray[np.int64]
+
+FEW_BITS = 6
+"""Up to so many bits, packing a value beats looking it up first."""
+MOST_PACKED_BITS = 14
+MOST_PACKED_PRODUCT_BITS = 8
+"""Up to so many bits, one lookup of two packed factors is cheaper than two of their sum and difference."""
+
+
+def packed(
+    emitter: Emitter, function: Callable[..., Tensor], a: Encrypted, b: Encrypted, reference: Tensor
+) -> Encrypted | None:
+    """Return ``function(a, b)`` of two narrow values; None if they are too wide."""
+    of_a, of_b = emitter.type_of(a.position), emitter.type_of(b.position)
+    n_b = of_b.max - of_b.min + 1
+    most = MOST_PACKED_BITS if emitter.rounding is None else emitter.rounding[0]
+    if bit_width(0, (of_a.max - of_a.min + 1) * n_b - 1) > most:
+        return None
+    position = emitter.combine([a.position, b.position], [n_b, 1], bias=-of_a.min * n_b - of_b.min)
+    first, second = a.evaluate, b.evaluate
+
+    def evaluate(integers: Tensor) -> Tensor:
+        high, low = torch.div(integers, n_b, rounding_mode="floor"), torch.remainder(integers, n_b)
+        return function(first(high + of_a.min), second(low + of_b.min)).to(torch.float64)
+
+    return Encrypted(position, reference, None, evaluate, whole=True)
+
+
+def of_sum(
+    emitter: Emitter, operation: Elementwise, aligned: tuple[Any, ...], reference: Tensor
+) -> Encrypted:
+    """Return a sum, difference, comparison or extremum of two values on a common grid."""
+    a, factor_a, b, factor_b, scale = aligned
+    sign = 1 if operation.kind == "add" else -1
+    shape = tuple(reference.shape[1:])
+    position = emitter.combine([a.position, b.position], [factor_a, sign * factor_b])
+    grid = Grid.of(scale, a.grid.offset + sign * b.grid.offset, shape)
+    total = Encrypted.on_grid(position, reference, grid)
+    if operation.kind in ("add", "subtract"):
+        return total
+    zero = torch.zeros((), dtype=torch.float64)
+    if operation.kind == "compare":
+        return total.through(lambda difference: operation.function(difference, zero).double(), reference)
+    # max(a, b) = b + relu(a - b) and min(a, b) = b - relu(b - a), on a grid that reaches from b's offset
+    largest = operation.kind == "maximum"
+    excess = replace(
+        total.through(torch.relu if largest else lambda d: -torch.relu(-d), reference), whole=True
+    )
+    looked_up = emitter.tabulate(
+        excess, lambda floats: np.rint(floats / scale).astype(np.int64), Grid.of(scale, 0.0, shape)
+    )
+    position = emitter.combine([b.position, looked_up.position], [factor_b, 1])
+    result = Encrypted.on_grid(position, reference, Grid.of(scale, b.grid.offset, shape))
+    return _bounded(emitter, result, _interval_of_extremum(emitter, aligned, largest))
+
+
+def _interval_of_extremum(emitter: Emitter, aligned: tuple[Any, ...], largest: bool) -> tuple[int, int]:
+    """Integers that the extremum of two aligned values can take, counted from the second's offset."""
+    a, factor_a, b, factor_b, scale = aligned
+    shift = (a.grid.offset - b.grid.offset) / scale
+    of_a, of_b = emitter.type_of(a.position), emitter.type_of(b.position)
+    ends_a = factor_a * of_a.min + float(shift.min()), factor_a * of_a.max + float(shift.max())
+    ends_b = factor_b * of_b.min, factor_b * of_b.max
+    pick = max if largest else min
+    return int(np.floor(pick(ends_a[0], ends_b[0]))), int(np.ceil(pick(ends_a[1], ends_b[1])))
+
+
+def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Tensor) -> Encrypted:
+    """Return the extremum over members of windows, by a tournament."""
+    assert x.grid is not None
+    members = operation.members.numpy()
+    contestants = emitter.move(x.position, members)
+    offset = x.grid.offset.ravel()[members[0]]
+    scale = x.grid.scale.ravel()[members[0]]
+    interval = emitter.type_of(x.position)
+    n_members = len(members)
+    while n_members > 1:
+        half = n_members // 2
+        size = int(np.prod(members.shape[1:], dtype=np.int64))
+        order = np.arange(n_members * size).reshape(n_members, *members.shape[1:])
+        first, second = (emitter.move(contestants, order[i * half : (i + 1) * half]) for i in (0, 1))
+        difference = emitter.add(ops.Subtract(), first, second)
+        read = emitter.type_of(difference)
+        excess = np.maximum if operation.largest else np.minimum
+        table = excess(np.arange(read.min, read.max + 1), 0)[None]
+        won = emitter.add(ops.Lookup(table, np.array([read.min])), difference)
+        winners = emitter.add(ops.Add(), second, won)
+        winners = emitter.add(ops.Bound(interval.min, interval.max), winners)
+        if n_members % 2:
+            odd = emitter.move(contestants, order[-1:])
+            winners = emitter.add(ops.Concatenate(0), winners, odd)
+        contestants, n_members = winners, half + n_members % 2
+    position = emitter.move(contestants, np.arange(scale.size).reshape(members.shape[1:]))
+    return Encrypted.on_grid(position, reference, Grid(scale, offset))
+
+
+def multiply(emitter: Emitter, a: Encrypted, b: Encrypted, reference: Tensor) -> Encrypted | None:
+    """Return the product of two values, element by element."""
+    if sum(emitter.type_of(x.position).bits for x in (a, b)) <= MOST_PACKED_PRODUCT_BITS:
+        return packed(emitter, torch.mul, a, b, reference)
+    shape = a.shape
+    columns = [
+        _rearranged(emitter, x, np.arange(np.prod(shape, dtype=int)).reshape(*shape, 1)) for x in (a, b)
+    ]
+    product, grid = _inner_product(emitter, *columns)
+    return Encrypted.on_grid(emitter.add(ops.Reshape(shape), product), reference, Grid.of(*grid, shape))
+
+
+def matmul(emitter: Emitter, a: Encrypted, b: Encrypted, reference: Tensor) -> Encrypted:
+    """Return ``a @ b`` over the last two axes."""
+    shape = tuple(reference.shape[1:])
+    rows, columns = shape[-2:]
+    inner = a.shape[-1]
+    positions_a = np.arange(np.prod(a.shape, dtype=int)).reshape(a.shape)
+    positions_b = np.swapaxes(np.arange(np.prod(b.shape, dtype=int)).reshape(b.shape), -1, -2)
+    batch = shape[:-2]
+    left = np.broadcast_to(positions_a[..., :, None, :], (*batch, rows, columns, inner))
+    right = np.broadcast_to(positions_b[..., None, :, :], (*batch, rows, columns, inner))
+    product, grid = _inner_product(emitter, _rearranged(emitter, a, left), _rearranged(emitter, b, right))
+    return Encrypted.on_grid(emitter.add(ops.Reshape(shape), product), reference, Grid.of(*grid, shape))
+
+
+def _rearranged(emitter: Emitter, x: Encrypted, indices: IntArray) -> Encrypted:
+    assert x.grid is not None
+    position = emitter.move(x.position, indices)
+    grid = Grid(x.grid.scale.ravel()[indices], x.grid.offset.ravel()[indices])
+    shape = indices.shape
+    return Encrypted(
+        position,
+        x.reference.reshape(len(x.reference), -1)[:, indices.ravel()].reshape(-1, *shape),
+        grid,
+        grid.evaluate,
+    )
+
+
+def _inner_product(emitter: Emitter, a: Encrypted, b: Encrypted) -> tuple[int, tuple[float, float]]:
+    """Return ``Σ a * b`` over the last axis, which stays with length 1, and its scale and offset."""
+    assert a.grid is not None and b.grid is not None
+    scale_a, scale_b = float(a.grid.scale.ravel()[0]), float(b.grid.scale.ravel()[0])
+    zero_a, zero_b = (round(float(-x.grid.offset.ravel()[0] / x.grid.scale.ravel()[0])) for x in (a, b))
+    squares = []
+    for combine, zero in ((ops.Add(), zero_a + zero_b), (ops.Subtract(), zero_a - zero_b)):
+        position = emitter.add(combine, a.position, b.position)
+        read = emitter.type_of(position)
+        table = (np.arange(read.min, read.max + 1) - zero) ** 2 // 4
+        squares.append(emitter.add(ops.Lookup(table[None], np.array([read.min])), position))
+    difference = emitter.add(ops.Subtract(), *squares)
+    inner = emitter.type_of(difference).shape[-1]
+    ones = np.ones((inner, 1), dtype=np.int64)
+    total = emitter.add(ops.Linear(ones, np.zeros(1, dtype=np.int64)), difference)
+    of_a, of_b = emitter.type_of(a.position), emitter.type_of(b.position)
+    ends = [(p - zero_a) * (q - zero_b) for p in (of_a.min, of_a.max) for q in (of_b.min, of_b.max)]
+    total = emitter.add(ops.Bound(inner * min(ends), inner * max(ends)), total)
+    return total, (scale_a * scale_b, 0.0)
+
+
+def _bounded(emitter: Emitter, x: Encrypted, interval: tuple[int, int]) -> Encrypted:
+    read = emitter.type_of(x.position)
+    low, high = max(read.min, interval[0]), min(read.max, interval[1])
+    position = emitter.add(ops.Bound(low, high), x.position)
+    return Encrypted(position, x.reference, x.grid, x.evaluate, x.shared)

@@ -1,0 +1,95 @@
+"""What decides how floats become integers: the two schemes have this in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skfhe.importers.emitter import Emitter
+from skfhe.importers.encrypted import Encrypted, RawInput
+from skfhe.importers.network import Node, Quantize
+from skfhe.quantization import AffineQuantizer
+
+__all__ = ["Scheme"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+class Scheme:
+    """Chooses the integers that stand for the floats of a network.
+
+    Parameters
+    ----------
+    emitter : Emitter
+
+    Attributes
+    ----------
+    quantizers : list of (int, AffineQuantizer)
+        For each input of the program, the network's input that it encodes, and how.
+    """
+
+    def __init__(self, emitter: Emitter) -> None:
+        self.emitter = emitter
+        self.quantizers: list[tuple[int, AffineQuantizer]] = []
+        self._known: dict[Any, Any] = {}
+
+    def encrypt(
+        self, index: int, shape: tuple[int, ...], quantizer: AffineQuantizer, rows: Tensor, label: str
+    ) -> int:
+        """Append an input of the program that encodes input ``index`` of the network."""
+        self.quantizers.append((index, quantizer))
+        low, high = (np.full(shape, end, dtype=np.int64) for end in (quantizer.low, quantizer.high))
+        return self.emitter.input(low, high, quantizer.quantize(rows.numpy()), label)
+
+    def input(self, node: Node, index: int) -> Encrypted | RawInput:
+        """Take over an input of the network."""
+        raise NotImplementedError
+
+    def quantize(self, x: Encrypted | RawInput, operation: Quantize, reference: Tensor) -> Encrypted:
+        """Apply a quantizer of the network's own."""
+        raise NotImplementedError
+
+    def operand(self, x: Any, axis: int | None) -> Encrypted:
+        """Return ``x`` on a grid, so that it can take part in sums.
+
+        Parameters
+        ----------
+        x : Encrypted or RawInput
+        axis : int or None
+            Axis of a row along which the scale may vary; None for one scale.
+        """
+        raise NotImplementedError
+
+    def weights(self, weight: FloatArray, sample: FloatArray | None) -> tuple[IntArray, FloatArray]:
+        """Return integers (n_rows, n_weights) and a scale a row for float weights."""
+        raise NotImplementedError
+
+    def corrected(self, x: Encrypted, axis: int) -> Encrypted:
+        """Return the result of a linear layer with its scales and offsets put right, along ``axis``."""
+        return x
+
+    def aligned(self, a: Any, b: Any, looked_up: bool) -> tuple[Encrypted, int, Encrypted, int, Any] | None:
+        """Return two values on a common grid.
+
+        Parameters
+        ----------
+        a, b : Encrypted or RawInput
+        looked_up : bool
+            Whether their difference is looked up at once.
+
+        Returns
+        -------
+        a, factor_a, b, factor_b, scale
+            ``factor`` times the integers of each counts in steps of ``scale``.
+        None
+            If there is no common grid.
+        """
+        raise NotImplementedError
+
+    def decoded(self, x: Any) -> Encrypted:
+        """Return an output as it is to be decrypted."""
+        raise NotImplementedError

@@ -1,0 +1,127 @@
+"""Integer weights: read off where the network holds them, chosen where it was trained in float."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["choose_integers", "integer_grid"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+TOLERANCE = 2e-6
+"""Of a row's largest weight: float32 arithmetic keeps multiples of a scale that well."""
+DAMPING = 0.01
+"""Of the mean diagonal, added to a Hessian that calibration rows determine badly."""
+
+
+def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray] | None:
+    """Return each row of ``weights`` as integers times a scale, if it lies on such a grid.
+
+    The scale is the largest that does, by Euclid's algorithm on the magnitudes.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n_rows, n_weights)
+    n_bits : int
+        Bits that the magnitudes of the integers may take.
+
+    Returns
+    -------
+    integers : ndarray of int64, shape (n_rows, n_weights)
+    scales : ndarray of float64, shape (n_rows,)
+        1 for a row of zeros.
+    None
+        If a row has no such grid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> integers, scales = integer_grid(np.array([[0.3, -0.1, 0.2], [0.0, 0.0, 0.0]]), n_bits=2)
+    >>> integers, scales.round(9)
+    (array([[ 3, -1,  2],
+           [ 0,  0,  0]]), array([0.1, 1. ]))
+    >>> integer_grid(np.array([[1.0, 0.734]]), n_bits=4) is None
+    True
+    """
+    integers = np.zeros(weights.shape, dtype=np.int64)
+    scales = np.ones(len(weights))
+    for row, values in enumerate(weights):
+        magnitudes = np.unique(np.abs(values))
+        tolerance = TOLERANCE * magnitudes[-1]
+        magnitudes = magnitudes[magnitudes > tolerance]
+        if not len(magnitudes):
+            continue
+        step = magnitudes[0]
+        while True:
+            remainders = np.abs(magnitudes - np.rint(magnitudes / step) * step)
+            remainders = remainders[remainders > tolerance]
+            if not len(remainders):
+                break
+            step = remainders.min()
+            if magnitudes[-1] >= (1 << n_bits) * step:
+                return None
+        found = np.rint(values / step)
+        if np.abs(found).max() >= 1 << n_bits:
+            return None
+        integers[row] = found.astype(np.int64)
+        scales[row] = (values @ found) / (found @ found)
+    return integers, scales
+
+
+def choose_integers(weights: FloatArray, n_bits: int, sample: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Quantize ``weights`` to symmetric integers, so that the products with ``sample`` change least.
+
+    Each row has a scale of its own: the one among shrunken ranges whose rounding errs least on the sample.
+    The weights are then rounded one column after another, each column's error being made good in the
+    columns that follow.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n_rows, n_weights)
+    n_bits : int
+        Bits of an integer, its sign included; 1 bit gives -1, 0 and 1 as 2 bits do.
+    sample : ndarray of float64, shape (n_samples, n_weights)
+        What the weights are multiplied with. Its mean does not matter: a bias takes that up.
+
+    Returns
+    -------
+    integers : ndarray of int64, shape (n_rows, n_weights)
+        In [-(2**(n_bits - 1) - 1), 2**(n_bits - 1) - 1].
+    scales : ndarray of float64, shape (n_rows,)
+
+    References
+    ----------
+    Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+    ICLR 2023: the order of rounding and its compensation, algorithm 1.
+    """
+    highest = max(1, (1 << (n_bits - 1)) - 1)
+    hessian = np.cov(sample, rowvar=False, bias=True).reshape(weights.shape[1], weights.shape[1])
+    damping = DAMPING * max(float(np.trace(hessian)) / len(hessian), np.finfo(float).tiny)
+    hessian = hessian + damping * np.eye(len(hessian))
+    scales = _scales(weights, highest, hessian)
+    # Columns with much energy first: their errors have the most columns left to be made good in.
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    # The upper Cholesky factor of the inverse: row k holds what column k passes on to the later ones.
+    factor = np.linalg.cholesky(np.linalg.inv(hessian[np.ix_(order, order)])).T
+    left = weights[:, order].copy()
+    integers = np.zeros(weights.shape, dtype=np.int64)
+    for column in range(len(order)):
+        rounded = np.clip(np.rint(left[:, column] / scales), -highest, highest)
+        integers[:, order[column]] = rounded.astype(np.int64)
+        error = (left[:, column] - rounded * scales) / factor[column, column]
+        left[:, column + 1 :] -= np.outer(error, factor[column, column + 1 :])
+    return integers, scales
+
+
+def _scales(weights: FloatArray, highest: int, hessian: FloatArray) -> FloatArray:
+    """Return for each row the scale whose rounding errs least, weighing errors by ``hessian``."""
+    widest = np.abs(weights).max(axis=1) / highest
+    widest[widest == 0] = 1.0
+    best, least = widest, np.full(len(weights), np.inf)
+    for shrink in np.linspace(1.0, 0.4, 16):
+        scale = widest * shrink
+        rounded = np.clip(np.rint(weights / scale[:, None]), -highest, highest) * scale[:, None]
+        error = weights - rounded
+        loss = np.einsum("ij,ij->i", error @ hessian, error)
+        best, least = np.where(loss < least, scale, best), np.minimum(loss, least)
+    return best
