@@ -42,7 +42,6 @@ class Emitter:
     ) -> None:
         self.bounds, self.margin, self.rounding = bounds, margin, rounding
         self.label = ""
-        self.labels: list[str] = []
         self.samples: list[IntArray] = []
         self._builder = ProgramBuilder()
         self._narrowed = False
@@ -55,24 +54,31 @@ class Emitter:
         """Return the type of a value."""
         return self._builder.type_of(position)
 
+    def label_of(self, position: int) -> str:
+        """Return the layer that a value belongs to."""
+        return self._builder.value_at(position).label
+
     def input(self, low: IntArray, high: IntArray, sample: IntArray, label: str) -> int:
         """Append an encrypted input."""
         self.samples.append(sample)
-        self.labels.append(label)
         return self._builder.input(low, high, label=label)
 
     def add(self, op: ops.Op, *arguments: int, label: str | None = None) -> int:
         """Append the value that ``op`` computes from ``arguments``."""
-        label = self.label if label is None else label
-        position = self._builder.add(op, *arguments, label=label)
-        self.labels.append(label)
+        position = self._builder.add(op, *arguments, label=self.label if label is None else label)
         self.samples.append(evaluate(op, *(self.samples[a] for a in arguments)))
         return position
+
+    def is_fresh(self, position: int) -> bool:
+        """Whether a value is made of inputs, as they were encrypted."""
+        value = self._builder.value_at(position)
+        moved = isinstance(value.op, ops.Reshape | ops.Gather | ops.Concatenate)
+        return isinstance(value.op, ops.Input) or (moved and all(map(self.is_fresh, value.arguments)))
 
     def _check_width(self, position: int, n_bits: int) -> None:
         if n_bits > MAX_LOOKUP_BITS:
             raise CompilationError(
-                f"the accumulator of {self.labels[position]!r} takes {n_bits} bits, and a lookup reads at most "
+                f"the accumulator of {self.label_of(position)!r} takes {n_bits} bits, and a lookup reads at most "
                 f"{MAX_LOOKUP_BITS}; lower n_bits, or round accumulators before they are looked up: "
                 "rounding_threshold_bits=6"
             )
@@ -167,7 +173,7 @@ class Emitter:
         lsbs = self.type_of(position).bits - n_bits
         if lsbs <= 0:
             return position, 1, 0.0
-        label, step = self.labels[position], 1 << lsbs
+        label, step = self.label_of(position), 1 << lsbs
         if method == "exact":
             return self.add(ops.Truncate(lsbs), position, label=label), step, (step - 1) / 2
         return self.add(ops.Round(lsbs, method), position, label=label), step, -0.5
@@ -199,5 +205,5 @@ class Emitter:
         leading = tables.shape[:-1] if tables.ndim > 1 and tables[..., 0].size > 1 else (1,)
         tables = tables.reshape(*leading, len(integers))
         start = np.full(leading, read.min, dtype=np.int64)
-        looked_up = self.add(ops.Lookup(tables, start, step), position, label=self.labels[position])
+        looked_up = self.add(ops.Lookup(tables, start, step), position, label=self.label_of(position))
         return Encrypted.on_grid(looked_up, x.reference, grid, x.shared)

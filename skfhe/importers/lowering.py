@@ -189,10 +189,11 @@ class _Lowering:
         x = self._summand(x, len(x.shape) - 1, weight)
         scales = x.grid.scale.reshape(-1, weight.shape[1])[0]
         sample = self.emitter.samples[x.position].reshape(-1, weight.shape[1])
-        integers, scale = self.scheme.weights(weight * scales, _thinned(sample))
+        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
+        wanted = (self.node.reference.numpy() - offset).reshape(-1, len(weight))
+        integers, scale = self.scheme.weights(weight * scales, _thinned(sample), _thinned(wanted))
         zero = np.zeros(len(weight), dtype=np.int64)
         position, low = self.emitter.accumulate(ops.Linear(integers.T.copy(), zero), x.position)
-        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
         grid = Grid.of(scale, offset + scale * low, self.node.shape)
         return self.scheme.corrected(self._on_grid(position, grid), -1)
 
@@ -203,8 +204,11 @@ class _Lowering:
         n_outputs, n_read = weight.shape[:2]
         scales = x.grid.scale.reshape(len(x.grid.scale), -1)[:, 0].reshape(operation.groups, n_read)
         folded = weight * np.repeat(scales, n_outputs // operation.groups, axis=0)[:, :, None, None]
-        sample = _patches(self.emitter.samples[x.position], operation) if operation.groups == 1 else None
-        flat, scale = self.scheme.weights(folded.reshape(n_outputs, -1), sample)
+        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
+        sample = wanted = None
+        if operation.groups == 1:
+            sample, wanted = _patches(self.emitter.samples[x.position], self.node.reference - offset, operation)
+        flat, scale = self.scheme.weights(folded.reshape(n_outputs, -1), sample, wanted)
         op = ops.Convolution(
             flat.reshape(weight.shape),
             np.zeros(n_outputs, dtype=np.int64),
@@ -214,7 +218,6 @@ class _Lowering:
             operation.groups,
         )
         position, low = self.emitter.accumulate(op, x.position)
-        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
         by_channel = scale[:, None, None]
         grid = Grid.of(by_channel, offset + by_channel * low, self.node.shape)
         return self.scheme.corrected(self._on_grid(position, grid), 0)
@@ -328,20 +331,23 @@ class _Lowering:
         return Encrypted.on_grid(position, self.node.reference, grid, self._shared)
 
 
-def _thinned(sample: IntArray) -> FloatArray:
+def _thinned(sample: NDArray[Any]) -> FloatArray:
     """Return some of the rows, evenly spread, as floats."""
     picked = np.linspace(0, len(sample) - 1, min(len(sample), MAX_SAMPLES)).astype(np.int64)
     return sample[picked].astype(np.float64)
 
 
-def _patches(sample: IntArray, operation: Convolution) -> FloatArray:
-    """Return what each position of a convolution reads, shape (n_patches, n_inputs * height * width)."""
-    n_patches = int(np.prod(operation.evaluate(torch.from_numpy(sample[:1]).double()).shape[2:]))
-    rows = np.linspace(0, len(sample) - 1, min(len(sample), max(1, 2 * MAX_SAMPLES // n_patches))).astype(
-        np.int64
-    )
+def _patches(sample: IntArray, result: torch.Tensor, operation: Convolution) -> tuple[FloatArray, FloatArray]:
+    """Return what some positions of a convolution read, and the original network's results there.
+
+    Shapes (n_patches, n_inputs * height * width) and (n_patches, n_outputs).
+    """
+    n_positions = result.shape[2] * result.shape[3]
+    n_rows = min(len(sample), max(1, 2 * MAX_SAMPLES // n_positions))
+    rows = np.linspace(0, len(sample) - 1, n_rows).astype(np.int64)
     top, left, bottom, right = operation.padding
     padded = functional.pad(torch.from_numpy(sample[rows]).double(), (left, right, top, bottom))
     kernel = operation.weight.shape[2:]
     unfolded = functional.unfold(padded, kernel, operation.dilation, 0, operation.strides)
-    return _thinned(unfolded.transpose(1, 2).reshape(-1, unfolded.shape[1]).numpy())
+    results = result[torch.from_numpy(rows)].flatten(2)
+    return tuple(_thinned(v.transpose(1, 2).reshape(-1, v.shape[1]).numpy()) for v in (unfolded, results))  # type: ignore[return-value]

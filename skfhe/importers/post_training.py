@@ -72,6 +72,7 @@ class PostTraining(Scheme):
     def operand(self, x: Encrypted, axis: int | None) -> Encrypted:
         n_bits = self.op_inputs if axis is not None else self.term_bits
         narrow = self.emitter.type_of(x.position).bits <= n_bits + (axis is not None)
+        narrow |= axis is not None and self.emitter.is_fresh(x.position)
         if x.grid is not None and narrow and _uniform(x.grid, axis):
             return x
         return self.quantized(x, None if x.shared else axis, n_bits)
@@ -93,13 +94,15 @@ class PostTraining(Scheme):
 
         return self.emitter.tabulate(x, encode, Grid.of(scale, -zero_point * scale, x.shape))
 
-    def weights(self, weight: FloatArray, sample: FloatArray | None) -> tuple[IntArray, FloatArray]:
+    def weights(
+        self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
+    ) -> tuple[IntArray, FloatArray]:
         exact = integer_grid(weight, self.op_weights - 1)
         if exact is not None:
             return exact
         if sample is None:
             sample = np.zeros((1, weight.shape[1]))
-        return choose_integers(weight, self.op_weights, sample)
+        return choose_integers(weight, self.op_weights, sample, wanted)
 
     def corrected(self, x: Encrypted, axis: int) -> Encrypted:
         """Fit each channel's scale and offset to the original's floats, by least squares."""

@@ -64,8 +64,14 @@ class Scheme:
         """
         raise NotImplementedError
 
-    def weights(self, weight: FloatArray, sample: FloatArray | None) -> tuple[IntArray, FloatArray]:
-        """Return integers (n_rows, n_weights) and a scale a row for float weights."""
+    def weights(
+        self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
+    ) -> tuple[IntArray, FloatArray]:
+        """Return integers (n_rows, n_weights) and a scale a row for float weights.
+
+        ``sample`` (n_samples, n_weights) is some of what they are multiplied with, ``wanted``
+        (n_samples, n_rows) the products that the original network has there, but for a constant a row.
+        """
         raise NotImplementedError
 
     def corrected(self, x: Encrypted, axis: int) -> Encrypted:

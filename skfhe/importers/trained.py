@@ -207,7 +207,9 @@ class Trained(Scheme):
         quantizer = AffineQuantizer(self.n_bits, False, float(scale.ravel()[0]), int(zero_point.ravel()[0]))
         return quantizer, float(scale.ravel()[0])
 
-    def weights(self, weight: FloatArray, sample: FloatArray | None) -> tuple[IntArray, FloatArray]:
+    def weights(
+        self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
+    ) -> tuple[IntArray, FloatArray]:
         found = integer_grid(weight, MOST_BITS)
         if found is None:
             raise ValueError(

@@ -68,12 +68,15 @@ def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray
     return integers, scales
 
 
-def choose_integers(weights: FloatArray, n_bits: int, sample: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Quantize ``weights`` to symmetric integers, so that the products with ``sample`` change least.
+def choose_integers(
+    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray | None = None
+) -> tuple[IntArray, FloatArray]:
+    """Quantize ``weights`` to symmetric integers, so that the products with ``sample`` are nearest to those wanted.
 
-    Each row has a scale of its own: the one among shrunken ranges whose rounding errs least on the sample.
-    The weights are then rounded one column after another, each column's error being made good in the
-    columns that follow.
+    The weights first move to where they make good what earlier layers' quantization did to the sample, as far
+    as the sample says how. Each row then has a scale of its own: the one among shrunken ranges whose rounding
+    errs least on the sample. Last, the weights are rounded one column after another, each column's error being
+    made good in the columns that follow.
 
     Parameters
     ----------
@@ -82,6 +85,8 @@ def choose_integers(weights: FloatArray, n_bits: int, sample: FloatArray) -> tup
         Bits of an integer, its sign included; 1 bit gives -1, 0 and 1 as 2 bits do.
     sample : ndarray of float64, shape (n_samples, n_weights)
         What the weights are multiplied with. Its mean does not matter: a bias takes that up.
+    wanted : ndarray of float64, shape (n_samples, n_rows), default=None
+        The products that the original network has; by default those of ``weights`` and the sample.
 
     Returns
     -------
@@ -98,6 +103,11 @@ def choose_integers(weights: FloatArray, n_bits: int, sample: FloatArray) -> tup
     hessian = np.cov(sample, rowvar=False, bias=True).reshape(weights.shape[1], weights.shape[1])
     damping = DAMPING * max(float(np.trace(hessian)) / len(hessian), np.finfo(float).tiny)
     hessian = hessian + damping * np.eye(len(hessian))
+    if wanted is not None and len(sample) > 1:
+        missing = wanted - sample @ weights.T
+        centred = sample - sample.mean(axis=0)
+        pull = centred.T @ (missing - missing.mean(axis=0)) / len(sample)
+        weights = weights + np.linalg.solve(hessian, pull).T
     scales = _scales(weights, highest, hessian)
     # Columns with much energy first: their errors have the most columns left to be made good in.
     order = np.argsort(-np.diag(hessian), kind="stable")

@@ -69,7 +69,9 @@ class Program:
         widths = []
         for position in self.lookups:
             (read,) = self.values[position].arguments
-            while isinstance(self.values[read].op, ops.Round):  # a Bound is of the accumulator itself
+            while isinstance(
+                self.values[read].op, ops.Round | ops.Truncate
+            ):  # a Bound is of the accumulator itself
                 (read,) = self.values[read].arguments
             widths.append(self.values[read].type.bits)
         return widths
@@ -124,6 +126,10 @@ class ProgramBuilder:
     def type_of(self, position: int) -> IntegerType:
         """Return the type of a value appended earlier."""
         return self._values[position].type
+
+    def value_at(self, position: int) -> Value:
+        """Return a value appended earlier."""
+        return self._values[position]
 
     def finish(self, *outputs: int, range_source: Literal["proven", "calibrated"] = "proven") -> Program:
         """Return the program with the given outputs."""
