@@ -29,8 +29,8 @@ def main() -> None:
     clear = model._evaluate(inputs, "disable")
 
     def accuracy(outputs: tuple[np.ndarray, ...]) -> float:
-        pairs = zip(model._output_quantizers, outputs, strict=True)
-        return float(np.mean(sum(quantizer.dequantize(q) for quantizer, q in pairs).argmax(axis=1) == y))
+        pairs = zip(model._output_decoders, outputs, strict=True)
+        return float(np.mean(sum(decoder.decode(q) for decoder, q in pairs).argmax(axis=1) == y))
 
     table = Table("p_error", "mode", "rows with other integers", "mean difference", "accuracy")
     table.add_row("", "clear", "", "", f"{accuracy(clear):.3f}")

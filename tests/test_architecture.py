@@ -18,7 +18,8 @@ OWN = {
     "program": {"exceptions"},
     "circuit": {"program", "exceptions"},
     "model_selection": set(),
-    "base": {"circuit", "program", "exceptions", "model_selection"},
+    "base": {"circuit", "program", "exceptions", "model_selection", "parameters"},
+    "importers": {"circuit", "program", "quantization", "exceptions", "parameters"},
     "pipelines": {"base", "circuit"},
     "twin": set(),
     "linear": {"base", "program", "quantization", "twin"},
@@ -28,16 +29,17 @@ OWN = {
     "tree": {"trees", "twin"},
     "ensemble": {"exceptions", "trees", "twin"},
     "boosting": {"exceptions", "quantization", "trees", "twin"},
-    "neural_network": {"base", "program", "quantization", "exceptions", "parameters"},
+    "neural_network": {"base", "importers", "program", "quantization", "exceptions", "parameters"},
     "cli": {"neural_network"},
-    "__init__": {"pipelines"},
+    "__init__": {"pipelines", "importers"},
 }
 OUTSIDE = {
     # heavy package: the layers that may import it
-    "torch": {"neural_network"},
-    "brevitas": {"neural_network"},
+    "torch": {"neural_network", "importers"},
+    "brevitas": {"neural_network", "importers"},
+    "onnx": {"importers"},
     "skorch": {"neural_network"},
-    "concrete": {"circuit", "base"},  # base for annotations alone
+    "concrete": {"circuit", "base", "importers"},  # these two for annotations alone
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},

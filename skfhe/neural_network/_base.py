@@ -32,7 +32,7 @@ from skfhe.neural_network.training import (
 )
 from skfhe.parameters import check_rounding
 from skfhe.program import Program
-from skfhe.quantization import AffineQuantizer, ThresholdEncoder, calibrate_thresholds
+from skfhe.quantization import AffineDecoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = ["BaseNeuralNet"]
 
@@ -325,11 +325,11 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self._keep(*lower_mlp(self.net_.module_, check_rounding(self.rounding_threshold_bits)))
         return self
 
-    def _keep(self, program: Program, kept: list[NDArray], quantizers: list[AffineQuantizer]) -> None:
+    def _keep(self, program: Program, kept: list[NDArray], decoders: list[AffineDecoder]) -> None:
         """Keep a lowered network, and forget the circuit of an earlier one."""
         assert all(bits <= self._plan.module["n_accum_bits"] for bits in program.accumulator_bits)
         self._drop_circuit()
-        self.program_, self._output_quantizers = program, quantizers
+        self.program_, self._output_decoders = program, decoders
         read = self.net_.module_.kept_bits.numpy(force=True)[kept[0]]
         self.input_encoder_ = self._plan.encoder.select(read)
         self._kept_levels = kept[1] if len(kept) > 1 else None
@@ -401,7 +401,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         outputs = self._evaluate(self._encode(X), fhe)
         return sum(
-            (quantizer.dequantize(q) for quantizer, q in zip(self._output_quantizers, outputs, strict=True)),
+            (decoder.decode(q) for decoder, q in zip(self._output_decoders, outputs, strict=True)),
             start=np.zeros(outputs[0].shape),
         )
 
@@ -413,10 +413,10 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         return [bits, self._plan.encoder.levels(X)[:, self._kept_levels]]
 
     @property
-    def output_quantizer_(self) -> AffineQuantizer:
+    def output_decoder_(self) -> AffineDecoder:
         """Turns the first output of the program, the output layer's accumulators, into scores."""
         check_is_fitted(self, "program_")
-        return self._output_quantizers[0]
+        return self._output_decoders[0]
 
 
 def _fastest(optimizer: type, device: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """From the trained Brevitas network to the integer program.
 
-A hidden layer becomes a linear layer on integers and one lookup a neuron, into which the scales, batch
-normalization, the activation and the quantizer are folded: the tables are filled by running those
-very modules, in double precision, on every accumulator that can occur.
+The network is written down as a float network of the importers' operations, and lowered as any imported one
+is: a hidden layer becomes a linear layer on integers and one lookup a neuron, whose tables are filled by
+running its batch normalization, activation and quantizer, in double precision, on every accumulator that can
+occur.
 """
 
 import copy
@@ -11,14 +12,21 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from skfhe.importers.emitter import Emitter
+from skfhe.importers.encrypted import Encrypted, Grid
+from skfhe.importers.lowering import lower_network
+from skfhe.importers.network import NetworkBuilder, Node, Quantize
+from skfhe.importers.trained import Trained
 from skfhe.neural_network.module import BudgetedMLP, HiddenLayer
-from skfhe.program import Program, ProgramBuilder, drop_unused_inputs, ops, optimize
+from skfhe.program import Program, drop_unused_inputs, optimize
 from skfhe.program.passes import round_lookups
-from skfhe.program.types import IntegerType
-from skfhe.quantization import AffineQuantizer
+from skfhe.quantization import AffineDecoder
 
 __all__ = ["in_double_precision", "lower_mlp"]
+
+IntArray = NDArray[np.int64]
 
 
 def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
@@ -28,7 +36,7 @@ def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
 
 def lower_mlp(
     module: BudgetedMLP, rounding: tuple[int, Literal["exact", "approximate"]] | None = None
-) -> tuple[Program, list[NDArray[np.bool_]], list[AffineQuantizer]]:
+) -> tuple[Program, list[NDArray[np.bool_]], list[AffineDecoder]]:
     """Lower a trained network.
 
     Parameters
@@ -45,70 +53,79 @@ def lower_mlp(
         are added in the clear, where they cost the lookups no precision.
     kept : list of ndarray of bool
         Which bits, and which features' levels, the program reads.
-    output_quantizers : list of AffineQuantizer
+    decoders : list of AffineDecoder
         Turn the accumulators into scores, which are their sum.
     """
     module = in_double_precision(module)
-    builder = ProgramBuilder()
-    n_bits = len(module.encoder.thresholds)
-    value = builder.input(np.zeros(n_bits), np.ones(n_bits), label="input bits")
-    scale = torch.ones((), dtype=torch.float64)
     with torch.no_grad():
-        for index, layer in enumerate(module.hidden, start=1):
-            weight = layer.linear.quant_weight()
-            linear = ops.Linear(_integers(weight).T, np.zeros(layer.linear.out_features, np.int64))
-            value = builder.add(linear, value, label=f"hidden layer {index}")
-            scale = scale * weight.scale.flatten()
-            lookup = _lookup(layer, builder.type_of(value), scale)
-            value = builder.add(lookup, value, label=f"hidden layer {index}")
-            scale = layer.quantizer(torch.zeros(1, dtype=torch.float64)).scale
-        weight = module.output.quant_weight()
-        scale = (scale * weight.scale.flatten()).broadcast_to(module.output.out_features)
-        bias = torch.round(module.output.bias / scale).numpy().astype(np.int64)
-        offset = -_smallest(
-            _integers(weight).T, builder.type_of(value)
-        )  # unsigned, to need no bit for a sign
-        outputs = [builder.add(ops.Linear(_integers(weight).T, offset), value, label="output layer")]
-        scales, zero_points = [scale], [offset - bias]
-        if module.skip is not None:
-            highest = module.skip.level_weights.sum(dim=0).numpy()
-            levels = builder.input(np.zeros(len(highest)), highest, label="input levels")
-            weight = module.skip.linear.quant_weight()
-            integers = _integers(weight).T
-            bias = -module.skip.center * integers.sum(axis=0)
-            linear = ops.Linear(integers * (highest > 0)[:, None], bias)  # a constant level need not be sent
-            outputs.append(builder.add(linear, levels, label="skip connection"))
-            zero_points.append(np.zeros_like(bias))
-            scales.append((weight.scale.flatten() * module.skip.step).broadcast_to(integers.shape[1]))
-    program, kept = drop_unused_inputs(optimize(builder.finish(*outputs)))
+        network, highest = _network(module)
+        lowered = lower_network(network, _EncodedInputs(highest))
+    program, kept = drop_unused_inputs(optimize(lowered.program))
     if rounding is not None:
         program = optimize(program, [lambda p: round_lookups(p, *rounding)])
-    quantizers = [
-        AffineQuantizer(
-            program.values[position].type.bits,
-            program.values[position].type.signed,
-            scale.numpy().copy(),
-            zero_point,
-        )
-        for position, scale, zero_point in zip(program.outputs, scales, zero_points, strict=True)
-    ]
-    return program, kept, quantizers
+    return program, kept, [decoder for decoder in lowered.decoders if isinstance(decoder, AffineDecoder)]
 
 
-def _integers(quantized: Any) -> NDArray[np.int64]:
-    """Return the integers of a Brevitas tensor, whose own ``int`` refuses equal values of one bit."""
-    return (quantized.value / quantized.scale).round().numpy().astype(np.int64)
+class _EncodedInputs(Trained):
+    """The scheme of a network whose inputs arrive as integers.
+
+    Parameters
+    ----------
+    highest : list of ndarray of int64
+        For each input, the largest integer of each element; the smallest is 0.
+    """
+
+    def __init__(self, highest: list[IntArray]) -> None:
+        super().__init__(Emitter("proven", margin=0.0, rounding=None), n_bits=None)
+        self.highest = highest
+
+    def input(self, node: Node, index: int) -> Encrypted:  # type: ignore[override]
+        """Take over an input of the network."""
+        high = self.highest[index]
+        rows = node.reference.numpy().astype(np.int64)
+        position = self.emitter.input(np.zeros_like(high), high, rows, node.label)
+        return Encrypted.on_grid(position, node.reference, Grid.of(1.0, 0.0, node.shape))
 
 
-def _smallest(weight: NDArray[np.int64], read: IntegerType) -> NDArray[np.int64]:
-    """Return the smallest result of each column of ``weight`` on inputs of the type ``read``."""
-    products = np.stack([weight * read.low[:, None], weight * read.high[:, None]])
-    return products.min(axis=0).sum(axis=0)
+def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
+    """Write the network down as a function of its encoded inputs, with the largest integers of these."""
+    highest = [np.ones(len(module.encoder.thresholds), dtype=np.int64)]
+    names = ["input bits"]
+    if module.skip is not None:
+        highest.append(module.skip.level_weights.sum(dim=0).numpy().astype(np.int64))
+        names.append("input levels")
+    build = NetworkBuilder([torch.zeros(1, len(high)) for high in highest], names)
+    value, scale = build.inputs[0], torch.ones((), dtype=torch.float64)
+    for index, layer in enumerate(module.hidden, start=1):
+        build.at("linear", f"hidden layer {index}")
+        value = build.linear(value, layer.linear.quant_weight().value)
+        quantizer = _quantizer(layer)
+        value, scale = build.add(quantizer, value), quantizer.scale
+    build.at("linear", "output layer")
+    weight = module.output.quant_weight()
+    scale = scale * weight.scale.flatten()
+    bias = torch.round(module.output.bias / scale) * scale
+    build.outputs.append(build.linear(value, weight.value, bias))
+    if module.skip is not None:
+        build.at("linear", "skip connection")
+        weight = module.skip.linear.quant_weight().value * module.skip.step
+        bias = -module.skip.center * weight.sum(dim=1)
+        varies = torch.from_numpy(highest[1] > 0)  # a constant level need not be sent
+        build.outputs.append(build.linear(build.inputs[1], weight * varies, bias))
+    return build, highest
 
 
-def _lookup(layer: HiddenLayer, read: IntegerType, scale: torch.Tensor) -> ops.Lookup:
-    """Tabulate what ``layer`` makes of every accumulator, neuron by neuron."""
-    accumulators = torch.arange(read.min, read.max + 1, dtype=torch.float64)[:, None]
-    activations = layer.quantizer(layer.activation(layer.norm(accumulators * scale)))
-    tables = _integers(activations).T
-    return ops.Lookup(tables, np.full(len(tables), read.min, dtype=np.int64))
+def _quantizer(layer: HiddenLayer) -> Quantize:
+    """Describe what a layer makes of the sums of its weighted inputs."""
+
+    def quantized(sums: Tensor) -> Any:
+        return layer.quantizer(layer.activation(layer.norm(sums)))
+
+    def integers(sums: Tensor) -> Tensor:
+        activations = quantized(sums)
+        return torch.round(activations.value / activations.scale)
+
+    scale = quantized(torch.zeros(1, layer.linear.out_features, dtype=torch.float64)).scale
+    half = 1 << (int(layer.quantizer.act_quant.bit_width()) - 1)
+    low, high = (-half, half - 1) if layer.quantizer.act_quant.is_signed else (0, 2 * half - 1)
+    return Quantize(integers, scale, torch.zeros((), dtype=torch.float64), low, high)

@@ -91,7 +91,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         The quantized network on integers: what runs encrypted.
     input_encoder_ : ThresholdEncoder
         Turns rows into the bits that the program takes. Values beyond the range seen in training are clipped.
-    output_quantizer_ : AffineQuantizer
+    output_decoder_ : AffineDecoder
         Turns the program's first output into scores. The skip connection's are added to them.
     net_ : skorch.NeuralNet
         The fitted skorch net.

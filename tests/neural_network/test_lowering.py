@@ -50,15 +50,15 @@ def trained_network(
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_outputs_equal_brevitas_for_every_activation(activation):
     module, encoder, X = trained_network(activation)
-    program, (kept,), (quantizer,) = lower_mlp(module)
+    program, (kept,), (decoder,) = lower_mlp(module)
     (q,) = run(program, encoder.select(kept).quantize(X))
     with torch.no_grad():
         exact = in_double_precision(module).output(
             in_double_precision(module).hidden[0](in_double_precision(module).encode(torch.as_tensor(X)))
         )
-    integers = np.rint(exact.value.numpy() / quantizer.scale)
-    np.testing.assert_array_equal(q - quantizer.zero_point, integers)
-    np.testing.assert_allclose(quantizer.dequantize(q), exact.value.numpy(), atol=1e-12)
+    integers = np.rint((exact.value.numpy() - decoder.offset) / decoder.scale)
+    np.testing.assert_array_equal(q, integers)
+    np.testing.assert_allclose(decoder.decode(q), exact.value.numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
@@ -66,7 +66,7 @@ def test_outputs_equal_brevitas_for_every_activation(activation):
 def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
     """Layer by layer, for the neurons that the passes leave: the activations of both are the same."""
     module, encoder, X = trained_network(n_layers=n_layers, n_w_bits=n_w_bits)
-    program, (kept,), (quantizer,) = lower_mlp(module)
+    program, (kept,), (decoder,) = lower_mlp(module)
     values = trace(program, encoder.select(kept).quantize(X))
     double = in_double_precision(module)
     with torch.no_grad():
@@ -80,16 +80,16 @@ def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
         columns = {column.tobytes() for column in np.ascontiguousarray(integers.T)}
         for column in np.ascontiguousarray(values[position].T):
             assert column.tobytes() in columns
-    np.testing.assert_array_equal(values[-1] - quantizer.zero_point, np.rint(scores / quantizer.scale))
+    np.testing.assert_array_equal(values[-1], np.rint((scores - decoder.offset) / decoder.scale))
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
 def test_the_skip_connection_equals_brevitas(n_layers):
     """The two outputs of the program, added in the clear, are the network's scores."""
     module, encoder, X = trained_network(n_layers=n_layers, skip=True)
-    program, kept, quantizers = lower_mlp(module)
+    program, kept, decoders = lower_mlp(module)
     outputs = run(program, encoder.select(kept[0]).quantize(X), encoder.levels(X)[:, kept[1]])
-    scores = sum(quantizer.dequantize(q) for quantizer, q in zip(quantizers, outputs, strict=True))
+    scores = sum(decoder.decode(q) for decoder, q in zip(decoders, outputs, strict=True))
     with torch.no_grad():
         exact = in_double_precision(module)(torch.as_tensor(X)).numpy()
     np.testing.assert_allclose(scores, exact, atol=1e-12)
