@@ -8,7 +8,7 @@ Nearly all of the time goes into lookups: one programmable bootstrap each. Its p
 
       e = bits of the sum + log2 ‖w‖.
 
-  Freshly encrypted inputs carry too little noise to count.
+  Freshly encrypted inputs carry too little noise to count. Exact rounding reads its argument like a lookup.
 
 The prices were read from the engine's own statistics by ``benchmarks/cost_table.py`` on a grid of
 ``b``, ``e`` and error rates, and are interpolated here: in ``e`` upwards to the next step of the grid, in
@@ -37,6 +37,7 @@ __all__ = [
     "count_bootstraps",
     "estimate_cost",
     "lookup_complexity",
+    "lookup_costs",
     "lookup_seconds",
     "precision_steps",
 ]
@@ -182,6 +183,37 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     return Cost(dict(counts), complexity, seconds)
 
 
+def lookup_costs(program: Program, error_rate: ErrorRate | None = None) -> dict[int, tuple[int, float]]:
+    """Return what each lookup layer of one row is predicted to cost, the exact rounding before it included.
+
+    Parameters
+    ----------
+    program : Program
+    error_rate : ErrorRate, optional
+        2**-40 a lookup by default.
+
+    Returns
+    -------
+    dict
+        From the position of a lookup to the bits that it reads and its complexity, in elementary operations.
+    """
+    p_error = (error_rate or ErrorRate()).per_lookup(count_bootstraps(program))
+    needed = _precision_needed(program)
+    precision: dict[int, float] = {}
+    for position in program.lookups:
+        bits = bits_read(program, position)
+        precision[bits] = max(precision.get(bits, 0.0), needed[position])
+    costs = {}
+    for position in program.lookups:
+        value, bits = program.values[position], bits_read(program, position)
+        price = lookup_complexity(bits, precision[bits], p_error)
+        read = program.values[value.arguments[0]]
+        if _rounds_exactly(read):
+            price += read.op.lsbs * lookup_complexity(1, float(read.type.bits), p_error)  # type: ignore[attr-defined]
+        costs[position] = (bits, value.type.size * price)
+    return costs
+
+
 def count_bootstraps(program: Program) -> int:
     """Return how often one row can go wrong: its lookups, and those that exact rounding is made of.
 
@@ -209,7 +241,9 @@ def _priced_lookups(program: Program) -> list[tuple[int, int, float]]:
 
 
 def _rounds_exactly(value: Value) -> bool:
-    return isinstance(value.op, ops.Round) and value.op.method == "exact"
+    return isinstance(value.op, ops.Truncate) or (
+        isinstance(value.op, ops.Round) and value.op.method == "exact"
+    )
 
 
 def bits_read(program: Program, position: int) -> int:
@@ -219,7 +253,7 @@ def bits_read(program: Program, position: int) -> int:
     bits = value.type.bits
     while isinstance(value.op, ops.Bound):
         value = program.values[value.arguments[0]]
-    return bits - (value.op.lsbs if isinstance(value.op, ops.Round) else 0)
+    return bits - (value.op.lsbs if isinstance(value.op, ops.Round | ops.Truncate) else 0)
 
 
 def _precision_needed(program: Program) -> list[float]:
@@ -233,9 +267,8 @@ def _precision_needed(program: Program) -> list[float]:
         if position in program.outputs:
             needed[position] = max(needed[position], _precision(program, position, noise))
         for argument in value.arguments:
-            at_argument = (
-                _precision(program, argument, noise) if isinstance(value.op, ops.Lookup) else needed[position]
-            )
+            read = isinstance(value.op, ops.Lookup) or _rounds_exactly(value)
+            at_argument = _precision(program, argument, noise) if read else needed[position]
             needed[argument] = max(needed[argument], at_argument)
     return needed
 
@@ -267,5 +300,5 @@ def _noise(op: ops.Op, shape: tuple[int, ...], arguments: list[FloatArray]) -> F
         return np.take(arguments[0], op.indices, axis=op.axis)
     if isinstance(op, ops.Concatenate):
         return np.concatenate(arguments, axis=op.axis)
-    assert isinstance(op, ops.Round)
-    return arguments[0] if op.method == "approximate" else np.ones(shape)
+    assert isinstance(op, ops.Round | ops.Truncate)
+    return np.ones(shape) if isinstance(op, ops.Truncate) or op.method == "exact" else arguments[0]

@@ -145,6 +145,11 @@ def _(op: ops.Round, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     return fhe.round_bit_pattern(x, lsbs_to_remove=op.lsbs, exactness=exactness)
 
 
+@_emit.register
+def _(op: ops.Truncate, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    return fhe.truncate_bit_pattern(x, lsbs_to_remove=op.lsbs)
+
+
 def _full_table(table: IntArray, start: int, step: int, read: IntegerType) -> IntArray:
     """Spread ``table`` over every integer of the argument's width, as concrete orders them.
 

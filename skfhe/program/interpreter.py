@@ -87,6 +87,11 @@ def _(op: ops.Round, x: IntArray) -> IntArray:
     return ((x + ((1 << op.lsbs) >> 1)) >> op.lsbs) << op.lsbs
 
 
+@evaluate.register
+def _(op: ops.Truncate, x: IntArray) -> IntArray:
+    return (x >> op.lsbs) << op.lsbs
+
+
 def _row_axis(axis: int) -> int:
     """Axis of an array with rows in front that is ``axis`` of one row."""
     return axis if axis < 0 else axis + 1

@@ -28,6 +28,7 @@ __all__ = [
     "Round",
     "Subtract",
     "Sum",
+    "Truncate",
 ]
 
 IntArray = NDArray[np.int64]
@@ -179,3 +180,15 @@ class Round(Op):
 
     lsbs: int
     method: Literal["exact", "approximate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Truncate(Op):
+    """Round down to a multiple of ``2**lsbs``, keeping the scale of the value: the lowest bits are cleared.
+
+    It costs one bootstrap for each bit cleared, like exact rounding. That cannot say it: half up, the largest
+    values of an accumulator reach the next power of two, and a lookup of the result reads one bit more, which
+    doubles its price.
+    """
+
+    lsbs: int

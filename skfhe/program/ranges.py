@@ -157,3 +157,10 @@ def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
 def _(op: ops.Round, x: IntegerType) -> IntegerType:
     half = (1 << op.lsbs) >> 1
     return IntegerType(((x.low + half) >> op.lsbs) << op.lsbs, ((x.high + half) >> op.lsbs) << op.lsbs)
+
+
+@infer_type.register
+def _(op: ops.Truncate, x: IntegerType) -> IntegerType:
+    if op.lsbs >= x.bits:
+        raise ValueError(f"Truncate of {op.lsbs} bits leaves none of {x.bits}")
+    return IntegerType((x.low >> op.lsbs) << op.lsbs, (x.high >> op.lsbs) << op.lsbs)

@@ -33,6 +33,8 @@ class ShiftableLookup:
     granularity : tuple of int
         Shape of a shift, with as many axes as a row of what the lookup reads: the operation has one constant
         for all elements along an axis of length 1.
+    multiple : int
+        What a shift must be a multiple of, for values between them are rounded to its multiples.
     """
 
     lookup: int
@@ -40,6 +42,7 @@ class ShiftableLookup:
     sign: int
     bounds: tuple[tuple[int, int], ...]
     granularity: tuple[int, ...]
+    multiple: int
 
     def shift(self, program: Program, replacements: dict[int, ops.Op], shift: IntArray) -> ops.Lookup:
         """Add to ``replacements`` what makes the lookup read ``shift`` less, and return the lookup to do it.
@@ -80,32 +83,35 @@ def find_shiftable(program: Program, reads: list[list[int]], lookup: int) -> Shi
     """
     shape = program.values[program.values[lookup].arguments[0]].type.shape
 
-    def search(position: int, sign: int, bounds: tuple[tuple[int, int], ...]) -> ShiftableLookup | None:
+    def search(
+        position: int, sign: int, bounds: tuple[tuple[int, int], ...], multiple: int
+    ) -> ShiftableLookup | None:
         if len(reads[position]) != 1:
             return None
         value = program.values[position]
         if isinstance(value.op, ops.Linear | ops.Convolution | ops.Lookup):
-            return ShiftableLookup(lookup, position, sign, bounds, _granularity(value.op, shape))
+            return ShiftableLookup(lookup, position, sign, bounds, _granularity(value.op, shape), multiple)
         if isinstance(value.op, ops.Bound):
-            return search(value.arguments[0], sign, (*bounds, (position, sign)))
+            return search(value.arguments[0], sign, (*bounds, (position, sign)), multiple)
+        if isinstance(value.op, ops.Round | ops.Truncate):
+            return search(value.arguments[0], sign, bounds, max(multiple, 1 << value.op.lsbs))
         if isinstance(value.op, ops.Add | ops.Subtract):
             x, y = value.arguments
-            return search(x, sign, bounds) or search(
-                y, sign if isinstance(value.op, ops.Add) else -sign, bounds
-            )
+            other = sign if isinstance(value.op, ops.Add) else -sign
+            return search(x, sign, bounds, multiple) or search(y, other, bounds, multiple)
         return None
 
-    return search(program.values[lookup].arguments[0], 1, ())
+    return search(program.values[lookup].arguments[0], 1, (), 1)
 
 
 def least(values: IntArray, shape: tuple[int, ...]) -> IntArray:
     """Return the minimum of ``values`` along the axes that ``shape`` has as 1, which are kept."""
-    return np.asarray(values.min(axis=_shared(shape), keepdims=True))
+    return np.array(values.min(axis=_shared(shape), keepdims=True))
 
 
 def greatest(values: IntArray, shape: tuple[int, ...]) -> IntArray:
     """Return the maximum of ``values`` along the axes that ``shape`` has as 1, which are kept."""
-    return np.asarray(values.max(axis=_shared(shape), keepdims=True))
+    return np.array(values.max(axis=_shared(shape), keepdims=True))
 
 
 def _shared(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,14 +9,16 @@ import sys
 import numpy as np
 import pytest
 
-from skfhe.circuit import Circuit, ErrorRate, compile_program, resolve_error_rate
+from skfhe.circuit import Circuit, ErrorRate, compile_program, estimate_cost, resolve_error_rate
+from skfhe.circuit.cost import count_bootstraps
 from skfhe.circuit.engine import fhe
 from skfhe.exceptions import AccumulatorOverflowError, CompilationError
 from skfhe.program import ProgramBuilder, ops, optimize, run
-from skfhe.program.passes import round_lookups
+from skfhe.program.passes import round_constant_cells, round_lookups, shift_accumulators
 from tests.conftest import perceptron, random_inputs
 from tests.program.test_convolution import VARIANTS, random_convolution
 from tests.program.test_interpreter import calibrated, every_op
+from tests.program.test_round_constant_cells import layer
 
 
 def assert_encrypted_equals_clear(circuit, inputs):
@@ -183,6 +185,36 @@ def test_many_elements_are_reordered_encrypted():
     x = builder.input(np.zeros(1000), np.full(1000, 7), label="x")
     program = builder.finish(builder.add(ops.Gather(rng.permutation(1000), axis=0), x, label="y"))
     assert_encrypted_equals_clear(compile_program(program), random_inputs(program, 1, rng))
+
+
+@pytest.mark.parametrize("low", [-16, 0])
+@pytest.mark.parametrize("lsbs", [1, 3])
+def test_low_bits_are_cleared_encrypted(low, lsbs):
+    """Every integer of five bits, with and without a sign, looked up and left as it is."""
+    builder = ProgramBuilder()
+    x = builder.input(np.full(32, low), np.full(32, low + 31), label="x")
+    h = builder.add(ops.Linear(np.eye(32, dtype=int), np.zeros(32, dtype=int)), x, label="h")
+    h = builder.add(ops.Truncate(lsbs), h, label="h")
+    table = np.random.default_rng(0).integers(-8, 8, size=(1, 32 >> lsbs))
+    y = builder.add(ops.Lookup(table, np.array([low]), 1 << lsbs), h, label="y")
+    program = builder.finish(y, h)
+    circuit = compile_program(program, batch_sizes=(1, 2))
+    rows = low + np.stack([np.arange(32), np.arange(32)[::-1], np.zeros(32, dtype=int)])
+    assert_encrypted_equals_clear(circuit, [rows])
+    for simulated, clear in zip(circuit.simulate(rows), run(program, rows), strict=True):
+        np.testing.assert_array_equal(simulated, clear)
+
+
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+def test_cleared_cells_run_encrypted_as_predicted(kind):
+    """Lookups of 6 bits or more become those of 4 or fewer, and of 1 bit for each bit that is cleared."""
+    rng = np.random.default_rng(1)
+    program = round_constant_cells(shift_accumulators(layer(rng, kind, 3, bounded=True)))
+    assert max(estimate_cost(program).lookups) <= 4
+    circuit = compile_program(program, batch_sizes=(1, 2))
+    assert 1 / 1.3 < circuit.cost.complexity / circuit.complexity < 1.3
+    assert circuit.statistics["lookups"] == count_bootstraps(program)
+    assert_encrypted_equals_clear(circuit, random_inputs(program, 3, rng))
 
 
 def test_approximate_rounding_misses_by_one_cell_at_most():

@@ -167,6 +167,22 @@ def test_idle_channels_go():
     np.testing.assert_array_equal(run(smaller, rows[:, kept])[0], run(program, rows)[0])
 
 
+@pytest.mark.parametrize("method", [ops.Truncate(2), ops.Round(2, "exact")])
+def test_shift_through_rounding_is_a_multiple_of_what_is_rounded_to(method):
+    """[-9, 9] takes 5 bits, [3, 21] as many, but no sign, and what is rounded up or down stays the same."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 9), label="x")
+    h = builder.add(ops.Linear(np.array([[1], [-1]]), np.array([-1])), x, label="h")
+    h = builder.add(method, h, label="h")
+    low, high = builder.type_of(h).min, builder.type_of(h).max
+    y = builder.add(ops.Lookup(np.arange((high - low) // 4 + 1)[None] ** 2, np.array([low]), 4), h, label="y")
+    program = builder.finish(y)
+    shifted = optimize(program, [shift_accumulators])
+    assert (shifted.values[1].type.min, shifted.values[2].type.min) == (-10 - low, 0)
+    rows = np.array([[a, b] for a in range(10) for b in range(10)])
+    np.testing.assert_array_equal(run(shifted, rows)[0], run(program, rows)[0])
+
+
 def test_equal_values_are_computed_once_and_unused_ones_not_at_all():
     builder = ProgramBuilder()
     x = builder.input(np.zeros(1), np.full(1, 3), label="x")

@@ -11,6 +11,7 @@ from skfhe.program.passes.drop_idle_channels import drop_idle_channels
 from skfhe.program.passes.drop_unused_values import drop_unused_values
 from skfhe.program.passes.fuse_lookups import fuse_lookups
 from skfhe.program.passes.merge_equal_values import merge_equal_values
+from skfhe.program.passes.round_constant_cells import round_constant_cells
 from skfhe.program.passes.round_lookups import round_lookups
 from skfhe.program.passes.shift_accumulators import shift_accumulators
 from skfhe.program.verify import verify
@@ -22,6 +23,7 @@ __all__ = [
     "fuse_lookups",
     "merge_equal_values",
     "optimize",
+    "round_constant_cells",
     "round_lookups",
     "shift_accumulators",
 ]

@@ -18,7 +18,8 @@ def shift_accumulators(program: Program) -> Program:
 
     Where a linear layer, a convolution or a lookup is read by one lookup and nothing else, directly or
     through bounds, sums and differences that nothing else reads. There is one shift for each element of the
-    bias, or for each table: the least lower end that any element of the argument has.
+    bias, or for each table: the least lower end that any element of the argument has. Through rounding, the
+    shift is the next lower multiple of what is rounded to.
     """
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
@@ -27,7 +28,8 @@ def shift_accumulators(program: Program) -> Program:
         found = find_shiftable(program, reads, position)
         if found is None:
             continue
-        shift = least(program.values[argument].type.low, found.granularity)
-        if shift.any():
+        shift = least(program.values[argument].type.low, found.granularity) // found.multiple * found.multiple
+        reached = int((program.values[argument].type.high - shift).max())
+        if shift.any() and (found.multiple == 1 or reached >= 2 * found.multiple):
             found.shift(program, replacements, shift)
     return replace_ops(program, replacements)
