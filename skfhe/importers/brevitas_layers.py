@@ -42,7 +42,7 @@ def plain_layers(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, l
     net : nn.Module
         In double precision and evaluation mode.
     inputs : sequence of Tensor
-        Some rows; biases are quantized by the scales that the layers' inputs have on them.
+        Some rows, on which quantizers of parameters see what reaches their layers.
 
     Returns
     -------
@@ -55,12 +55,12 @@ def plain_layers(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, l
     UnsupportedOperatorError
         For a Brevitas layer that has no plain counterpart.
     """
-    biases = _quantized_biases(net, inputs)
+    parameters = _quantized_parameters(net, inputs)
     quantizers: list[Quantize] = []
 
     def plain(module: nn.Module, path: str) -> nn.Module:
         if isinstance(module, QuantWeightBiasInputOutputLayer):
-            return _PlainLayer(module, biases.get(path), quantizers, path)
+            return _PlainLayer(module, parameters[path], quantizers, path)
         if isinstance(module, QuantNonLinearActLayer):
             fused = module.act_quant.fused_activation_quant_proxy  # holds the activation, quantized or not
             activation = None if fused is None else fused.activation_impl
@@ -98,23 +98,41 @@ def _base_of(module: nn.Module) -> nn.Module:
     raise TypeError(type(module).__name__)
 
 
-def _quantized_biases(net: nn.Module, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Return the values of quantized biases, which depend on the scales of their layers' inputs."""
+def _quantized_parameters(
+    net: nn.Module, inputs: Sequence[Tensor]
+) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """Return each layer's quantized weights and bias, as a run of the network has them.
+
+    Some quantizers choose them by what reaches the layer: biases by the scale of its input, weights that fit
+    an accumulator by the bits of its input.
+    """
     found: dict[str, Tensor] = {}
     hooks = []
-    for path, module in net.named_modules():
-        if isinstance(module, QuantWeightBiasInputOutputLayer) and module.bias_quant.is_quant_enabled:
+    layers = {k: m for k, m in net.named_modules() if isinstance(m, QuantWeightBiasInputOutputLayer)}
+    for path, layer in layers.items():
+        for kind in ("weight_quant", "bias_quant"):
 
-            def keep(_: Any, __: Any, result: Any, path: str = path) -> None:
-                found[path] = _value(result).detach()
+            def keep(_: Any, __: Any, result: Any, key: str = f"{path} {kind}") -> None:
+                found[key] = _value(result).detach().clone()
 
-            hooks.append(module.bias_quant.register_forward_hook(keep))
-    if hooks:
+            hooks.append(getattr(layer, kind).register_forward_hook(keep))
+    try:
         with torch.no_grad():
             net(*(x[:EXAMPLE_ROWS].double() for x in inputs))
-    for hook in hooks:
-        hook.remove()
-    return found
+    except Exception as error:
+        raise ValueError(
+            f"{type(net).__name__} does not run on the inputset in double precision: {error}; give one array for "
+            "each input of the network, with rows of the shape that it takes"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    parameters = {}
+    for path, layer in layers.items():
+        bias = None if layer.bias is None else found.get(f"{path} bias_quant", layer.bias.detach().clone())
+        weight = found.get(f"{path} weight_quant")
+        parameters[path] = (layer.weight.detach().clone() if weight is None else weight, bias)
+    return parameters
 
 
 def _value(result: Any) -> Tensor:
@@ -166,7 +184,9 @@ def _row(value: Tensor) -> Tensor:
 class _PlainLayer(nn.Module):
     """A linear or convolutional layer with constant, already quantized weights."""
 
-    def __init__(self, layer: Any, bias: Tensor | None, quantizers: list[Quantize], path: str) -> None:
+    def __init__(
+        self, layer: Any, parameters: tuple[Tensor, Tensor | None], quantizers: list[Quantize], path: str
+    ) -> None:
         super().__init__()
         functions = {
             qnn.QuantLinear: functional.linear,
@@ -180,11 +200,8 @@ class _PlainLayer(nn.Module):
             raise unsupported(type(layer).__name__, path, "there is no such operator", "QuantConv2d")
         self.input_quantizer = _Quantizer(layer.input_quant, quantizers)
         self.output_quantizer = _Quantizer(layer.output_quant, quantizers)
-        with torch.no_grad():
-            weight = _value(layer.quant_weight()).detach().clone()
+        weight, bias = parameters
         self.register_buffer("weight", weight)
-        if bias is None and layer.bias is not None:
-            bias = layer.bias.detach().clone()
         self.register_buffer("bias", bias)
         self.options: dict[str, Any] = {}
         if not isinstance(layer, qnn.QuantLinear):

@@ -207,7 +207,9 @@ class _Lowering:
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
         sample = wanted = None
         if operation.groups == 1:
-            sample, wanted = _patches(self.emitter.samples[x.position], self.node.reference - offset, operation)
+            sample, wanted = _patches(
+                self.emitter.samples[x.position], self.node.reference - offset, operation
+            )
         flat, scale = self.scheme.weights(folded.reshape(n_outputs, -1), sample, wanted)
         op = ops.Convolution(
             flat.reshape(weight.shape),

@@ -35,7 +35,21 @@ _KINDS = {
     "fmin": "minimum",
     "where": "where",
     **dict.fromkeys(
-        ["eq", "ne", "lt", "le", "gt", "ge", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal"], "compare"
+        [
+            "eq",
+            "ne",
+            "lt",
+            "le",
+            "gt",
+            "ge",
+            "equal",
+            "not_equal",
+            "less",
+            "less_equal",
+            "greater",
+            "greater_equal",
+        ],
+        "compare",
     ),
 }
 _SHAPE_ONLY = frozenset(
@@ -43,7 +57,15 @@ _SHAPE_ONLY = frozenset(
 )
 _WITHOUT_RESULT = frozenset({"_assert_tensor_metadata", "_assert_async", "sym_constrain_range_for_size"})
 _LINEAR_MAPS = frozenset(
-    ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "upsample_linear1d", "upsample_bilinear2d", "cumsum", "conv_transpose1d", "conv_transpose2d"]
+    [
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "upsample_linear1d",
+        "upsample_bilinear2d",
+        "cumsum",
+        "conv_transpose1d",
+        "conv_transpose2d",
+    ]
 )
 
 
