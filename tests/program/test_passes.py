@@ -183,6 +183,41 @@ def test_shift_through_rounding_is_a_multiple_of_what_is_rounded_to(method):
     np.testing.assert_array_equal(run(shifted, rows)[0], run(program, rows)[0])
 
 
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 0, 0, 1)])
+def test_idle_channels_of_convolutions_go(padding):
+    """Channels: busy, always 0, always 5, and without outgoing weight. 5 is no constant next to padding."""
+    rng = np.random.default_rng(0)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros((2, 3, 3)), np.ones((2, 3, 3)), label="x")
+    first = ops.Convolution(rng.integers(1, 3, size=(4, 2, 2, 2)), np.zeros(4, int), padding=(1, 1, 0, 0))
+    h = builder.add(first, x, label="first")
+    high = builder.type_of(h).high
+    h = builder.add(ops.Bound(0, high), h, label="first")
+    tables = np.stack([rng.permutation(high.max() + 1), *(np.full(high.max() + 1, i) for i in (0, 5, 7))])
+    tables[3] += np.arange(high.max() + 1)
+    lookup = ops.Lookup(tables[:, None, None], np.zeros((4, 1, 1), int))
+    h = builder.add(lookup, h, label="first")
+    h = builder.add(ops.Bound(builder.type_of(h).low, builder.type_of(h).high), h, label="first")
+    weight = rng.integers(-3, 4, size=(3, 4, 2, 2)) * np.array([1, 1, 1, 0])[:, None, None]
+    program = builder.finish(
+        builder.add(ops.Convolution(weight, np.arange(3), padding=padding), h, label="y")
+    )
+    slim = optimize(program, [drop_idle_channels])
+    assert slim.values[slim.lookups[0]].type.shape[0] == (2 if any(padding) else 1)
+    rows = random_inputs(program, 50, rng)
+    np.testing.assert_array_equal(run(slim, *rows)[0], run(program, *rows)[0])
+
+
+def test_channels_of_grouped_convolutions_stay():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros((2, 3, 3)), np.ones((2, 3, 3)), label="x")
+    first = ops.Convolution(np.ones((4, 1, 1, 1), int), np.zeros(4, int), groups=2)
+    h = builder.add(table([0, 0]), builder.add(first, x, label="first"), label="first")
+    y = builder.add(ops.Convolution(np.ones((1, 4, 1, 1), int), np.zeros(1, int)), h, label="y")
+    program = builder.finish(y)
+    assert str(drop_idle_channels(program)) == str(program)
+
+
 def test_equal_values_are_computed_once_and_unused_ones_not_at_all():
     builder = ProgramBuilder()
     x = builder.input(np.zeros(1), np.full(1, 3), label="x")

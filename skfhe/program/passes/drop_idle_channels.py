@@ -1,13 +1,15 @@
 """Drop neurons that say nothing: a lookup that is constant over its range, or that nobody weighs.
 
-Between two linear layers, a channel whose lookup returns one value for every input that can
-occur is a constant: it moves into the next bias. A channel whose outgoing weights are all zero has
-no effect. Either way its lookups are saved.
+Between two layers, a channel whose lookup returns one value for every input that can occur is a constant: it
+moves into the next bias. A channel whose outgoing weights are all zero has no effect. Either way its lookups
+are saved.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skfhe.program import ops
 from skfhe.program.graph import Program
@@ -15,37 +17,85 @@ from skfhe.program.rewriting import readers, replace_ops
 
 __all__ = ["drop_idle_channels"]
 
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
 
 def drop_idle_channels(program: Program) -> Program:
-    """Return ``program`` without idle channels in every linear–lookup–linear chain.
+    """Return ``program`` without idle channels in every chain of a layer, a lookup and a layer.
 
-    The last channel of a chain is kept even if it is idle, so that shapes never become empty.
+    The layers are linear ones on rows of one axis, or convolutions of one group; there may be bounds between
+    them and the lookup. Next to zeros that a convolution pads with, only zero counts as constant. The last
+    channel of a chain is kept even if it is idle, so that shapes never become empty.
     """
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
+
+    def current(position: int) -> ops.Op:
+        return replacements.get(position, program.values[position].op)
+
     for position in program.lookups:
-        lookup = program.values[position]
-        (source,) = lookup.arguments
-        if len(reads[position]) != 1 or reads[position][0] < 0 or reads[source] != [position]:
+        chain = _chain(program, reads, position)
+        if chain is None:
             continue
-        reader = reads[position][0]
-        before = replacements.get(source, program.values[source].op)
-        after = replacements.get(reader, program.values[reader].op)
-        if not (isinstance(before, ops.Linear) and isinstance(after, ops.Linear)):
+        source, *between, reader = chain
+        before, after = current(source), current(reader)
+        kind = program.values[position].type
+        if isinstance(before, ops.Linear) and isinstance(after, ops.Linear) and len(kind.shape) == 1:
+            inputs, outputs = 0, 1
+            outgoing = after.weight
+        elif isinstance(before, ops.Convolution) and isinstance(after, ops.Convolution):
+            if before.groups > 1 or after.groups > 1:
+                continue
+            inputs, outputs = 1, 0
+            outgoing = np.moveaxis(after.weight, 1, 0)
+        else:
             continue
-        if len(lookup.type.shape) != 1:
-            continue
-        assert isinstance(lookup.op, ops.Lookup)
-        constant = lookup.type.low == lookup.type.high
-        keep = ~(constant | ~after.weight.any(axis=1))
+        n_channels = kind.shape[0]
+        low = kind.low.reshape(n_channels, -1).min(axis=1)
+        constant = low == kind.high.reshape(n_channels, -1).max(axis=1)
+        if isinstance(after, ops.Convolution) and any(after.padding):
+            constant &= low == 0
+        keep = ~constant & outgoing.reshape(n_channels, -1).any(axis=1)
         keep[0] |= not keep.any()
         if keep.all():
             continue
-        folded = np.where(keep | ~constant, 0, lookup.type.low)
-        replacements[source] = ops.Linear(before.weight[:, keep], before.bias[keep])
-        if lookup.op.start.size > 1:
-            replacements[position] = replace(
-                lookup.op, tables=lookup.op.tables[keep], start=lookup.op.start[keep]
-            )
-        replacements[reader] = ops.Linear(after.weight[keep], after.bias + folded @ after.weight)
+        folded = np.where(keep | ~constant, 0, low) @ outgoing.reshape(*outgoing.shape[:2], -1).sum(axis=2)
+        replacements[source] = replace(
+            before, weight=before.weight.compress(keep, axis=outputs), bias=before.bias[keep]
+        )
+        for at in between:
+            replacements[at] = _of_channels(current(at), keep, len(kind.shape))
+        replacements[reader] = replace(
+            after, weight=after.weight.compress(keep, axis=inputs), bias=after.bias + folded
+        )
     return replace_ops(program, replacements)
+
+
+def _chain(program: Program, reads: list[list[int]], lookup: int) -> list[int] | None:
+    """Return the positions of a layer, bounds, the lookup, bounds, and a layer, or None without these."""
+    chain = [lookup]
+    while isinstance(program.values[chain[0]].op, ops.Lookup | ops.Bound):
+        (argument,) = program.values[chain[0]].arguments
+        if isinstance(program.values[argument].op, ops.Lookup) or len(reads[argument]) != 1:
+            return None
+        chain.insert(0, argument)
+    while isinstance(program.values[chain[-1]].op, ops.Lookup | ops.Bound):
+        if len(reads[chain[-1]]) != 1 or reads[chain[-1]][0] < 0:
+            return None
+        chain.append(reads[chain[-1]][0])
+        if isinstance(program.values[chain[-1]].op, ops.Lookup):
+            return None
+    return chain
+
+
+def _of_channels(op: ops.Op, keep: Mask, n_axes: int) -> ops.Op:
+    """Return a bound or a lookup for the kept channels, which are the first of a row's ``n_axes`` axes."""
+
+    def take(array: Array, axes: int) -> Array:
+        return array.compress(keep, axis=0) if axes == n_axes and len(array) > 1 else array
+
+    if isinstance(op, ops.Bound):
+        return ops.Bound(take(op.low, op.low.ndim), take(op.high, op.high.ndim))
+    assert isinstance(op, ops.Lookup)
+    return replace(op, tables=take(op.tables, op.start.ndim), start=take(op.start, op.start.ndim))
