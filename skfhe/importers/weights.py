@@ -10,6 +10,8 @@ IntArray = NDArray[np.int64]
 
 TOLERANCE = 2e-6
 """Of a row's largest weight: float32 arithmetic keeps multiples of a scale that well."""
+FEW = 8
+"""Magnitudes that rule out most candidates for a scale."""
 DAMPING = 0.01
 """Of the mean diagonal, added to a Hessian that calibration rows determine badly."""
 
@@ -17,7 +19,7 @@ DAMPING = 0.01
 def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray] | None:
     """Return each row of ``weights`` as integers times a scale, if it lies on such a grid.
 
-    The scale is the largest that does, by Euclid's algorithm on the magnitudes.
+    The scale is the largest that does.
 
     Parameters
     ----------
@@ -45,24 +47,20 @@ def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray
     """
     integers = np.zeros(weights.shape, dtype=np.int64)
     scales = np.ones(len(weights))
+    largest = np.arange(1, 1 << n_bits)[:, None]
     for row, values in enumerate(weights):
-        magnitudes = np.unique(np.abs(values))
-        tolerance = TOLERANCE * magnitudes[-1]
-        magnitudes = magnitudes[magnitudes > tolerance]
+        magnitudes = np.unique(np.abs(values))[::-1]
+        magnitudes = magnitudes[magnitudes > TOLERANCE * magnitudes[0]]
         if not len(magnitudes):
             continue
-        step = magnitudes[0]
-        while True:
-            remainders = np.abs(magnitudes - np.rint(magnitudes / step) * step)
-            remainders = remainders[remainders > tolerance]
-            if not len(remainders):
-                break
-            step = remainders.min()
-            if magnitudes[-1] >= (1 << n_bits) * step:
-                return None
-        found = np.rint(values / step)
-        if np.abs(found).max() >= 1 << n_bits:
+        candidates = largest  # the integer of the largest magnitude
+        for some in (magnitudes[:FEW], magnitudes):
+            levels = candidates * (some / magnitudes[0])
+            fits = np.all(np.abs(levels - np.rint(levels)) <= TOLERANCE * candidates, axis=1)
+            candidates = candidates[fits]
+        if not len(candidates):
             return None
+        found = np.rint(values * (candidates[0, 0] / magnitudes[0]))
         integers[row] = found.astype(np.int64)
         scales[row] = (values @ found) / (found @ found)
     return integers, scales
@@ -100,14 +98,32 @@ def choose_integers(
     ICLR 2023: the order of rounding and its compensation, algorithm 1.
     """
     highest = max(1, (1 << (n_bits - 1)) - 1)
-    hessian = np.cov(sample, rowvar=False, bias=True).reshape(weights.shape[1], weights.shape[1])
-    damping = DAMPING * max(float(np.trace(hessian)) / len(hessian), np.finfo(float).tiny)
-    hessian = hessian + damping * np.eye(len(hessian))
-    if wanted is not None and len(sample) > 1:
+    centred = sample - sample.mean(axis=0)
+    hessian = centred.T @ centred / len(sample)
+    energy = float(np.trace(hessian)) / len(hessian)
+    hessian = hessian + (DAMPING * energy if energy > 0 else 1.0) * np.eye(len(hessian))
+    if wanted is None:
+        pull = np.zeros_like(weights)
+    else:
         missing = wanted - sample @ weights.T
-        centred = sample - sample.mean(axis=0)
-        pull = centred.T @ (missing - missing.mean(axis=0)) / len(sample)
-        weights = weights + np.linalg.solve(hessian, pull).T
+        pull = (missing - missing.mean(axis=0)).T @ centred / len(sample)
+    integers = np.zeros(weights.shape, dtype=np.int64)
+    scales = np.ones(len(weights))
+    supports, members = np.unique(weights != 0, axis=0, return_inverse=True)
+    for number, support in enumerate(supports):  # pruned weights stay zero
+        rows = np.flatnonzero(members.ravel() == number)
+        if support.any():
+            at = np.ix_(rows, np.flatnonzero(support))
+            moments = hessian[np.ix_(support, support)]
+            integers[at], scales[rows] = _rounded(weights[at], pull[at], moments, highest)
+    return integers, scales
+
+
+def _rounded(
+    weights: FloatArray, pull: FloatArray, hessian: FloatArray, highest: int
+) -> tuple[IntArray, FloatArray]:
+    """Round rows of weights after they have followed ``pull``, column by column."""
+    weights = weights + np.linalg.solve(hessian, pull.T).T
     scales = _scales(weights, highest, hessian)
     # Columns with much energy first: their errors have the most columns left to be made good in.
     order = np.argsort(-np.diag(hessian), kind="stable")
