@@ -38,8 +38,8 @@ Handler = Callable[["_Call"], Any]
 
 OLDEST_OPSET = 7
 """Before, arithmetic broadcast by attributes of its own."""
-RESIZE_OPSET = 19
-"""Resizing is evaluated as this version defines it, which knows all of what earlier ones do."""
+EVALUATED_AS = {"DequantizeLinear": 19, "Resize": 19}
+"""Opset as of which the evaluator defines an operator, without a change to what it meant before."""
 
 _HANDLERS: dict[str, Handler] = {}
 _DOMAINS = ("", "ai.onnx")
@@ -509,6 +509,7 @@ def _evaluated(
     feeds = {name: np.asarray(value) for name, value in feeds.items() if name}
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (*feeds, *kept)]
     graph = helper.make_graph([proto], "node", values[: len(feeds)], values[len(feeds) :])
+    opsets = {**opsets, "": max(opsets[""], EVALUATED_AS.get(proto.op_type, 0))}
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid(d, v) for d, v in opsets.items()])
     try:
         with np.errstate(all="ignore"):
@@ -643,7 +644,7 @@ def _resize(call: _Call) -> Node:
 
     def resized(rows: Tensor) -> Tensor:
         feeds = {"x": rows.numpy(), "changed": feed}
-        return torch.from_numpy(_evaluated(proto, feeds, {"": RESIZE_OPSET}, build)[0])
+        return torch.from_numpy(_evaluated(proto, feeds, call.opsets, build)[0])
 
     return build.move(x, resized) if mode == "nearest" else layers.linear_map(build, x, resized)
 
@@ -874,51 +875,37 @@ def _negative(call: _Call) -> Node:
     return call.build.affine(call.encrypted(), -1.0)
 
 
-def _accumulated(call: _Call, values: Sequence[Any], function: Callable[..., Tensor], kind: str) -> Any:
-    """Append a function of two values, applied to the constants first and then to one value after another."""
-    build = call.build
-    constants = [_double(v) for v in values if v is not None and not isinstance(v, Node)]
-    nodes = [v for v in values if isinstance(v, Node)]
-    constant = reduce(function, constants) if constants else None
-    if not nodes:
-        return None if constant is None else constant.numpy()
-    nodes = call.of_one_rank(nodes)
+@_handles("Sum", "Mean", "Max", "Min")
+def _accumulate(call: _Call) -> Node:
+    """Append a function of any number of values: of the constants first, then of two at a time."""
+    build, name = call.build, call.proto.op_type
+    function, kind = {
+        "Max": (torch.maximum, "maximum"),
+        "Min": (torch.minimum, "minimum"),
+    }.get(name, (torch.add, "add"))
+    nodes = call.of_one_rank(call.nodes)
+    constants = [_double(value) for value in call.inputs if not isinstance(value, Node)]
     result = nodes[0]
-    if constant is not None:
-        row = build.row_constant(constant, result)
+    if constants:
+        row = build.row_constant(reduce(function, constants), result)
         if kind == "add":
             result = build.affine(result, 1.0, row)
         else:
             result = build.univariate(result, lambda rows: function(rows, row))
     for node in nodes[1:]:
         result = build.elementwise(function, result, node, kind=kind)
-    return result
-
-
-@_handles("Sum", "Mean")
-def _sum(call: _Call) -> Node:
-    total = _accumulated(call, call.inputs, torch.add, "add")
-    return call.build.affine(total, 1.0 / len(call.inputs)) if call.proto.op_type == "Mean" else total
-
-
-@_handles("Max")
-def _maximum(call: _Call) -> Node:
-    return _accumulated(call, call.inputs, torch.maximum, "maximum")
-
-
-@_handles("Min")
-def _minimum(call: _Call) -> Node:
-    return _accumulated(call, call.inputs, torch.minimum, "minimum")
+    return build.affine(result, 1.0 / len(call.inputs)) if name == "Mean" else result
 
 
 @_handles("Clip")
 def _clip(call: _Call) -> Node:
     if call.opset < 11:
-        low, high = (np.array(call.attributes[name]) for name in ("min", "max"))
+        low, high = (torch.tensor(call.attributes[name]) for name in ("min", "max"))
     else:
-        low, high, *_ = (*call.inputs[1:], None, None)
-    raised = _accumulated(call, [call.inputs[0], low], torch.maximum, "maximum")
-    return _accumulated(call, [raised, high], torch.minimum, "minimum")
+        least, most = call.floats(1), call.floats(2)
+        low = torch.tensor(-torch.inf) if least is None else least
+        high = torch.tensor(torch.inf) if most is None else most
+    return call.build.univariate(call.encrypted(), lambda rows: torch.minimum(torch.maximum(rows, low), high))
 
 
 @_handles("Where")

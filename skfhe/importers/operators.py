@@ -142,7 +142,7 @@ OPERATORS: tuple[Operator, ...] = (
         FREE,
     ),
     # --------------------------------------------------------------------------- arithmetic, element by element
-    _row("add", "elementwise", "add", "Add Sum", SUM),
+    _row("add", "elementwise", "add", "Add Sum Mean", SUM),
     _row("subtract", "elementwise", "sub subtract rsub", "Sub", SUM),
     _row(
         "multiply",
@@ -193,7 +193,7 @@ OPERATORS: tuple[Operator, ...] = (
     _activation("sinh, cosh", "Sinh Cosh", "sinh cosh"),
     _activation("asinh, acosh, atanh", "Asinh Acosh Atanh", "asinh acosh atanh"),
     _activation("erf, erfc", "Erf", "erf erfc"),
-    _activation("casts", "Cast", "to _to_copy type_as"),
+    _activation("casts", "Cast CastLike", "to _to_copy type_as"),
     _activation(
         "fake_quantize",
         "QuantizeLinear DequantizeLinear",
@@ -209,7 +209,7 @@ OPERATORS: tuple[Operator, ...] = (
     _activation("selu", "Selu"),
     _activation("celu", "Celu"),
     _activation("gelu", "Gelu"),
-    _activation("silu", "", "silu swish"),
+    _activation("silu", "Swish", "silu swish"),
     _activation("sigmoid", "Sigmoid"),
     _activation("logsigmoid", "", "log_sigmoid"),
     _activation("hardsigmoid", "HardSigmoid"),
@@ -256,6 +256,11 @@ _INSTEAD = {
     "gru": "conv1d or linear over a window",
     "rnn_tanh": "conv1d or linear over a window",
     "einsum": "matmul",
+    **dict.fromkeys(
+        ("qgemm", "qlinearmatmul", "qlinearconv", "qlinearadd", "matmulinteger", "convinteger"),
+        "float operators between DequantizeLinear and QuantizeLinear (the QDQ format)",
+    ),
+    "dynamicquantizelinear": "QuantizeLinear, whose scale is a constant",
     "conv3d": "conv2d",
     "scaled_dot_product_attention": "matmul",
 }
