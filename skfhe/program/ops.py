@@ -76,6 +76,16 @@ class Convolution(Op):
         Distance of the kernel's taps, down and to the right.
     groups : int, default=1
         Consecutive groups of channels that are convolved apart; ``groups=C_in`` is depthwise.
+
+    Examples
+    --------
+    >>> from skfhe.program import ProgramBuilder, run
+    >>> builder = ProgramBuilder()
+    >>> image = builder.input(np.zeros((1, 3, 3)), np.full((1, 3, 3), 7), label="image")
+    >>> kernel = np.array([[[[1, -1]]]])
+    >>> edges = builder.add(Convolution(kernel, np.zeros(1, dtype=int)), image, label="edges")
+    >>> run(builder.finish(edges), np.array([[[[0, 5, 5], [0, 0, 5], [0, 0, 0]]]]))[0].tolist()
+    [[[[-5, 0], [0, -5], [0, 0]]]]
     """
 
     weight: NDArray[Any]
@@ -137,6 +147,11 @@ class Bound(Op):
     ----------
     low, high : array-like of int
         Both included; broadcast to the value's shape.
+
+    Examples
+    --------
+    >>> Bound(0, [3, 7]).high
+    array([3, 7])
     """
 
     low: IntArray

@@ -58,7 +58,6 @@ def round_constant_cells(
     Parameters
     ----------
     program : Program
-        After `shift_accumulators`, or a shift that this pass makes may be credited with what it saves.
     price : callable, default=complexity_of_lookup
         Takes the bits of an accumulator and how many of them are cleared, and returns the price of that and
         of the lookup.
@@ -67,6 +66,19 @@ def round_constant_cells(
     -------
     Program
         Computes the same outputs.
+
+    Examples
+    --------
+    >>> from skfhe.program import ProgramBuilder
+    >>> builder = ProgramBuilder()
+    >>> x = builder.input(np.zeros(1), np.full(1, 200), label="x")
+    >>> h = builder.add(ops.Linear(np.array([[1]]), np.array([0])), x, label="sum")
+    >>> h = builder.add(ops.Lookup((np.arange(201) + 6)[None] // 16, np.array([0])), h, label="sixteenths")
+    >>> print(round_constant_cells(builder.finish(h)))
+    %0 = Input()  x  (1,)  [0, 200] 8 bits
+    %1 = Linear(%0)  sum  (1,)  [6, 206] 8 bits
+    %2 = Truncate(%1)  sixteenths (low bits cleared)  (1,)  [0, 192] 8 bits
+    %3 = Lookup(%2)  sixteenths  (1,)  [0, 12] 4 bits (output)
     """
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
