@@ -1,8 +1,9 @@
 """Brevitas networks as plain torch networks whose quantizers are single operators.
 
-torch.export does not go through Brevitas' own tensors. So each Brevitas layer of a copy is replaced by a plain
-one: quantized weights become constants, and each quantizer of activations a call of ``skfhe::quantize``, which
-names the quantizer by its number. What that does to floats, the very Brevitas module says.
+torch.export does not go through Brevitas' own tensors. So each Brevitas layer of a copy is replaced by a
+plain one: quantized weights become constants, and each quantizer of activations a call of
+``skfhe::quantize``, which names the quantizer by its number. What that does to floats, the very Brevitas
+module says.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ def _quantized_parameters(
             net(*(x[:EXAMPLE_ROWS].double() for x in inputs))
     except Exception as error:
         raise ValueError(
-            f"{type(net).__name__} does not run on the inputset in double precision: {error}; give one array for "
-            "each input of the network, with rows of the shape that it takes"
+            f"{type(net).__name__} does not run on the inputset in double precision: {error}; give one array "
+            "for each input of the network, with rows of the shape that it takes"
         ) from error
     finally:
         for hook in hooks:
@@ -219,9 +220,9 @@ class _PlainLayer(nn.Module):
                 )
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.function is not None
+        function: Any = self.function
         return self.output_quantizer(
-            self.function(self.input_quantizer(x), self.weight, self.bias, **self.options)
+            function(self.input_quantizer(x), self.weight, self.bias, **self.options)
         )
 
 

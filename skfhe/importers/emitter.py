@@ -1,4 +1,4 @@
-"""What the importers' lowering writes programs with: values, their samples, and the bounds of accumulators."""
+"""What the importers' lowering writes programs with: values, their samples, bounds of accumulators."""
 
 from typing import Literal
 
@@ -78,8 +78,8 @@ class Emitter:
     def _check_width(self, position: int, n_bits: int) -> None:
         if n_bits > MAX_LOOKUP_BITS:
             raise CompilationError(
-                f"the accumulator of {self.label_of(position)!r} takes {n_bits} bits, and a lookup reads at most "
-                f"{MAX_LOOKUP_BITS}; lower n_bits, or round accumulators before they are looked up: "
+                f"the accumulator of {self.label_of(position)!r} takes {n_bits} bits, and a lookup reads at "
+                f"most {MAX_LOOKUP_BITS}; lower n_bits, or round accumulators before they are looked up: "
                 "rounding_threshold_bits=6"
             )
 

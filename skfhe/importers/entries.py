@@ -85,11 +85,11 @@ def compile_torch_model(
     accumulator_bounds : {"proven", "calibrated"}, default=None
         Whether an accumulator's interval is one that no input can leave, or the one seen on the calibration
         rows with a margin. Calibrated intervals are narrower, and lookups cheaper; rows that leave them raise
-        an error in the clear and in simulation, and go unnoticed under encryption. By default calibrated after
-        post-training quantization, proven with ``import_qat``.
+        an error in the clear and in simulation, and go unnoticed under encryption. By default calibrated
+        after post-training quantization, proven with ``import_qat``.
     margin : float, default=0.25
-        What is added to each end of a calibrated interval, in units of its length; more, where the bits that it
-        takes hold more.
+        What is added to each end of a calibrated interval, in units of its length; more, where the bits that
+        it takes hold more.
     verbose : bool, default=False
         Say what was compiled, and show a progress bar in encrypted evaluations.
 
@@ -179,8 +179,8 @@ def compile_brevitas_qat_model(
     Parameters
     ----------
     net : torch.nn.Module
-        Layers of ``brevitas.nn`` and of torch; what reaches a linear layer must have been quantized. It is not
-        modified.
+        Layers of ``brevitas.nn`` and of torch; what reaches a linear layer must have been quantized. It is
+        not modified.
     n_bits : int or dict, default=None
         Bits of inputs that reach a layer without a quantizer; None refuses them.
     inputset, rounding_threshold_bits, p_error, global_p_error, configuration, margin, verbose
@@ -401,8 +401,8 @@ def _bit_widths(n_bits: Any) -> dict[str, int] | None:
     )
     if not given or set(given) - set(kinds) or not valid:
         raise ValueError(
-            f"n_bits must be an int in [1, {MAX_BITS}], or a dict of such with some of the keys {', '.join(kinds)}, "
-            f"got {n_bits!r}"
+            f"n_bits must be an int in [1, {MAX_BITS}], or a dict of such with some of the keys "
+            f"{', '.join(kinds)}, got {n_bits!r}"
         )
     widths = {name: int(bits) for name, bits in given.items()}
     default = widths.get("op_inputs", max(widths.values()))

@@ -154,8 +154,8 @@ class QuantizedModule:
         *x : array-like, each of shape (n_rows, *row)
             One for each input of the network.
         fhe : {"disable", "simulate", "execute"}, default="disable"
-            "disable" computes the program in the clear, "simulate" adds the lookup errors of an encrypted run,
-            "execute" encrypts, runs and decrypts.
+            "disable" computes the program in the clear, "simulate" adds the lookup errors of an encrypted
+            run, "execute" encrypts, runs and decrypts.
 
         Returns
         -------

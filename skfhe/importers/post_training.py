@@ -61,6 +61,7 @@ class PostTraining(Scheme):
         return self.op_inputs if rounding is None else max(1, min(self.op_inputs, rounding[0] - 1))
 
     def input(self, node: Node, index: int) -> Encrypted:
+        """Quantize an input, each feature of a flat one by itself."""
         axis = 0 if len(node.shape) == 1 else None
         values = node.reference.numpy()
         scale, zero_point = calibrate_grid(values, self.model_inputs, axis, self.calibration)
@@ -70,6 +71,7 @@ class PostTraining(Scheme):
         return Encrypted.on_grid(position, node.reference, grid, node.readers > 1)
 
     def operand(self, x: Encrypted, axis: int | None) -> Encrypted:
+        """Return ``x`` on a grid of few bits, looked up unless it already is."""
         n_bits = self.op_inputs if axis is not None else self.term_bits
         narrow = self.emitter.type_of(x.position).bits <= n_bits + (axis is not None)
         narrow |= axis is not None and self.emitter.is_fresh(x.position)
@@ -97,6 +99,7 @@ class PostTraining(Scheme):
     def weights(
         self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
     ) -> tuple[IntArray, FloatArray]:
+        """Return the integers that the weights are, if they are few, or chosen ones."""
         exact = integer_grid(weight, self.op_weights - 1)
         if exact is not None:
             return exact
@@ -123,6 +126,7 @@ class PostTraining(Scheme):
     def aligned(
         self, a: Encrypted, b: Encrypted, looked_up: bool
     ) -> tuple[Encrypted, int, Encrypted, int, float]:
+        """Return two values on a common grid: as they are, or looked up for it."""
         n_bits = self.term_bits if looked_up else self.op_inputs
         widest = max(self.emitter.type_of(x.position).bits for x in (a, b))
         direct = self._ratio(a, b) if not looked_up or widest <= n_bits else None
@@ -163,6 +167,7 @@ class PostTraining(Scheme):
         return a, multipliers[0], b, multipliers[1], scales[1 - coarse]
 
     def decoded(self, x: Encrypted) -> Encrypted:
+        """Return an output, looked up if its bits were asked for."""
         if x.grid is None and self.model_outputs is not None:
             return self.quantized(x, None, self.model_outputs)
         return x

@@ -48,6 +48,7 @@ class Trained(Scheme):
         self.inputs: list[Node] = []
 
     def input(self, node: Node, index: int) -> RawInput:
+        """Take over an input, which is encrypted once a quantizer is found for it."""
         self.inputs.append(node)
         shape = node.shape
 
@@ -57,6 +58,7 @@ class Trained(Scheme):
         return RawInput(index, shape, node.reference, fill, shared=node.readers > 1)
 
     def quantize(self, x: Encrypted | RawInput, operation: Quantize, reference: Tensor) -> Encrypted:
+        """Apply a quantizer of the network's own, by the very integers that it yields."""
         if isinstance(x, RawInput):
             return self._quantized_input(x, operation, reference)
         scale, zero_point = operation.scale.numpy(), operation.zero_point.numpy()
@@ -68,6 +70,7 @@ class Trained(Scheme):
         return self.emitter.tabulate(replace(x, reference=reference), encode, grid)
 
     def operand(self, x: Any, axis: int | None) -> Encrypted:
+        """Return ``x`` on the grid that its values lie on."""
         if isinstance(x, RawInput):
             return self._quantized_input(x, None, x.reference)
         if x.grid is not None:
@@ -87,8 +90,8 @@ class Trained(Scheme):
         found = integer_grid((np.unique(reached) - offset)[None], MOST_BITS)
         if found is None:
             raise ValueError(
-                f"the values of {self.emitter.label!r} reach a layer without having been quantized: they take "
-                f"{len(np.unique(reached))} floats that lie on no common grid; put a quantizer behind it "
+                f"the values of {self.emitter.label!r} reach a layer without having been quantized: they "
+                f"take {len(np.unique(reached))} floats that lie on no common grid; put a quantizer behind it "
                 "(brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or import the network "
                 "with post-training quantization"
             )
@@ -139,8 +142,8 @@ class Trained(Scheme):
             filled = after.evaluate(floats).numpy()[:, own]
             if not np.array_equal(filled, np.broadcast_to(filled[:, :1], filled.shape)):
                 raise ValueError(
-                    f"elements of the input {node.label!r} are treated differently before they are quantized; "
-                    "put the quantizer (brevitas.nn.QuantIdentity) first"
+                    f"elements of the input {node.label!r} are treated differently before they are "
+                    "quantized; put the quantizer (brevitas.nn.QuantIdentity) first"
                 )
             return filled[:, 0]
 
@@ -149,8 +152,9 @@ class Trained(Scheme):
             return read
         if self.n_bits is None or not np.allclose(levels(probes), probes.numpy(), rtol=1e-12):
             raise ValueError(
-                f"the input {node.label!r} reaches a layer without having been quantized evenly; put a quantizer "
-                "of one scale (brevitas.nn.QuantIdentity) first, or give n_bits to have it quantized by its range"
+                f"the input {node.label!r} reaches a layer without having been quantized evenly; put a "
+                "quantizer of one scale (brevitas.nn.QuantIdentity) first, or give n_bits to have it quantized "
+                "by its range"
             )
         scale, zero_point = (
             float(v.ravel()[0]) for v in calibrate_grid(node.reference.numpy(), self.n_bits, None, "minmax")
@@ -160,15 +164,18 @@ class Trained(Scheme):
     def weights(
         self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
     ) -> tuple[IntArray, FloatArray]:
+        """Return the integers that the weights are, whatever the sample."""
         found = integer_grid(weight, MOST_BITS)
         if found is None:
             raise ValueError(
                 f"the weights of {self.emitter.label!r} lie on no common grid with its inputs; quantize both "
-                "(brevitas.nn.QuantLinear and the like), or import the network with post-training quantization"
+                "(brevitas.nn.QuantLinear and the like), or import the network with post-training "
+                "quantization"
             )
         return found
 
     def aligned(self, a: Any, b: Any, looked_up: bool) -> tuple[Encrypted, int, Encrypted, int, Any] | None:
+        """Return two values on a common grid, if one divides the other."""
         a, b = self.operand(a, None), self.operand(b, None)
         ratios = a.grid.scale / b.grid.scale
         ratio = float(ratios.ravel()[0])
@@ -178,4 +185,5 @@ class Trained(Scheme):
         return a, nearest.numerator, b, nearest.denominator, b.grid.scale / nearest.denominator
 
     def decoded(self, x: Any) -> Encrypted:
+        """Return an output as it is to be decrypted."""
         return self.operand(x, None) if isinstance(x, RawInput) else x

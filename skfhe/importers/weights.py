@@ -69,12 +69,12 @@ def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray
 def choose_integers(
     weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray | None = None
 ) -> tuple[IntArray, FloatArray]:
-    """Quantize ``weights`` to symmetric integers, so that the products with ``sample`` are nearest to those wanted.
+    """Quantize ``weights`` to symmetric integers, so that products with ``sample`` are near those wanted.
 
     The weights first move to where they make good what earlier layers' quantization did to the sample, as far
     as the sample says how. Each row then has a scale of its own: the one among shrunken ranges whose rounding
-    errs least on the sample. Last, the weights are rounded one column after another, each column's error being
-    made good in the columns that follow.
+    errs least on the sample. Last, the weights are rounded one column after another, each column's error
+    being made good in the columns that follow.
 
     Parameters
     ----------

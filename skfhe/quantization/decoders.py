@@ -56,6 +56,6 @@ class TableDecoder:
     table: FloatArray
 
     def decode(self, q: ArrayLike) -> FloatArray:
-        """Return the floats of integers, both of shape (n_rows, *row); integers beyond the table read its ends."""
+        """Return the floats of integers, both of shape (n_rows, *row); beyond the table they read its ends."""
         cells = np.clip(np.asarray(q, dtype=np.int64) - self.start, 0, self.table.shape[-1] - 1)
         return np.take_along_axis(self.table[None], cells[..., None], axis=-1)[..., 0]
