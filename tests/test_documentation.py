@@ -2,11 +2,23 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
-from numpydoc.docscrape import ClassDoc
+from numpydoc.docscrape import ClassDoc, FunctionDoc
 
-from skfhe import boosting, ensemble, linear_model, svm, tree
+from skfhe import (
+    boosting,
+    compile_brevitas_qat_model,
+    compile_onnx_model,
+    compile_torch_model,
+    ensemble,
+    linear_model,
+    svm,
+    tree,
+)
+from skfhe.importers import QuantizedModule
+from skfhe.importers.operators import operator_table
 from skfhe.model_selection import ErrorRateSearch, RoundingSearch
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
 
@@ -50,9 +62,33 @@ def test_twins_have_the_parameters_of_the_original_and_n_bits(cls):
 
 
 @pytest.mark.parametrize(
-    "cls", [NeuralNetClassifier, NeuralNetRegressor, ErrorRateSearch, RoundingSearch, *TWINS]
+    "cls",
+    [NeuralNetClassifier, NeuralNetRegressor, QuantizedModule, ErrorRateSearch, RoundingSearch, *TWINS],
 )
 def test_public_methods_are_documented(cls):
     for name, member in inspect.getmembers(cls):
         if not name.startswith("_") and callable(member):
             assert inspect.getdoc(member), name
+
+
+def test_the_operator_table_is_the_code_s():
+    """docs/your_own_network.md shows what ``python -m skfhe.importers.operators`` prints."""
+    text = (Path(__file__).parent.parent / "docs" / "your_own_network.md").read_text("utf-8")
+    shown = text.split("<!-- operators -->\n")[1].split("\n<!-- /operators -->")[0]
+    assert shown == operator_table()
+
+
+@pytest.mark.parametrize(
+    "function", [compile_torch_model, compile_brevitas_qat_model, compile_onnx_model], ids=lambda f: f.__name__
+)
+def test_entries_document_their_parameters_and_defaults(function):
+    documented = {
+        name: p.type for p in FunctionDoc(function)["Parameters"] for name in p.name.split(", ")
+    }
+    signature = inspect.signature(function).parameters
+    assert set(documented) == set(signature)
+    for name, kind in documented.items():
+        default = signature[name].default
+        if "default=" in kind:
+            shown = f'"{default}"' if isinstance(default, str) else repr(default)
+            assert re.search(r"default=(.*)$", kind).group(1) == shown, name
