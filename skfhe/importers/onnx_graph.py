@@ -46,13 +46,12 @@ _DOMAINS = ("", "ai.onnx")
 _RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomUniform"})
 _RANDOM |= {"RandomNormalLike", "RandomUniformLike"}
 _INTEGERS = {
-    getattr(TensorProto, f"{sign}INT{bits}"): (
-        0 if sign else -(1 << (bits - 1)),
-        (1 << (bits if sign else bits - 1)) - 1,
-    )
-    for sign in ("", "U")
+    getattr(TensorProto, name): (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    if signed
+    else (0, (1 << bits) - 1)
     for bits in (2, 4, 8, 16, 32, 64)
-    if hasattr(TensorProto, f"{sign}INT{bits}")
+    for name, signed in ((f"INT{bits}", True), (f"UINT{bits}", False))
+    if hasattr(TensorProto, name)
 }
 """Element types that are integers, and their least and greatest."""
 _FLOATS = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE})
@@ -563,16 +562,18 @@ def _dropout(call: _Call) -> Node:
 # ---------------------------------------------------------------------------------------------- movement
 
 
+@_handles("Gather")
+def _gather(call: _Call) -> list[Node]:
+    if isinstance(call.inputs[1], Node):
+        raise call.build.unsupported("its input 'indices' is encrypted", "one-hot rows and MatMul")
+    return call.move()
+
+
 @_handles("Concat")
 def _concat(call: _Call) -> Node:
     first = call.nodes[0]
     axis = call.row_axis(first, call.attributes["axis"])
-    parts = []
-    for value in call.inputs:
-        if isinstance(value, Node):
-            parts.append(value)
-        else:
-            parts.append(call.build.constant(first, call.build.row_constant(_double(value), first)))
+    parts = [v if isinstance(v, Node) else call.build.constant(first, _double(v)) for v in call.inputs]
     return call.build.concatenate(parts, axis)
 
 
@@ -867,7 +868,7 @@ def _divide(call: _Call) -> Node:
     a, b = call.inputs
     if isinstance(a, Node) and not isinstance(b, Node):
         return call.build.affine(a, 1.0 / _double(b))
-    return call.elementwise(torch.div)
+    return call.elementwise(torch.div, "divide")
 
 
 @_handles("Neg")
