@@ -11,9 +11,18 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from skfhe.importers.network import Convolution, MatMul, NetworkBuilder, Node
+from skfhe.importers.network import EXAMPLE_ROWS, Convolution, MatMul, NetworkBuilder, Node
 
-__all__ = ["Window", "average_pool", "batch_norm", "convolution", "linear_map", "matmul", "max_pool"]
+__all__ = [
+    "Window",
+    "adaptive_max_pool",
+    "average_pool",
+    "batch_norm",
+    "convolution",
+    "linear_map",
+    "matmul",
+    "max_pool",
+]
 
 MOST_DENSE_WEIGHTS = 1 << 24
 """A linear operation without a structure that the program knows is written as a matrix, up to this size."""
@@ -61,6 +70,11 @@ def convolution(
     build: NetworkBuilder, x: Node, weight: Tensor, bias: Tensor | None, window: Window, groups: int
 ) -> Node:
     """Append a convolution over one or two axes."""
+    if len(x.shape) != weight.ndim - 1:
+        raise build.unsupported(
+            f"rows of {len(x.shape)} axes are not channels of {weight.ndim - 2} spatial axes",
+            "unsqueeze before it",
+        )
     weight = weight.to(torch.float64)
     bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.to(torch.float64)
     if weight.ndim == 3:
@@ -85,6 +99,9 @@ def convolution(
 
 def average_pool(build: NetworkBuilder, x: Node, window: Window, average: Callable[[Tensor], Tensor]) -> Node:
     """Append an average over windows: their sums, and then what ``average`` makes of ones at each place."""
+    if len(x.shape) == len(window.kernel):
+        pooled = average_pool(build, build.move(x, lambda rows: rows.unsqueeze(1)), window, average)
+        return build.move(pooled, lambda rows: rows.squeeze(1))
     channels = x.shape[0]
     ones = torch.ones(channels, 1, *window.kernel)
     sums = convolution(build, x, ones, None, window, channels)
@@ -98,31 +115,46 @@ def average_pool(build: NetworkBuilder, x: Node, window: Window, average: Callab
 
 def max_pool(build: NetworkBuilder, x: Node, window: Window) -> Node:
     """Append the maximum over windows, one axis after the other."""
-    n_axes = len(window.kernel)
-    for index in range(n_axes):
-        if window.kernel[index] == 1 and window.strides[index] == 1:
+    sizes = x.shape[len(x.shape) - len(window.kernel) :]
+    taken = []
+    for size, kernel, stride, (before, after), dilation in zip(
+        sizes, window.kernel, window.strides, window.padding, window.dilation, strict=True
+    ):
+        n = (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+        read = torch.arange(kernel)[:, None] * dilation + torch.arange(n) * stride - before
+        taken.append(torch.where(read < size, read, -1))
+    return _largest(build, x, taken)
+
+
+def adaptive_max_pool(build: NetworkBuilder, x: Node, wanted: Sequence[int]) -> Node:
+    """Append the maximum over as many windows an axis as wanted, which are as even as they can be."""
+    taken = []
+    for size, n in zip(x.shape[len(x.shape) - len(wanted) :], wanted, strict=True):
+        start = torch.arange(n) * size // n
+        end = -(-(torch.arange(n) + 1) * size // n)
+        read = start + torch.arange(int((end - start).max()))[:, None]
+        taken.append(torch.where(read < end, read, -1))
+    return _largest(build, x, taken)
+
+
+def _largest(build: NetworkBuilder, x: Node, taken: Sequence[Tensor]) -> Node:
+    """Append maxima along the last axes.
+
+    ``taken`` is, for each of the axes, the positions on it that are compared, shape (n_members, n_results);
+    negative ones do not count.
+    """
+    for index, read in enumerate(taken):
+        axis = len(x.shape) + 1 - len(taken) + index
+        if torch.equal(read, torch.arange(x.shape[axis - 1])[None]):
             continue
-        axis = len(x.shape) - n_axes + index + 1
-        x = build.extremum(x, _members(window, index, axis), largest=True)
+
+        def members(rows: Tensor, read: Tensor = read, axis: int = axis) -> Tensor:
+            picked = rows.index_select(axis, read.clamp(min=0).flatten()).unflatten(axis, read.shape)
+            none = (read < 0).reshape(*read.shape, *(1,) * (rows.ndim - axis - 1))
+            return torch.where(none, 0.0, picked).movedim(axis, 1)
+
+        x = build.extremum(x, members, largest=True)
     return x
-
-
-def _members(window: Window, index: int, axis: int) -> Callable[[Tensor], Tensor]:
-    """Return what stacks the members of the windows along one axis in front of a row."""
-    kernel, stride, dilation = window.kernel[index], window.strides[index], window.dilation[index]
-    before, after = window.padding[index]
-
-    def members(rows: Tensor) -> Tensor:
-        shape = list(rows.shape)
-        shape[axis] = before
-        end = [*shape]
-        end[axis] = after
-        padded = torch.cat([rows.new_zeros(shape), rows, rows.new_zeros(end)], dim=axis)
-        n = (padded.shape[axis] - dilation * (kernel - 1) - 1) // stride + 1
-        picked = torch.arange(n) * stride
-        return torch.stack([padded.index_select(axis, picked + k * dilation) for k in range(kernel)], dim=1)
-
-    return members
 
 
 def batch_norm(
@@ -167,6 +199,8 @@ def matmul(build: NetworkBuilder, a: Node | Tensor, b: Node | Tensor) -> Node:
         constant = build.row_constant(b.double(), a)
         return linear_map(build, a, lambda rows: rows @ constant)
     assert isinstance(a, Tensor) and isinstance(b, Node)
+    if len(b.shape) < 2:
+        raise build.mixes_rows()
     if a.ndim == 2 and len(b.shape) == 2:
         turned = build.linear(build.move(b, lambda rows: rows.mT), a)
         return build.move(turned, lambda rows: rows.mT)
@@ -184,4 +218,8 @@ def linear_map(build: NetworkBuilder, x: Node, function: Callable[[Tensor], Tens
         basis = function(torch.eye(size, dtype=torch.float64).reshape(size, *x.shape)) - bias
     flat = build.move(x, lambda rows: rows.reshape(len(rows), -1))
     result = build.linear(flat, basis.reshape(size, -1).T.contiguous(), bias.flatten())
-    return build.move(result, lambda rows: rows.reshape(len(rows), *bias.shape[1:]))
+    result = build.move(result, lambda rows: rows.reshape(len(rows), *bias.shape[1:]))
+    several = x.reference[:EXAMPLE_ROWS]
+    if not torch.allclose(function(several), result.reference[:EXAMPLE_ROWS]):
+        raise build.mixes_rows()
+    return result

@@ -8,6 +8,7 @@ is up to the scheme: chosen from calibration rows (`PostTraining`), or the netwo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import singledispatchmethod
 from typing import Any
@@ -169,7 +170,10 @@ class _Lowering:
 
     @lower.register
     def _(self, operation: Concatenate, *arguments: Any) -> Encrypted:
-        parts = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
+        # two values side by side are read whole, which the others may be too wide for
+        parts = [
+            self.scheme.operand(x, None) if isinstance(x, RawInput) or x.whole else x for x in arguments
+        ]
         position = self.emitter.add(ops.Concatenate(operation.axis), *(x.position for x in parts))
         grids = [x.grid for x in parts]
         if all(grid is not None for grid in grids):
@@ -202,22 +206,22 @@ class _Lowering:
         weight = operation.weight.numpy()
         x = self._summand(x, 0, weight.reshape(len(weight), -1))
         n_outputs, n_read = weight.shape[:2]
-        scales = x.grid.scale.reshape(len(x.grid.scale), -1)[:, 0].reshape(operation.groups, n_read)
-        folded = weight * np.repeat(scales, n_outputs // operation.groups, axis=0)[:, :, None, None]
+        n_groups = operation.groups
+        scales = x.grid.scale.reshape(len(x.grid.scale), -1)[:, 0].reshape(n_groups, n_read)
+        folded = weight * np.repeat(scales, n_outputs // n_groups, axis=0)[:, :, None, None]
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
-        sample = wanted = None
-        if operation.groups == 1:
-            sample, wanted = _patches(
-                self.emitter.samples[x.position], self.node.reference - offset, operation
-            )
-        flat, scale = self.scheme.weights(folded.reshape(n_outputs, -1), sample, wanted)
+        sample, wanted = _patches(self.emitter.samples[x.position], self.node.reference - offset, operation)
+        each = zip(*(np.split(v, n_groups, axis=1) for v in (sample, wanted)), strict=True)
+        of_groups = np.split(folded.reshape(n_outputs, -1), n_groups)
+        chosen = [self.scheme.weights(w, *pair) for w, pair in zip(of_groups, each, strict=True)]
+        flat, scale = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
         op = ops.Convolution(
             flat.reshape(weight.shape),
             np.zeros(n_outputs, dtype=np.int64),
             operation.strides,
             operation.padding,
             operation.dilation,
-            operation.groups,
+            n_groups,
         )
         position, low = self.emitter.accumulate(op, x.position)
         by_channel = scale[:, None, None]
@@ -227,13 +231,15 @@ class _Lowering:
     @lower.register
     def _(self, operation: Extremum, x: Any) -> Encrypted:
         x = self.scheme.operand(x, None)
+        if not products.comparable(x, operation):
+            x = self.scheme.operand(replace(x, grid=None), None)
         return replace(
             products.extremum(self.emitter, x, operation, self.node.reference), shared=self._shared
         )
 
     @lower.register
     def _(self, operation: MatMul, a: Any, b: Any) -> Encrypted:
-        a, b = self.scheme.operand(a, None), self.scheme.operand(b, None)
+        a, b = self._on_one_grid(a), self._on_one_grid(b)
         return replace(products.matmul(self.emitter, a, b, self.node.reference), shared=self._shared)
 
     @lower.register
@@ -262,19 +268,13 @@ class _Lowering:
         """Lower a function of values that read the same integers: it is univariate."""
         if any(x.position != values[0].position for x in values):
             return None
-        each = [x.evaluate for x in values]
-        grid = None
+        result = _together(operation.function, values, self.node.reference)
         if operation.kind in ("add", "subtract") and all(x.grid is not None for x in values):
             sign = 1 if operation.kind == "add" else -1
             first, second = (x.grid for x in values)
             grid = Grid(first.scale + sign * second.scale, first.offset + sign * second.offset)  # type: ignore[union-attr]
-        return Encrypted(
-            values[0].position,
-            self.node.reference,
-            grid,
-            lambda integers: operation.function(*(part(integers) for part in each)).double(),
-            whole=any(x.whole for x in values),
-        )
+            return replace(result, grid=grid)
+        return result
 
     def _of_two(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
         """Lower a function of two different values, by the cheapest way that it allows."""
@@ -287,11 +287,13 @@ class _Lowering:
             aligned = self.scheme.aligned(a, b, looked_up=operation.kind not in ("add", "subtract"))
             if aligned is not None:
                 return products.of_sum(self.emitter, operation, aligned, self.node.reference)
-        if operation.kind == "multiply":
-            a, b = self.scheme.operand(a, None), self.scheme.operand(b, None)
+        narrow = sum(self._bits(x) for x in values) <= self._most_packed
+        if operation.kind in ("multiply", "divide") and not narrow:
+            if operation.kind == "divide":
+                b = b.through(torch.reciprocal, torch.reciprocal(b.reference))
+            a, b = self._factor(a), self._factor(b)
             return products.multiply(self.emitter, a, b, self.node.reference)
-        a, b = (self._packable(x) for x in (a, b))
-        return products.packed(self.emitter, operation.function, a, b, self.node.reference)
+        return self._packed(operation.function, a, b, self.node.reference)
 
     def _select(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
         """Lower a choice between two encrypted values as a sum of two, of which one is always 0."""
@@ -303,9 +305,10 @@ class _Lowering:
             (b, lambda c, x: torch.where(c != 0, zero, x)),
         ):
             reference = choose(condition.reference, x.reference)
-            terms.append(
-                products.packed(self.emitter, choose, self._packable(condition), self._packable(x), reference)
-            )
+            if condition.position == x.position:
+                terms.append(_together(choose, [condition, x], reference))
+            else:
+                terms.append(self._packed(choose, condition, x, reference))
         if any(term is None for term in terms):
             return None
         aligned = self.scheme.aligned(*terms, looked_up=False)
@@ -314,11 +317,41 @@ class _Lowering:
         total = Elementwise(torch.add, "add")
         return products.of_sum(self.emitter, total, aligned, self.node.reference)
 
-    def _packable(self, x: Encrypted) -> Encrypted:
-        """Return ``x`` with few bits, whatever it is a function of."""
-        if self.emitter.type_of(x.position).bits <= products.FEW_BITS:
+    def _bits(self, x: Encrypted) -> int:
+        return self.emitter.type_of(x.position).bits
+
+    def _packed(
+        self, function: Callable[..., torch.Tensor], a: Encrypted, b: Encrypted, reference: torch.Tensor
+    ) -> Encrypted | None:
+        """Lower a function of two different values as one lookup of both, side by side.
+
+        If they are wide together, what has many bits is looked up first, and what needs fewer than it has.
+        """
+        if self._bits(a) + self._bits(b) > self._most_packed:
+            most = products.FEW_BITS
+            if self.emitter.rounding is not None:
+                most = min(most, self.emitter.rounding[0] - 1)
+            a, b = self.scheme.narrowed(a, most), self.scheme.narrowed(b, most)
+        return products.packed(self.emitter, function, a, b, reference)
+
+    @property
+    def _most_packed(self) -> int:
+        """Bits up to which two values are packed as they are."""
+        most = products.MOST_PACKED_PRODUCT_BITS
+        return most if self.emitter.rounding is None else min(most, self.emitter.rounding[0])
+
+    def _factor(self, x: Encrypted) -> Encrypted:
+        """Return ``x`` on a grid, as a factor of products element by element."""
+        x = self.scheme.factor(x)
+        assert x.grid is not None
+        return x if np.all(x.grid.scale != 0) else self.scheme.operand(replace(x, grid=None), None)
+
+    def _on_one_grid(self, x: Any) -> Encrypted:
+        """Return ``x`` on the same grid for all of its elements."""
+        x = self.scheme.operand(x, None)
+        if products.is_one_grid(x.grid.scale.ravel(), x.grid.offset.ravel()):
             return x
-        return self.scheme.operand(x, None)
+        return self.scheme.operand(replace(x, grid=None), None)
 
     def _summand(self, x: Any, axis: int, weight: FloatArray) -> Encrypted:
         """Return the argument of a linear layer, quantized unless it is only summed or averaged."""
@@ -331,6 +364,18 @@ class _Lowering:
 
     def _on_grid(self, position: int, grid: Grid) -> Encrypted:
         return Encrypted.on_grid(position, self.node.reference, grid, self._shared)
+
+
+def _together(
+    function: Callable[..., torch.Tensor], values: list[Encrypted], reference: torch.Tensor
+) -> Encrypted:
+    """Return a function of values that read the same integers."""
+    each = [x.evaluate for x in values]
+
+    def evaluate(integers: torch.Tensor) -> torch.Tensor:
+        return function(*(part(integers) for part in each)).to(torch.float64)
+
+    return Encrypted(values[0].position, reference, None, evaluate, whole=any(x.whole for x in values))
 
 
 def _thinned(sample: NDArray[Any]) -> FloatArray:

@@ -8,6 +8,7 @@ Building executes: each operation is evaluated on the calibration rows as it is 
 knows its shape and the floats that the original network has there.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,9 @@ class Operation:
 
     def evaluate(self, *x: Tensor) -> Tensor:
         """Apply to float64 tensors whose first axis is the rows."""
+        return self._apply(*x)
+
+    def _apply(self, *x: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -61,7 +65,7 @@ class Univariate(Operation):
 
     function: Callable[[Tensor], Tensor]
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         return self.function(*x).to(torch.float64)
 
 
@@ -72,7 +76,7 @@ class Affine(Operation):
     scale: Tensor
     offset: Tensor
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         return x[0] * self.scale + self.offset
 
 
@@ -87,7 +91,7 @@ class Move(Operation):
     indices: Tensor
     fill: float = 0.0
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         flat = x[0].reshape(len(x[0]), -1)
         moved = flat[:, self.indices.clamp(min=0).flatten()].reshape(len(flat), *self.indices.shape)
         return torch.where(self.indices < 0, torch.full((), self.fill, dtype=moved.dtype), moved)
@@ -100,7 +104,7 @@ class Linear(Operation):
     weight: Tensor
     bias: Tensor
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         return functional.linear(x[0], self.weight, self.bias)
 
 
@@ -119,7 +123,7 @@ class Convolution(Operation):
     dilation: tuple[int, int]
     groups: int
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         top, left, bottom, right = self.padding
         padded = functional.pad(x[0], (left, right, top, bottom))
         return functional.conv2d(padded, self.weight, self.bias, self.strides, 0, self.dilation, self.groups)
@@ -129,14 +133,14 @@ class Convolution(Operation):
 class Elementwise(Operation):
     """A function of several values of one shape, element by element.
 
-    ``kind`` is one of "add", "subtract", "multiply", "maximum", "minimum", "compare" and "where" if it is one
-    of these, for which there are cheaper ways than for any function.
+    ``kind`` is one of "add", "subtract", "multiply", "divide", "maximum", "minimum", "compare" and "where" if
+    it is one of these, for which there are cheaper ways than for any function.
     """
 
     function: Callable[..., Tensor]
     kind: str = ""
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         return self.function(*x).to(torch.float64)
 
 
@@ -144,7 +148,7 @@ class Elementwise(Operation):
 class MatMul(Operation):
     """``x @ y`` of two encrypted values, over their last two axes."""
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         return x[0] @ x[1]
 
 
@@ -158,7 +162,7 @@ class Extremum(Operation):
     members: Tensor
     largest: bool
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         found = x[0].reshape(len(x[0]), -1)[:, self.members]
         return found.amax(dim=1) if self.largest else found.amin(dim=1)
 
@@ -169,7 +173,7 @@ class Concatenate(Operation):
 
     axis: int
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         return torch.cat(x, dim=self.axis + 1)
 
 
@@ -186,7 +190,7 @@ class Quantize(Operation):
     low: int
     high: int
 
-    def evaluate(self, *x: Tensor) -> Tensor:
+    def _apply(self, *x: Tensor) -> Tensor:
         return (self.function(x[0]) - self.zero_point) * self.scale
 
 
@@ -248,6 +252,10 @@ class NetworkBuilder:
         """Return the error that the current operator is not supported as it is used."""
         return unsupported(self.name, self.label, reason, instead)
 
+    def mixes_rows(self) -> UnsupportedOperatorError:
+        """Return the error that the current operator takes elements of several rows together."""
+        return self.unsupported("it mixes rows, which are encrypted apart", "axes other than the first")
+
     def add(self, operation: Operation, *arguments: Node) -> Node:
         """Append the value that ``operation`` computes from ``arguments``."""
         with torch.no_grad():
@@ -302,7 +310,7 @@ class NetworkBuilder:
         -------
         Node, or list of Node if the function returns several tensors
         """
-        size = int(torch.tensor(x.shape).prod()) if x.shape else 1
+        size = math.prod(x.shape)
         positions = torch.arange(1, EXAMPLE_ROWS * size + 1, dtype=torch.float64)
         found = function(positions.reshape(EXAMPLE_ROWS, *x.shape))
         if isinstance(found, Tensor):
@@ -310,17 +318,27 @@ class NetworkBuilder:
         return [self._moved(x, tensor, size, fill) for tensor in found]
 
     def _moved(self, x: Node, positions: Tensor, size: int, fill: float) -> Node:
-        own = positions.reshape(len(positions), -1).long() - 1 if positions.ndim else positions.reshape(1, 1)
-        rows = torch.arange(len(own))[:, None] * size
-        made_up = own < 0
-        if len(positions) != EXAMPLE_ROWS or torch.any(
-            (own - rows)[~made_up] != (own[:1] - rows[:1]).expand_as(own)[~made_up]
-        ):
-            raise self.unsupported("it mixes rows, which are encrypted apart", "operations within a row")
-        indices = own[0].reshape(positions.shape[1:])
+        if positions.ndim == 0 or len(positions) != EXAMPLE_ROWS:
+            raise self.mixes_rows()
+        own = positions.reshape(EXAMPLE_ROWS, -1).long() - 1
+        within = torch.where(own < 0, -1, own - torch.arange(EXAMPLE_ROWS)[:, None] * size)
+        if not torch.equal(within, within[:1].expand_as(within)):
+            raise self.mixes_rows()
+        indices = within[0].reshape(positions.shape[1:])
         if indices.shape == x.shape and torch.equal(indices.flatten(), torch.arange(size)):
             return x
         return self.add(Move(indices, fill), x)
+
+    def arrange(self, function: Callable[..., Tensor], *arguments: Node) -> Node:
+        """Append what ``function`` makes of several values, which only moves their elements within a row."""
+        sizes = [math.prod(x.shape) for x in arguments]
+        flat = [self.move(x, lambda rows: rows.reshape(len(rows), -1)) for x in arguments]
+
+        def of_joined(rows: Tensor) -> Tensor:
+            parts = zip(rows.split(sizes, dim=1), arguments, strict=True)
+            return function(*(part.reshape(len(rows), *x.shape) for part, x in parts))
+
+        return self.move(self.concatenate(flat, 0), of_joined)
 
     def linear(self, x: Node, weight: Tensor, bias: Tensor | None = None) -> Node:
         """Append ``x @ weight.T + bias`` over the last axis."""
@@ -331,7 +349,7 @@ class NetworkBuilder:
     def total(self, x: Node, axes: Sequence[int], keepdim: bool, scale: float = 1.0) -> Node:
         """Append the sum over ``axes`` of a row, times ``scale``."""
         rest = [axis for axis in range(len(x.shape)) if axis not in axes]
-        count = int(torch.tensor([x.shape[axis] for axis in axes]).prod())
+        count = math.prod(x.shape[axis] for axis in axes)
         kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
         shape = kept if keepdim else [x.shape[axis] for axis in rest]
         order = [0, *(axis + 1 for axis in (*rest, *axes))]
@@ -360,16 +378,17 @@ class NetworkBuilder:
         return self.extremum(x, lambda rows: rows.permute(order).reshape(len(rows), -1, *shape), largest)
 
     def constant(self, x: Node, value: Tensor) -> Node:
+        """Append a constant of the rank of ``x``, as a value that ``x`` has no influence on."""
+        return self.constant_row(x, self.row_constant(value, x))
+
+    def constant_row(self, x: Node, row: Tensor) -> Node:
         """Append a constant row, as a value that ``x`` has no influence on."""
-        row = value.double()
-        row = row[0] if row.ndim == len(x.shape) + 1 else row
-        zeros = self.add(Move(torch.full(tuple(row.shape), -1)), x)
-        return self.affine(zeros, 1.0, row)
+        return self.affine(self.add(Move(torch.full(tuple(row.shape), -1)), x), 1.0, row)
 
     def choose(self, condition: Node, a: Any, b: Any) -> Node:
         """Append ``where(condition, a, b)`` of an encrypted condition, one choice being constant or both."""
         zero = torch.zeros((), dtype=torch.float64)
-        constants = [
+        constants: list[Any] = [
             v if isinstance(v, Node) else self.row_constant(torch.as_tensor(v).double(), condition)
             for v in (a, b)
         ]

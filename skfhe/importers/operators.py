@@ -64,11 +64,17 @@ OPERATORS: tuple[Operator, ...] = (
         "GlobalAveragePool",
         FREE,
     ),
-    _row("upsample, linear", "linear", "upsample_linear1d upsample_bilinear2d", "", FREE),
+    _row("upsample, linear", "linear", "upsample_linear1d upsample_bilinear2d", "Resize Upsample", FREE),
     _row("cumsum", "linear", "cumsum", "CumSum", FREE),
     _row("sum", "linear", "sum", "ReduceSum", FREE),
     _row("mean", "linear", "mean", "ReduceMean", FREE),
-    _row("dropout", "linear", "dropout feature_dropout alpha_dropout", "Dropout", "nothing: left out"),
+    _row(
+        "dropout",
+        "linear",
+        "dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout",
+        "Dropout",
+        "nothing: left out",
+    ),
     _row("max_pool", "extremum", "max_pool1d max_pool2d", "MaxPool", "one lookup a member but one"),
     _row(
         "adaptive and global max_pool",
@@ -87,7 +93,7 @@ OPERATORS: tuple[Operator, ...] = (
     _row(
         "transpose, permute",
         "movement",
-        "transpose permute t swapaxes movedim swapdims numpy_T mT adjoint",
+        "transpose permute t swapaxes movedim moveaxis swapdims numpy_T mT mH adjoint",
         "Transpose",
         FREE,
     ),
@@ -100,12 +106,18 @@ OPERATORS: tuple[Operator, ...] = (
         "Expand Tile",
         FREE,
     ),
-    _row("concat, stack", "movement", "cat concat concatenate stack", "Concat", FREE),
+    _row(
+        "concat, stack",
+        "movement",
+        "cat concat concatenate stack hstack dstack column_stack",
+        "Concat",
+        FREE,
+    ),
     _row("slice, select, narrow", "movement", "slice select narrow diagonal", "Slice", FREE),
     _row(
         "split, chunk",
         "movement",
-        "split split_with_sizes chunk unbind tensor_split unsafe_chunk unsafe_split",
+        "split split_with_sizes chunk unbind tensor_split hsplit unsafe_chunk unsafe_split",
         "Split",
         FREE,
     ),
@@ -119,12 +131,12 @@ OPERATORS: tuple[Operator, ...] = (
     _row(
         "pad",
         "movement",
-        "pad constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d zero_pad2d",
+        "pad constant_pad_nd",
         "Pad",
         FREE,
     ),
     _row("unfold", "movement", "unfold im2col", "", FREE),
-    _row("flip, roll", "movement", "flip roll", "", FREE),
+    _row("flip, roll", "movement", "flip fliplr roll rot90", "", FREE),
     _row("tril, triu", "movement", "tril triu", "Trilu", FREE),
     _row(
         "pixel_shuffle",
@@ -133,15 +145,28 @@ OPERATORS: tuple[Operator, ...] = (
         "DepthToSpace SpaceToDepth",
         FREE,
     ),
-    _row("upsample, nearest", "movement", "upsample_nearest1d upsample_nearest2d", "Resize Upsample", FREE),
+    _row(
+        "upsample, nearest",
+        "movement",
+        "upsample_nearest1d upsample_nearest2d _upsample_nearest_exact1d _upsample_nearest_exact2d",
+        "Resize Upsample",
+        FREE,
+    ),
+    _row(
+        "writing to parts",
+        "movement",
+        "select_scatter slice_scatter diagonal_scatter index_put copy fill zero",
+        "",
+        FREE,
+    ),
     _row(
         "contiguous, clone, detach",
         "movement",
-        "contiguous clone alias detach lift_fresh_copy lift_fresh detach_ requires_grad",
+        "contiguous clone alias detach",
         "Identity",
         FREE,
     ),
-    # --------------------------------------------------------------------------- arithmetic, element by element
+    # -------------------------------------------------------------------------- arithmetic, element by element
     _row("add", "elementwise", "add", "Add Sum Mean", SUM),
     _row("subtract", "elementwise", "sub subtract rsub", "Sub", SUM),
     _row(
@@ -156,14 +181,14 @@ OPERATORS: tuple[Operator, ...] = (
         "elementwise",
         "div divide true_divide floor_divide",
         "Div",
-        "no lookup by constants; by an encrypted value: one lookup, of few bits",
+        "no lookup by constants; by an encrypted value: one to three lookups an element",
     ),
     _row("maximum", "elementwise", "maximum max fmax", "Max", DIFFERENCE),
     _row("minimum", "elementwise", "minimum min fmin", "Min", DIFFERENCE),
     _row(
         "comparisons",
         "elementwise",
-        "eq ne lt le gt ge equal not_equal less less_equal greater greater_equal",
+        "eq ne lt le gt ge not_equal less less_equal greater greater_equal",
         "Equal Less LessOrEqual Greater GreaterOrEqual",
         DIFFERENCE,
     ),
@@ -171,7 +196,8 @@ OPERATORS: tuple[Operator, ...] = (
     _row(
         "logical and, or, xor, not",
         "elementwise",
-        "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not",
+        "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not "
+        "__and__ __or__ __xor__",
         "And Or Xor Not",
         DIFFERENCE,
     ),
@@ -191,7 +217,7 @@ OPERATORS: tuple[Operator, ...] = (
     _activation("sin, cos, tan", "Sin Cos Tan", "sin cos tan"),
     _activation("asin, acos, atan", "Asin Acos Atan", "asin acos atan arcsin arccos arctan"),
     _activation("sinh, cosh", "Sinh Cosh", "sinh cosh"),
-    _activation("asinh, acosh, atanh", "Asinh Acosh Atanh", "asinh acosh atanh"),
+    _activation("asinh, acosh, atanh", "Asinh Acosh Atanh", "asinh acosh atanh arcsinh arccosh arctanh"),
     _activation("erf, erfc", "Erf", "erf erfc"),
     _activation("casts", "Cast CastLike", "to _to_copy type_as"),
     _activation(
@@ -217,9 +243,9 @@ OPERATORS: tuple[Operator, ...] = (
     _activation("hardtanh", "", "hardtanh"),
     _activation("mish", "Mish"),
     _activation("softplus", "Softplus"),
-    _activation("softsign", "Softsign", "softsign"),
+    _activation("softsign", "Softsign", "abs add div"),
     _activation("tanh", "Tanh"),
-    _activation("tanhshrink", "", "tanhshrink"),
+    _activation("tanhshrink", "", "tanh sub"),
     _activation("softshrink", "", "softshrink"),
     _activation("hardshrink", "Shrink", "hardshrink"),
     _activation("threshold", "ThresholdedRelu", "threshold"),
@@ -287,3 +313,7 @@ def operator_table() -> str:
         names = (", ".join(f"`{name}`" for name in each) or "–" for each in (operator.torch, operator.onnx))
         lines.append(f"| {operator.name} | {' | '.join(names)} | {operator.cost} |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(operator_table())

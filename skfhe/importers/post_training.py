@@ -21,6 +21,10 @@ IntArray = NDArray[np.int64]
 
 FEWEST_SAMPLES = 32
 """Fewer calibration values than these do not say how to correct a channel."""
+MANY_VALUES = 4096
+"""So many show whether all are few different ones."""
+SEEN = 8
+"""Levels that the calibration rows do not reach so often each are not taken for all that there are."""
 ALIGNMENT = 0.25
 """How far two grids may be apart when they are added as they are, in steps of the finer result."""
 
@@ -83,9 +87,29 @@ class PostTraining(Scheme):
         """Look ``x`` up on a grid of its own; once, however often it is asked for."""
         key = (x.evaluate, axis, n_bits)
         if key not in self._known:
-            scale, zero_point = calibrate_grid(x.reference.numpy(), n_bits, axis, self.calibration)
+            values = x.reference.numpy()
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"{self.emitter.label!r} reads infinite values or NaN on the calibration rows; clamp the "
+                    "arguments of what has a pole (division, log, sqrt), or leave out the rows that reach it"
+                )
+            few = _few_levels(values, n_bits)
+            if few is None:
+                scale, zero_point = calibrate_grid(values, n_bits, axis, self.calibration)
+            else:
+                scale, zero_point, n_bits = few
             self._known[key] = self.on_grid(x, scale, zero_point, n_bits)
         return self._known[key]
+
+    def factor(self, x: Encrypted) -> Encrypted:
+        """Return ``x`` on a grid of few bits whose scale may vary from element to element."""
+        narrow = self.emitter.type_of(x.position).bits <= self.term_bits
+        return x if x.grid is not None and narrow else self.operand(x, None)
+
+    def narrowed(self, x: Encrypted, most: int) -> Encrypted:
+        """Return ``x`` in few bits, looked up if it has more, or if its values are so few that fewer bits do."""
+        few = x.grid is None and _few_levels(x.reference.numpy(), self.emitter.type_of(x.position).bits)
+        return self.operand(x, None) if few else super().narrowed(x, most)
 
     def on_grid(self, x: Encrypted, scale: FloatArray, zero_point: FloatArray, n_bits: int) -> Encrypted:
         """Look ``x`` up as the integers of a grid, clipped to ``n_bits`` bits."""
@@ -171,6 +195,27 @@ class PostTraining(Scheme):
         if x.grid is None and self.model_outputs is not None:
             return self.quantized(x, None, self.model_outputs)
         return x
+
+
+def _few_levels(values: FloatArray, n_bits: int) -> tuple[FloatArray, FloatArray, int] | None:
+    """Return scale, zero point and bits of a grid that holds ``values`` exactly in less than ``n_bits`` bits.
+
+    Truth values, signs and rounded values lie on one.
+    """
+    most = min(1 << (n_bits - 1), values.size // SEEN)
+    if len(np.unique(values.ravel()[:MANY_VALUES])) > most:
+        return None
+    levels = np.unique(values)
+    if not 1 < len(levels) <= most:
+        return None
+    found = integer_grid((levels - levels[0])[None], n_bits - 1)
+    if found is None:
+        return None
+    (scale,) = found[1]
+    zero_point = -levels[0] / scale
+    if abs(zero_point - np.rint(zero_point)) < 1e-9:
+        zero_point = np.rint(zero_point)
+    return np.array(scale), np.array(zero_point), int(found[0].max()).bit_length()
 
 
 def _uniform(grid: Grid, axis: int | None) -> bool:

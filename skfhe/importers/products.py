@@ -2,8 +2,8 @@
 
 - A sum or difference of integers on one grid is free, and what depends on the difference alone, such as a
   comparison, is one lookup of it. ``max(a, b) = b + relu(a - b)``.
-- A product of integers of one parity is a difference of squares: ``a * b = ⌊(a + b)²/4⌋ - ⌊(a - b)²/4⌋``,
-  two lookups of one bit more.
+- A product of integers is a difference of squares: ``a * b = ⌊(a + b)²/4⌋ - ⌊(a - b)²/4⌋``, two lookups of
+  one bit more.
 - Any function of two narrow integers is one lookup of both, packed into one: ``a * 2**n + b``.
 """
 
@@ -21,13 +21,26 @@ from skfhe.importers.encrypted import Encrypted, Grid
 from skfhe.importers.network import Elementwise, Extremum
 from skfhe.program import bit_width, ops
 
-__all__ = ["FEW_BITS", "extremum", "matmul", "multiply", "of_sum", "packed"]
+__all__ = [
+    "FEW_BITS",
+    "MOST_PACKED_PRODUCT_BITS",
+    "comparable",
+    "extremum",
+    "is_one_grid",
+    "matmul",
+    "multiply",
+    "of_sum",
+    "packed",
+]
 
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 FEW_BITS = 6
 """Up to so many bits, packing a value beats looking it up first."""
 MOST_PACKED_BITS = 14
+WHOLE = 1e-6
+"""How far arithmetic in double precision may leave an integer."""
 MOST_PACKED_PRODUCT_BITS = 8
 """Up to so many bits, one lookup of two packed factors is cheaper than two of their sum and difference."""
 
@@ -90,6 +103,18 @@ def _interval_of_extremum(emitter: Emitter, aligned: tuple[Any, ...], largest: b
     return int(np.floor(pick(ends_a[0], ends_b[0]))), int(np.ceil(pick(ends_a[1], ends_b[1])))
 
 
+def is_one_grid(scale: FloatArray, offset: FloatArray) -> bool:
+    """Whether all entries along the first axis are the same, and the scale positive."""
+    return bool(np.all(scale == scale[:1]) and np.all(offset == offset[:1]) and np.all(scale > 0))
+
+
+def comparable(x: Encrypted, operation: Extremum) -> bool:
+    """Whether the integers of each window's members are ordered as their floats."""
+    assert x.grid is not None
+    members = operation.members.numpy()
+    return is_one_grid(x.grid.scale.ravel()[members], x.grid.offset.ravel()[members])
+
+
 def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Tensor) -> Encrypted:
     """Return the extremum over members of windows, by a tournament."""
     assert x.grid is not None
@@ -119,20 +144,23 @@ def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Ten
     return Encrypted.on_grid(position, reference, Grid(scale, offset))
 
 
-def multiply(emitter: Emitter, a: Encrypted, b: Encrypted, reference: Tensor) -> Encrypted | None:
+def multiply(emitter: Emitter, a: Encrypted, b: Encrypted, reference: Tensor) -> Encrypted:
     """Return the product of two values, element by element."""
     if sum(emitter.type_of(x.position).bits for x in (a, b)) <= MOST_PACKED_PRODUCT_BITS:
-        return packed(emitter, torch.mul, a, b, reference)
+        product_of_both = packed(emitter, torch.mul, a, b, reference)
+        if product_of_both is not None:
+            return product_of_both
     shape = a.shape
     columns = [
         _rearranged(emitter, x, np.arange(np.prod(shape, dtype=int)).reshape(*shape, 1)) for x in (a, b)
     ]
-    product, grid = _inner_product(emitter, *columns)
-    return Encrypted.on_grid(emitter.add(ops.Reshape(shape), product), reference, Grid.of(*grid, shape))
+    product, scale = _inner_product(emitter, *columns)
+    grid = Grid.of(scale.reshape(shape), 0.0, shape)
+    return Encrypted.on_grid(emitter.add(ops.Reshape(shape), product), reference, grid)
 
 
 def matmul(emitter: Emitter, a: Encrypted, b: Encrypted, reference: Tensor) -> Encrypted:
-    """Return ``a @ b`` over the last two axes."""
+    """Return ``a @ b`` over the last two axes, each on one grid for all of its elements."""
     shape = tuple(reference.shape[1:])
     rows, columns = shape[-2:]
     inner = a.shape[-1]
@@ -141,8 +169,9 @@ def matmul(emitter: Emitter, a: Encrypted, b: Encrypted, reference: Tensor) -> E
     batch = shape[:-2]
     left = np.broadcast_to(positions_a[..., :, None, :], (*batch, rows, columns, inner))
     right = np.broadcast_to(positions_b[..., None, :, :], (*batch, rows, columns, inner))
-    product, grid = _inner_product(emitter, _rearranged(emitter, a, left), _rearranged(emitter, b, right))
-    return Encrypted.on_grid(emitter.add(ops.Reshape(shape), product), reference, Grid.of(*grid, shape))
+    product, scale = _inner_product(emitter, _rearranged(emitter, a, left), _rearranged(emitter, b, right))
+    grid = Grid.of(scale.ravel()[0], 0.0, shape)
+    return Encrypted.on_grid(emitter.add(ops.Reshape(shape), product), reference, grid)
 
 
 def _rearranged(emitter: Emitter, x: Encrypted, indices: IntArray) -> Encrypted:
@@ -158,25 +187,47 @@ def _rearranged(emitter: Emitter, x: Encrypted, indices: IntArray) -> Encrypted:
     )
 
 
-def _inner_product(emitter: Emitter, a: Encrypted, b: Encrypted) -> tuple[int, tuple[float, float]]:
-    """Return ``Σ a * b`` over the last axis, which stays with length 1, and its scale and offset."""
+def _inner_product(emitter: Emitter, a: Encrypted, b: Encrypted) -> tuple[int, FloatArray]:
+    """Return ``Σ a * b`` over the last axis, which stays with length 1, and the scales of the products."""
     assert a.grid is not None and b.grid is not None
-    scale_a, scale_b = float(a.grid.scale.ravel()[0]), float(b.grid.scale.ravel()[0])
-    zero_a, zero_b = (round(float(-x.grid.offset.ravel()[0] / x.grid.scale.ravel()[0])) for x in (a, b))
+    zero_a, zero_b = _zero_point(a.grid), _zero_point(b.grid)
     squares = []
     for combine, zero in ((ops.Add(), zero_a + zero_b), (ops.Subtract(), zero_a - zero_b)):
         position = emitter.add(combine, a.position, b.position)
-        read = emitter.type_of(position)
-        table = (np.arange(read.min, read.max + 1) - zero) ** 2 // 4
-        squares.append(emitter.add(ops.Lookup(table[None], np.array([read.min])), position))
+
+        def square(integers: Tensor, zero: FloatArray = zero) -> Tensor:
+            return (integers.reshape(-1, *(1,) * zero.ndim) - torch.from_numpy(zero)) ** 2 / 4
+
+        quarter = Encrypted(position, a.reference, None, square, whole=True)
+        looked_up = emitter.tabulate(quarter, lambda q: np.rint(q).astype(np.int64), a.grid)
+        squares.append(looked_up.position)
     difference = emitter.add(ops.Subtract(), *squares)
     inner = emitter.type_of(difference).shape[-1]
     ones = np.ones((inner, 1), dtype=np.int64)
     total = emitter.add(ops.Linear(ones, np.zeros(1, dtype=np.int64)), difference)
     of_a, of_b = emitter.type_of(a.position), emitter.type_of(b.position)
-    ends = [(p - zero_a) * (q - zero_b) for p in (of_a.min, of_a.max) for q in (of_b.min, of_b.max)]
-    total = emitter.add(ops.Bound(inner * min(ends), inner * max(ends)), total)
-    return total, (scale_a * scale_b, 0.0)
+    ends = [
+        (p - zero_a) * (q - zero_b) for p in (of_a.min, of_a.max) for q in (of_b.min, of_b.max)
+    ]  # between integers, each of the two squares is rounded by up to a half
+    slack = 0 if all(np.array_equal(z, np.rint(z)) for z in (zero_a, zero_b)) else 1
+    low, high = (min(v.min() for v in ends) - slack, max(v.max() for v in ends) + slack)
+    total = emitter.add(ops.Bound(int(np.floor(inner * low)), int(np.ceil(inner * high))), total)
+    return total, a.grid.scale * b.grid.scale
+
+
+def _zero_point(grid: Grid) -> FloatArray:
+    """Return the integers that stand for 0, or where between integers it lies.
+
+    Axes along which all are the same have length 1.
+    """
+    zero = -grid.offset / grid.scale
+    whole = np.rint(zero)
+    zero = np.where(np.abs(zero - whole) < WHOLE, whole, zero)
+    for axis in range(zero.ndim):
+        first = zero.take([0], axis=axis)
+        if np.array_equal(np.broadcast_to(first, zero.shape), zero):
+            zero = first
+    return zero
 
 
 def _bounded(emitter: Emitter, x: Encrypted, interval: tuple[int, int]) -> Encrypted:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from skfhe.importers.emitter import Emitter
-from skfhe.importers.encrypted import Encrypted, RawInput
+from skfhe.importers.encrypted import Encrypted, Grid, RawInput
 from skfhe.importers.network import Node, Quantize
 from skfhe.quantization import AffineQuantizer
 
@@ -49,9 +51,15 @@ class Scheme:
         """Take over an input of the network."""
         raise NotImplementedError
 
-    def quantize(self, x: Encrypted | RawInput, operation: Quantize, reference: Tensor) -> Encrypted:
+    def quantize(self, x: Any, operation: Quantize, reference: Tensor) -> Encrypted:
         """Apply a quantizer of the network's own."""
-        raise NotImplementedError
+        scale, zero_point = operation.scale.numpy(), operation.zero_point.numpy()
+
+        def encode(floats: FloatArray) -> IntArray:
+            return operation.function(torch.from_numpy(floats)).numpy().astype(np.int64)
+
+        grid = Grid.of(scale, -zero_point * scale, x.shape)
+        return self.emitter.tabulate(replace(x, reference=reference), encode, grid)
 
     def operand(self, x: Any, axis: int | None) -> Encrypted:
         """Return ``x`` on a grid, so that it can take part in sums.
@@ -63,6 +71,14 @@ class Scheme:
             Axis of a row along which the scale may vary; None for one scale.
         """
         raise NotImplementedError
+
+    def factor(self, x: Any) -> Encrypted:
+        """Return ``x`` on a grid whose scale may vary from element to element."""
+        return self.operand(x, None)
+
+    def narrowed(self, x: Encrypted, most: int) -> Encrypted:
+        """Return ``x``, on a grid if it has more than ``most`` bits."""
+        return x if self.emitter.type_of(x.position).bits <= most else self.operand(x, None)
 
     def weights(
         self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export.graph_signature import OutputKind
 from torch.nn import functional
 from torch.nn.utils.prune import BasePruningMethod
 
+from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import layers
 from skfhe.importers.layers import Window
 from skfhe.importers.network import EXAMPLE_ROWS, NetworkBuilder, Node, Quantize, unsupported
@@ -21,6 +26,8 @@ __all__ = ["in_double_precision", "read_torch"]
 Handler = Callable[..., Any]
 
 _HANDLERS: dict[str, Handler] = {}
+_POSITIONS = object()
+"""Stands for the positions of extrema, which nothing may read."""
 _KINDS = {
     "add": "add",
     "sub": "subtract",
@@ -33,7 +40,6 @@ _KINDS = {
     "minimum": "minimum",
     "min": "minimum",
     "fmin": "minimum",
-    "where": "where",
     **dict.fromkeys(
         [
             "eq",
@@ -42,7 +48,6 @@ _KINDS = {
             "le",
             "gt",
             "ge",
-            "equal",
             "not_equal",
             "less",
             "less_equal",
@@ -54,25 +59,21 @@ _KINDS = {
 }
 _SHAPE_ONLY = frozenset(
     ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
+    + ["fill", "zero"]
 )
+_SHAPED_AS = frozenset(["view_as", "reshape_as", "expand_as"])
 _WITHOUT_RESULT = frozenset({"_assert_tensor_metadata", "_assert_async", "sym_constrain_range_for_size"})
 _LINEAR_MAPS = frozenset(
-    [
-        "adaptive_avg_pool1d",
-        "adaptive_avg_pool2d",
-        "upsample_linear1d",
-        "upsample_bilinear2d",
-        "cumsum",
-        "conv_transpose1d",
-        "conv_transpose2d",
-    ]
+    ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "upsample_linear1d", "upsample_bilinear2d", "cumsum"]
+    + ["conv_transpose1d", "conv_transpose2d", "convolution"]
+)
+_BITWISE = frozenset(
+    ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "__and__", "__or__", "__xor__"]
 )
 
 
 def in_double_precision(net: nn.Module) -> nn.Module:
     """Return a copy of ``net`` in double precision and evaluation mode, on the CPU, its pruning made permanent."""
-    import copy
-
     for module in net.modules():  # what pruning computed last may hang on a graph, which does not copy
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, BasePruningMethod):
@@ -110,27 +111,53 @@ def read_torch(
     ValueError
         If torch cannot export the network.
     """
-    examples = tuple(x.double()[torch.arange(EXAMPLE_ROWS) % len(x)] for x in inputs)
-    try:
-        with torch.no_grad():
-            exported = torch.export.export(net, examples, strict=False)
-    except Exception as error:
-        raise ValueError(
-            f"torch.export could not capture {type(net).__name__}: {error}; the network must be a torch.nn.Module "
-            "whose control flow does not depend on the data, called with one tensor for each input"
-        ) from error
-    return _Reader(exported, inputs, quantizers).read()
+    with torch.no_grad():
+        return _Reader(net, _captured(net, inputs), inputs, quantizers).read()
+
+
+def _captured(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """Return what torch.export captures of a network, without operators that write in place.
+
+    A network may have tensors or casts of its own in single precision, which do not multiply double ones.
+    """
+    for dtype in (torch.float64, torch.float32):
+        examples = tuple(x.to(dtype)[torch.arange(EXAMPLE_ROWS) % len(x)] for x in inputs)
+        called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
+        try:
+            exported = torch.export.export(called, examples, strict=False)
+            return exported.run_decompositions({}) if _writes_in_place(exported) else exported
+        except Exception as error:
+            failure = error
+    raise ValueError(
+        f"torch.export could not capture {type(net).__name__}: {failure}; the network must be a torch.nn.Module "
+        "whose control flow does not depend on the data, called with one tensor for each input"
+    ) from failure
+
+
+def _writes_in_place(exported: Any) -> bool:
+    calls = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    return any(
+        target._schema.is_mutable and _base_name(target) != "detach_" for target in calls if _is_aten(target)
+    )
+
+
+def _is_aten(target: Any) -> bool:
+    return hasattr(target, "_schema")
 
 
 class _Reader:
     """Walks over an exported graph."""
 
-    def __init__(self, exported: Any, inputs: Sequence[Tensor], quantizers: Sequence[Quantize]) -> None:
+    def __init__(
+        self, net: nn.Module, exported: Any, inputs: Sequence[Tensor], quantizers: Sequence[Quantize]
+    ) -> None:
         self.exported, self.quantizers = exported, quantizers
         signature = exported.graph_signature
         self.build = NetworkBuilder(inputs, list(signature.user_inputs)[: len(inputs)])
         self.values: dict[Any, Any] = {}
         tensors = {**exported.state_dict, **exported.constants}
+        tensors |= dict(net.named_parameters(remove_duplicate=False))
+        tensors |= dict(net.named_buffers(remove_duplicate=False))
         self.constants = {
             **signature.inputs_to_parameters,
             **signature.inputs_to_buffers,
@@ -144,25 +171,22 @@ class _Reader:
             if node.op == "placeholder":
                 self.values[node] = given[node.name] if node.name in given else self._constant(node.name)
             elif node.op == "call_function":
-                with torch.no_grad():
-                    self.values[node] = self._call(node)
+                self.values[node] = self._call(node)
             elif node.op == "output":
                 self._outputs(node)
         return self.build
 
     def _constant(self, name: str) -> Any:
-        value = self.constants.get(name)
-        if isinstance(value, Tensor):
-            value = value.detach()
-            return value.double() if value.is_floating_point() else value
-        return value
+        return _in_double(self.constants.get(name))
 
     def _outputs(self, node: Any) -> None:
-        names = set(self.exported.graph_signature.user_outputs)
-        for argument in node.args[0]:
-            if getattr(argument, "name", None) not in names:
+        specified = self.exported.graph_signature.output_specs
+        for argument, output in zip(node.args[0], specified, strict=True):
+            if output.kind != OutputKind.USER_OUTPUT or not isinstance(argument, torch.fx.Node):
                 continue
             value = self.values[argument]
+            if value is _POSITIONS:
+                raise _positions_of_extrema(argument)
             if not isinstance(value, Node):
                 raise ValueError(
                     f"output {argument.name!r} does not depend on the network's input; leave it out"
@@ -177,38 +201,43 @@ class _Reader:
         if node.target is operator.getitem:
             return args[0][args[1]]
         name = _base_name(node.target)
-        label = _label(node)
-        self.build.at(name.strip("_") if name.startswith("_") else name.rstrip("_"), label)
-        nodes = [x for x in _flatten((args, kwargs)) if isinstance(x, Node)]
+        self.build.at(name.strip("_"), _label(node))
+        leaves = _flatten((args, kwargs))
+        if any(x is _POSITIONS for x in leaves):
+            raise _positions_of_extrema(node)
+        nodes = [x for x in leaves if isinstance(x, Node)]
         if name in _WITHOUT_RESULT:
             return None
         if not nodes:
-            return node.target(*args, **kwargs)
-        in_place = name.endswith("_") and not name.startswith("_")
-        if in_place:
-            name = name.rstrip("_")
-        result = self._of_encrypted(name, node.target, args, kwargs, nodes)
-        if in_place:  # later readers of the argument see what was written into it
-            self.values[node.args[0]] = result
-        return result
+            return _of_constants(name, node.target, args, kwargs)
+        if name == "sym_size":
+            return args[0].shape[args[1] - 1] if args[1] else EXAMPLE_ROWS
+        if name == "add" and node.meta["val"].dtype == torch.bool:
+            name = "logical_or"
+        call = node.target
+        if name in _BITWISE:
+            call = partial(_bitwise, call, node.meta["val"].dtype)
+        return self._of_encrypted(name, call, args, kwargs, nodes)
 
-    def _of_encrypted(self, name: str, target: Any, args: Any, kwargs: Any, nodes: list[Node]) -> Any:
+    def _of_encrypted(self, name: str, call: Handler, args: Any, kwargs: Any, nodes: list[Node]) -> Any:
         build = self.build
-        if name == "quantize" and _namespace(target) == "skfhe":
+        if name == "quantize" and _namespace(call) == "skfhe":
             return build.add(self.quantizers[args[1]], args[0])
+        if name in _SHAPE_ONLY or (name in _SHAPED_AS and not isinstance(args[0], Node)):
+            example = torch.zeros(EXAMPLE_ROWS, *nodes[0].shape, dtype=torch.float64)
+            return _in_double(call(*_put(args, example), **kwargs))
         handler = _HANDLERS.get(name)
         if handler is not None:
             result = handler(build, *args, **kwargs)
             if result is not None:
                 return result
-        call = _functional(target, name)
-        if name in _LINEAR_MAPS and len(nodes) == 1:
-            return layers.linear_map(build, nodes[0], lambda rows: call(*_put(args, rows), **kwargs))
-        if name in MOVEMENT["torch"] and len(nodes) == 1:
-            return build.move(nodes[0], lambda rows: call(*_put(args, rows), **kwargs))
-        if name in _SHAPE_ONLY:
-            example = torch.zeros(EXAMPLE_ROWS, *nodes[0].shape, dtype=torch.float64)
-            return call(*_put(args, example), **kwargs)
+        first_alone = len(nodes) == 1 and nodes[0] is args[0]
+        if name in _LINEAR_MAPS and first_alone:
+            return layers.linear_map(build, nodes[0], lambda rows: call(rows, *args[1:], **kwargs))
+        if name in MOVEMENT["torch"]:
+            if not first_alone:
+                raise build.unsupported("its positions are encrypted", "one-hot rows and matmul")
+            return build.move(nodes[0], lambda rows: call(rows, *args[1:], **kwargs))
         if name in ELEMENTWISE["torch"]:
             return self._elementwise(name, call, args, kwargs, nodes)
         raise unsupported(build.name, build.label, "there is no such operator", advice(name, "torch"))
@@ -249,14 +278,34 @@ def _base_name(target: Any) -> str:
 
 
 def _namespace(target: Any) -> str:
-    return target._schema.name.split("::")[0]
+    return target._schema.name.split("::")[0] if _is_aten(target) else ""
 
 
-def _functional(target: Any, name: str) -> Handler:
-    """Return the operator itself, and for one that writes in place its functional twin."""
-    if target._schema.is_mutable:
-        return getattr(getattr(torch.ops, _namespace(target)), name)
-    return target
+def _in_double(value: Any) -> Any:
+    """Return constants detached, and in double precision if they are floats."""
+    return _map(
+        value,
+        lambda x: (
+            (x.detach().double() if x.is_floating_point() else x.detach()) if isinstance(x, Tensor) else x
+        ),
+    )
+
+
+def _of_constants(name: str, target: Any, args: Any, kwargs: Any) -> Any:
+    """Apply an operator to what no input has an influence on."""
+    if name in _FAKE_QUANTIZERS:  # torch's own do not take scales in double precision
+        own = _fake_quantizer(args[0].ndim, *args[1:], **kwargs)
+        return own.evaluate(args[0])
+    return _in_double(target(*args, **kwargs))
+
+
+def _bitwise(call: Handler, dtype: torch.dtype, *args: Any) -> Tensor:
+    """Apply a bitwise operator to integers or truth values that are held as floats."""
+    return call(*(x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in args))
+
+
+def _positions_of_extrema(node: Any) -> UnsupportedOperatorError:
+    return unsupported(_base_name(node.target), _label(node), "it reads positions of extrema", "their values")
 
 
 def _label(node: Any) -> str:
@@ -279,7 +328,8 @@ def _flatten(value: Any) -> list[Any]:
 
 def _map(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_map(item, function) for item in value)
+        mapped = [_map(item, function) for item in value]
+        return mapped if isinstance(value, list) else tuple(mapped)
     if isinstance(value, dict):
         return {key: _map(item, function) for key, item in value.items()}
     return function(value)
@@ -344,9 +394,9 @@ def _convolution(
     if isinstance(weight, Node) or isinstance(bias, Node):
         raise build.unsupported("its weights are encrypted", "matmul")
     if transposed:  # aten.convolution has transposed, output_padding before groups
-        is_transposed, _, groups = groups, transposed[0], transposed[1]
+        is_transposed, _, groups = groups, *transposed
         if is_transposed:
-            raise build.unsupported("it is transposed", "conv_transpose2d")
+            return None
     kernel = list(weight.shape[2:])
     n_axes = len(kernel)
     strides, dilations = _per_axis(stride, n_axes), _per_axis(dilation, n_axes)
@@ -362,16 +412,19 @@ def _convolution(
 def _batch_norm(
     build: NetworkBuilder, x: Node, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any
 ) -> Any:
-    if mean is None or variance is None:
-        raise build.unsupported("it has no running statistics", "batch_norm with track_running_stats=True")
-    epsilon = rest[-2] if len(rest) > 2 else rest[-1]
+    functional_form = len(rest) > 2  # training, momentum, epsilon, cudnn_enabled; otherwise momentum, epsilon
+    if mean is None or variance is None or (functional_form and rest[0]):
+        raise build.unsupported("its statistics are those of the rows", "batch_norm with running statistics")
+    epsilon = rest[-2] if functional_form else rest[-1]
     result = layers.batch_norm(build, x, weight, bias, mean, variance, float(epsilon))
-    return result if len(rest) > 2 else (result, None, None)
+    return result if functional_form else (result, None, None)
 
 
-@_handles("dropout", "feature_dropout", "alpha_dropout")
-def _dropout(build: NetworkBuilder, x: Node, p: float, train: bool) -> Node:
-    return x
+@_handles("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout")
+def _dropout(build: NetworkBuilder, x: Node, p: float, train: bool) -> Any:
+    if train and p > 0:
+        raise build.unsupported("its results are random", "torch.nn.Dropout, or training=self.training,")
+    return (x, None) if build.name == "native_dropout" else x
 
 
 @_handles("avg_pool1d", "avg_pool2d")
@@ -414,16 +467,13 @@ def _adaptive_avg_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Node
 
 @_handles("adaptive_max_pool1d", "adaptive_max_pool2d")
 def _adaptive_max_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Any:
-    window = _adaptive(build, x, output_size)
-    if window is None:
-        raise build.unsupported(f"{x.shape} does not divide into {tuple(output_size)}", "max_pool2d")
-    return (layers.max_pool(build, x, window), None)
+    n_axes = 1 if build.name.endswith("1d") else 2
+    return (layers.adaptive_max_pool(build, x, _per_axis(output_size, n_axes)), _POSITIONS)
 
 
 def _adaptive(build: NetworkBuilder, x: Node, output_size: Any) -> Window | None:
     n_axes = 1 if build.name.endswith("1d") else 2
-    sizes = x.shape[-n_axes:]
-    wanted = [n or size for n, size in zip(_per_axis(output_size, n_axes), sizes, strict=True)]
+    sizes, wanted = x.shape[-n_axes:], _per_axis(output_size, n_axes)
     if any(size % n for size, n in zip(sizes, wanted, strict=True)):
         return None
     kernel = [size // n for size, n in zip(sizes, wanted, strict=True)]
@@ -448,7 +498,7 @@ def _max_pool(
     if ceil_mode:
         window = window.with_ceil(x.shape[-n_axes:])
     result = layers.max_pool(build, x, window)
-    return (result, None) if build.name.endswith("indices") else result
+    return (result, _POSITIONS) if build.name.endswith("indices") else result
 
 
 def _row_axes(build: NetworkBuilder, x: Node, dims: Any) -> list[int]:
@@ -457,7 +507,7 @@ def _row_axes(build: NetworkBuilder, x: Node, dims: Any) -> list[int]:
     given = [dims] if isinstance(dims, int) else list(dims or range(rank))
     axes = [dim % rank - 1 for dim in given]
     if -1 in axes:
-        raise build.unsupported("it mixes rows, which are encrypted apart", "axes of a row, not the first")
+        raise build.mixes_rows()
     return axes
 
 
@@ -469,10 +519,7 @@ def _sum(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False
 @_handles("mean")
 def _mean(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False, **kwargs: Any) -> Node:
     axes = _row_axes(build, x, dims)
-    count = 1
-    for axis in axes:
-        count *= x.shape[axis]
-    return build.affine(build.total(x, axes, keepdim), 1.0 / count)
+    return build.affine(build.total(x, axes, keepdim), 1.0 / math.prod(x.shape[axis] for axis in axes))
 
 
 @_handles("amax")
@@ -490,7 +537,7 @@ def _extremum(build: NetworkBuilder, x: Any, dim: Any = None, keepdim: bool = Fa
     if isinstance(dim, Node | Tensor):
         return None
     largest = build.name == "max"
-    return (build.extremum_over(x, _row_axes(build, x, dim), keepdim, largest), None)
+    return (build.extremum_over(x, _row_axes(build, x, dim), keepdim, largest), _POSITIONS)
 
 
 @_handles("cat", "concat", "concatenate")
@@ -504,9 +551,82 @@ def _cat(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
 def _stack(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
     first = next(x for x in tensors if isinstance(x, Node))
     at = dim % (len(first.shape) + 2)
+    if at == 0:
+        raise build.mixes_rows()
     nodes = [x if isinstance(x, Node) else build.constant(first, x) for x in tensors]
     raised = [build.move(x, lambda rows: rows.unsqueeze(at)) for x in nodes]
     return _cat(build, raised, at)
+
+
+@_handles("hstack", "dstack", "column_stack")
+def _stacked(build: NetworkBuilder, tensors: Any) -> Node:
+    function = getattr(torch, build.name)
+    return build.arrange(lambda *rows: function(rows), *_as_nodes(build, *tensors))
+
+
+def _as_nodes(build: NetworkBuilder, *values: Any) -> list[Node]:
+    """Return values with constants among them, which have an axis of rows, as nodes."""
+    first = next(x for x in values if isinstance(x, Node))
+    nodes = []
+    for x in values:
+        if not isinstance(x, Node):
+            if x.ndim == 0 or len(x) != EXAMPLE_ROWS or not torch.equal(x, x[:1].expand_as(x)):
+                raise build.unsupported(f"a constant of shape {tuple(x.shape)} differs from row to row")
+            x = build.constant_row(first, x[0])
+        nodes.append(x)
+    return nodes
+
+
+@_handles("select_scatter", "slice_scatter", "diagonal_scatter")
+def _scatter(build: NetworkBuilder, x: Any, part: Any, *where: Any, **kwargs: Any) -> Node:
+    function = getattr(torch.ops.aten, build.name)
+    return build.arrange(
+        lambda rows, written: function(rows, written, *where, **kwargs), *_as_nodes(build, x, part)
+    )
+
+
+@_handles("index_put")
+def _index_put(build: NetworkBuilder, x: Any, indices: Any, part: Any, accumulate: bool = False) -> Node:
+    if accumulate:
+        raise build.unsupported("it adds to what is there", "add")
+    if any(isinstance(index, Node) for index in indices):
+        if (
+            len(indices) > 1
+            or not isinstance(part, Tensor)
+            or part.numel() > 1
+            or not _is_mask(x, indices[0])
+        ):
+            raise build.unsupported("its positions are encrypted", "where")
+        return _masked_fill(build, x, indices[0], part)
+    rows = torch.zeros(EXAMPLE_ROWS, *(x.shape if isinstance(x, Node) else x.shape[1:]), dtype=torch.float64)
+    shape = torch.ops.aten.index(rows, indices).shape
+    if isinstance(part, Node):
+        part = build.broadcast(part, shape[1:])
+    else:
+        part = part.expand(shape)
+    return build.arrange(
+        lambda rows, written: torch.ops.aten.index_put(rows, indices, written), *_as_nodes(build, x, part)
+    )
+
+
+def _is_mask(x: Any, index: Node) -> bool:
+    return index.shape == (x.shape if isinstance(x, Node) else tuple(x.shape[1:]))
+
+
+@_handles("copy")
+def _copy(build: NetworkBuilder, x: Any, source: Any, *rest: Any) -> Any:
+    shape = x.shape if isinstance(x, Node) else x.shape[1:]
+    if isinstance(source, Node):
+        return build.broadcast(source, shape)
+    return source.expand(EXAMPLE_ROWS, *shape)
+
+
+@_handles("view_as", "reshape_as", "expand_as")
+def _shaped_as(build: NetworkBuilder, x: Node, other: Any) -> Node:
+    shape = (EXAMPLE_ROWS, *other.shape) if isinstance(other, Node) else tuple(other.shape)
+    if build.name == "expand_as":
+        return build.move(x, lambda rows: rows.expand(shape))
+    return build.move(x, lambda rows: rows.reshape(shape))
 
 
 @_handles("pad", "constant_pad_nd")
@@ -520,25 +640,13 @@ def _pad(build: NetworkBuilder, x: Node, pad: Any, mode: Any = "constant", value
 
 @_handles("masked_fill")
 def _masked_fill(build: NetworkBuilder, x: Any, mask: Any, value: Any) -> Node:
-    if isinstance(value, Tensor):
-        value = value.item()
-
-    def fill(*floats: Tensor) -> Tensor:
-        masked = floats[1] if isinstance(mask, Node) else build.row_constant(mask, x)
-        return torch.where(masked.bool(), float(value), floats[0])
-
-    if isinstance(mask, Node) and isinstance(x, Node):
-        return build.elementwise(fill, x, mask)
-    if isinstance(mask, Node):
-        constant = x
-        return build.univariate(
-            mask, lambda m: torch.where(m.bool(), float(value), build.row_constant(constant, mask))
-        )
-    return build.univariate(x, fill)
+    if isinstance(value, Node):
+        raise build.unsupported("what it fills in is encrypted", "where")
+    return _where(build, mask, value, x)
 
 
 @_handles("where")
-def _where(build: NetworkBuilder, condition: Any, a: Any = None, b: Any = None) -> Node | None:
+def _where(build: NetworkBuilder, condition: Any, a: Any, b: Any) -> Node:
     if isinstance(condition, Node) and isinstance(a, Node) and isinstance(b, Node):
         return build.elementwise(lambda c, x, y: torch.where(c != 0, x, y), condition, a, b, kind="where")
     if isinstance(condition, Node):
@@ -570,9 +678,19 @@ def _multiply(build: NetworkBuilder, a: Any, b: Any) -> Node:
 
 @_handles("div", "divide", "true_divide")
 def _divide(build: NetworkBuilder, a: Any, b: Any, *, rounding_mode: Any = None) -> Node | None:
-    if isinstance(a, Node) and not isinstance(b, Node) and rounding_mode is None:
-        return build.affine(a, 1.0 / torch.as_tensor(b).double())
-    return None
+    if not isinstance(b, Node):
+        return None if rounding_mode else build.affine(a, 1.0 / torch.as_tensor(b).double())
+    if not isinstance(a, Node):
+        return None
+    quotient = build.elementwise(torch.div, a, b, kind="divide")
+    if rounding_mode is None:
+        return quotient
+    return build.univariate(quotient, torch.floor if rounding_mode == "floor" else torch.trunc)
+
+
+@_handles("floor_divide")
+def _floor_divide(build: NetworkBuilder, a: Any, b: Any) -> Node | None:
+    return _divide(build, a, b, rounding_mode="floor")
 
 
 @_handles("neg", "negative")
@@ -581,7 +699,9 @@ def _negative(build: NetworkBuilder, x: Node) -> Node:
 
 
 @_handles("to", "_to_copy", "type_as")
-def _cast(build: NetworkBuilder, x: Node, *args: Any, **kwargs: Any) -> Node:
+def _cast(build: NetworkBuilder, x: Any, *args: Any, **kwargs: Any) -> Any:
+    if not isinstance(x, Node):
+        return _in_double(x)
     given = [*args, *kwargs.values()]
     dtypes = [
         v if isinstance(v, torch.dtype) else v.dtype for v in given if isinstance(v, torch.dtype | Tensor)
@@ -604,17 +724,26 @@ def _rrelu(build: NetworkBuilder, x: Node, lower: float = 1 / 8, upper: float = 
     return build.univariate(x, lambda rows: functional.leaky_relu(rows, (lower + upper) / 2))
 
 
-@_handles("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine")
-def _fake_quantize(build: NetworkBuilder, x: Node, scale: Any, zero_point: Any, *rest: Any) -> Node:
-    *axis, low, high = rest
+_FAKE_QUANTIZERS = ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine")
+
+
+@_handles(*_FAKE_QUANTIZERS)
+def _fake_quantize(build: NetworkBuilder, x: Node, *parameters: Any, **kwargs: Any) -> Node:
+    own = _fake_quantizer(len(x.shape) + 1, *parameters, **kwargs)
+    if own.scale.ndim > len(x.shape) and len(own.scale) > 1:
+        raise build.mixes_rows()
+    return build.add(own, x)
+
+
+def _fake_quantizer(rank: int, scale: Any, zero_point: Any, *rest: Any, **kwargs: Any) -> Quantize:
+    """Return the quantizer of a tensor of so many axes, the last parameters of which are its limits."""
+    *axis, low, high = *rest, *kwargs.values()
     scale, zero_point = (torch.as_tensor(v, dtype=torch.float64) for v in (scale, zero_point))
     if axis:
-        across = [1] * (len(x.shape) + 1)
-        across[axis[0]] = -1
-        scale, zero_point = scale.reshape(across)[0], zero_point.reshape(across)[0]
-    return build.add(
-        Quantize(
-            lambda rows: (rows / scale + zero_point).round().clamp(low, high), scale, zero_point, low, high
-        ),
-        x,
-    )
+        across = (-1, *(1,) * (rank - 1 - axis[0]))
+        scale, zero_point = scale.reshape(across), zero_point.reshape(across)
+
+    def integers(floats: Tensor) -> Tensor:
+        return (torch.round(floats / scale) + zero_point).clamp(low, high)
+
+    return Quantize(integers, scale, zero_point, low, high)

@@ -61,13 +61,7 @@ class Trained(Scheme):
         """Apply a quantizer of the network's own, by the very integers that it yields."""
         if isinstance(x, RawInput):
             return self._quantized_input(x, operation, reference)
-        scale, zero_point = operation.scale.numpy(), operation.zero_point.numpy()
-        grid = Grid.of(scale, -zero_point * scale, x.shape)
-
-        def encode(floats: FloatArray) -> IntArray:
-            return operation.function(torch.from_numpy(floats)).numpy().astype(np.int64)
-
-        return self.emitter.tabulate(replace(x, reference=reference), encode, grid)
+        return super().quantize(x, operation, reference)
 
     def operand(self, x: Any, axis: int | None) -> Encrypted:
         """Return ``x`` on the grid that its values lie on."""
