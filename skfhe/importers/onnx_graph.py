@@ -38,8 +38,8 @@ Handler = Callable[["_Call"], Any]
 
 OLDEST_OPSET = 7
 """Before, arithmetic broadcast by attributes of its own."""
-EVALUATED_AS = {"DequantizeLinear": 19, "Resize": 19}
-"""Opset as of which the evaluator defines an operator, without a change to what it meant before."""
+EVALUATED_AS = 19
+"""Opset in which the evaluator has DequantizeLinear and all modes of Resize."""
 
 _HANDLERS: dict[str, Handler] = {}
 _DOMAINS = ("", "ai.onnx")
@@ -150,7 +150,7 @@ def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
         checker.check_model(model)
     except Exception as error:
         raise ValueError(f"the ONNX model is not valid: {error}; export or save it again") from error
-    opset = _opsets(model).get("", OLDEST_OPSET)
+    opset = _opset(model)
     if opset < OLDEST_OPSET:
         raise ValueError(
             f"the ONNX model is written in opset {opset}, expected {OLDEST_OPSET} or later; convert it with "
@@ -166,15 +166,15 @@ def _checked(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
 
 
-def _opsets(model: onnx.ModelProto) -> dict[str, int]:
-    return {"" if o.domain in _DOMAINS else o.domain: o.version for o in model.opset_import}
+def _opset(model: onnx.ModelProto) -> int:
+    return max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=OLDEST_OPSET)
 
 
 class _Reader:
     """Walks over a graph."""
 
     def __init__(self, model: onnx.ModelProto, inputs: Sequence[Tensor]) -> None:
-        self.model, self.opsets = model, _opsets(model)
+        self.model, self.opset = model, _opset(model)
         graph = model.graph
         constants = {tensor.name for tensor in graph.initializer}
         declared = [value for value in graph.input if value.name not in constants]
@@ -209,7 +209,10 @@ class _Reader:
             try:
                 results = self._call(proto)
             except (RuntimeError, IndexError) as error:  # torch's errors of shapes
-                raise self.build.unsupported(f"its inputs do not fit each other: {error}") from error
+                raise ValueError(
+                    f"{self.build.name!r} at {self.build.label!r} does not run on the inputset: {error}; "
+                    "give rows of the shape that the network was exported for"
+                ) from error
             results = results if isinstance(results, list | tuple) else [results]
             for index, name in enumerate(proto.output):
                 if index < len(results):
@@ -234,7 +237,7 @@ class _Reader:
             raise unsupported(name, label, "it has a graph of its own", "a graph without control flow")
         if name in _RANDOM:
             raise unsupported(name, label, "its results are random", "a constant")
-        call = _Call(self.build, proto, inputs, self.opsets, self.batch, self.types)
+        call = _Call(self.build, proto, inputs, self.opset, self.batch, self.types)
         if not any(isinstance(value, Node) for value in inputs):
             return call.run(*inputs)
         handler = _HANDLERS.get(name)
@@ -329,8 +332,7 @@ class _Call:
     proto : onnx.NodeProto
     inputs : list of Node, ndarray or None
         Encrypted values, constants, and what was left out.
-    opsets : dict
-        Version of each domain.
+    opset : int
     batch : int or None
         Number of rows that the graph was exported for.
     types : dict
@@ -340,7 +342,7 @@ class _Call:
     build: NetworkBuilder
     proto: onnx.NodeProto
     inputs: list[Any]
-    opsets: dict[str, int]
+    opset: int
     batch: int | None
     types: dict[str, int]
 
@@ -348,10 +350,6 @@ class _Call:
     def rows(self) -> int:
         """Number of rows that movements are traced on."""
         return self.batch or EXAMPLE_ROWS
-
-    @property
-    def opset(self) -> int:
-        return self.opsets[""]
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -417,7 +415,8 @@ class _Call:
         del proto.input[:], proto.output[:]
         proto.input.extend(names)
         proto.output.extend(results)
-        return _evaluated(proto, dict(zip(names, values, strict=True)), self.opsets, self.build)
+        opset = max(self.opset, EVALUATED_AS) if proto.op_type == "DequantizeLinear" else self.opset
+        return _evaluated(proto, dict(zip(names, values, strict=True)), opset, self.build)
 
     def move(self) -> list[Node]:
         """Append the movement that the node is of its first input."""
@@ -454,9 +453,7 @@ class _Call:
         if not -rank <= axis < rank:
             raise self.build.unsupported(f"axis {axis} is none of the {rank} that its input has")
         if axis % rank == 0:
-            raise self.build.unsupported(
-                "it mixes rows, which are encrypted apart", "axes of a row, not the first"
-            )
+            raise self.build.mixes_rows()
         return axis % rank - 1
 
     def of_one_rank(self, nodes: Sequence[Node]) -> list[Node]:
@@ -479,9 +476,8 @@ class _Call:
         """Append a function of all inputs, element by element; the node's attributes are passed by name."""
         distinct = list(dict.fromkeys(self.nodes))
         raised = self.of_one_rank(distinct)
-        widest = max(raised, key=lambda node: len(node.shape))
         constants = [
-            v if isinstance(v, Node) or v is None else self.build.row_constant(_double(v), widest)
+            v if isinstance(v, Node) or v is None else self.build.row_constant(_double(v), raised[0])
             for v in self.inputs
         ]
         attributes = self.attributes
@@ -501,15 +497,14 @@ def _double(value: Array) -> Tensor:
 
 
 def _evaluated(
-    proto: onnx.NodeProto, feeds: dict[str, Any], opsets: dict[str, int], build: NetworkBuilder
+    proto: onnx.NodeProto, feeds: dict[str, Any], opset: int, build: NetworkBuilder
 ) -> list[Array]:
     """Compute one node by the reference evaluator; an output that nobody reads gives an empty array."""
     kept = [name for name in proto.output if name]
     feeds = {name: np.asarray(value) for name, value in feeds.items() if name}
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (*feeds, *kept)]
     graph = helper.make_graph([proto], "node", values[: len(feeds)], values[len(feeds) :])
-    opsets = {**opsets, "": max(opsets[""], EVALUATED_AS.get(proto.op_type, 0))}
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(d, v) for d, v in opsets.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     try:
         with np.errstate(all="ignore"):
             found = ReferenceEvaluator(model).run(None, feeds)
@@ -621,7 +616,7 @@ def _resize(call: _Call) -> Node:
     axes = [int(axis) % rank for axis in attributes.get("axes") or range(rank)]
     changed = {axis: v for axis, v in zip(axes, values, strict=True) if v != before[axis]}
     if 0 in changed:
-        raise build.unsupported("it mixes rows, which are encrypted apart", "a scale of 1 for the first axis")
+        raise build.mixes_rows()
     if not changed:
         return x
     mode = "linear" if attributes["mode"] == "bilinear" else attributes["mode"]
@@ -645,7 +640,7 @@ def _resize(call: _Call) -> Node:
 
     def resized(rows: Tensor) -> Tensor:
         feeds = {"x": rows.numpy(), "changed": feed}
-        return torch.from_numpy(_evaluated(proto, feeds, call.opsets, build)[0])
+        return torch.from_numpy(_evaluated(proto, feeds, max(call.opset, EVALUATED_AS), build)[0])
 
     return build.move(x, resized) if mode == "nearest" else layers.linear_map(build, x, resized)
 
