@@ -170,7 +170,8 @@ class Emitter:
         if self.rounding is None:
             return position, 1, 0.0
         n_bits, method = self.rounding
-        lsbs = self.type_of(position).bits - n_bits
+        read = self.type_of(position)  # a shift makes it start at zero, where one can
+        lsbs = int(read.max - read.min).bit_length() - n_bits
         if lsbs <= 0:
             return position, 1, 0.0
         label, step = self.label_of(position), 1 << lsbs

@@ -254,3 +254,18 @@ def test_verify_refuses_what_is_not_well_formed():
     narrow = type(second)(second.op, second.arguments, first.type, second.label)
     with pytest.raises(ValueError, match="states"):
         verify(Program((first, narrow, *rest), program.outputs))
+
+
+def test_idle_channels_are_dropped_behind_rounding():
+    """A neuron that nobody weighs takes its rounding along."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 7), label="x")
+    h = builder.add(ops.Linear(np.array([[1, 2], [3, 1]]), np.zeros(2, int)), x, label="h")
+    h = builder.add(ops.Truncate(2), h, label="h")
+    h = builder.add(ops.Lookup(np.arange(9)[None], np.zeros(1, int), 4), h, label="h")
+    y = builder.add(ops.Linear(np.array([[0], [2]]), np.ones(1, int)), h, label="y")
+    program = builder.finish(y)
+    dropped = drop_idle_channels(program)
+    assert [v.type.size for v in dropped.values] == [2, 1, 1, 1, 1]
+    inputs = random_inputs(program, 32, np.random.default_rng(0))
+    np.testing.assert_array_equal(run(dropped, *inputs)[0], run(program, *inputs)[0])

@@ -20,12 +20,14 @@ __all__ = ["drop_idle_channels"]
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
+BETWEEN = (ops.Lookup, ops.Bound, ops.Round, ops.Truncate)
+
 
 def drop_idle_channels(program: Program) -> Program:
     """Return ``program`` without idle channels in every chain of a layer, a lookup and a layer.
 
-    The layers are linear ones on rows of one axis, or convolutions of one group; there may be bounds between
-    them and the lookup. Next to zeros that a convolution pads with, only zero counts as constant. The last
+    The layers are linear ones on rows of one axis, or convolutions of one group; there may be bounds and rounding
+    between them and the lookup. Next to zeros that a convolution pads with, only zero counts as constant. The last
     channel of a chain is kept even if it is idle, so that shapes never become empty.
     """
     reads = readers(program)
@@ -73,14 +75,14 @@ def drop_idle_channels(program: Program) -> Program:
 
 
 def _chain(program: Program, reads: list[list[int]], lookup: int) -> list[int] | None:
-    """Return the positions of a layer, bounds, the lookup, bounds, and a layer, or None without these."""
+    """Return the positions of a layer, one lookup among bounds and rounding, and a layer, or None."""
     chain = [lookup]
-    while isinstance(program.values[chain[0]].op, ops.Lookup | ops.Bound):
+    while isinstance(program.values[chain[0]].op, BETWEEN):
         (argument,) = program.values[chain[0]].arguments
         if isinstance(program.values[argument].op, ops.Lookup) or len(reads[argument]) != 1:
             return None
         chain.insert(0, argument)
-    while isinstance(program.values[chain[-1]].op, ops.Lookup | ops.Bound):
+    while isinstance(program.values[chain[-1]].op, BETWEEN):
         if len(reads[chain[-1]]) != 1 or reads[chain[-1]][0] < 0:
             return None
         chain.append(reads[chain[-1]][0])
@@ -90,11 +92,13 @@ def _chain(program: Program, reads: list[list[int]], lookup: int) -> list[int] |
 
 
 def _of_channels(op: ops.Op, keep: Mask, n_axes: int) -> ops.Op:
-    """Return a bound or a lookup for the kept channels, which are the first of a row's ``n_axes`` axes."""
+    """Return an operation of `BETWEEN` for the kept channels, which are the first of a row's ``n_axes`` axes."""
 
     def take(array: Array, axes: int) -> Array:
         return array.compress(keep, axis=0) if axes == n_axes and len(array) > 1 else array
 
+    if isinstance(op, ops.Round | ops.Truncate):
+        return op
     if isinstance(op, ops.Bound):
         return ops.Bound(take(op.low, op.low.ndim), take(op.high, op.high.ndim))
     assert isinstance(op, ops.Lookup)
