@@ -133,4 +133,5 @@ def _add_constant(op: ops.Op, constant: IntArray) -> ops.Op:
     if isinstance(op, ops.Linear | ops.Convolution):
         return replace(op, bias=op.bias + constant.ravel())
     assert isinstance(op, ops.Lookup)
-    return replace(op, tables=op.tables + constant.reshape(op.start.shape)[..., None])
+    own = constant.reshape(constant.shape[constant.ndim - op.start.ndim :])  # an earlier shift may have split op
+    return replace(op, tables=op.tables + own[..., None])

@@ -269,3 +269,19 @@ def test_idle_channels_are_dropped_behind_rounding():
     assert [v.type.size for v in dropped.values] == [2, 1, 1, 1, 1]
     inputs = random_inputs(program, 32, np.random.default_rng(0))
     np.testing.assert_array_equal(run(dropped, *inputs)[0], run(program, *inputs)[0])
+
+
+def test_a_lookup_that_was_split_by_a_shift_takes_up_another():
+    """One table for both elements, split by the shift of what it reads, then shifted for the next lookup."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 3), label="x")
+    y = builder.input(np.zeros(2), np.full(2, 3), label="y")
+    h = builder.add(ops.Linear(np.array([[-1, 0], [0, -2]]), np.zeros(2, int)), x, label="h")
+    first = builder.add(table(np.arange(7) - 9, start=-6), h, label="first")
+    total = builder.add(ops.Add(), first, y, label="total")
+    second = builder.add(table(np.arange(10) ** 2, start=-9), total, label="second")
+    program = builder.finish(second)
+    shifted = shift_accumulators(program)
+    assert [v.type.min for v in shifted.values if isinstance(v.op, ops.Add)] == [0]
+    inputs = random_inputs(program, 64, np.random.default_rng(0))
+    np.testing.assert_array_equal(run(shifted, *inputs)[0], run(program, *inputs)[0])
