@@ -8,7 +8,7 @@ is up to the scheme: chosen from calibration rows (`PostTraining`), or the netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import singledispatchmethod
 from typing import Any
@@ -170,10 +170,7 @@ class _Lowering:
 
     @lower.register
     def _(self, operation: Concatenate, *arguments: Any) -> Encrypted:
-        # two values side by side are read whole, which the others may be too wide for
-        parts = [
-            self.scheme.operand(x, None) if isinstance(x, RawInput) or x.whole else x for x in arguments
-        ]
+        parts = self._of_one_width(arguments)
         position = self.emitter.add(ops.Concatenate(operation.axis), *(x.position for x in parts))
         grids = [x.grid for x in parts]
         if all(grid is not None for grid in grids):
@@ -352,6 +349,30 @@ class _Lowering:
         if products.is_one_grid(x.grid.scale.ravel(), x.grid.offset.ravel()):
             return x
         return self.scheme.operand(replace(x, grid=None), None)
+
+    def _of_one_width(self, values: Sequence[Any]) -> list[Encrypted]:
+        """Return values that a lookup of all of them can round by the same number of bits.
+
+        Those of few bits are multiplied by powers of two. Two values side by side cannot be rounded, and are
+        looked up.
+        """
+        parts = [
+            self.scheme.operand(x, None) if isinstance(x, RawInput) or x.whole else x for x in values
+        ]
+        widest = max(self._bits(x) for x in parts)
+        if self.emitter.rounding is None or widest <= self.emitter.rounding[0]:
+            return parts
+        return [self._multiplied(x, 1 << (widest - self._bits(x))) for x in parts]
+
+    def _multiplied(self, x: Encrypted, factor: int) -> Encrypted:
+        """Return ``x`` as a function of integers that are multiples of ``factor``."""
+        if factor == 1:
+            return x
+        position = self.emitter.combine([x.position], [factor])
+        if x.grid is not None:
+            return Encrypted.on_grid(position, x.reference, Grid(x.grid.scale / factor, x.grid.offset))
+        inner = x.evaluate
+        return replace(x, position=position, evaluate=lambda integers: inner(integers / factor))
 
     def _summand(self, x: Any, axis: int, weight: FloatArray) -> Encrypted:
         """Return the argument of a linear layer, quantized unless it is only summed or averaged."""

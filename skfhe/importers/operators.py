@@ -52,7 +52,13 @@ OPERATORS: tuple[Operator, ...] = (
     _row("matmul of two encrypted", "linear", "matmul bmm", "MatMul", "two lookups a product"),
     _row("conv1d", "linear", "conv1d convolution", "Conv", FREE),
     _row("conv2d", "linear", "conv2d convolution", "Conv", FREE),
-    _row("transposed convolution", "linear", "conv_transpose1d conv_transpose2d", "ConvTranspose", FREE),
+    _row(
+        "transposed convolution",
+        "linear",
+        "conv_transpose1d conv_transpose2d convolution",
+        "ConvTranspose",
+        FREE,
+    ),
     _row(
         "batch_norm", "linear", "batch_norm _native_batch_norm_legit_no_training", "BatchNormalization", FREE
     ),
@@ -75,7 +81,13 @@ OPERATORS: tuple[Operator, ...] = (
         "Dropout",
         "nothing: left out",
     ),
-    _row("max_pool", "extremum", "max_pool1d max_pool2d", "MaxPool", "one lookup a member but one"),
+    _row(
+        "max_pool",
+        "extremum",
+        "max_pool1d max_pool2d max_pool1d_with_indices max_pool2d_with_indices",
+        "MaxPool",
+        "one lookup a member but one",
+    ),
     _row(
         "adaptive and global max_pool",
         "extremum",
@@ -227,15 +239,15 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     # ------------------------------------------------------------------------------------------ activations
     _activation("relu", "Relu"),
-    _activation("relu6", "", "relu6"),
+    _activation("relu6", "", "hardtanh"),
     _activation("leaky_relu", "LeakyRelu"),
-    _activation("prelu", "PRelu", "prelu _prelu_kernel"),
+    _activation("prelu", "PRelu", "prelu"),
     _activation("rrelu", "", "rrelu"),
     _activation("elu", "Elu"),
     _activation("selu", "Selu"),
     _activation("celu", "Celu"),
     _activation("gelu", "Gelu"),
-    _activation("silu", "Swish", "silu swish"),
+    _activation("silu", "Swish", "silu"),
     _activation("sigmoid", "Sigmoid"),
     _activation("logsigmoid", "", "log_sigmoid"),
     _activation("hardsigmoid", "HardSigmoid"),
@@ -278,10 +290,19 @@ _INSTEAD = {
     "instance_norm": "batch_norm, whose statistics are constants",
     "instancenormalization": "BatchNormalization, whose statistics are constants",
     "embedding": "one-hot inputs and linear",
-    "lstm": "conv1d or linear over a window",
-    "gru": "conv1d or linear over a window",
-    "rnn_tanh": "conv1d or linear over a window",
-    "einsum": "matmul",
+    **dict.fromkeys(("native_layer_norm", "rms_norm"), "batch_norm, whose statistics are constants"),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "conv1d or linear over a window"),
+    **dict.fromkeys(("sort", "argsort", "median", "kthvalue", "mode"), "amax or amin"),
+    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), "mean and square"),
+    **dict.fromkeys(("norm", "linalg_vector_norm"), "square, sum and sqrt"),
+    **dict.fromkeys(("nonzero", "masked_select", "scatter", "scatter_add", "masked_scatter"), "where"),
+    **dict.fromkeys(("einsum", "tensordot", "inner", "bilinear"), "matmul"),
+    **dict.fromkeys(("addcmul", "lerp", "prod", "cumprod"), "multiply"),
+    **dict.fromkeys(("avg_pool3d", "max_pool3d", "conv_transpose3d"), "the same over two axes"),
+    "any": "amax",
+    "all": "amin",
+    "logsumexp": "exp, sum and log",
+    "upsample_bicubic2d": "upsample_bilinear2d",
     **dict.fromkeys(
         ("qgemm", "qlinearmatmul", "qlinearconv", "qlinearadd", "matmulinteger", "convinteger"),
         "float operators between DequantizeLinear and QuantizeLinear (the QDQ format)",
@@ -296,8 +317,8 @@ def advice(name: str, framework: str) -> str:
     """Return the nearest supported operator to use in place of ``name``."""
     known = _INSTEAD.get(name.lower().strip("_"))
     if known is None:
-        nearest = get_close_matches(name, NAMES[framework], n=1, cutoff=0.0)
-        known = nearest[0] if nearest else "linear"
+        nearest = get_close_matches(name, NAMES[framework], n=1)
+        known = nearest[0] if nearest else "an operator of docs/operators.md"
     return known
 
 

@@ -108,8 +108,11 @@ class PostTraining(Scheme):
 
     def narrowed(self, x: Encrypted, most: int) -> Encrypted:
         """Return ``x`` in few bits, looked up if it has more, or if its values are so few that fewer bits do."""
-        few = x.grid is None and _few_levels(x.reference.numpy(), self.emitter.type_of(x.position).bits)
-        return self.operand(x, None) if few else super().narrowed(x, most)
+        n_bits = self.emitter.type_of(x.position).bits
+        if x.grid is not None:
+            return x if n_bits <= max(most, self.term_bits) else self.operand(x, None)
+        few = _few_levels(x.reference.numpy(), n_bits)
+        return x if few is None and n_bits <= most else self.operand(x, None)
 
     def on_grid(self, x: Encrypted, scale: FloatArray, zero_point: FloatArray, n_bits: int) -> Encrypted:
         """Look ``x`` up as the integers of a grid, clipped to ``n_bits`` bits."""

@@ -146,7 +146,8 @@ def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Ten
 
 def multiply(emitter: Emitter, a: Encrypted, b: Encrypted, reference: Tensor) -> Encrypted:
     """Return the product of two values, element by element."""
-    if sum(emitter.type_of(x.position).bits for x in (a, b)) <= MOST_PACKED_PRODUCT_BITS:
+    widths = [emitter.type_of(x.position).bits for x in (a, b)]
+    if sum(widths) <= MOST_PACKED_PRODUCT_BITS or min(widths) == 1:
         product_of_both = packed(emitter, torch.mul, a, b, reference)
         if product_of_both is not None:
             return product_of_both

@@ -21,7 +21,7 @@ from skfhe.importers.layers import Window
 from skfhe.importers.network import EXAMPLE_ROWS, NetworkBuilder, Node, Quantize, unsupported
 from skfhe.importers.operators import ELEMENTWISE, MOVEMENT, advice
 
-__all__ = ["in_double_precision", "read_torch"]
+__all__ = ["capture", "in_double_precision", "read_torch"]
 
 Handler = Callable[..., Any]
 
@@ -112,10 +112,10 @@ def read_torch(
         If torch cannot export the network.
     """
     with torch.no_grad():
-        return _Reader(net, _captured(net, inputs), inputs, quantizers).read()
+        return _Reader(net, capture(net, inputs), inputs, quantizers).read()
 
 
-def _captured(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+def capture(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
     """Return what torch.export captures of a network, without operators that write in place.
 
     A network may have tensors or casts of its own in single precision, which do not multiply double ones.
