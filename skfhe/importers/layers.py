@@ -198,7 +198,8 @@ def matmul(build: NetworkBuilder, a: Node | Tensor, b: Node | Tensor) -> Node:
             return build.linear(a, b.T.contiguous())
         constant = build.row_constant(b.double(), a)
         return linear_map(build, a, lambda rows: rows @ constant)
-    assert isinstance(a, Tensor) and isinstance(b, Node)
+    assert isinstance(a, Tensor)
+    assert isinstance(b, Node)
     if len(b.shape) < 2:
         raise build.mixes_rows()
     if a.ndim == 2 and len(b.shape) == 2:

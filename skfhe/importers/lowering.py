@@ -46,6 +46,10 @@ __all__ = ["Lowered", "lower_network"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+MOST_CELLS = 1 << 24
+"""Of the tables that decode an output together; a cell may stand for several integers of a wide one."""
+FEWEST_CELLS = 1 << 12
+"""Of the table that decodes one element, unless it has fewer integers."""
 MAX_SAMPLES = 8192
 """Rows of a layer's inputs, or patches of a convolution's, that its weights are rounded on."""
 
@@ -116,8 +120,12 @@ def _decoder(x: Encrypted, scheme: Scheme) -> AffineDecoder | TableDecoder:
     if x.grid is not None:
         return AffineDecoder(x.grid.scale.copy(), x.grid.offset.copy())
     read = scheme.emitter.type_of(x.position)
-    floats = x.evaluate(torch.arange(read.min, read.max + 1)).numpy()
-    return TableDecoder(read.min, np.moveaxis(floats, 0, -1).copy())
+    n_integers = read.max - read.min + 1
+    n_cells = n_integers if x.whole else max(FEWEST_CELLS, MOST_CELLS // read.size)
+    step = 1 << (-(-n_integers // n_cells) - 1).bit_length()
+    middles = torch.arange(read.min, read.max + 1, step) + (step - 1) / 2
+    floats = x.evaluate(middles).numpy()
+    return TableDecoder(read.min, np.moveaxis(floats, 0, -1).copy(), step)
 
 
 class _Lowering:
@@ -356,9 +364,7 @@ class _Lowering:
         Those of few bits are multiplied by powers of two. Two values side by side cannot be rounded, and are
         looked up.
         """
-        parts = [
-            self.scheme.operand(x, None) if isinstance(x, RawInput) or x.whole else x for x in values
-        ]
+        parts = [self.scheme.operand(x, None) if isinstance(x, RawInput) or x.whole else x for x in values]
         widest = max(self._bits(x) for x in parts)
         if self.emitter.rounding is None or widest <= self.emitter.rounding[0]:
             return parts

@@ -178,7 +178,7 @@ OPERATORS: tuple[Operator, ...] = (
         "Identity",
         FREE,
     ),
-    # -------------------------------------------------------------------------- arithmetic, element by element
+    # ------------------------------------------------------------------------- arithmetic, element by element
     _row("add", "elementwise", "add", "Add Sum Mean", SUM),
     _row("subtract", "elementwise", "sub subtract rsub", "Sub", SUM),
     _row(
@@ -278,19 +278,19 @@ NAMES = {
 }
 
 _INSTEAD = {
-    "softmax": "the result without it, and apply it in the clear to what was decrypted (or sigmoid)",
-    "log_softmax": "the result without it, and apply it in the clear to what was decrypted (or logsigmoid)",
-    "logsoftmax": "the result without it, and apply it in the clear to what was decrypted (or logsigmoid)",
-    "argmax": "the scores as outputs, and apply it in the clear to what was decrypted, or amax",
-    "argmin": "the scores as outputs, and apply it in the clear to what was decrypted, or amin",
-    "topk": "the scores as outputs, and apply it in the clear to what was decrypted, or amax",
-    "layer_norm": "batch_norm, whose statistics are constants",
-    "layernormalization": "BatchNormalization, whose statistics are constants",
-    "group_norm": "batch_norm, whose statistics are constants",
-    "instance_norm": "batch_norm, whose statistics are constants",
-    "instancenormalization": "BatchNormalization, whose statistics are constants",
+    "softmax": "sigmoid, or decrypt its argument and apply it in the clear,",
+    "log_softmax": "logsigmoid, or decrypt its argument and apply it in the clear,",
+    "logsoftmax": "logsigmoid, or decrypt its argument and apply it in the clear,",
+    "argmax": "amax, or decrypt its argument and apply it in the clear,",
+    "argmin": "amin, or decrypt its argument and apply it in the clear,",
+    "topk": "amax, or decrypt its argument and apply it in the clear,",
+    "layer_norm": "batch_norm, whose statistics are constants,",
+    "layernormalization": "BatchNormalization, whose statistics are constants,",
+    "group_norm": "batch_norm, whose statistics are constants,",
+    "instance_norm": "batch_norm, whose statistics are constants,",
+    "instancenormalization": "BatchNormalization, whose statistics are constants,",
     "embedding": "one-hot inputs and linear",
-    **dict.fromkeys(("native_layer_norm", "rms_norm"), "batch_norm, whose statistics are constants"),
+    **dict.fromkeys(("native_layer_norm", "rms_norm"), "batch_norm, whose statistics are constants,"),
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "conv1d or linear over a window"),
     **dict.fromkeys(("sort", "argsort", "median", "kthvalue", "mode"), "amax or amin"),
     **dict.fromkeys(("var", "std", "var_mean", "std_mean"), "mean and square"),
@@ -299,6 +299,7 @@ _INSTEAD = {
     **dict.fromkeys(("einsum", "tensordot", "inner", "bilinear"), "matmul"),
     **dict.fromkeys(("addcmul", "lerp", "prod", "cumprod"), "multiply"),
     **dict.fromkeys(("avg_pool3d", "max_pool3d", "conv_transpose3d"), "the same over two axes"),
+    **dict.fromkeys(("rand_like", "randn_like", "bernoulli", "normal"), "a constant: nothing may be random,"),
     "any": "amax",
     "all": "amin",
     "logsumexp": "exp, sum and log",
@@ -307,7 +308,7 @@ _INSTEAD = {
         ("qgemm", "qlinearmatmul", "qlinearconv", "qlinearadd", "matmulinteger", "convinteger"),
         "float operators between DequantizeLinear and QuantizeLinear (the QDQ format)",
     ),
-    "dynamicquantizelinear": "QuantizeLinear, whose scale is a constant",
+    "dynamicquantizelinear": "QuantizeLinear, whose scale is a constant,",
     "conv3d": "conv2d",
     "scaled_dot_product_attention": "matmul",
 }

@@ -107,7 +107,7 @@ class PostTraining(Scheme):
         return x if x.grid is not None and narrow else self.operand(x, None)
 
     def narrowed(self, x: Encrypted, most: int) -> Encrypted:
-        """Return ``x`` in few bits, looked up if it has more, or if its values are so few that fewer bits do."""
+        """Return ``x`` in few bits, looked up if it has more, or if it takes so few values that fewer do."""
         n_bits = self.emitter.type_of(x.position).bits
         if x.grid is not None:
             return x if n_bits <= max(most, self.term_bits) else self.operand(x, None)

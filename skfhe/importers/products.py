@@ -190,7 +190,8 @@ def _rearranged(emitter: Emitter, x: Encrypted, indices: IntArray) -> Encrypted:
 
 def _inner_product(emitter: Emitter, a: Encrypted, b: Encrypted) -> tuple[int, FloatArray]:
     """Return ``Σ a * b`` over the last axis, which stays with length 1, and the scales of the products."""
-    assert a.grid is not None and b.grid is not None
+    assert a.grid is not None
+    assert b.grid is not None
     zero_a, zero_b = _zero_point(a.grid), _zero_point(b.grid)
     squares = []
     for combine, zero in ((ops.Add(), zero_a + zero_b), (ops.Subtract(), zero_a - zero_b)):

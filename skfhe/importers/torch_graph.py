@@ -58,14 +58,18 @@ _KINDS = {
     ),
 }
 _SHAPE_ONLY = frozenset(
-    ["zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"]
-    + ["fill", "zero"]
+    (
+        *("zeros_like", "ones_like", "full_like", "empty_like"),
+        *("new_zeros", "new_ones", "new_full", "new_empty", "fill", "zero"),
+    )
 )
 _SHAPED_AS = frozenset(["view_as", "reshape_as", "expand_as"])
 _WITHOUT_RESULT = frozenset({"_assert_tensor_metadata", "_assert_async", "sym_constrain_range_for_size"})
 _LINEAR_MAPS = frozenset(
-    ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "upsample_linear1d", "upsample_bilinear2d", "cumsum"]
-    + ["conv_transpose1d", "conv_transpose2d", "convolution"]
+    (
+        *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "upsample_linear1d", "upsample_bilinear2d"),
+        *("conv_transpose1d", "conv_transpose2d", "convolution", "cumsum"),
+    )
 )
 _BITWISE = frozenset(
     ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "__and__", "__or__", "__xor__"]
@@ -73,7 +77,7 @@ _BITWISE = frozenset(
 
 
 def in_double_precision(net: nn.Module) -> nn.Module:
-    """Return a copy of ``net`` in double precision and evaluation mode, on the CPU, its pruning made permanent."""
+    """Return a copy of ``net`` on the CPU, in double precision and evaluation mode, without pruning hooks."""
     for module in net.modules():  # what pruning computed last may hang on a graph, which does not copy
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, BasePruningMethod):
@@ -128,9 +132,10 @@ def capture(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
             return exported.run_decompositions({}) if _writes_in_place(exported) else exported
         except Exception as error:
             failure = error
+    reason = next(iter(str(failure).splitlines()), type(failure).__name__)
     raise ValueError(
-        f"torch.export could not capture {type(net).__name__}: {failure}; the network must be a torch.nn.Module "
-        "whose control flow does not depend on the data, called with one tensor for each input"
+        f"torch.export could not capture {type(net).__name__}: {reason.rstrip('. ')}; the network must be a "
+        "torch.nn.Module whose control flow does not depend on the data, called with one tensor an input"
     ) from failure
 
 
@@ -209,6 +214,10 @@ class _Reader:
         if name in _WITHOUT_RESULT:
             return None
         if not nodes:
+            if name not in _HANDLERS and torch.Tag.nondeterministic_seeded in getattr(
+                node.target, "tags", ()
+            ):
+                raise self.build.unsupported("its results are random", "a constant")
             return _of_constants(name, node.target, args, kwargs)
         if name == "sym_size":
             return args[0].shape[args[1] - 1] if args[1] else EXAMPLE_ROWS
@@ -309,7 +318,7 @@ def _positions_of_extrema(node: Any) -> UnsupportedOperatorError:
 
 
 def _label(node: Any) -> str:
-    """Name the module that a node of the graph belongs to, and the node where that is not a layer of torch."""
+    """Name the module that a node of the graph belongs to, and the node if that is not a layer of torch."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     if not stack or not stack[-1][0]:
         return node.name
@@ -720,7 +729,11 @@ def _glu(build: NetworkBuilder, x: Node, dim: int = -1) -> Node:
 
 
 @_handles("rrelu")
-def _rrelu(build: NetworkBuilder, x: Node, lower: float = 1 / 8, upper: float = 1 / 3, *rest: Any) -> Node:
+def _rrelu(
+    build: NetworkBuilder, x: Node, lower: float = 1 / 8, upper: float = 1 / 3, *training: Any
+) -> Node:
+    if training and training[0]:
+        raise build.unsupported("its results are random", "torch.nn.RReLU, or training=self.training,")
     return build.univariate(x, lambda rows: functional.leaky_relu(rows, (lower + upper) / 2))
 
 

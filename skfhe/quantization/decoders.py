@@ -43,6 +43,8 @@ class TableDecoder:
     start : int
         The integer that the first cell stands for.
     table : ndarray of float64, shape (*row, n)
+    step : int, default=1
+        Integers that a cell stands for.
 
     Examples
     --------
@@ -54,8 +56,10 @@ class TableDecoder:
 
     start: int
     table: FloatArray
+    step: int = 1
 
     def decode(self, q: ArrayLike) -> FloatArray:
-        """Return the floats of integers, both of shape (n_rows, *row); beyond the table they read its ends."""
-        cells = np.clip(np.asarray(q, dtype=np.int64) - self.start, 0, self.table.shape[-1] - 1)
+        """Return the floats of integers, both of shape (n_rows, *row); beyond the table, of its ends."""
+        cells = (np.asarray(q, dtype=np.int64) - self.start) // self.step
+        cells = np.clip(cells, 0, self.table.shape[-1] - 1)
         return np.take_along_axis(self.table[None], cells[..., None], axis=-1)[..., 0]
