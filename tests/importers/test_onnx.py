@@ -938,7 +938,7 @@ BLOCKS = {"s": F([[0.1, 0.2, 0.3, 0.4]]), "z": np.zeros((1, 4), dtype=np.int8)}
 REFUSED = {
     "an operator that there is none for": (
         Example([node("Softmax")]),
-        "'Softmax' at 'Softmax:y' cannot be evaluated encrypted: there is no such operator; use the result",
+        "'Softmax' at 'Softmax:y' cannot be evaluated encrypted: there is no such operator; use sigmoid",
     ),
     "one whose nearest is named": (
         Example([helper.make_node("LpPool", ["x"], ["y"], "pool", kernel_shape=[2])], {"x": (2, 6)}),
@@ -946,7 +946,7 @@ REFUSED = {
     ),
     "scales chosen while running": (
         Example([node("DynamicQuantizeLinear", "x", "y,s,z")]),
-        "use QuantizeLinear, whose scale is a constant instead",
+        "use QuantizeLinear, whose scale is a constant, instead",
     ),
     "random results": (
         Example([node("RandomNormalLike", "x", "r"), node("Add", "x,r")]),
