@@ -159,7 +159,8 @@ class _Lowering:
             return replace(x.through(operation.evaluate, self.node.reference), shared=self._shared)
         scale, offset = operation.scale.numpy(), operation.offset.numpy()
         grid = Grid.of(x.grid.scale * scale, x.grid.offset * scale + offset, x.shape)
-        return self._on_grid(x.position, grid)
+        scaled = x.through(operation.evaluate, self.node.reference)
+        return replace(scaled, grid=grid, shared=self._shared)
 
     @lower.register
     def _(self, operation: Quantize, x: Any) -> Encrypted:
@@ -171,10 +172,9 @@ class _Lowering:
             moved = x.through(operation.evaluate, self.node.reference)
             return replace(moved, moves=(*x.moves, operation), shared=self._shared)
         position = self.emitter.move(x.position, operation.indices.numpy())
-        if x.grid is not None:
-            return self._on_grid(position, x.grid.move(operation))
+        grid = None if x.grid is None else x.grid.move(operation)
         moved = x.through(operation.evaluate, self.node.reference)
-        return replace(moved, position=position, shared=self._shared)
+        return replace(moved, position=position, grid=grid, shared=self._shared)
 
     @lower.register
     def _(self, operation: Concatenate, *arguments: Any) -> Encrypted:
@@ -203,8 +203,7 @@ class _Lowering:
         integers, scale = self.scheme.weights(weight * scales, _thinned(sample), _thinned(wanted))
         zero = np.zeros(len(weight), dtype=np.int64)
         position, low = self.emitter.accumulate(ops.Linear(integers.T.copy(), zero), x.position)
-        grid = Grid.of(scale, offset + scale * low, self.node.shape)
-        return self.scheme.corrected(self._on_grid(position, grid), -1)
+        return self.scheme.corrected(self._accumulated(position, scale, low, offset), -1)
 
     @lower.register
     def _(self, operation: Convolution, x: Any) -> Encrypted:
@@ -229,9 +228,7 @@ class _Lowering:
             n_groups,
         )
         position, low = self.emitter.accumulate(op, x.position)
-        by_channel = scale[:, None, None]
-        grid = Grid.of(by_channel, offset + by_channel * low, self.node.shape)
-        return self.scheme.corrected(self._on_grid(position, grid), 0)
+        return self.scheme.corrected(self._accumulated(position, scale[:, None, None], low, offset), 0)
 
     @lower.register
     def _(self, operation: Extremum, x: Any) -> Encrypted:
@@ -330,12 +327,15 @@ class _Lowering:
     ) -> Encrypted | None:
         """Lower a function of two different values as one lookup of both, side by side.
 
-        If they are wide together, what has many bits is looked up first, and what needs fewer than it has.
+        Before, what takes few values is looked up in fewer bits, and if they are wide together, what has many.
         """
-        if self._bits(a) + self._bits(b) > self._most_packed:
-            most = products.FEW_BITS
-            if self.emitter.rounding is not None:
-                most = min(most, self.emitter.rounding[0] - 1)
+        total = self._bits(a) + self._bits(b)
+        if total > products.FEWEST_PACKED_BITS:
+            most = products.MOST_PACKED_BITS
+            if total > self._most_packed:
+                most = products.FEW_BITS
+                if self.emitter.rounding is not None:
+                    most = min(most, self.emitter.rounding[0] - 1)
             a, b = self.scheme.narrowed(a, most), self.scheme.narrowed(b, most)
         return products.packed(self.emitter, function, a, b, reference)
 
@@ -388,6 +388,23 @@ class _Lowering:
             if plain and np.all(x.grid.scale == x.grid.scale.ravel()[0]):
                 return x
         return self.scheme.operand(x, axis)
+
+    def _accumulated(self, position: int, scale: FloatArray, low: IntArray, offset: FloatArray) -> Encrypted:
+        """Return an accumulator that was shifted by ``-low``.
+
+        Its floats are rounded as the network's own are, the bias added last: biases of networks in training
+        settle where a quantizer is undecided, and half an ulp then tells which way it goes.
+        """
+        grid = Grid.of(scale, offset + scale * low, self.node.shape)
+        own = Grid.of(scale, offset, self.node.shape)
+        shift = torch.from_numpy(np.broadcast_to(low, self.node.shape).copy())
+        factor, bias = (torch.from_numpy(v.copy()) for v in (own.scale, own.offset))
+
+        def evaluate(integers: torch.Tensor) -> torch.Tensor:
+            column = integers.to(torch.float64).reshape(-1, *(1,) * shift.ndim)
+            return (column + shift) * factor + bias
+
+        return Encrypted(position, self.node.reference, grid, evaluate, self._shared)
 
     def _on_grid(self, position: int, grid: Grid) -> Encrypted:
         return Encrypted.on_grid(position, self.node.reference, grid, self._shared)
