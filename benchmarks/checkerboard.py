@@ -1,8 +1,8 @@
 """The checkerboard study: ``python -m benchmarks.checkerboard``.
 
-For each kind of network and each seed: accuracy in float, of the integers in the clear, in simulation and on a
-few encrypted rows; accumulator bits; whether encrypted integers equal the clear ones; and for Brevitas networks,
-whether the imported outputs equal those of the network in double precision on every row.
+For each kind of network and each seed: accuracy in float, of the integers in the clear, in simulation and on
+a few encrypted rows; accumulator bits; whether encrypted integers equal the clear ones; and for Brevitas
+networks, whether the imported outputs equal those of the network in double precision on every row.
 
 Post-training quantization is to 3 bits. Its accumulators have 8 or 9 bits, whose lookups take long under
 encryption: what is simulated and encrypted rounds them exactly to 6 first.

@@ -1,7 +1,7 @@
 """Networks on the checkerboard: float, pruned, and trained with Brevitas under a budget for accumulators.
 
-Labels belong to grid points, and the points are then jittered, so a twentieth of the rows near the squares' edges
-carries the label of the other side. `ceiling` is the accuracy of whoever knows the squares.
+Labels belong to grid points, and the points are then jittered, so a twentieth of the rows, near the squares'
+edges, carries the label of the other side. `ceiling` is the accuracy of whoever knows the squares.
 """
 
 from dataclasses import dataclass
