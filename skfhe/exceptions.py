@@ -36,4 +36,4 @@ class UnsupportedModelError(ValueError):
 
 
 class UnsupportedOperatorError(ValueError):
-    """A network has an operator that cannot be evaluated encrypted; it is named, with its place and a way out."""
+    """A network has an operator that cannot be evaluated encrypted; its place and a way out are named."""

@@ -79,12 +79,12 @@ def test_the_operator_table_is_the_code_s():
 
 
 @pytest.mark.parametrize(
-    "function", [compile_torch_model, compile_brevitas_qat_model, compile_onnx_model], ids=lambda f: f.__name__
+    "function",
+    [compile_torch_model, compile_brevitas_qat_model, compile_onnx_model],
+    ids=lambda f: f.__name__,
 )
 def test_entries_document_their_parameters_and_defaults(function):
-    documented = {
-        name: p.type for p in FunctionDoc(function)["Parameters"] for name in p.name.split(", ")
-    }
+    documented = {name: p.type for p in FunctionDoc(function)["Parameters"] for name in p.name.split(", ")}
     signature = inspect.signature(function).parameters
     assert set(documented) == set(signature)
     for name, kind in documented.items():

@@ -84,8 +84,8 @@ class Trained(Scheme):
         if found is None:
             raise ValueError(
                 f"the values of {self.emitter.label!r} reach a layer without having been quantized: they "
-                f"take {len(np.unique(reached))} floats that lie on no common grid; put a quantizer behind it "
-                "(brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or import the network "
+                f"take {len(np.unique(reached))} floats that lie on no common grid; put a quantizer behind "
+                "it (brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or import the network "
                 "with post-training quantization"
             )
         (scale,) = found[1]
@@ -146,8 +146,8 @@ class Trained(Scheme):
         if self.n_bits is None or not np.allclose(levels(probes), probes.numpy(), rtol=1e-12):
             raise ValueError(
                 f"the input {node.label!r} reaches a layer without having been quantized evenly; put a "
-                "quantizer of one scale (brevitas.nn.QuantIdentity) first, or give n_bits to have it quantized "
-                "by its range"
+                "quantizer of one scale (brevitas.nn.QuantIdentity) first, or give n_bits to have it "
+                "quantized by its range"
             )
         scale, zero_point = (
             float(v.ravel()[0]) for v in calibrate_grid(node.reference.numpy(), self.n_bits, None, "minmax")

@@ -133,5 +133,6 @@ def _add_constant(op: ops.Op, constant: IntArray) -> ops.Op:
     if isinstance(op, ops.Linear | ops.Convolution):
         return replace(op, bias=op.bias + constant.ravel())
     assert isinstance(op, ops.Lookup)
-    own = constant.reshape(constant.shape[constant.ndim - op.start.ndim :])  # an earlier shift may have split op
+    # its own axes: an earlier shift may have split the table
+    own = constant.reshape(constant.shape[constant.ndim - op.start.ndim :])
     return replace(op, tables=op.tables + own[..., None])

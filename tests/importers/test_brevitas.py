@@ -376,13 +376,14 @@ def test_pruned_weights_stay_zero_and_the_network_unchanged():
     assert np.mean(weights == 0) >= 0.5
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, before[name])
-    assert net.fc1.training and prune.is_pruned(net)
+    assert net.fc1.training
+    assert prune.is_pruned(net)
 
 
 def test_what_is_not_quantized_is_refused_by_name():
     X = np.random.default_rng(0).normal(size=(50, 10))
     no_input = nn.Sequential(qnn.QuantLinear(10, 2, True, weight_bit_width=3))
-    with pytest.raises(ValueError, match="input.*without having been quantized.*QuantIdentity"):
+    with pytest.raises(ValueError, match=r"input.*without having been quantized.*QuantIdentity"):
         quantize_brevitas_qat_model(no_input, X)
     assert quantize_brevitas_qat_model(no_input, X, n_bits=5).input_quantizers_[0].n_bits == 5
     no_hidden = nn.Sequential(
@@ -391,14 +392,14 @@ def test_what_is_not_quantized_is_refused_by_name():
         nn.Sigmoid(),
         qnn.QuantLinear(4, 2, True, weight_bit_width=3),
     )
-    with pytest.raises(ValueError, match="'3' reach.*without having been quantized"):
+    with pytest.raises(ValueError, match=r"'3' reach.*without having been quantized"):
         quantize_brevitas_qat_model(no_hidden, X)
     float_weights = nn.Sequential(qnn.QuantIdentity(bit_width=3), nn.Linear(10, 2))
-    with pytest.raises(ValueError, match="weights of '1' lie on no common grid"):
+    with pytest.raises(ValueError, match=r"weights of '1' lie on no common grid"):
         quantize_brevitas_qat_model(float_weights, X)
 
 
 def test_brevitas_layers_without_counterpart_are_named():
     net = nn.Sequential(qnn.QuantIdentity(bit_width=3, return_quant_tensor=True), qnn.TruncAvgPool2d(2))
-    with pytest.raises(UnsupportedOperatorError, match="TruncAvgPool2d.*'1'"):
+    with pytest.raises(UnsupportedOperatorError, match=r"TruncAvgPool2d.*'1'"):
         quantize_brevitas_qat_model(net, np.zeros((5, 1, 4, 4)))

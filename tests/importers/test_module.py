@@ -144,7 +144,7 @@ def test_inputs_that_do_not_fit_are_refused(iris_module, given, reason):
 
 
 def test_floats_are_not_taken_for_integers(iris_module, iris):
-    with pytest.raises(ValueError, match="takes integers.*quantize_input"):
+    with pytest.raises(ValueError, match=r"takes integers.*quantize_input"):
         iris_module.quantized_forward(iris[0])
 
 
@@ -221,7 +221,7 @@ def test_an_accumulator_too_wide_for_lookups_names_its_layer_and_the_way_out():
     net.add_module("last", nn.Linear(2, 1))
     X = np.random.default_rng(0).normal(size=(100, 200))
     with pytest.raises(
-        CompilationError, match="'wide' takes 1[789] bits.*16.*n_bits.*rounding_threshold_bits"
+        CompilationError, match=r"'wide' takes 1[789] bits.*16.*n_bits.*rounding_threshold_bits"
     ):
         quantize_torch_model(net, X, n_bits=8)
     assert quantize_torch_model(net, X, n_bits=8, rounding_threshold_bits=6).cost_.lookups == {6: 2}

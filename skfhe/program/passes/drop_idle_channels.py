@@ -26,9 +26,9 @@ BETWEEN = (ops.Lookup, ops.Bound, ops.Round, ops.Truncate)
 def drop_idle_channels(program: Program) -> Program:
     """Return ``program`` without idle channels in every chain of a layer, a lookup and a layer.
 
-    The layers are linear ones on rows of one axis, or convolutions of one group; there may be bounds and rounding
-    between them and the lookup. Next to zeros that a convolution pads with, only zero counts as constant. The last
-    channel of a chain is kept even if it is idle, so that shapes never become empty.
+    The layers are linear ones on rows of one axis, or convolutions of one group; there may be bounds and
+    rounding between them and the lookup. Next to zeros that a convolution pads with, only zero counts as
+    constant. The last channel of a chain is kept even if it is idle, so that shapes never become empty.
     """
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
@@ -92,7 +92,7 @@ def _chain(program: Program, reads: list[list[int]], lookup: int) -> list[int] |
 
 
 def _of_channels(op: ops.Op, keep: Mask, n_axes: int) -> ops.Op:
-    """Return an operation of `BETWEEN` for the kept channels, which are the first of a row's ``n_axes`` axes."""
+    """Return an operation of `BETWEEN` for the kept channels, the first of a row's ``n_axes`` axes."""
 
     def take(array: Array, axes: int) -> Array:
         return array.compress(keep, axis=0) if axes == n_axes and len(array) > 1 else array
