@@ -83,16 +83,12 @@ def convolution(
     if weight.ndim != 4:
         raise build.unsupported(f"it has {weight.ndim - 2} spatial axes", "one or two spatial axes")
     flat = len(window.kernel) == 1
-    strides, dilation = ((1,) * flat + tuple(v) for v in (window.strides, window.dilation))
-    (top, bottom), (left, right) = (((0, 0),) * flat + window.padding)[:2]
-    operation = Convolution(
-        weight,
-        bias,
-        tuple(strides),
-        (top, left, bottom, right),
-        tuple(dilation),
-        groups,  # type: ignore[arg-type]
+    (down, right), (dilated_down, dilated_right) = (
+        (1,) * flat + values for values in (window.strides, window.dilation)
     )
+    (top, bottom), (left, end) = ((0, 0),) * flat + window.padding
+    padding, dilation = (top, left, bottom, end), (dilated_down, dilated_right)
+    operation = Convolution(weight, bias, (down, right), padding, dilation, groups)
     result = build.add(operation, x)
     return build.move(result, lambda rows: rows.squeeze(-2)) if flat else result
 

@@ -180,8 +180,8 @@ class _Lowering:
     def _(self, operation: Concatenate, *arguments: Any) -> Encrypted:
         parts = self._of_one_width(arguments)
         position = self.emitter.add(ops.Concatenate(operation.axis), *(x.position for x in parts))
-        grids = [x.grid for x in parts]
-        if all(grid is not None for grid in grids):
+        grids = [x.grid for x in parts if x.grid is not None]
+        if len(grids) == len(parts):
             scale = np.concatenate([grid.scale for grid in grids], axis=operation.axis)
             offset = np.concatenate([grid.offset for grid in grids], axis=operation.axis)
             return self._on_grid(position, Grid(scale, offset))
@@ -214,7 +214,8 @@ class _Lowering:
         scales = x.grid.scale.reshape(len(x.grid.scale), -1)[:, 0].reshape(n_groups, n_read)
         folded = weight * np.repeat(scales, n_outputs // n_groups, axis=0)[:, :, None, None]
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
-        sample, wanted = _patches(self.emitter.samples[x.position], self.node.reference - offset, operation)
+        results = self.node.reference - torch.from_numpy(offset)
+        sample, wanted = _patches(self.emitter.samples[x.position], results, operation)
         each = zip(*(np.split(v, n_groups, axis=1) for v in (sample, wanted)), strict=True)
         of_groups = np.split(folded.reshape(n_outputs, -1), n_groups)
         chosen = [self.scheme.weights(w, *pair) for w, pair in zip(of_groups, each, strict=True)]
@@ -301,19 +302,20 @@ class _Lowering:
         """Lower a choice between two encrypted values as a sum of two, of which one is always 0."""
         condition, a, b = values
         zero = torch.zeros((), dtype=torch.float64)
-        terms = []
+        terms: list[Encrypted] = []
         for x, choose in (
             (a, lambda c, x: torch.where(c != 0, x, zero)),
             (b, lambda c, x: torch.where(c != 0, zero, x)),
         ):
             reference = choose(condition.reference, x.reference)
             if condition.position == x.position:
-                terms.append(_together(choose, [condition, x], reference))
+                term: Encrypted | None = _together(choose, [condition, x], reference)
             else:
-                terms.append(self._packed(choose, condition, x, reference))
-        if any(term is None for term in terms):
-            return None
-        aligned = self.scheme.aligned(*terms, looked_up=False)
+                term = self._packed(choose, condition, x, reference)
+            if term is None:
+                return None
+            terms.append(term)
+        aligned = self.scheme.aligned(terms[0], terms[1], looked_up=False)
         if aligned is None:
             return None
         total = Elementwise(torch.add, "add")
@@ -327,7 +329,7 @@ class _Lowering:
     ) -> Encrypted | None:
         """Lower a function of two different values as one lookup of both, side by side.
 
-        Before, what takes few values is looked up in fewer bits, and if they are wide together, what has many.
+        Before, what takes few values is looked up in fewer bits, and what has many bits if both are wide.
         """
         total = self._bits(a) + self._bits(b)
         if total > products.FEWEST_PACKED_BITS:

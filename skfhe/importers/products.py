@@ -22,7 +22,9 @@ from skfhe.importers.network import Elementwise, Extremum
 from skfhe.program import bit_width, ops
 
 __all__ = [
+    "FEWEST_PACKED_BITS",
     "FEW_BITS",
+    "MOST_PACKED_BITS",
     "MOST_PACKED_PRODUCT_BITS",
     "comparable",
     "extremum",
@@ -38,6 +40,8 @@ IntArray = NDArray[np.int64]
 
 FEW_BITS = 6
 """Up to so many bits, packing a value beats looking it up first."""
+FEWEST_PACKED_BITS = 4
+"""Two values of so many bits together are packed as they are, even if one lookup could narrow them."""
 MOST_PACKED_BITS = 14
 WHOLE = 1e-6
 """How far arithmetic in double precision may leave an integer."""
