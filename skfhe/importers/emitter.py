@@ -43,6 +43,7 @@ class Emitter:
         self.bounds, self.margin, self.rounding = bounds, margin, rounding
         self.label = ""
         self.samples: list[IntArray] = []
+        self._taken: dict[int, tuple[int, IntArray]] = {}
         self._builder = ProgramBuilder()
         self._narrowed = False
 
@@ -137,13 +138,17 @@ class Emitter:
             return position if indices.shape == shape else self.add(ops.Reshape(indices.shape), position)
         flat = position if len(shape) == 1 else self.add(ops.Reshape((size,)), position)
         wanted = indices.ravel()
+        source, taken = self._taken.get(position, (flat, np.arange(size)))
         if np.any(wanted < 0):
             first = self.add(ops.Gather(np.zeros(1, dtype=np.int64), 0), flat)
             zero = self.add(ops.Linear(np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)), first)
             flat = self.add(ops.Concatenate(0), flat, zero)
             wanted = np.where(wanted < 0, size, wanted)
+            source, taken = flat, np.arange(size + 1)
         moved = self.add(ops.Gather(wanted.astype(np.int64), 0), flat)
-        return moved if indices.ndim == 1 else self.add(ops.Reshape(indices.shape), moved)
+        moved = moved if indices.ndim == 1 else self.add(ops.Reshape(indices.shape), moved)
+        self._taken[moved] = source, taken[wanted]
+        return moved
 
     def combine(self, positions: list[int], multipliers: list[int], bias: int = 0) -> int:
         """Append ``bias + Σ multiplier * value`` of values of one shape."""
@@ -156,28 +161,61 @@ class Emitter:
         total = self.add(ops.Linear(weight, np.array([bias], dtype=np.int64)), joined)
         return self.add(ops.Reshape(shape), total)
 
-    def _rounded(self, position: int) -> tuple[int, int, float]:
-        """Round a value for its lookup, if it is wider than asked.
+    def _rounding_of(self, read: IntegerType) -> tuple[ops.Op | None, int, float]:
+        """Say how a value is rounded for its lookup, if it is wider than asked.
 
         Returns
         -------
-        position, step : int
-            The value to look up, which is a multiple of ``step``.
+        op : ops.Truncate, ops.Round or None
+        step : int
+            Its results are multiples of.
         middle : float
             What is to be added to a multiple to get the middle of the cell that it stands for. Exact rounding
             is down, which never needs one more bit; approximate rounding can only be to the nearest.
         """
         if self.rounding is None:
-            return position, 1, 0.0
+            return None, 1, 0.0
         n_bits, method = self.rounding
-        read = self.type_of(position)  # a shift makes it start at zero, where one can
-        lsbs = int(read.max - read.min).bit_length() - n_bits
+        lsbs = int(read.max - read.min).bit_length() - n_bits  # a shift makes it start at zero, where one can
         if lsbs <= 0:
-            return position, 1, 0.0
-        label, step = self.label_of(position), 1 << lsbs
+            return None, 1, 0.0
+        step = 1 << lsbs
         if method == "exact":
-            return self.add(ops.Truncate(lsbs), position, label=label), step, (step - 1) / 2
-        return self.add(ops.Round(lsbs, method), position, label=label), step, -0.5
+            return ops.Truncate(lsbs), step, (step - 1) / 2
+        return ops.Round(lsbs, method), step, -0.5
+
+    def _repeated(self, position: int, tables: IntArray) -> tuple[int, IntArray, IntArray] | None:
+        """Find a value that holds each element once, if ``position`` repeats some.
+
+        Parameters
+        ----------
+        position : int
+        tables : ndarray of int64, shape (*leading, n)
+            What the elements are looked up in.
+
+        Returns
+        -------
+        position : int
+        tables : ndarray of int64, shape (1, n) or (n_elements, n)
+        indices : ndarray of int64
+            Where the repeated elements are in it.
+        None
+            If no element is repeated, or not every time looked up in the same table.
+        """
+        if position not in self._taken:
+            return None
+        source, taken = self._taken[position]
+        elements, first, indices = np.unique(taken, return_index=True, return_inverse=True)
+        if len(elements) == len(taken):
+            return None
+        shape, leading = self.type_of(position).shape, tables.shape[:-1]
+        by_number = tables.reshape(-1, tables.shape[-1])
+        numbers = np.broadcast_to(np.arange(len(by_number)).reshape(leading), shape).ravel()
+        pairs = np.unique(np.stack([numbers, numbers[first][indices.ravel()]]), axis=1)
+        if not np.array_equal(by_number[pairs[0]], by_number[pairs[1]]):
+            return None
+        of_elements = by_number if len(by_number) == 1 else by_number[numbers[first]]
+        return self.move(source, elements), of_elements, indices.reshape(shape)
 
     def tabulate(self, x: Encrypted, encode: object, grid: Grid) -> Encrypted:
         """Append the lookup of ``encode(floats of x)``, whose integers stand for the floats of ``grid``.
@@ -189,8 +227,9 @@ class Emitter:
             From floats of shape (n, *row), as an ndarray, to integers.
         grid : Grid
         """
-        position, step, middle = (x.position, 1, 0.0) if x.whole else self._rounded(x.position)
-        read = self.type_of(position)
+        position, read = x.position, self.type_of(x.position)
+        op, step, middle = (None, 1, 0.0) if x.whole else self._rounding_of(read)
+        read = read if op is None else infer_type(op, read)
         integers = np.arange(read.min, read.max + 1, step)
         self._check_width(position, read.bits - step.bit_length() + 1)
         chunk = max(1, TABLE_CHUNK // max(1, read.size))
@@ -205,6 +244,15 @@ class Emitter:
                 tables = first
         leading = tables.shape[:-1] if tables.ndim > 1 and tables[..., 0].size > 1 else (1,)
         tables = tables.reshape(*leading, len(integers))
-        start = np.full(leading, read.min, dtype=np.int64)
-        looked_up = self.add(ops.Lookup(tables, start, step), position, label=self.label_of(position))
+        indices = None
+        repeated = self._repeated(position, tables)
+        if repeated is not None:
+            position, tables, indices = repeated
+        label = self.label_of(x.position)
+        if op is not None:
+            position = self.add(op, position, label=label)
+        start = np.full(tables.shape[:-1], read.min, dtype=np.int64)
+        looked_up = self.add(ops.Lookup(tables, start, step), position, label=label)
+        if indices is not None:
+            looked_up = self.move(looked_up, indices)
         return Encrypted.on_grid(looked_up, x.reference, grid, x.shared)

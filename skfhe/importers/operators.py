@@ -1,6 +1,6 @@
 """The operators that can be imported: what they are called, and what they cost.
 
-One table for both frontends and for the documentation. `docs/operators.md` is `operator_table()`.
+One table for both frontends and for the documentation, `docs/your_own_network.md`.
 """
 
 from dataclasses import dataclass
@@ -319,7 +319,7 @@ def advice(name: str, framework: str) -> str:
     known = _INSTEAD.get(name.lower().strip("_"))
     if known is None:
         nearest = get_close_matches(name, NAMES[framework], n=1)
-        known = nearest[0] if nearest else "an operator of docs/operators.md"
+        known = nearest[0] if nearest else "an operator of docs/your_own_network.md"
     return known
 
 

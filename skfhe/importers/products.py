@@ -113,10 +113,10 @@ def is_one_grid(scale: FloatArray, offset: FloatArray) -> bool:
 
 
 def comparable(x: Encrypted, operation: Extremum) -> bool:
-    """Whether the integers of each window's members are ordered as their floats."""
+    """Whether the integers of each window's members are ordered as their floats, or all the other way."""
     assert x.grid is not None
-    members = operation.members.numpy()
-    return is_one_grid(x.grid.scale.ravel()[members], x.grid.offset.ravel()[members])
+    members, sign = operation.members.numpy(), np.sign(x.grid.scale.ravel()[0])
+    return is_one_grid(sign * x.grid.scale.ravel()[members], x.grid.offset.ravel()[members])
 
 
 def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Tensor) -> Encrypted:
@@ -126,6 +126,7 @@ def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Ten
     contestants = emitter.move(x.position, members)
     offset = x.grid.offset.ravel()[members[0]]
     scale = x.grid.scale.ravel()[members[0]]
+    largest = operation.largest == bool(scale.ravel()[0] > 0)
     interval = emitter.type_of(x.position)
     n_members = len(members)
     while n_members > 1:
@@ -135,7 +136,7 @@ def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Ten
         first, second = (emitter.move(contestants, order[i * half : (i + 1) * half]) for i in (0, 1))
         difference = emitter.add(ops.Subtract(), first, second)
         read = emitter.type_of(difference)
-        excess = np.maximum if operation.largest else np.minimum
+        excess = np.maximum if largest else np.minimum
         table = excess(np.arange(read.min, read.max + 1), 0)[None]
         won = emitter.add(ops.Lookup(table, np.array([read.min])), difference)
         winners = emitter.add(ops.Add(), second, won)

@@ -90,7 +90,7 @@ def test_an_extremum_is_that_of_the_quantized_members(largest, sign):
     (x,) = quantized(module, X)
     exact = (sign * x + 0.5).max(axis=2) if largest else (sign * x + 0.5).min(axis=2)
     error = np.abs(module.forward(X) - exact).max()
-    assert error <= (1e-9 if sign > 0 else module.input_quantizers_[0].scale.ravel()[0])
+    assert error < 1e-9
 
 
 def test_truth_values_are_encrypted_in_one_bit():
@@ -175,7 +175,7 @@ def refusal(net, *shape, error=UnsupportedOperatorError):
         (Inner(lambda x: x.sort(1)[0]), (4,), "sort", "head.1.sort", "amax"),
         (Inner(lambda x: torch.erfinv(x)), (4,), "erfinv", "head.1.erfinv", "erf"),
         (Inner(lambda x: torch.einsum("bi,bi->b", x, x)), (4,), "einsum", "head.1.einsum", "matmul"),
-        (Inner(lambda x: torch.fft.fft(x).real), (4,), "fft_fft", "head.1.fft_fft", "operators.md"),
+        (Inner(lambda x: torch.fft.fft(x).real), (4,), "fft_fft", "head.1.fft_fft", "docs"),
         (Recurrent(nn.LSTM), (5, 3), "lstm", "memory", "linear over a window"),
         (Recurrent(nn.GRU), (5, 3), "gru", "memory", "linear over a window"),
         (nn.Sequential(nn.Conv3d(1, 1, 2)), (1, 3, 3, 3), "conv3d", "0", "conv2d"),
