@@ -1,8 +1,8 @@
 """A convolutional network on the digits, imported and encrypted: ``python -m benchmarks.digits_cnn``.
 
-Prints accuracy in float, of the integers in the clear, and of the first rows in simulation; whether the imported
-outputs equal those of the network in double precision; what each layer costs; and whether encrypted rows equal
-the clear integers, with seconds a row.
+Prints accuracy in float, of the integers in the clear, and of the first rows in simulation; whether the
+imported outputs equal those of the network in double precision; what each layer costs; and whether encrypted
+rows equal the clear integers, with seconds a row.
 """
 
 import argparse
