@@ -332,7 +332,7 @@ class _Lowering:
         Before, what takes few values is looked up in fewer bits, and what has many bits if both are wide.
         """
         total = self._bits(a) + self._bits(b)
-        if total > products.FEWEST_PACKED_BITS:
+        if total > min(products.FEWEST_PACKED_BITS, self._most_packed):
             most = products.MOST_PACKED_BITS
             if total > self._most_packed:
                 most = products.FEW_BITS

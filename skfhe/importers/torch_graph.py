@@ -221,9 +221,9 @@ class _Reader:
             return _of_constants(name, node.target, args, kwargs)
         if name == "sym_size":
             return args[0].shape[args[1] - 1] if args[1] else EXAMPLE_ROWS
-        if name == "add" and node.meta["val"].dtype == torch.bool:
-            name = "logical_or"
         call = node.target
+        if name == "add" and node.meta["val"].dtype == torch.bool:
+            name, call = "logical_or", torch.logical_or
         if name in _BITWISE:
             call = partial(_bitwise, call, node.meta["val"].dtype)
         return self._of_encrypted(name, call, args, kwargs, nodes)

@@ -708,6 +708,7 @@ def _arithmetic() -> dict[str, list[Example]]:
             example("bitwise_or", lambda x: torch.bitwise_or(x < 0, x > 1), jumps=True),
             example("bitwise_xor", lambda x: torch.bitwise_xor(x < 0, x < 1), jumps=True),
             example("with a constant", lambda x: (x > 0) & mask, (2, 3), jumps=True),
+            of_two("sum of truth values", lambda x, y: (x > 0) + (y > 0.3), jumps=True),
             example("of integers", lambda x: x.round().int() & 1, jumps=True),
             of_two("three", lambda x, y: (x > 0) & (y > 0) & (x + y < 2), jumps=True, bound=0.03),
         ],
