@@ -91,10 +91,11 @@ def fresh_rows(of: Example, calibration: tuple[np.ndarray, ...]) -> tuple[np.nda
 
 
 def errors(of: Example, found: Any, inputs: tuple[np.ndarray, ...], rare: float = 0.0) -> list[float]:
-    """Return the error of each output, leaving out the ``rare`` part of the rows that is farthest off.
+    """Return the error of each output.
 
-    That is the root mean square over the original's deviation, or with ``jumps`` the share of elements that
-    are far off. Some rows that were not calibrated on reach hidden values beyond all that were seen.
+    That is the root mean square over the original's deviation, without the ``rare`` part of the rows that is
+    farthest off: some rows that were not calibrated on reach hidden values beyond all that were seen. With
+    ``jumps`` it is the share of elements that are far off.
     """
     net = of.net.double().eval()
     with torch.no_grad():
@@ -107,8 +108,8 @@ def errors(of: Example, found: Any, inputs: tuple[np.ndarray, ...], rare: float 
         y_torch = tensor.double().numpy()
         assert y.shape == y_torch.shape
         off = np.abs(y - y_torch).reshape(len(y), -1) / (float(y_torch.std()) or 1.0)
-        off = off[np.argsort(off.max(axis=1))[: int(np.ceil(len(off) * (1 - rare)))]]
-        result.append(float(np.mean(off > FAR)) if of.jumps else float(np.sqrt(np.mean(off**2))))
+        nearest = np.argsort(off.max(axis=1))[: int(np.ceil(len(off) * (1 - rare)))]
+        result.append(float(np.mean(off > FAR)) if of.jumps else float(np.sqrt(np.mean(off[nearest] ** 2))))
     return result
 
 
