@@ -5,7 +5,7 @@ Three things keep it cheap under encryption:
 
 - Only the convolution's results are looked up, and large kernels at few places say more for their number
   than small ones at many.
-- Each kernel has a budget: magnitudes of its integers sum to no more than 4 bits hold. It is trained under it.
+- Each kernel has a budget, the magnitudes that an accumulator of 4 bits can hold, and is trained under it.
 - What is linear in the image costs no lookup, so the image goes to the classifier past the convolution. It
   and the activations have one step of quantization in common, 5 of 16 shades: they join as they are.
 """
@@ -83,7 +83,7 @@ class DigitsCNN(nn.Module):
 
     Parameters
     ----------
-    n_channels : int, default=12
+    n_channels : int, default=24
         Of the convolution; each is looked up at four places.
     kernel_size, stride : int, default=7 and 1
     activation_bits, classifier_bits : int, default=3 and 5
@@ -93,7 +93,7 @@ class DigitsCNN(nn.Module):
 
     def __init__(
         self,
-        n_channels: int = 12,
+        n_channels: int = 24,
         kernel_size: int = 7,
         stride: int = 1,
         activation_bits: int = 3,
