@@ -245,8 +245,9 @@ def quantize_brevitas_qat_model(
     _check_module(net)
     inputs = _inputs(inputset)
     scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", accumulator_bounds, margin)
-    plain, quantizers = plain_layers(in_double_precision(net), inputs)
-    return _module(read_torch(plain, inputs, quantizers), scheme)
+    double = in_double_precision(net)
+    plain, quantizers = plain_layers(double, inputs)
+    return _module(read_torch(plain, inputs, quantizers, double), scheme)
 
 
 def compile_onnx_model(

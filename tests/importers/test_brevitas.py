@@ -312,7 +312,7 @@ def test_every_quantizer_s_integers_equal_brevitas(name):
     calibration = [torch.from_numpy(X)]
     plain, quantizers = plain_layers(in_double_precision(net), calibration)
     scheme = Trained(Emitter("proven", 0.0, None), None)
-    lowered = lower_network(read_torch(plain, calibration, quantizers), scheme)
+    lowered = lower_network(read_torch(plain, calibration, quantizers, in_double_precision(net)), scheme)
     ((_, quantizer),) = lowered.quantizers
     values = trace(lowered.program, quantizer.quantize(rows))
     found = [values[lowered.program.inputs[0]], *(values[position] for position in lowered.program.lookups)]

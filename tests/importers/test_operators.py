@@ -268,6 +268,18 @@ def test_poles_that_the_calibration_rows_reach_are_an_error():
 
 
 def test_every_operator_with_a_rule_of_its_own_is_in_the_table():
-    from skfhe.importers.torch_graph import _HANDLERS
+    from skfhe.importers.torch_handlers import HANDLERS
 
-    assert set(_HANDLERS) <= set(NAMES["torch"])
+    assert set(HANDLERS) <= set(NAMES["torch"])
+
+
+class MeanOfRows(nn.Module):
+    """Divides by the number of rows, which torch.export takes for a constant."""
+
+    def forward(self, x):
+        return x / x.shape[0]
+
+
+def test_results_that_depend_on_the_number_of_rows_are_refused():
+    with pytest.raises(ValueError, match=r"MeanOfRows computes something else for 5 rows than for 3"):
+        quantize_torch_model(MeanOfRows(), np.random.default_rng(0).normal(size=(50, 4)))
