@@ -198,15 +198,10 @@ def lookup_costs(program: Program, error_rate: ErrorRate | None = None) -> dict[
         From the position of a lookup to the bits that it reads and its complexity, in elementary operations.
     """
     p_error = (error_rate or ErrorRate()).per_lookup(count_bootstraps(program))
-    needed = _precision_needed(program)
-    precision: dict[int, float] = {}
-    for position in program.lookups:
-        bits = bits_read(program, position)
-        precision[bits] = max(precision.get(bits, 0.0), needed[position])
     costs = {}
-    for position in program.lookups:
-        value, bits = program.values[position], bits_read(program, position)
-        price = lookup_complexity(bits, precision[bits], p_error)
+    for position, (bits, precision) in _demands(program).items():
+        value = program.values[position]
+        price = lookup_complexity(bits, precision, p_error)
         read = program.values[value.arguments[0]]
         if _rounds_exactly(read):
             price += read.op.lsbs * lookup_complexity(1, float(read.type.bits), p_error)  # type: ignore[attr-defined]
@@ -223,18 +218,24 @@ def count_bootstraps(program: Program) -> int:
     return sum(program.values[position].type.size for position in program.lookups) + sum(rounding)
 
 
+def _demands(program: Program) -> dict[int, tuple[int, float]]:
+    """Return the bits and precision of each lookup of a program that is compiled as one, by its position.
+
+    The engine gives all lookups of one width the same parameters: those of the most demanding.
+    """
+    needed = _precision_needed(program)
+    bits = {position: bits_read(program, position) for position in program.lookups}
+    precision: dict[int, float] = {}
+    for position, width in bits.items():
+        precision[width] = max(precision.get(width, 0.0), needed[position])
+    return {position: (width, precision[width]) for position, width in bits.items()}
+
+
 def _priced_lookups(program: Program) -> list[tuple[int, int, float]]:
     """Return how many lookups of how many bits and precision a program that is compiled as one takes."""
-    needed = _precision_needed(program)
-    # The engine gives all lookups of one width the same parameters: those of the most demanding.
-    precision: dict[int, float] = {}
-    for position in program.lookups:
-        bits = bits_read(program, position)
-        precision[bits] = max(precision.get(bits, 0.0), needed[position])
     priced = [
-        (program.values[position].type.size, bits, precision[bits])
-        for position in program.lookups
-        for bits in (bits_read(program, position),)
+        (program.values[position].type.size, bits, precision)
+        for position, (bits, precision) in _demands(program).items()
     ]
     rounded = [value for value in program.values if _rounds_exactly(value)]
     return priced + [(v.type.size * v.op.lsbs, 1, float(v.type.bits)) for v in rounded]  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ import brevitas.nn as qnn
 import torch
 from brevitas.nn.mixin.base import QuantLayerMixin
 from brevitas.nn.quant_layer import QuantNonLinearActLayer, QuantWeightBiasInputOutputLayer
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn import functional
 
 from skfhe.importers.network import EXAMPLE_ROWS, Quantize, unsupported
@@ -24,7 +24,7 @@ from skfhe.importers.network import EXAMPLE_ROWS, Quantize, unsupported
 __all__ = ["plain_layers"]
 
 
-@torch.library.custom_op("skfhe::quantize", mutates_args=())
+@library.custom_op("skfhe::quantize", mutates_args=())
 def _quantize(x: Tensor, quantizer: int) -> Tensor:
     """Stand for a quantizer in a captured graph."""
     return x.clone()
