@@ -46,9 +46,7 @@ def main() -> None:
     results["keygen seconds"] = seconds(circuit.keygen)
     q = module.quantize_input(X_test[: arguments.encrypted_rows])
     clear = module.quantized_forward(q)
-    encrypted = np.concatenate(
-        [module.quantized_forward(q[i : i + 1], fhe="execute") for i in range(len(q))]
-    )
+    encrypted = np.concatenate([module.quantized_forward(q[i : i + 1], fhe="execute") for i in range(len(q))])
     results["encrypted rows"] = len(q)
     results["rows with equal integers"] = int(np.all(encrypted == clear, axis=1).sum())
     one = seconds(lambda: module.quantized_forward(q[:1], fhe="execute"), 5)
