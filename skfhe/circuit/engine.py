@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe.circuit.host import Work, claim, keep_signal_handlers, process, start_runtime
-from skfhe.circuit.memory import keep_while_alive, kept_memory
+from skfhe.circuit.host import Work, claim, process
+from skfhe.circuit.memory import KeptMemory, kept_memory
+from skfhe.circuit.signals import keep_from_signals, keep_signal_handlers
 from skfhe.exceptions import CiphertextMismatchError
 
 with warnings.catch_warnings(), keep_signal_handlers():
@@ -34,6 +35,8 @@ with warnings.catch_warnings(), keep_signal_handlers():
     from concrete.fhe.dtypes import Integer
     from concrete.fhe.extensions.tag import tag_context
     from concrete.fhe.representation import Graph, GraphProcessor, Operation
+
+keep_from_signals()
 
 __all__ = [
     "CompiledModule",
@@ -157,7 +160,7 @@ def compile_module(
         definitions.append(FunctionDef(function, {f"x{i}": "encrypted" for i in range(len(inputs))}))
         samples[name] = [tuple(inputs) if len(inputs) > 1 else inputs[0]]
     keep_exit_status(configuration)
-    with process().compiling, keep_signal_handlers(), _without_folders():
+    with process().compiling, _without_folders():
         _prepare_thread()
         module = ModuleCompiler(definitions, fhe.NotComposable()).compile(samples, configuration)
         compiled = {name: module.functions()[name] for name in functions}
@@ -256,7 +259,7 @@ class EngineFunction:
         self._keys = keys.native.get_server_keys()
         self._client_lock, self._server_lock = threading.Lock(), threading.Lock()
         self.key_name = keys.name
-        keep_while_alive(self)
+        self._memory = KeptMemory()  # the last, for what is above is freed before it
 
     def encrypt(self, *inputs: IntArray) -> tuple[Any, ...]:
         """Return a ciphertext for each array; shapes and ranges are the caller's to check."""
@@ -266,7 +269,6 @@ class EngineFunction:
     def run(self, *inputs: Any) -> tuple[Any, ...]:
         """Return a ciphertext for each output."""
         claim(Work.EVALUATION, "an encrypted run")
-        start_runtime(compiler._init_df_parallelization)
         with self._server_lock, kept_memory():
             return tuple(self._server.call(list(inputs), self._keys))
 
@@ -294,7 +296,6 @@ class SimulatedFunction:
     def run(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Return the int64 array of each output."""
         claim(Work.EVALUATION, "a simulation")
-        start_runtime(compiler._init_df_parallelization)
         with self._lock:
             prepared = [self._client.simulate_prepare_input(_value(x), i) for i, x in enumerate(inputs)]
             results = self._server.simulate(prepared)
@@ -304,7 +305,7 @@ class SimulatedFunction:
 
 def compile_simulation(compiled: CompiledModule) -> dict[str, SimulatedFunction]:
     """Compile the functions of a module once more, to be evaluated in the clear."""
-    with process().compiling, keep_signal_handlers(), _without_folders():
+    with process().compiling, _without_folders():
         _prepare_thread()
         server = compiled.module.simulation_runtime.val.server
         program = compiler.ServerProgram(server._library, True)

@@ -19,7 +19,7 @@ from typing import Any
 
 from skfhe.circuit.host import Process, process
 
-__all__ = ["keep_while_alive", "kept_memory"]
+__all__ = ["KeptMemory", "kept_memory"]
 
 # Parameters of mallopt, from the GNU C library's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
@@ -85,18 +85,17 @@ def kept_memory() -> Iterator[None]:
                 library.mallopt(_MMAP_MAX, _DEFAULT_MMAP_MAX)
 
 
-def keep_while_alive(owner: Any) -> None:
-    """Keep memory as long as any ``owner`` lives, and give it back to the system when the last is gone.
+class KeptMemory:
+    """Memory is kept as long as one of these lives, and given back to the system when the last is gone.
 
-    Parameters
-    ----------
-    owner : object
-        What may run.
+    Whoever may run holds one, behind what uses the memory, so that this is freed before.
     """
-    users = _here()
-    with users.lock:
-        users.alive += 1
-    weakref.finalize(owner, _give_back, users).atexit = False
+
+    def __init__(self) -> None:
+        users = _here()
+        with users.lock:
+            users.alive += 1
+        weakref.finalize(self, _give_back, users).atexit = False
 
 
 def _give_back(users: _Users) -> None:
