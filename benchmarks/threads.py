@@ -57,7 +57,10 @@ def models() -> dict[str, tuple[Any, np.ndarray]]:
         ),
         "XGBoost": (XGBClassifier(**small), cancer),
         "LightGBM": (LGBMRegressor(**small, verbose=-1), diabetes),
-        "CatBoost": (CatBoostClassifier(iterations=4, depth=3, verbose=0, random_seed=0), cancer),
+        "CatBoost": (
+            CatBoostClassifier(iterations=4, depth=3, verbose=0, random_seed=0, allow_writing_files=False),
+            cancer,
+        ),
         "network": (NeuralNetClassifier(max_epochs=20, random_state=0), iris),
         "network of two targets": (
             NeuralNetRegressor(max_epochs=20, random_state=0),
