@@ -76,6 +76,15 @@ class Program:
             widths.append(self.values[read].type.bits)
         return widths
 
+    def bits_read(self, lookup: int) -> int:
+        """Return the bits that the lookup at a position reads: those its argument keeps after rounding."""
+        (read,) = self.values[lookup].arguments
+        value = self.values[read]
+        bits = value.type.bits
+        while isinstance(value.op, ops.Bound):
+            value = self.values[value.arguments[0]]
+        return bits - (value.op.lsbs if isinstance(value.op, ops.Round | ops.Truncate) else 0)
+
     @property
     def output_bits(self) -> list[int]:
         """Bits of each output."""
