@@ -25,6 +25,9 @@ IntArray = NDArray[np.int64]
 
 _PADDED, _LESS = "padded", "less"
 """Tags of what is computed of an operation's argument before the operation itself."""
+_MOVES = frozenset({"index_static", "reshape", "concatenate", "assign_static"})
+"""The engine's operations that only move elements."""
+_ZERO = IntegerType(np.zeros((), dtype=np.int64), np.zeros((), dtype=np.int64))
 
 
 def lower(program: Program, n_rows: int, name: str) -> Callable[..., Any]:
@@ -172,34 +175,48 @@ class IntervalTyping(GraphProcessor):
         self.program = program
         self.types = [value.type for value in program.values]
         for position in reversed(range(len(program.values))):
-            if isinstance(
-                program.values[position].op, ops.Bound
-            ):  # it tells of the value, whoever reads that
-                (bounded,) = program.values[position].arguments
-                self.types[bounded] = self.types[position]
+            value = program.values[position]
+            if isinstance(value.op, ops.Bound):  # it tells of the value, whoever reads that
+                self.types[value.arguments[0]] = self.types[position]
+            elif isinstance(value.op, ops.Round):  # a result of fewer bits would pass for an overflow
+                self.types[position] = _joined(self.types[position], self.types[value.arguments[0]])
 
     def apply(self, graph: Graph) -> None:
         """Overwrite types and bounds in ``graph``, in place."""
         for index, node in graph.input_nodes.items():
-            self._assign(node, self.types[self.program.inputs[index]])
-        for node in graph.query_nodes():
+            _assign(node, self.types[self.program.inputs[index]])
+        for node in graph.query_nodes(ordered=True):
             if node.operation == Operation.Generic:
                 position, _, before = node.tag.partition(".")
                 kind = self.types[int(position)]
                 if before:
                     kind = self.types[self.program.values[int(position)].arguments[0]]
-                self._assign(node, _with_zero(kind) if before == _PADDED else kind)
+                _assign(node, _joined(kind, _ZERO) if before == _PADDED else kind)
+        self._keep_signs(graph)
         for node in graph.query_nodes():
             for reader in graph.graph.successors(node):
                 for edge in graph.graph.get_edge_data(node, reader).values():
                     reader.inputs[edge["input_idx"]].dtype = node.output.dtype
 
     @staticmethod
-    def _assign(node: Any, value: IntegerType) -> None:
-        node.output.dtype = Integer.that_can_represent([value.min, value.max])
-        node.bounds = (value.min, value.max)
+    def _keep_signs(graph: Graph) -> None:
+        """Have elements of a signed value signed, be they never negative: the engine moves ciphertexts as they are."""
+        for node in graph.query_nodes(ordered=True):
+            arguments = graph.ordered_preds_of(node)
+            if _name(node) in _MOVES and any(argument.output.dtype.is_signed for argument in arguments):
+                for moved in (node, *(a for a in arguments if _name(a) == "zeros")):
+                    moved.output.dtype = Integer.that_can_represent(list(moved.bounds), force_signed=True)
 
 
-def _with_zero(kind: IntegerType) -> IntegerType:
-    """Return the type of a value of type ``kind`` with zeros around it."""
-    return IntegerType(np.minimum(kind.low, 0), np.maximum(kind.high, 0))
+def _assign(node: Any, kind: IntegerType) -> None:
+    node.output.dtype = Integer.that_can_represent([kind.min, kind.max])
+    node.bounds = (kind.min, kind.max)
+
+
+def _name(node: Any) -> str:
+    return node.properties["name"] if node.operation == Operation.Generic else ""
+
+
+def _joined(kind: IntegerType, other: IntegerType) -> IntegerType:
+    """Return the type of values that are of one of two types."""
+    return IntegerType(np.minimum(kind.low, other.min), np.maximum(kind.high, other.max))

@@ -83,7 +83,10 @@ class Program:
         bits = value.type.bits
         while isinstance(value.op, ops.Bound):
             value = self.values[value.arguments[0]]
-        return bits - (value.op.lsbs if isinstance(value.op, ops.Round | ops.Truncate) else 0)
+        if not isinstance(value.op, ops.Round | ops.Truncate):
+            return bits
+        # what has fewer bits after rounding is still looked up in those of the accumulator
+        return max(bits, self.values[value.arguments[0]].type.bits) - value.op.lsbs
 
     @property
     def output_bits(self) -> list[int]:
