@@ -200,7 +200,7 @@ class IntervalTyping(GraphProcessor):
 
     @staticmethod
     def _keep_signs(graph: Graph) -> None:
-        """Have elements of a signed value signed, be they never negative: the engine moves ciphertexts as they are."""
+        """Have what is moved out of a signed value signed, even if it is never negative."""
         for node in graph.query_nodes(ordered=True):
             arguments = graph.ordered_preds_of(node)
             if _name(node) in _MOVES and any(argument.output.dtype.is_signed for argument in arguments):

@@ -136,6 +136,7 @@ def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Ten
         first, second = (emitter.move(contestants, order[i * half : (i + 1) * half]) for i in (0, 1))
         difference = emitter.add(ops.Subtract(), first, second)
         read = emitter.type_of(difference)
+        emitter.check_width(difference, read.bits)
         excess = np.maximum if largest else np.minimum
         table = excess(np.arange(read.min, read.max + 1), 0)[None]
         won = emitter.add(ops.Lookup(table, np.array([read.min])), difference)

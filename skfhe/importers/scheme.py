@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skfhe.importers.cells import rounded
 from skfhe.importers.emitter import Emitter
 from skfhe.importers.encrypted import Encrypted, Grid, RawInput
 from skfhe.importers.network import Node, Quantize
@@ -56,7 +57,7 @@ class Scheme:
         scale, zero_point = operation.scale.numpy(), operation.zero_point.numpy()
 
         def encode(floats: FloatArray) -> IntArray:
-            return operation.function(torch.from_numpy(floats)).numpy().astype(np.int64)
+            return rounded(operation.function(torch.from_numpy(floats)).numpy())
 
         grid = Grid.of(scale, -zero_point * scale, x.shape)
         return self.emitter.tabulate(replace(x, reference=reference), encode, grid)
