@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import products
 from skfhe.importers.cells import fill_undefined
 from skfhe.importers.encrypted import Encrypted, Grid, RawInput
@@ -283,13 +284,18 @@ class _Lowering:
         values = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
         result = self._of_one(operation, values) or self._of_two(operation, values)
         if result is None:
-            raise unsupported(
-                self.node.name,
-                self.node.label,
-                f"it takes {len(values)} encrypted values that are wide or on different grids",
-                "one quantizer for all of them, fewer bits, or fewer encrypted arguments",
-            )
+            raise self._too_wide(values)
         return replace(result, shared=self._shared)
+
+    def _too_wide(self, values: list[Encrypted]) -> UnsupportedOperatorError:
+        """Return the error that a function of several values does not fit one lookup."""
+        if len(values) != 2:
+            reason = f"it takes {len(values)} encrypted values, and a lookup two at most"
+            return unsupported(self.node.name, self.node.label, reason, "operators of one or two")
+        most = products.most_packed(self.emitter)
+        a, b = map(self._bits, values)
+        reason = f"its values of {a} and {b} bits are on two grids, and a lookup of both reads {most} bits"
+        return unsupported(self.node.name, self.node.label, reason, self.scheme.narrower(max(1, most // 2)))
 
     def _of_one(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
         """Lower a function of values that read the same integers: it is univariate."""

@@ -65,6 +65,10 @@ class PostTraining(Scheme):
         rounding = self.emitter.rounding
         return self.op_inputs if rounding is None else max(1, min(self.op_inputs, rounding[0] - 1))
 
+    def narrower(self, n_bits: int) -> str:
+        """Say how the user has two values of ``n_bits`` bits each."""
+        return f"n_bits={n_bits}"
+
     def input(self, node: Node, index: int) -> Encrypted:
         """Quantize an input, each feature of a flat one by itself."""
         axis = 0 if len(node.shape) == 1 else None

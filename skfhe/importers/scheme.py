@@ -48,6 +48,10 @@ class Scheme:
         low, high = (np.full(shape, end, dtype=np.int64) for end in (quantizer.low, quantizer.high))
         return self.emitter.input(low, high, quantizer.quantize(rows.numpy()), label)
 
+    def narrower(self, n_bits: int) -> str:
+        """Say how the user has two values of ``n_bits`` bits each, as what to use instead."""
+        raise NotImplementedError
+
     def input(self, node: Node, index: int) -> Encrypted | RawInput:
         """Take over an input of the network."""
         raise NotImplementedError

@@ -46,6 +46,10 @@ class Trained(Scheme):
         self.n_bits = n_bits
         self.inputs: list[Node] = []
 
+    def narrower(self, n_bits: int) -> str:
+        """Say how the user has two values of ``n_bits`` bits each."""
+        return f"one quantizer for both, or quantizers of {n_bits} bits,"
+
     def input(self, node: Node, index: int) -> RawInput:
         """Take over an input, which is encrypted once a quantizer is found for it."""
         self.inputs.append(node)

@@ -51,8 +51,7 @@ def round_lookups(
 
 
 def _at_multiples(op: ops.Lookup, low: int, high: int, lsbs: int) -> ops.Lookup:
-    """Return ``op`` with a cell for each multiple of ``2**lsbs`` from ``low`` to ``high``, repeating its ends."""
-    positions = np.arange(low, high + 1, 1 << lsbs)
-    return ops.Lookup(
-        read(op.tables, positions - op.start[..., None]), np.full_like(op.start, low), 1 << lsbs
-    )
+    """Return ``op`` with a cell for each multiple of ``2**lsbs`` in [low, high], repeating its ends."""
+    reached = np.arange(low, high + 1, 1 << lsbs)
+    tables = read(op.tables, reached - op.start[..., None])
+    return ops.Lookup(tables, np.full_like(op.start, low), 1 << lsbs)
