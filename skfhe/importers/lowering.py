@@ -284,18 +284,24 @@ class _Lowering:
         values = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
         result = self._of_one(operation, values) or self._of_two(operation, values)
         if result is None:
-            raise self._too_wide(values)
+            raise self._too_wide(operation, values)
         return replace(result, shared=self._shared)
 
-    def _too_wide(self, values: list[Encrypted]) -> UnsupportedOperatorError:
+    def _too_wide(self, operation: Elementwise, values: list[Encrypted]) -> UnsupportedOperatorError:
         """Return the error that a function of several values does not fit one lookup."""
-        if len(values) != 2:
-            reason = f"it takes {len(values)} encrypted values, and a lookup two at most"
-            return unsupported(self.node.name, self.node.label, reason, "operators of one or two")
+        widths = ", ".join(str(self._bits(x)) for x in values)
         most = products.most_packed(self.emitter)
-        a, b = map(self._bits, values)
-        reason = f"its values of {a} and {b} bits are on two grids, and a lookup of both reads {most} bits"
-        return unsupported(self.node.name, self.node.label, reason, self.scheme.narrower(max(1, most // 2)))
+        if len(values) == 2:
+            reason = f"its values of {widths} bits are on two grids, and a lookup of both reads {most} bits"
+            instead = self.scheme.narrower(max(1, most // 2))
+        elif operation.kind == "where":
+            reason = (
+                f"it takes values of {widths} bits, and a lookup of a condition and a value reads {most} bits"
+            )
+            instead = self.scheme.narrower(max(1, most // 2))
+        else:
+            reason, instead = f"it takes {len(values)} encrypted values", "operators of one or two"
+        return unsupported(self.node.name, self.node.label, reason, instead)
 
     def _of_one(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
         """Lower a function of values that read the same integers: it is univariate."""

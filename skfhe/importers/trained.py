@@ -150,11 +150,12 @@ class Trained(Scheme):
         read = read_quantizer(levels, probes, MOST_BITS)
         if read is not None:
             return read
-        if self.n_bits is None or not np.allclose(levels(probes), probes.numpy(), rtol=1e-12):
+        unchanged = np.allclose(levels(probes), probes.numpy(), rtol=1e-12)
+        if self.n_bits is None or not unchanged:
+            by_range = ", or give n_bits to have it quantized by its range" if unchanged else ""
             raise ValueError(
                 f"the input {node.label!r} reaches a layer without having been quantized evenly; put a "
-                "quantizer of one scale (brevitas.nn.QuantIdentity) first, or give n_bits to have it "
-                "quantized by its range"
+                f"quantizer of one scale (brevitas.nn.QuantIdentity) first{by_range}"
             )
         scale, zero_point = (
             float(v.ravel()[0]) for v in calibrate_grid(node.reference.numpy(), self.n_bits, None, "minmax")

@@ -142,3 +142,17 @@ def test_two_wide_values_are_advised_the_bits_that_fit():
     with pytest.raises(UnsupportedOperatorError, match=r"both reads 6 bits; use n_bits=3 instead"):
         quantize_torch_model(net, X[:, :4], n_bits=8, rounding_threshold_bits=6)
     quantize_torch_model(net, X[:, :4], n_bits=3, rounding_threshold_bits=6)
+
+
+def test_n_bits_is_advised_for_inputs_that_it_quantizes(trained_net):
+    """That is those that reach a layer as they are."""
+    bare = nn.Sequential(*list(trained_net)[1:2])
+    with pytest.raises(ValueError, match=r"quantized evenly; put .* first, or give n_bits to have"):
+        quantize_brevitas_qat_model(bare, X)
+    assert quantize_brevitas_qat_model(bare, X, n_bits=4).output_bits_
+    changed = nn.Sequential(Function(torch.exp), *bare)
+    for options in ({}, {"n_bits": 4}):
+        with pytest.raises(
+            ValueError, match=r"quantized evenly; put .* \(brevitas\.nn\.QuantIdentity\) first$"
+        ):
+            quantize_brevitas_qat_model(changed, X, **options)
