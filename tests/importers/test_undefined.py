@@ -41,14 +41,19 @@ def of(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_results_are_finite_where_the_network_is(name):
+@pytest.mark.parametrize(
+    "widths", [(3, 5, 8), pytest.param((3, 4, 5, 6, 7, 8), marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_results_are_finite_where_the_network_is(name, widths):
     """With few bits, cells that stand for many floats lie outside a domain; the others err as ever."""
     net, X, wanted = of(name)
     assert np.isfinite(wanted).all()
     errors = []
-    for n_bits in range(3, 9):
-        found = quantize_torch_model(net, X, n_bits, rounding_threshold_bits=10).forward(X)
+    for n_bits in widths:
+        module = quantize_torch_model(net, X, n_bits, rounding_threshold_bits=10)
+        found = module.forward(X)
         assert np.isfinite(found).all()
+        assert all(np.isfinite(getattr(decoder, "table", 0.0)).all() for decoder in module.decoders_)
         errors.append(np.median(np.abs(found - wanted)))
     assert errors[-1] <= errors[0]
     assert errors[-1] <= 0.1 * np.median(np.abs(wanted))
@@ -56,15 +61,6 @@ def test_results_are_finite_where_the_network_is(name):
     found = quantize_torch_model(net, X, looked_up, rounding_threshold_bits=10).forward(X)
     assert found.min() >= wanted.min() - np.ptp(wanted) / 10
     assert found.max() <= wanted.max() + np.ptp(wanted) / 10
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_cell_of_an_output_s_table_is_left_undefined(name):
-    net, X, _ = of(name)
-    for n_bits in (3, 5):
-        module = quantize_torch_model(net, X, n_bits)
-        for decoder in module.decoders_:
-            assert np.isfinite(getattr(decoder, "table", 0.0)).all()
 
 
 def test_a_pole_takes_what_its_lower_neighbour_has():
