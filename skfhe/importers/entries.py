@@ -88,8 +88,9 @@ def compile_torch_model(
     accumulator_bounds : {"proven", "calibrated"}, default=None
         Whether an accumulator's interval is one that no input can leave, or the one seen on the calibration
         rows with a margin. Calibrated intervals are narrower, and lookups cheaper; rows that leave them raise
-        an error in the clear and in simulation, and go unnoticed under encryption. By default calibrated
-        after post-training quantization, proven with ``import_qat``.
+        an error wherever they are held in the clear, encrypted evaluation in this process included, and go
+        unnoticed by a server that has ciphertexts alone. By default calibrated after post-training
+        quantization, proven with ``import_qat``.
     margin : float, default=0.25
         What is added to each end of a calibrated interval, in units of its length; more, where the bits that
         it takes hold more.

@@ -174,8 +174,8 @@ class QuantizedModule:
         NotCompiledError
             If ``fhe`` needs a circuit and there is none.
         AccumulatorOverflowError
-            In the clear and in simulation, if an accumulator leaves its calibrated interval; an encrypted run
-            could not notice.
+            If an accumulator leaves its calibrated interval. An encrypted run could not notice, so that rows
+            are checked in the clear first.
         """
         return self.dequantize_output(self.quantized_forward(self.quantize_input(*x), fhe=fhe))
 
