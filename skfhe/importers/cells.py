@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skfhe.circuit.limits import MAX_CELLS
 from skfhe.exceptions import CompilationError
 
-__all__ = ["MAX_CELLS", "UNDEFINED", "evaluated", "fill_undefined", "rounded", "tabulated"]
+__all__ = ["UNDEFINED", "evaluated", "fill_undefined", "rounded", "tabulated"]
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float64]
@@ -26,8 +27,6 @@ IntArray = NDArray[np.int64]
 
 UNDEFINED = int(np.iinfo(np.int64).min)
 """Stands in a table of integers for a cell where the function is undefined."""
-MAX_CELLS = 1 << 26
-"""Of the tables of one lookup."""
 MAX_EVALUATIONS = 1 << 30
 """Floats that a function is evaluated on for one lookup; elements with the same function share a table."""
 CHUNK = 1 << 22

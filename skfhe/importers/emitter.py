@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from skfhe.circuit.limits import MAX_LOOKUP_BITS
 from skfhe.exceptions import CompilationError
 from skfhe.importers.cells import tabulated
 from skfhe.importers.encrypted import Encrypted, Grid
@@ -19,8 +20,6 @@ __all__ = ["Emitter"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Rounding = tuple[int, Literal["exact", "approximate"]]
-
-MAX_LOOKUP_BITS = 16
 
 
 class Emitter:
