@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.circuit.cost import bits_read
 from skfhe.circuit.engine import (
     CompiledModule,
     EngineFunction,
@@ -20,6 +19,7 @@ from skfhe.circuit.engine import (
     fhe,
 )
 from skfhe.circuit.host import Process, Work, claim, process
+from skfhe.circuit.limits import check_limits, explain
 from skfhe.circuit.lowering import IntervalTyping, lower
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program
@@ -27,8 +27,6 @@ from skfhe.program import Program
 __all__ = ["EngineModule"]
 
 IntArray = NDArray[np.int64]
-
-MAX_LOOKUP_BITS = 16
 
 
 @dataclass(eq=False)
@@ -110,7 +108,7 @@ class EngineModule:
             return session.compiled
 
     def _compile(self) -> CompiledModule:
-        _check_lookup_bits(self.program)
+        check_limits(self.program)
         functions = {}
         for n_rows in self.batch_sizes:
             name = _function_name(n_rows)
@@ -132,7 +130,7 @@ class EngineModule:
         try:
             return compile_module(functions, configuration)
         except RuntimeError as error:
-            raise CompilationError(_explain(self.program, error)) from error
+            raise CompilationError(explain(self.program, error)) from error
 
     def statistics(self, n_rows: int) -> FunctionStatistics:
         """Return what the engine reports about the function for ``n_rows`` rows."""
@@ -171,46 +169,3 @@ class EngineModule:
 
 def _function_name(n_rows: int) -> str:
     return f"rows_{n_rows}"
-
-
-WHAT_TO_LOWER = (
-    "lower the bit-widths of inputs, weights and activations (n_bits, module__n_w_bits, module__n_a_bits) or "
-    "of accumulators (module__n_accum_bits), or round accumulators before lookups (rounding_threshold_bits)"
-)
-
-
-def _widest_lookup(program: Program) -> tuple[int, int, str]:
-    """Bits that the widest lookup reads, those of its accumulator before rounding, and its label.
-
-    Without lookups it is (0, 0, "").
-    """
-    widths = zip(program.lookups, program.accumulator_bits, strict=True)
-    return max(
-        ((bits_read(program, position), bits, program.values[position].label) for position, bits in widths),
-        default=(0, 0, ""),
-    )
-
-
-def _check_lookup_bits(program: Program) -> None:
-    bits, _, label = _widest_lookup(program)
-    if bits > MAX_LOOKUP_BITS:
-        raise CompilationError(
-            f"the lookup of {label!r} reads {bits} bits, and the engine takes at most {MAX_LOOKUP_BITS}; "
-            f"{WHAT_TO_LOWER}"
-        )
-
-
-def _explain(program: Program, error: RuntimeError) -> str:
-    """Say what the engine could not do in the program's own terms."""
-    bits, accumulator, label = _widest_lookup(program)
-    lookup = "it has no lookup"
-    if bits:
-        lookup = f"its widest lookup, {label!r}, reads {bits} bits"
-        lookup += f" of an accumulator of {accumulator}, which is rounded first" if accumulator > bits else ""
-    output = max(program.outputs, key=lambda position: program.values[position].type.bits)
-    value = program.values[output]
-    return (
-        f"the engine found no way to evaluate this program: {lookup}, and its widest output, "
-        f"{value.label!r}, has {value.type.bits} bits; {WHAT_TO_LOWER}, or allow a larger p_error. The "
-        f"engine said: {error}"
-    )

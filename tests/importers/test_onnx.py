@@ -491,11 +491,12 @@ BLOCKS = {"s": F([[0.1, 0.2, 0.3, 0.4]]), "z": np.zeros((1, 4), dtype=np.int8)}
 REFUSED = {
     "an operator that there is none for": (
         Example([node("Softmax")]),
-        "'Softmax' at 'Softmax:y' cannot be evaluated encrypted: there is no such operator; use sigmoid",
+        "'Softmax' at 'Softmax:y' cannot be evaluated encrypted: it is none of the operators in "
+        r"docs/your_own_network\.md; use Exp, ReduceSum and Div, or decrypt",
     ),
-    "one whose nearest is named": (
+    "one that others make up": (
         Example([helper.make_node("LpPool", ["x"], ["y"], "pool", kernel_shape=[2])], {"x": (2, 6)}),
-        "'LpPool' at 'pool' cannot be evaluated encrypted: there is no such operator; use .*Pool instead",
+        "'LpPool' at 'pool' cannot be evaluated encrypted: .*; use Abs, Pow and AveragePool instead",
     ),
     "scales chosen while running": (
         Example([node("DynamicQuantizeLinear", "x", "y,s,z")]),
@@ -593,7 +594,7 @@ REFUSED = {
     ),
     "sequences": (
         Example([node("SequenceConstruct", "x,x", "s"), node("ConcatFromSequence", "s", axis=1)]),
-        "'SequenceConstruct' at 'SequenceConstruct:s' cannot be evaluated .*: there is no such operator",
+        "'SequenceConstruct' at 'SequenceConstruct:s' cannot be evaluated .*: it is none of the operators",
     ),
 }
 

@@ -9,6 +9,7 @@ from torch.nn import functional
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import quantize_torch_model
 from skfhe.importers.operators import NAMES, OPERATORS, operator_table
+from skfhe.importers.replacements import suggested
 from skfhe.importers.torch_graph import capture, in_double_precision
 from tests.importers.operators import EXAMPLES, RARE, Function, errors, fresh_rows, rows
 
@@ -164,28 +165,98 @@ def refusal(net, *shape, error=UnsupportedOperatorError):
 @pytest.mark.parametrize(
     ("net", "shape", "name", "place", "instead"),
     [
-        (nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), (4,), "softmax", "1", "sigmoid"),
-        (nn.Sequential(nn.Sequential(nn.LogSoftmax(1))), (4,), "log_softmax", "0.0", "logsigmoid"),
+        (nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), (4,), "softmax", "1", "exp, sum and div"),
+        (nn.Sequential(nn.Sequential(nn.LogSoftmax(1))), (4,), "log_softmax", "0.0", "in the clear"),
         (nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)), (4,), "layer_norm", "1", "batch_norm"),
         (nn.Sequential(nn.GroupNorm(2, 4)), (4, 3), "group_norm", "0", "batch_norm"),
         (nn.Sequential(nn.InstanceNorm1d(4)), (4, 3), "instance_norm", "0", "batch_norm"),
         (nn.Sequential(Function(torch.Tensor.long), nn.Embedding(9, 2)), (4,), "embedding", "1", "one-hot"),
-        (Inner(lambda x: x.argmax(1)), (4,), "argmax", "head.1.argmax", "amax"),
+        (Inner(lambda x: x.argmax(1)), (4,), "argmax", "head.1.argmax", "in the clear"),
         (Inner(lambda x: x.topk(2)[0]), (4,), "topk", "head.1.topk", "amax"),
-        (Inner(lambda x: x.sort(1)[0]), (4,), "sort", "head.1.sort", "amax"),
-        (Inner(lambda x: torch.erfinv(x)), (4,), "erfinv", "head.1.erfinv", "erf"),
+        (Inner(lambda x: x.sort(1)[0]), (4,), "sort", "head.1.sort", "maximum"),
         (Inner(lambda x: torch.einsum("bi,bi->b", x, x)), (4,), "einsum", "head.1.einsum", "matmul"),
-        (Inner(lambda x: torch.fft.fft(x).real), (4,), "fft_fft", "head.1.fft_fft", "docs"),
         (Recurrent(nn.LSTM), (5, 3), "lstm", "memory", "linear over a window"),
         (Recurrent(nn.GRU), (5, 3), "gru", "memory", "linear over a window"),
         (nn.Sequential(nn.Conv3d(1, 1, 2)), (1, 3, 3, 3), "conv3d", "0", "conv2d"),
         (nn.Sequential(nn.Upsample(4, mode="bicubic")), (1, 3, 3), "upsample_bicubic2d", "0", "bilinear"),
     ],
 )  # fmt: skip
-def test_an_unknown_operator_is_named_with_its_place_and_the_nearest_known(net, shape, name, place, instead):
+def test_an_unknown_operator_is_named_with_its_place_and_what_helps(net, shape, name, place, instead):
     message = refusal(net, *shape)
     assert f"{name!r} at {place!r} cannot be evaluated encrypted" in message
     assert instead in message.split("; use ")[1]
+
+
+@pytest.mark.parametrize("function", [torch.erfinv, torch.lgamma, torch.hypot, torch.fft.fft])
+def test_there_is_no_advice_where_none_is_known_to_help(function):
+    """Operators that are spelled alike are of no use: lgamma is no clamp_max, erfinv no erf."""
+    arguments = 2 if function is torch.hypot else 1
+    message = refusal(Inner(lambda x: function(*[x] * arguments).real), 4)
+    assert message.endswith(
+        "cannot be evaluated encrypted: it is none of the operators in docs/your_own_network.md"
+    )
+
+
+@pytest.mark.parametrize("framework", ["torch", "onnx"])
+def test_what_is_suggested_can_be_imported(framework):
+    for name, instead in suggested(framework).items():
+        assert name not in NAMES[framework]
+        assert set(instead) <= NAMES[framework]
+
+
+def normalized(x):
+    centred = x - x.mean(1, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
+
+
+def product(x):
+    first, second, third, fourth = x.unbind(1)
+    return (first * second) * (third * fourth)
+
+
+def median(x):
+    a, b, c = x.unbind(1)
+    return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
+
+
+def pooled(x):
+    flat = functional.avg_pool2d(x[:, 0], 2).flatten(2)
+    return functional.avg_pool1d(flat.mT, 2).reshape(-1, 1, 1, 2, 2)
+
+
+REPLACED = {
+    "softmax": (lambda x: x.softmax(1), lambda x: x.exp() / x.exp().sum(1, keepdim=True), (4,)),
+    "log_softmax": (lambda x: x.log_softmax(1), lambda x: x - x.exp().sum(1, keepdim=True).log(), (4,)),
+    "logsumexp": (lambda x: x.logsumexp(1), lambda x: x.exp().sum(1).log(), (4,)),
+    "topk": (lambda x: x.topk(1)[0], lambda x: x.amax(1, keepdim=True), (4,)),
+    "median": (lambda x: x.median(1).values, median, (3,)),
+    "layer_norm": (lambda x: functional.layer_norm(x, (4,)), normalized, (4,)),
+    "rms_norm": (
+        lambda x: functional.rms_norm(x, (4,), eps=1e-5),
+        lambda x: x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5),
+        (4,),
+    ),
+    "var": (lambda x: x.var(1, correction=0), lambda x: (x - x.mean(1, keepdim=True)).square().mean(1), (4,)),
+    "norm": (lambda x: torch.linalg.vector_norm(x, dim=1), lambda x: x.square().sum(1).sqrt(), (4,)),
+    "prod": (lambda x: x.prod(1), product, (4,)),
+    "lerp": (lambda x: torch.lerp(x, x.flip(1), 0.3), lambda x: 0.7 * x + 0.3 * x.flip(1), (4,)),
+    "any": (lambda x: (x > 1).any(1).double(), lambda x: (x > 1).double().amax(1), (4,)),
+    "all": (lambda x: (x > -1).all(1).double(), lambda x: (x > -1).double().amin(1), (4,)),
+    "avg_pool3d": (lambda x: functional.avg_pool3d(x, 2), pooled, (1, 2, 4, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_what_is_suggested_computes_the_same_and_is_evaluated(name):
+    unsupported, instead, shape = REPLACED[name]
+    X = np.random.default_rng(0).uniform(-2, 2, (100, *shape))
+    wanted = unsupported(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(instead(torch.from_numpy(X)).numpy(), wanted, atol=1e-9)
+    assert name in suggested("torch")
+    with pytest.raises(UnsupportedOperatorError, match=r"; use .* instead$"):
+        quantize_torch_model(Function(unsupported), X, 8, rounding_threshold_bits=9)
+    found = quantize_torch_model(Function(instead), X, 8, rounding_threshold_bits=9).forward(X)
+    assert np.sqrt(np.square(found - wanted).mean()) <= 0.2 * wanted.std()
 
 
 @pytest.mark.parametrize(
