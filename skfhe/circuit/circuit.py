@@ -125,17 +125,21 @@ class Circuit:
         -------
         dict
             ``"lookups"``, programmable bootstraps of one row; ``"complexity"`` of one row;
-            ``"p_error"`` of one lookup; ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"``;
+            ``"p_error"`` of one lookup; ``"key_bytes"``, all evaluation keys, and of these
+            ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"`` and ``"packing_key_bytes"``;
             ``"input_bytes"`` and ``"output_bytes"``, ciphertexts of one row.
         """
         rows = [part.function(1) for part in self._modules]
         modules = [part.module for part in self._modules]
+        keys = [part.key_bytes for part in self._modules]
         return {
             "lookups": sum(int(row.programmable_bootstrap_count) for row in rows),
             "complexity": self.complexity,
             "p_error": max(float(module.p_error) for module in modules),
-            "bootstrap_key_bytes": sum(int(module.size_of_bootstrap_keys) for module in modules),
-            "keyswitch_key_bytes": sum(int(module.size_of_keyswitch_keys) for module in modules),
+            "key_bytes": sum(sum(of_part.values()) for of_part in keys),
+            "bootstrap_key_bytes": sum(of_part["bootstrap"] for of_part in keys),
+            "keyswitch_key_bytes": sum(of_part["keyswitch"] for of_part in keys),
+            "packing_key_bytes": sum(of_part["packing"] for of_part in keys),
             "input_bytes": sum(int(row.size_of_inputs) for row in rows),
             "output_bytes": sum(int(row.size_of_outputs) for row in rows),
         }

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.circuit.cost import bits_read
+from skfhe.circuit.demands import bits_read
 from skfhe.circuit.engine import EngineFunction, FunctionDef, ModuleCompiler, fhe, keep_exit_status
 from skfhe.circuit.lowering import IntervalTyping, lower
 from skfhe.circuit.memory import kept_memory
+from skfhe.circuit.prices import WORD_BYTES
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program
 
@@ -91,6 +92,30 @@ class EngineModule:
     def function(self, n_rows: int) -> Any:
         """Return the engine's function for ``n_rows`` rows."""
         return self.module.functions()[_function_name(n_rows)]
+
+    @property
+    def key_bytes(self) -> dict[str, int]:
+        """Bytes of the evaluation keys by kind.
+
+        The engine's own figure of bootstrap keys counts each once for every dimension of its GLWE key.
+        """
+        keys = self.module.client.specs.program_info.get_keyset_info()
+        bootstrap = sum(
+            key.input_lwe_dimension() * (key.glwe_dimension() + 1) ** 2 * key.level() * key.polynomial_size()
+            for key in keys.bootstrap_keys()
+        )
+        packing = sum(
+            (key.input_lwe_dimension() + 1)
+            * (key.glwe_dimension() + 1) ** 2
+            * key.level()
+            * key.polynomial_size()
+            for key in keys.packing_keyswitch_keys()
+        )
+        return {
+            "bootstrap": bootstrap * WORD_BYTES,
+            "keyswitch": int(self.module.size_of_keyswitch_keys),
+            "packing": packing * WORD_BYTES,
+        }
 
     def keygen(self, force: bool = False) -> None:
         """Generate keys, unless there are some and ``force`` is False."""
