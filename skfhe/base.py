@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe.exceptions import NotCompiledError
-from skfhe.parameters import check_fhe_mode
+from skfhe.parameters import check_fhe_mode, what_to_lower
 from skfhe.program import Program, run_batched
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class EncryptedPredictorMixin:
             If the engine finds no parameters; the message names the layer and what to turn.
         """
         from skfhe.circuit import compile_program, resolve_error_rate
+        from skfhe.circuit.limits import advising
 
         check_is_fitted(self, "program_")
         if X is not None:
@@ -95,7 +96,8 @@ class EncryptedPredictorMixin:
             p_error = self._search_error_rate(X, y, global_p_error, tolerance)
         error_rate = resolve_error_rate(p_error, global_p_error, configuration)
         start = time.perf_counter()
-        circuit = compile_program(self.program_, error_rate, configuration)
+        with advising(what_to_lower(self.get_params(deep=False))):  # type: ignore[attr-defined]
+            circuit = compile_program(self.program_, error_rate, configuration)
         circuit.verbose = verbose
         if verbose:
             print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")

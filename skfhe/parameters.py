@@ -1,12 +1,15 @@
 """Checks of parameters that several families of estimators take, and imported networks with them."""
 
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Literal
 
-__all__ = ["check_fhe_mode", "check_rounding"]
+__all__ = ["check_fhe_mode", "check_rounding", "what_to_lower"]
 
 FHE_MODES = ("disable", "simulate", "execute")
 METHODS = ("exact", "approximate")
+WIDTHS = ("module__n_accum_bits", "module__n_output_bits", "n_bits")
+"""Parameters of estimators that bound what lookups read and what outputs hold."""
 
 
 def check_rounding(value: Any) -> tuple[int, Literal["exact", "approximate"]] | None:
@@ -48,3 +51,27 @@ def check_fhe_mode(fhe: object) -> None:
     """Raise a `ValueError` unless ``fhe`` is one of the three modes."""
     if fhe not in FHE_MODES:
         raise ValueError(f"fhe must be one of {', '.join(map(repr, FHE_MODES))}, got {fhe!r}")
+
+
+def what_to_lower(parameters: Mapping[str, Any]) -> str:
+    """Return which of an estimator's parameters make its program narrower, as advice.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+        By name, as ``get_params`` returns them.
+
+    Returns
+    -------
+    str
+        Empty if there are none.
+
+    Examples
+    --------
+    >>> what_to_lower({"n_bits": 12, "alpha": 1.0})
+    'lower n_bits'
+    >>> what_to_lower({"n_bits": None})
+    ''
+    """
+    given = [name for name in WIDTHS if parameters.get(name) is not None]
+    return f"lower {' or '.join(given)}" if given else ""

@@ -14,6 +14,7 @@ import numpy as np
 
 from skfhe.circuit.configuration import ErrorRate
 from skfhe.circuit.demands import INPUT, Demands, bits_read, demands, rounds_exactly, takes_clipping
+from skfhe.circuit.limits import refusal
 from skfhe.circuit.prices import (
     MAX_CRT_BITS,
     WORD_BYTES,
@@ -129,6 +130,9 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     for position in program.lookups:
         lookups[bits_read(program, position)] += program.values[position].type.size
     try:
+        reason = refusal(program)
+        if reason is not None:
+            raise _Refused(reason)
         parts = [_part_cost(part.program, p_error) for part in independent_parts(program)]
     except _Refused as refused:
         return Cost(dict(lookups), np.inf, np.inf, seconds_a_call=np.inf, refusal=str(refused))

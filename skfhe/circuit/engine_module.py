@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.circuit.demands import bits_read
 from skfhe.circuit.engine import EngineFunction, FunctionDef, ModuleCompiler, fhe, keep_exit_status
+from skfhe.circuit.limits import check_limits, explain
 from skfhe.circuit.lowering import IntervalTyping, lower
 from skfhe.circuit.memory import kept_memory
 from skfhe.circuit.prices import WORD_BYTES
@@ -20,8 +20,6 @@ from skfhe.program import Program
 __all__ = ["EngineModule"]
 
 IntArray = NDArray[np.int64]
-
-MAX_LOOKUP_BITS = 16
 
 
 class EngineModule:
@@ -59,7 +57,7 @@ class EngineModule:
     @cached_property
     def module(self) -> Any:
         """The engine's own module, compiled on first use."""
-        _check_lookup_bits(self.program)
+        check_limits(self.program)
         functions, samples = [], {}
         for n_rows in self.batch_sizes:
             name = _function_name(n_rows)
@@ -85,7 +83,7 @@ class EngineModule:
             module = ModuleCompiler(functions, fhe.NotComposable()).compile(samples, configuration)
             library = module.server._library.get_output_dir_path()
         except RuntimeError as error:
-            raise CompilationError(_explain(self.program, error)) from error
+            raise CompilationError(explain(self.program, error)) from error
         weakref.finalize(module, shutil.rmtree, library, ignore_errors=True)
         return module
 
@@ -158,46 +156,3 @@ def _c_ordered(x: IntArray) -> IntArray:
 
 def _function_name(n_rows: int) -> str:
     return f"rows_{n_rows}"
-
-
-WHAT_TO_LOWER = (
-    "lower the bit-widths of inputs, weights and activations (n_bits, module__n_w_bits, module__n_a_bits) or "
-    "of accumulators (module__n_accum_bits), or round accumulators before lookups (rounding_threshold_bits)"
-)
-
-
-def _widest_lookup(program: Program) -> tuple[int, int, str]:
-    """Bits that the widest lookup reads, those of its accumulator before rounding, and its label.
-
-    Without lookups it is (0, 0, "").
-    """
-    widths = zip(program.lookups, program.accumulator_bits, strict=True)
-    return max(
-        ((bits_read(program, position), bits, program.values[position].label) for position, bits in widths),
-        default=(0, 0, ""),
-    )
-
-
-def _check_lookup_bits(program: Program) -> None:
-    bits, _, label = _widest_lookup(program)
-    if bits > MAX_LOOKUP_BITS:
-        raise CompilationError(
-            f"the lookup of {label!r} reads {bits} bits, and the engine takes at most {MAX_LOOKUP_BITS}; "
-            f"{WHAT_TO_LOWER}"
-        )
-
-
-def _explain(program: Program, error: RuntimeError) -> str:
-    """Say what the engine could not do in the program's own terms."""
-    bits, accumulator, label = _widest_lookup(program)
-    lookup = "it has no lookup"
-    if bits:
-        lookup = f"its widest lookup, {label!r}, reads {bits} bits"
-        lookup += f" of an accumulator of {accumulator}, which is rounded first" if accumulator > bits else ""
-    output = max(program.outputs, key=lambda position: program.values[position].type.bits)
-    value = program.values[output]
-    return (
-        f"the engine found no way to evaluate this program: {lookup}, and its widest output, "
-        f"{value.label!r}, has {value.type.bits} bits; {WHAT_TO_LOWER}, or allow a larger p_error. The "
-        f"engine said: {error}"
-    )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.engine import Graph, GraphProcessor, Integer, Operation, fhe
+from skfhe.circuit.limits import MAX_LOOKUP_BITS
 from skfhe.program import ops
 from skfhe.program.graph import Program
 from skfhe.program.tables import table_numbers
@@ -22,8 +23,11 @@ __all__ = ["IntervalTyping", "lower"]
 
 IntArray = NDArray[np.int64]
 
-_PADDED = "padded"
-"""Tag of what is computed of an operation's argument before the operation itself."""
+_PADDED, _LESS = "padded", "less"
+"""Tags of what is computed of an operation's argument before the operation itself."""
+_MOVES = frozenset({"index_static", "reshape", "concatenate", "assign_static"})
+"""The engine's operations that only move elements."""
+_ZERO = IntegerType(np.zeros((), dtype=np.int64), np.zeros((), dtype=np.int64))
 
 
 def lower(program: Program, n_rows: int, name: str) -> Callable[..., Any]:
@@ -127,16 +131,17 @@ def _(op: ops.Bound, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 @_emit.register
 def _(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     (read,) = types
-    tables = [
-        fhe.LookupTable(_full_table(table, int(start), op.step, read))
-        for table, start in zip(op.tables.reshape(op.start.size, -1), op.start.ravel(), strict=True)
-    ]
-    if len(tables) == 1:
-        return tables[0][x]
-    by_number = np.empty(len(tables), dtype=object)
-    by_number[:] = tables
-    by_element = by_number[table_numbers(op, read.shape)]
-    return fhe.LookupTable(np.broadcast_to(by_element, (n_rows, *read.shape)))[x]
+    n_cells = op.tables.shape[-1]
+    cells, numbers = op.tables.reshape(-1), table_numbers(op, read.shape)
+    start = op.start.ravel()[numbers]
+
+    def look_up(integers: IntArray) -> IntArray:
+        # Integers outside the table never occur and repeat its ends.
+        return cells[numbers * n_cells + np.clip((integers - start) // op.step, 0, n_cells - 1)]
+
+    # A table of the engine's own has a cell for each integer of the argument before rounding. Of a function,
+    # it asks what it needs.
+    return fhe.univariate(look_up)(x)
 
 
 @_emit.register
@@ -147,18 +152,14 @@ def _(op: ops.Round, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 
 @_emit.register
 def _(op: ops.Truncate, n_rows: int, types: list[IntegerType], x: Any) -> Any:
-    return fhe.truncate_bit_pattern(x, lsbs_to_remove=op.lsbs)
-
-
-def _full_table(table: IntArray, start: int, step: int, read: IntegerType) -> IntArray:
-    """Spread ``table`` over every integer of the argument's width, as concrete orders them.
-
-    Non-negative integers come first, then the negative ones. Integers outside the table never occur
-    and repeat its ends.
-    """
-    half = 1 << (read.bits - 1)
-    integers = np.concatenate([np.arange(half), np.arange(-half, 0)]) if read.signed else np.arange(2 * half)
-    return table[np.clip((integers - start) // step, 0, len(table) - 1)]
+    (read,) = types
+    if read.bits <= MAX_LOOKUP_BITS:
+        return fhe.truncate_bit_pattern(x, lsbs_to_remove=op.lsbs)
+    # The engine takes the width before truncation for what the lookup reads. Rounding half up what is less by
+    # a half is the same; what thereby leaves the argument's interval comes back with the half that is added.
+    with fhe.tag(_LESS):
+        less = x - ((1 << op.lsbs) >> 1)
+    return fhe.round_bit_pattern(less, lsbs_to_remove=op.lsbs)
 
 
 class IntervalTyping(GraphProcessor):
@@ -174,35 +175,48 @@ class IntervalTyping(GraphProcessor):
         self.program = program
         self.types = [value.type for value in program.values]
         for position in reversed(range(len(program.values))):
-            if isinstance(
-                program.values[position].op, ops.Bound
-            ):  # it tells of the value, whoever reads that
-                (bounded,) = program.values[position].arguments
-                self.types[bounded] = self.types[position]
+            value = program.values[position]
+            if isinstance(value.op, ops.Bound):  # it tells of the value, whoever reads that
+                self.types[value.arguments[0]] = self.types[position]
+            elif isinstance(value.op, ops.Round):  # a result of fewer bits would pass for an overflow
+                self.types[position] = _joined(self.types[position], self.types[value.arguments[0]])
 
     def apply(self, graph: Graph) -> None:
         """Overwrite types and bounds in ``graph``, in place."""
         for index, node in graph.input_nodes.items():
-            self._assign(node, self.types[self.program.inputs[index]])
-        for node in graph.query_nodes():
+            _assign(node, self.types[self.program.inputs[index]])
+        for node in graph.query_nodes(ordered=True):
             if node.operation == Operation.Generic:
-                position, _, padded = node.tag.partition(".")
-                if padded:
-                    (argument,) = self.program.values[int(position)].arguments
-                    self._assign(node, _with_zero(self.types[argument]))
-                else:
-                    self._assign(node, self.types[int(position)])
+                position, _, before = node.tag.partition(".")
+                kind = self.types[int(position)]
+                if before:
+                    kind = self.types[self.program.values[int(position)].arguments[0]]
+                _assign(node, _joined(kind, _ZERO) if before == _PADDED else kind)
+        self._keep_signs(graph)
         for node in graph.query_nodes():
             for reader in graph.graph.successors(node):
                 for edge in graph.graph.get_edge_data(node, reader).values():
                     reader.inputs[edge["input_idx"]].dtype = node.output.dtype
 
     @staticmethod
-    def _assign(node: Any, value: IntegerType) -> None:
-        node.output.dtype = Integer.that_can_represent([value.min, value.max])
-        node.bounds = (value.min, value.max)
+    def _keep_signs(graph: Graph) -> None:
+        """Have what is moved out of a signed value signed, even if it is never negative."""
+        for node in graph.query_nodes(ordered=True):
+            arguments = graph.ordered_preds_of(node)
+            if _name(node) in _MOVES and any(argument.output.dtype.is_signed for argument in arguments):
+                for moved in (node, *(a for a in arguments if _name(a) == "zeros")):
+                    moved.output.dtype = Integer.that_can_represent(list(moved.bounds), force_signed=True)
 
 
-def _with_zero(kind: IntegerType) -> IntegerType:
-    """Return the type of a value of type ``kind`` with zeros around it."""
-    return IntegerType(np.minimum(kind.low, 0), np.maximum(kind.high, 0))
+def _assign(node: Any, kind: IntegerType) -> None:
+    node.output.dtype = Integer.that_can_represent([kind.min, kind.max])
+    node.bounds = (kind.min, kind.max)
+
+
+def _name(node: Any) -> str:
+    return node.properties["name"] if node.operation == Operation.Generic else ""
+
+
+def _joined(kind: IntegerType, other: IntegerType) -> IntegerType:
+    """Return the type of values that are of one of two types."""
+    return IntegerType(np.minimum(kind.low, other.min), np.maximum(kind.high, other.max))

@@ -198,7 +198,12 @@ class _PlainLayer(nn.Module):
         }
         self.function = next((f for kind, f in functions.items() if isinstance(layer, kind)), None)
         if self.function is None:
-            raise unsupported(type(layer).__name__, path, "there is no such operator", "QuantConv2d")
+            raise unsupported(
+                type(layer).__name__,
+                path,
+                "of Brevitas' layers with weights, only QuantLinear, QuantConv1d, QuantConv2d and their "
+                "transposed forms can be",
+            )
         self.input_quantizer = _Quantizer(layer.input_quant, quantizers)
         self.output_quantizer = _Quantizer(layer.output_quant, quantizers)
         weight, bias = parameters

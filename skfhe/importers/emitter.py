@@ -1,12 +1,13 @@
 """What the importers' lowering writes programs with: values, their samples, bounds of accumulators."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from skfhe.exceptions import CompilationError
+from skfhe.importers.cells import tabulated
 from skfhe.importers.encrypted import Encrypted, Grid
 from skfhe.program import Program, ProgramBuilder, ops
 from skfhe.program.interpreter import evaluate
@@ -15,12 +16,11 @@ from skfhe.program.types import IntegerType
 
 __all__ = ["Emitter"]
 
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Rounding = tuple[int, Literal["exact", "approximate"]]
 
 MAX_LOOKUP_BITS = 16
-TABLE_CHUNK = 1 << 22
-"""Cells of a table that are evaluated at a time."""
 
 
 class Emitter:
@@ -76,12 +76,12 @@ class Emitter:
         moved = isinstance(value.op, ops.Reshape | ops.Gather | ops.Concatenate)
         return isinstance(value.op, ops.Input) or (moved and all(map(self.is_fresh, value.arguments)))
 
-    def _check_width(self, position: int, n_bits: int) -> None:
+    def check_width(self, position: int, n_bits: int) -> None:
+        """Raise a `CompilationError` if a lookup of a value cannot read ``n_bits`` bits."""
         if n_bits > MAX_LOOKUP_BITS:
             raise CompilationError(
                 f"the accumulator of {self.label_of(position)!r} takes {n_bits} bits, and a lookup reads at "
-                f"most {MAX_LOOKUP_BITS}; lower n_bits, or round accumulators before they are looked up: "
-                "rounding_threshold_bits=6"
+                f"most {MAX_LOOKUP_BITS}"
             )
 
     def accumulate(self, op: ops.Linear | ops.Convolution, argument: int) -> tuple[int, IntArray]:
@@ -217,38 +217,29 @@ class Emitter:
         of_elements = by_number if len(by_number) == 1 else by_number[numbers[first]]
         return self.move(source, elements), of_elements, indices.reshape(shape)
 
-    def tabulate(self, x: Encrypted, encode: object, grid: Grid) -> Encrypted:
+    def tabulate(self, x: Encrypted, encode: Callable[[FloatArray], IntArray], grid: Grid) -> Encrypted:
         """Append the lookup of ``encode(floats of x)``, whose integers stand for the floats of ``grid``.
 
         Parameters
         ----------
         x : Encrypted
         encode : callable
-            From floats of shape (n, *row), as an ndarray, to integers.
+            From floats of shape (n, *row) to integers; `UNDEFINED` where the nearest defined cell stands in.
         grid : Grid
         """
         position, read = x.position, self.type_of(x.position)
         op, step, middle = (None, 1, 0.0) if x.whole else self._rounding_of(read)
         read = read if op is None else infer_type(op, read)
-        integers = np.arange(read.min, read.max + 1, step)
-        self._check_width(position, read.bits - step.bit_length() + 1)
-        chunk = max(1, TABLE_CHUNK // max(1, read.size))
-        parts = [
-            encode(x.evaluate(torch.from_numpy(integers[i : i + chunk] + middle)).numpy())  # type: ignore[operator]
-            for i in range(0, len(integers), chunk)
-        ]
-        tables = np.moveaxis(np.concatenate(parts), 0, -1).astype(np.int64)
-        for axis in range(tables.ndim - 1):
-            first = tables.take([0], axis=axis)
-            if np.array_equal(np.broadcast_to(first, tables.shape), tables):
-                tables = first
-        leading = tables.shape[:-1] if tables.ndim > 1 and tables[..., 0].size > 1 else (1,)
-        tables = tables.reshape(*leading, len(integers))
+        self.check_width(position, read.bits - step.bit_length() + 1)
+        label = self.label_of(x.position)
+        arguments = np.arange(read.min, read.max + 1, step) + middle
+        tables = tabulated(x.evaluate, encode, arguments, read.shape, label)
+        leading = tables.shape[:-1] if tables[..., 0].size > 1 else (1,)
+        tables = tables.reshape(*leading, len(arguments))
         indices = None
         repeated = self._repeated(position, tables)
         if repeated is not None:
             position, tables, indices = repeated
-        label = self.label_of(x.position)
         if op is not None:
             position = self.add(op, position, label=label)
         start = np.full(tables.shape[:-1], read.min, dtype=np.int64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from skfhe.circuit.limits import advising
 from skfhe.importers.calibration import Calibration
 from skfhe.importers.emitter import Emitter
 from skfhe.importers.lowering import lower_network
@@ -36,6 +37,8 @@ __all__ = [
 
 Bounds = Literal["proven", "calibrated"]
 MAX_BITS = 16
+FEW_BITS = 6
+"""What rounding to is suggested: lookups of so many bits are quick."""
 CALIBRATIONS = ("mse", "minmax", "percentile")
 
 
@@ -334,11 +337,33 @@ def quantize_onnx_model(
 
 
 def _module(network: NetworkBuilder, scheme: Scheme) -> QuantizedModule:
-    lowered = lower_network(network, scheme)
+    with advising(_readable(scheme)):
+        lowered = lower_network(network, scheme)
     program = optimize(optimize(lowered.program), [round_constant_cells])
     return QuantizedModule(
-        program, lowered.quantizers, lowered.decoders, [node.shape for node in network.inputs]
+        program,
+        lowered.quantizers,
+        lowered.decoders,
+        [node.shape for node in network.inputs],
+        _narrower(scheme),
     )
+
+
+def _narrower(scheme: Scheme) -> str:
+    """Say what makes every value narrower: the widths of a trained network are in the network."""
+    return "train the network with fewer bits" if isinstance(scheme, Trained) else "lower n_bits"
+
+
+def _readable(scheme: Scheme) -> str:
+    """Say what makes accumulators narrow enough for lookups, in terms of the entries' parameters."""
+    rounding = scheme.emitter.rounding
+    if rounding is None:
+        rounded = f"round accumulators before they are looked up, rounding_threshold_bits={FEW_BITS}"
+    elif rounding[0] > FEW_BITS:
+        rounded = f"lower rounding_threshold_bits from {rounding[0]} to {FEW_BITS}"
+    else:
+        return _narrower(scheme)
+    return f"{rounded}, or {_narrower(scheme)}"
 
 
 def _check_module(net: Any) -> None:

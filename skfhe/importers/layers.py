@@ -211,7 +211,7 @@ def linear_map(build: NetworkBuilder, x: Node, function: Callable[[Tensor], Tens
     with torch.no_grad():
         bias = function(torch.zeros(1, *x.shape, dtype=torch.float64))
         if size * bias.numel() > MOST_DENSE_WEIGHTS:
-            raise build.unsupported(f"it would take a matrix of {size} × {bias.numel()} weights", "conv2d")
+            raise build.unsupported(f"it would take a matrix of {size} × {bias.numel()} weights")
         basis = function(torch.eye(size, dtype=torch.float64).reshape(size, *x.shape)) - bias
     flat = build.move(x, lambda rows: rows.reshape(len(rows), -1))
     result = build.linear(flat, basis.reshape(size, -1).T.contiguous(), bias.flatten())

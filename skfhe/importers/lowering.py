@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import products
+from skfhe.importers.cells import fill_undefined
 from skfhe.importers.encrypted import Encrypted, Grid, RawInput
 from skfhe.importers.network import (
     Affine,
@@ -100,7 +102,7 @@ def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
         scheme.emitter.label = node.label
         output = scheme.decoded(values[id(node)])
         positions.append(output.position)
-        decoders.append(_decoder(output, scheme))
+        decoders.append(_decoder(output, scheme, node.label))
     return Lowered(scheme.emitter.finish(positions), scheme.quantizers, decoders)
 
 
@@ -116,7 +118,7 @@ def _used(network: NetworkBuilder) -> set[int]:
     return used
 
 
-def _decoder(x: Encrypted, scheme: Scheme) -> AffineDecoder | TableDecoder:
+def _decoder(x: Encrypted, scheme: Scheme, label: str) -> AffineDecoder | TableDecoder:
     if x.grid is not None:
         return AffineDecoder(x.grid.scale.copy(), x.grid.offset.copy())
     read = scheme.emitter.type_of(x.position)
@@ -124,8 +126,31 @@ def _decoder(x: Encrypted, scheme: Scheme) -> AffineDecoder | TableDecoder:
     n_cells = n_integers if x.whole else max(FEWEST_CELLS, MOST_CELLS // read.size)
     step = 1 << (-(-n_integers // n_cells) - 1).bit_length()
     middles = torch.arange(read.min, read.max + 1, step) + (step - 1) / 2
-    floats = x.evaluate(middles).numpy()
-    return TableDecoder(read.min, np.moveaxis(floats, 0, -1).copy(), step)
+    table = np.moveaxis(x.evaluate(middles).numpy(), 0, -1)
+    table = fill_undefined(
+        table, np.isfinite(table) | _shared_by_rows(table, read.min, step, x, scheme), label
+    )
+    return TableDecoder(read.min, table.copy(), step)
+
+
+def _shared_by_rows(
+    table: FloatArray, start: int, step: int, x: Encrypted, scheme: Scheme
+) -> NDArray[np.bool_] | bool:
+    """Find the cells that are infinite or NaN in the original network, too, on all rows that lead there.
+
+    ``table`` (*row, n) decodes ``x`` from the integer ``start`` on; a cell stands for ``step`` integers.
+    """
+    if np.isfinite(table).all():
+        return False
+    cells = (scheme.emitter.samples[x.position] - start) // step
+    found = np.take_along_axis(table[None], cells[..., None], axis=-1)[..., 0]
+    same = (found == x.reference.numpy()) | (np.isnan(found) & np.isnan(x.reference.numpy()))
+    agrees, differs = (np.zeros(table.shape, dtype=bool) for _ in range(2))
+    elements = np.indices(table.shape[:-1])
+    for row, equal in zip(cells, same, strict=True):
+        agrees[(*elements, row)] |= equal
+        differs[(*elements, row)] |= ~equal
+    return agrees & ~differs
 
 
 class _Lowering:
@@ -259,13 +284,18 @@ class _Lowering:
         values = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
         result = self._of_one(operation, values) or self._of_two(operation, values)
         if result is None:
-            raise unsupported(
-                self.node.name,
-                self.node.label,
-                f"it takes {len(values)} encrypted values that are wide or on different grids",
-                "one quantizer for all of them, fewer bits, or fewer encrypted arguments",
-            )
+            raise self._too_wide(values)
         return replace(result, shared=self._shared)
+
+    def _too_wide(self, values: list[Encrypted]) -> UnsupportedOperatorError:
+        """Return the error that a function of several values does not fit one lookup."""
+        if len(values) != 2:
+            reason = f"it takes {len(values)} encrypted values, and a lookup two at most"
+            return unsupported(self.node.name, self.node.label, reason, "operators of one or two")
+        most = products.most_packed(self.emitter)
+        a, b = map(self._bits, values)
+        reason = f"its values of {a} and {b} bits are on two grids, and a lookup of both reads {most} bits"
+        return unsupported(self.node.name, self.node.label, reason, self.scheme.narrower(max(1, most // 2)))
 
     def _of_one(self, operation: Elementwise, values: list[Encrypted]) -> Encrypted | None:
         """Lower a function of values that read the same integers: it is univariate."""

@@ -40,6 +40,8 @@ class QuantizedModule:
         For each output of the program, what its integers stand for.
     input_shapes : sequence of tuple of int
         Shape of a row of each of the network's inputs.
+    advice : str, default=""
+        What to change in the call that made it, should it not compile.
 
     Attributes
     ----------
@@ -59,12 +61,14 @@ class QuantizedModule:
         quantizers: Sequence[tuple[int, AffineQuantizer]],
         decoders: Sequence[AffineDecoder | TableDecoder],
         input_shapes: Sequence[tuple[int, ...]],
+        advice: str = "",
     ) -> None:
         self.program_ = program
         self.input_quantizers_ = [quantizer for _, quantizer in quantizers]
         self._input_of = [index for index, _ in quantizers]
         self.decoders_ = list(decoders)
         self.input_shapes_ = [tuple(shape) for shape in input_shapes]
+        self._advice = advice
 
     def __repr__(self) -> str:
         state = "compiled" if hasattr(self, "fhe_circuit_") else "not compiled"
@@ -104,10 +108,12 @@ class QuantizedModule:
             If the engine finds no parameters; the message names the layer and what to turn.
         """
         from skfhe.circuit import compile_program, resolve_error_rate
+        from skfhe.circuit.limits import advising
 
         error_rate = resolve_error_rate(p_error, global_p_error, configuration)
         start = time.perf_counter()
-        circuit = compile_program(self.program_, error_rate, configuration)
+        with advising(self._advice):
+            circuit = compile_program(self.program_, error_rate, configuration)
         circuit.verbose = verbose
         if verbose:
             print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")

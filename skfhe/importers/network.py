@@ -37,6 +37,8 @@ __all__ = [
     "unsupported",
 ]
 
+NO_OPERATOR = "it is none of the operators in docs/your_own_network.md"
+"""Why most of the operators that cannot be imported cannot."""
 EXAMPLE_ROWS = 3
 """Rows of the examples that data movements are traced on."""
 

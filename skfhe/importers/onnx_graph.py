@@ -19,10 +19,11 @@ from onnx import checker, inliner, numpy_helper, shape_inference
 from torch import Tensor
 
 from skfhe.importers import onnx_layers  # noqa: F401  its handlers are registered on import
-from skfhe.importers.network import NetworkBuilder, Node, unsupported
+from skfhe.importers.network import NO_OPERATOR, NetworkBuilder, Node, unsupported
 from skfhe.importers.onnx_call import HANDLERS, Call
 from skfhe.importers.onnx_elementwise import COMPARISONS, FUNCTIONS  # its handlers, too
-from skfhe.importers.operators import MOVEMENT, advice
+from skfhe.importers.operators import MOVEMENT
+from skfhe.importers.replacements import advice
 
 __all__ = ["read_onnx"]
 
@@ -187,7 +188,7 @@ class _Reader:
             return call.move()
         if name in FUNCTIONS:
             return call.elementwise(FUNCTIONS[name], "compare" if name in COMPARISONS else "")
-        raise unsupported(name, label, "there is no such operator", advice(name, "onnx"))
+        raise unsupported(name, label, NO_OPERATOR, advice(name, "onnx"))
 
     def _branch(self, proto: onnx.NodeProto, condition: bool) -> list[Any]:
         """Evaluate one branch of a conditional whose condition is a constant."""

@@ -4,9 +4,8 @@ One table for both frontends and for the documentation, `docs/your_own_network.m
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-__all__ = ["ELEMENTWISE", "MOVEMENT", "OPERATORS", "Operator", "advice", "operator_table"]
+__all__ = ["ELEMENTWISE", "MOVEMENT", "NAMES", "OPERATORS", "Operator", "operator_table"]
 
 FREE = "no lookup"
 UNIVARIATE = "one lookup an element, shared with what follows it"
@@ -273,54 +272,9 @@ MOVEMENT = {
     for framework in ("torch", "onnx")
 }
 NAMES = {
-    framework: sorted({n for o in OPERATORS for n in getattr(o, framework)})
+    framework: frozenset(n for o in OPERATORS for n in getattr(o, framework))
     for framework in ("torch", "onnx")
 }
-
-_INSTEAD = {
-    "softmax": "sigmoid, or decrypt its argument and apply it in the clear,",
-    "log_softmax": "logsigmoid, or decrypt its argument and apply it in the clear,",
-    "logsoftmax": "logsigmoid, or decrypt its argument and apply it in the clear,",
-    "argmax": "amax, or decrypt its argument and apply it in the clear,",
-    "argmin": "amin, or decrypt its argument and apply it in the clear,",
-    "topk": "amax, or decrypt its argument and apply it in the clear,",
-    "layer_norm": "batch_norm, whose statistics are constants,",
-    "layernormalization": "BatchNormalization, whose statistics are constants,",
-    "group_norm": "batch_norm, whose statistics are constants,",
-    "instance_norm": "batch_norm, whose statistics are constants,",
-    "instancenormalization": "BatchNormalization, whose statistics are constants,",
-    "embedding": "one-hot inputs and linear",
-    **dict.fromkeys(("native_layer_norm", "rms_norm"), "batch_norm, whose statistics are constants,"),
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "conv1d or linear over a window"),
-    **dict.fromkeys(("sort", "argsort", "median", "kthvalue", "mode"), "amax or amin"),
-    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), "mean and square"),
-    **dict.fromkeys(("norm", "linalg_vector_norm"), "square, sum and sqrt"),
-    **dict.fromkeys(("nonzero", "masked_select", "scatter", "scatter_add", "masked_scatter"), "where"),
-    **dict.fromkeys(("einsum", "tensordot", "inner", "bilinear"), "matmul"),
-    **dict.fromkeys(("addcmul", "lerp", "prod", "cumprod"), "multiply"),
-    **dict.fromkeys(("avg_pool3d", "max_pool3d", "conv_transpose3d"), "the same over two axes"),
-    **dict.fromkeys(("rand_like", "randn_like", "bernoulli", "normal"), "a constant: nothing may be random,"),
-    "any": "amax",
-    "all": "amin",
-    "logsumexp": "exp, sum and log",
-    "upsample_bicubic2d": "upsample_bilinear2d",
-    **dict.fromkeys(
-        ("qgemm", "qlinearmatmul", "qlinearconv", "qlinearadd", "matmulinteger", "convinteger"),
-        "float operators between DequantizeLinear and QuantizeLinear (the QDQ format)",
-    ),
-    "dynamicquantizelinear": "QuantizeLinear, whose scale is a constant,",
-    "conv3d": "conv2d",
-    "scaled_dot_product_attention": "matmul",
-}
-
-
-def advice(name: str, framework: str) -> str:
-    """Return the nearest supported operator to use in place of ``name``."""
-    known = _INSTEAD.get(name.lower().strip("_"))
-    if known is None:
-        nearest = get_close_matches(name, NAMES[framework], n=1)
-        known = nearest[0] if nearest else "an operator of docs/your_own_network.md"
-    return known
 
 
 def operator_table() -> str:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from skfhe.importers.calibration import Calibration, calibrate_grid
+from skfhe.importers.cells import UNDEFINED, rounded
 from skfhe.importers.emitter import Emitter
 from skfhe.importers.encrypted import Encrypted, Grid
 from skfhe.importers.network import Node
@@ -64,6 +65,10 @@ class PostTraining(Scheme):
         rounding = self.emitter.rounding
         return self.op_inputs if rounding is None else max(1, min(self.op_inputs, rounding[0] - 1))
 
+    def narrower(self, n_bits: int) -> str:
+        """Say how the user has two values of ``n_bits`` bits each."""
+        return f"n_bits={n_bits}"
+
     def input(self, node: Node, index: int) -> Encrypted:
         """Quantize an input, each feature of a flat one by itself."""
         axis = 0 if len(node.shape) == 1 else None
@@ -118,8 +123,8 @@ class PostTraining(Scheme):
         """Look ``x`` up as the integers of a grid, clipped to ``n_bits`` bits."""
 
         def encode(floats: FloatArray) -> IntArray:
-            finite = np.nan_to_num(floats, nan=0.0, posinf=np.inf, neginf=-np.inf)
-            return np.clip(np.rint(finite / scale + zero_point), 0, (1 << n_bits) - 1).astype(np.int64)
+            integers = rounded(floats / scale + zero_point)
+            return np.where(integers == UNDEFINED, UNDEFINED, np.clip(integers, 0, (1 << n_bits) - 1))
 
         return self.emitter.tabulate(x, encode, Grid.of(scale, -zero_point * scale, x.shape))
 

@@ -30,6 +30,7 @@ __all__ = [
     "extremum",
     "is_one_grid",
     "matmul",
+    "most_packed",
     "multiply",
     "of_sum",
     "packed",
@@ -49,14 +50,18 @@ MOST_PACKED_PRODUCT_BITS = 8
 """Up to so many bits, one lookup of two packed factors is cheaper than two of their sum and difference."""
 
 
+def most_packed(emitter: Emitter) -> int:
+    """Bits that a lookup of two packed values may read: packed bits cannot be rounded."""
+    return MOST_PACKED_BITS if emitter.rounding is None else emitter.rounding[0]
+
+
 def packed(
     emitter: Emitter, function: Callable[..., Tensor], a: Encrypted, b: Encrypted, reference: Tensor
 ) -> Encrypted | None:
     """Return ``function(a, b)`` of two narrow values; None if they are too wide."""
     of_a, of_b = emitter.type_of(a.position), emitter.type_of(b.position)
     n_b = of_b.max - of_b.min + 1
-    most = MOST_PACKED_BITS if emitter.rounding is None else emitter.rounding[0]
-    if bit_width(0, (of_a.max - of_a.min + 1) * n_b - 1) > most:
+    if bit_width(0, (of_a.max - of_a.min + 1) * n_b - 1) > most_packed(emitter):
         return None
     position = emitter.combine([a.position, b.position], [n_b, 1], bias=-of_a.min * n_b - of_b.min)
     first, second = a.evaluate, b.evaluate
@@ -136,6 +141,7 @@ def extremum(emitter: Emitter, x: Encrypted, operation: Extremum, reference: Ten
         first, second = (emitter.move(contestants, order[i * half : (i + 1) * half]) for i in (0, 1))
         difference = emitter.add(ops.Subtract(), first, second)
         read = emitter.type_of(difference)
+        emitter.check_width(difference, read.bits)
         excess = np.maximum if largest else np.minimum
         table = excess(np.arange(read.min, read.max + 1), 0)[None]
         won = emitter.add(ops.Lookup(table, np.array([read.min])), difference)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skfhe.importers.cells import rounded
 from skfhe.importers.emitter import Emitter
 from skfhe.importers.encrypted import Encrypted, Grid, RawInput
 from skfhe.importers.network import Node, Quantize
@@ -47,6 +48,10 @@ class Scheme:
         low, high = (np.full(shape, end, dtype=np.int64) for end in (quantizer.low, quantizer.high))
         return self.emitter.input(low, high, quantizer.quantize(rows.numpy()), label)
 
+    def narrower(self, n_bits: int) -> str:
+        """Say how the user has two values of ``n_bits`` bits each, as what to use instead."""
+        raise NotImplementedError
+
     def input(self, node: Node, index: int) -> Encrypted | RawInput:
         """Take over an input of the network."""
         raise NotImplementedError
@@ -56,7 +61,7 @@ class Scheme:
         scale, zero_point = operation.scale.numpy(), operation.zero_point.numpy()
 
         def encode(floats: FloatArray) -> IntArray:
-            return operation.function(torch.from_numpy(floats)).numpy().astype(np.int64)
+            return rounded(operation.function(torch.from_numpy(floats)).numpy())
 
         grid = Grid.of(scale, -zero_point * scale, x.shape)
         return self.emitter.tabulate(replace(x, reference=reference), encode, grid)

@@ -16,8 +16,9 @@ from torch.utils._pytree import tree_leaves
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import layers
-from skfhe.importers.network import EXAMPLE_ROWS, NetworkBuilder, Node, Quantize, unsupported
-from skfhe.importers.operators import ELEMENTWISE, MOVEMENT, advice
+from skfhe.importers.network import EXAMPLE_ROWS, NO_OPERATOR, NetworkBuilder, Node, Quantize, unsupported
+from skfhe.importers.operators import ELEMENTWISE, MOVEMENT
+from skfhe.importers.replacements import advice
 from skfhe.importers.torch_handlers import (
     FAKE_QUANTIZERS,
     HANDLERS,
@@ -295,7 +296,7 @@ class _Reader:
             return build.move(nodes[0], lambda rows: call(rows, *args[1:], **kwargs))
         if name in ELEMENTWISE["torch"]:
             return self._elementwise(name, call, args, kwargs, nodes)
-        raise unsupported(build.name, build.label, "there is no such operator", advice(name, "torch"))
+        raise unsupported(build.name, build.label, NO_OPERATOR, advice(name, "torch"))
 
     def _elementwise(self, name: str, call: Handler, args: Any, kwargs: Any, nodes: list[Node]) -> Node:
         distinct = list(dict.fromkeys(nodes))

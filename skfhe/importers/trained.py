@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from skfhe.importers.calibration import calibrate_grid
+from skfhe.importers.cells import evaluated, rounded
 from skfhe.importers.emitter import Emitter
 from skfhe.importers.encrypted import Encrypted, Grid, RawInput
 from skfhe.importers.input_quantizers import InputQuantizer, probe_range, quantizer_behind, read_quantizer
@@ -46,6 +46,10 @@ class Trained(Scheme):
         self.n_bits = n_bits
         self.inputs: list[Node] = []
 
+    def narrower(self, n_bits: int) -> str:
+        """Say how the user has two values of ``n_bits`` bits each."""
+        return f"one quantizer for both, or quantizers of {n_bits} bits,"
+
     def input(self, node: Node, index: int) -> RawInput:
         """Take over an input, which is encrypted once a quantizer is found for it."""
         self.inputs.append(node)
@@ -76,9 +80,12 @@ class Trained(Scheme):
     def _on_own_grid(self, x: Encrypted) -> Encrypted:
         """Look up a function whose values lie on a grid."""
         read = self.emitter.type_of(x.position)
-        floats = x.evaluate(torch.arange(read.min, read.max + 1)).numpy()
+        floats = evaluated(x.evaluate, read.min, read.max, read.size, self.emitter.label_of(x.position))
         integers = np.arange(read.min, read.max + 1).reshape(-1, *(1,) * len(x.shape))
         reached = floats[np.broadcast_to((integers >= read.low) & (integers <= read.high), floats.shape)]
+        reached = reached[np.isfinite(reached)]
+        if not reached.size:
+            raise ValueError(f"the values of {self.emitter.label!r} are infinite or NaN whatever the input")
         offset = reached.min() if reached.min() > 0 or reached.max() < 0 else 0.0
         found = integer_grid((np.unique(reached) - offset)[None], MOST_BITS)
         if found is None:
@@ -91,8 +98,8 @@ class Trained(Scheme):
         (scale,) = found[1]
 
         def encode(values: FloatArray) -> IntArray:
-            inside = np.clip(np.nan_to_num(values), reached.min(), reached.max())
-            return np.rint((inside - offset) / scale).astype(np.int64)
+            inside = np.where(np.isfinite(values), np.clip(values, reached.min(), reached.max()), np.nan)
+            return rounded((inside - offset) / scale)
 
         return self.emitter.tabulate(x, encode, Grid.of(scale, offset, x.shape))
 

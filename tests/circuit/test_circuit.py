@@ -332,10 +332,7 @@ def test_a_lookup_too_wide_names_its_layer():
     x = builder.input(np.zeros(1), np.full(1, 2**17 - 1), label="x")
     table = np.zeros((1, 2**17), dtype=np.int64)
     program = builder.finish(builder.add(ops.Lookup(table, np.array([0])), x, label="third layer"))
-    message = (
-        r"'third layer' reads 17 bits.* \(n_bits, .* \(module__n_accum_bits\).* \(rounding_threshold_bits\)"
-    )
-    with pytest.raises(CompilationError, match=message):
+    with pytest.raises(CompilationError, match=r"'third layer' reads 17 bits, .* at most 16$"):
         compile_program(program)
 
 
@@ -358,7 +355,7 @@ def test_what_the_engine_cannot_do_is_said_in_the_program_s_terms():
     h = builder.add(ops.Linear(np.array([[1], [1]]), np.zeros(1, dtype=int)), x, label="sum")
     h = builder.add(ops.Lookup(np.arange(2**16)[None], np.array([0])), h, label="fifth layer")
     y = builder.add(ops.Linear(np.array([[2**20]]), np.zeros(1, dtype=int)), h, label="sixth layer")
-    message = r"'fifth layer', reads 16 bits, .* 'sixth layer', has 36 bits; .* \(n_bits.* p_error"
+    message = r"'fifth layer', reads 16 bits, .* 'sixth layer', has 36 bits .*NoParametersFound"
     with pytest.raises(CompilationError, match=message):
         compile_program(builder.finish(y), batch_sizes=(1,))
 

@@ -41,14 +41,17 @@ def round_lookups(
             lsbs = builder.type_of(arguments[0]).bits - n_bits
             if lsbs > 0:
                 rounded = builder.add(ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)")
-                widened = _cover(value.op, builder.type_of(rounded).min, builder.type_of(rounded).max)
-                return builder.add(widened, rounded, label=value.label)
+                reached = builder.type_of(rounded)
+                return builder.add(
+                    _at_multiples(value.op, reached.min, reached.max, lsbs), rounded, label=value.label
+                )
         return builder.add(value.op, *arguments, label=value.label)
 
     return rewrite(program, emit)
 
 
-def _cover(op: ops.Lookup, low: int, high: int) -> ops.Lookup:
-    """Return ``op`` with tables that reach from ``low`` to ``high``, repeating their ends."""
-    positions = np.arange(low, high + 1)
-    return ops.Lookup(read(op.tables, positions - op.start[..., None]), np.full_like(op.start, low))
+def _at_multiples(op: ops.Lookup, low: int, high: int, lsbs: int) -> ops.Lookup:
+    """Return ``op`` with a cell for each multiple of ``2**lsbs`` in [low, high], repeating its ends."""
+    reached = np.arange(low, high + 1, 1 << lsbs)
+    tables = read(op.tables, reached - op.start[..., None])
+    return ops.Lookup(tables, np.full_like(op.start, low), 1 << lsbs)
