@@ -88,6 +88,14 @@ def lookups(bits: int, bits_out: int, weight: int, again: bool = False, n: int =
     return f"func.func @main(%x: {read}) -> {kept} {{\n{text}\nreturn {value} : {kept}\n}}"
 
 
+def lowest_bits(bits_out: int, weight: int, n: int = N_LOOKUPS) -> str:
+    """Return MLIR of ``n`` lookups of the lowest bit of a value, whose results are multiplied by ``weight``."""
+    read, kept = f"tensor<{n}x!FHE.eint<2>>", f"tensor<{n}x!FHE.eint<{bits_out}>>"
+    lines, value = scaled("%y", kept, n, bits_out, weight)
+    text = "\n".join([f'%y = "FHELinalg.lsb"(%x) : ({read}) -> {kept}', *lines])
+    return f"func.func @main(%x: {read}) -> {kept} {{\n{text}\nreturn {value} : {kept}\n}}"
+
+
 def sums(bits: int, weight: int, n: int = N_LOOKUPS) -> str:
     """Return MLIR of ``n`` inputs multiplied by ``weight``."""
     kind = f"tensor<{n}x!FHE.eint<{bits}>>"
@@ -193,11 +201,15 @@ def bootstrap(keys: dict[str, Any]) -> list[int]:
 
 
 def native_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
-    """What one lookup costs, operations and the parameters of its keys, by the precision that its result keeps."""
+    """What one lookup costs, operations and the parameters of its keys, by the precision that its result keeps.
+
+    One of 0 bits reads the lowest bit of a wider value.
+    """
     points = demands()
 
     def cell(index: int) -> Cell | None:
-        answer = ask(lookups(bits, *points[index][1:]), p_error, "NATIVE")
+        mlir = lookups(bits, *points[index][1:]) if bits else lowest_bits(*points[index][1:])
+        answer = ask(mlir, p_error, "NATIVE")
         return None if answer is None else [round(answer[0] / N_LOOKUPS), *bootstrap(answer[1])]
 
     return steps([precision for precision, *_ in points], cell)
@@ -233,9 +245,8 @@ def levelled_steps(p_error: float) -> dict[str, list[Any]]:
 
 def of_rate(p_error: float) -> dict[str, Any]:
     """Return all steps at one error rate, by kind and bits."""
-    bits = range(1, MAX_BITS + 1)
     return {
-        "native": [native_steps(b, p_error) for b in bits],
-        "crt": [crt_steps(b, p_error) for b in bits if b >= CRT_BITS],
+        "native": [native_steps(bits, p_error) for bits in range(MAX_BITS + 1)],
+        "crt": [crt_steps(bits, p_error) for bits in range(CRT_BITS, MAX_BITS + 1)],
         "levelled": levelled_steps(p_error),
     }

@@ -88,7 +88,7 @@ def resolve_error_rate(
             continue
         if isinstance(rate, bool) or not isinstance(rate, Real):
             raise TypeError(f"{name} must be a number in (0, 1), got {rate!r}")
-        if not (rate > 0 and float(rate) < 1.0):
+        if not (0 < rate < 1 and float(rate) < 1.0):
             raise ValueError(f"{name} must lie in (0, 1), both excluded, got {rate!r}")
         if rate < SMALLEST_P_ERROR:
             raise ValueError(

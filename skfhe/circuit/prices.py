@@ -190,14 +190,11 @@ def lookup_price(bits: int, precision: float, p_error: float, dimension: int = 0
     -------
     LookupPrice or None
     """
-    if bits < 1:  # half the noise of one bit fits, and the precision is counted in units of twice the size
-        p_error, precision = 2 * NormalDist().cdf(-_deviations(p_error) / 2), precision + 1.0
-        bits = 1
-    if bits > len(_table()["native"][0]):
+    if bits >= len(_table()["native"][0]):
         return None
     found = _neighbours(p_error)
     return _between(
-        [(weight, _cell("native", i, bits - 1, precision + shift, dimension)) for i, weight, shift in found]
+        [(weight, _cell("native", i, bits, precision + shift, dimension)) for i, weight, shift in found]
     )
 
 
@@ -268,10 +265,10 @@ def precision_limit(bits: int, p_error: float) -> float:
     -------
     float
     """
-    if not 1 <= bits <= len(_table()["native"][0]):
+    if bits >= len(_table()["native"][0]):
         return 0.0
     i, _, shift = max(_neighbours(p_error), key=lambda found: found[1])
-    up_to, _ = _steps("native", i, bits - 1)
+    up_to, _ = _steps("native", i, bits)
     return float(up_to[-1]) - shift if len(up_to) else 0.0
 
 
