@@ -98,7 +98,7 @@ def floor_seconds(counts: dict[int, int], p_error: float, n_rows: int, repetitio
         circuit = compile_program(program, ErrorRate(p_error), batch_sizes=(1, n_rows))
         circuit.keygen()
         ciphertext = circuit.encrypt(np.zeros((n_rows, count), dtype=np.int64))
-        total += seconds(lambda c=circuit, x=ciphertext: c.run(x, n_rows), repetitions, warm_up=1)
+        total += seconds(lambda c=circuit, x=ciphertext: c.run(x), repetitions, warm_up=1)
     return total
 
 
@@ -154,7 +154,7 @@ def measure_encrypted(model: Any, rows: np.ndarray, p_error: float, repetitions:
         "keygen": keygen_seconds,
         "row": seconds(one_row, 5 * repetitions, warm_up=2),
         "encrypt_row": seconds(lambda: circuit.encrypt(*first), 5 * repetitions),
-        "run_row": seconds(lambda: circuit.run(ciphertext, 1), 5 * repetitions),
+        "run_row": seconds(lambda: circuit.run(ciphertext), 5 * repetitions),
         "floor_row": floor_seconds(counts, p_error, 1, 5 * repetitions),
         "batch_row": seconds(lambda: model.predict(batch, fhe="execute"), repetitions) / BATCH,
         "batch_rows": BATCH,

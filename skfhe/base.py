@@ -159,15 +159,16 @@ class EncryptedPredictorMixin:
             If ``fhe`` is unknown.
         NotCompiledError
             If a circuit is needed and there is none.
+        ForkedProcessError
+            If this process was forked from one that had begun such work.
         """
         check_fhe_mode(fhe)
         if fhe == "disable":
             return run_batched(self.program_, *inputs)
-        if not hasattr(self, "fhe_circuit_"):
+        circuit = getattr(self, "fhe_circuit_", None)
+        if circuit is None:
             raise NotCompiledError(
                 f"fhe={fhe!r} needs a compiled circuit, and this {type(self).__name__} has none since "
                 "it was last fitted; call compile() first, or use fhe='disable'"
             )
-        if fhe == "simulate":
-            return self.fhe_circuit_.simulate(*inputs)
-        return self.fhe_circuit_.execute(*inputs)
+        return circuit.simulate(*inputs) if fhe == "simulate" else circuit.execute(*inputs)

@@ -8,7 +8,10 @@ from sklearn.exceptions import NotFittedError
 __all__ = [
     "AccumulatorBudgetError",
     "AccumulatorOverflowError",
+    "CiphertextMismatchError",
     "CompilationError",
+    "ForkedProcessError",
+    "InsecureKeyCacheWarning",
     "NotCompiledError",
     "UnsupportedModelError",
     "UnsupportedOperatorError",
@@ -25,6 +28,18 @@ class AccumulatorBudgetError(ValueError):
 
 class AccumulatorOverflowError(ValueError):
     """A value left the interval that the program states for it."""
+
+
+class CiphertextMismatchError(ValueError):
+    """Ciphertexts are of other keys, another model or another compile than what they were given to."""
+
+
+class ForkedProcessError(RuntimeError):
+    """The engine cannot do in a forked process what its parent had begun; start workers by spawn instead."""
+
+
+class InsecureKeyCacheWarning(UserWarning):
+    """The engine was told to keep secret keys in files that are not protected."""
 
 
 class CompilationError(ValueError):

@@ -1,7 +1,10 @@
 """A program compiled for encrypted evaluation."""
 
+import secrets
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -9,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from skfhe.circuit.batch import Batch
 from skfhe.circuit.configuration import ErrorRate
 from skfhe.circuit.cost import Cost, count_bootstraps, estimate_cost
-from skfhe.circuit.engine import fhe
+from skfhe.circuit.engine import EngineFunction, fhe
 from skfhe.circuit.engine_module import EngineModule
+from skfhe.exceptions import CiphertextMismatchError, InsecureKeyCacheWarning
 from skfhe.program import Program, independent_parts, run_batched
 
 __all__ = ["Circuit", "compile_program"]
@@ -65,6 +70,10 @@ class Circuit:
     its own. Within a part, one-row and many-row functions share one key set. Compiling is repeated after
     unpickling, on first use: a pickle holds the program and the options, never a key.
 
+    Any number of threads may use a circuit. A forked process can go on with its parent's as long as the
+    parent had not begun what it wants to do (`ForkedProcessError`); it compiles again, and draws random
+    numbers of its own.
+
     Parameters
     ----------
     program, error_rate, configuration, batch_sizes
@@ -90,10 +99,19 @@ class Circuit:
         self.program = program
         self.error_rate = error_rate
         self.verbose = False
+        self._name = secrets.token_hex(16)
         if batch_sizes is None:
             sizes = BATCH_SIZES if program.lookups else LEVELLED_BATCH_SIZES
             batch_sizes = tuple(n for n in sizes if n * self.cost.seconds <= SECONDS_A_BATCH)
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
+        if configuration is not None and configuration.use_insecure_key_cache:
+            warnings.warn(
+                f"the configuration keeps secret keys in {configuration.insecure_key_cache_location!r}, in "
+                "files that everyone on this machine can read: whoever has them can decrypt all rows and "
+                "scores. Leave out use_insecure_key_cache for anything but trials",
+                InsecureKeyCacheWarning,
+                stacklevel=4,
+            )
         self._parts = independent_parts(program)
         if sum(bool(part.program.lookups) for part in self._parts) > 1:  # they share one budget of errors
             error_rate = ErrorRate(error_rate.per_lookup(count_bootstraps(program)))
@@ -102,7 +120,10 @@ class Circuit:
         ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "complexity"}
+        return {name: value for name, value in vars(self).items() if name not in ("complexity", "_name")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _name=secrets.token_hex(16))
 
     def __repr__(self) -> str:
         return f"Circuit({self.cost}, batch_sizes={self.batch_sizes})"
@@ -115,7 +136,7 @@ class Circuit:
     @cached_property
     def complexity(self) -> float:
         """Complexity of one row as the engine counts it, in elementary operations."""
-        return sum(float(part.module.complexity) for part in self._modules) / sum(self.batch_sizes)
+        return sum(module.compiled.complexity for module in self._modules) / sum(self.batch_sizes)
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -129,25 +150,27 @@ class Circuit:
             ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"`` and ``"packing_key_bytes"``;
             ``"input_bytes"`` and ``"output_bytes"``, ciphertexts of one row.
         """
-        rows = [part.function(1) for part in self._modules]
-        modules = [part.module for part in self._modules]
-        keys = [part.key_bytes for part in self._modules]
+        rows = [module.statistics(1) for module in self._modules]
+        modules = [module.compiled for module in self._modules]
         return {
-            "lookups": sum(int(row.programmable_bootstrap_count) for row in rows),
+            "lookups": sum(row.lookups for row in rows),
             "complexity": self.complexity,
-            "p_error": max(float(module.p_error) for module in modules),
-            "key_bytes": sum(sum(of_part.values()) for of_part in keys),
-            "bootstrap_key_bytes": sum(of_part["bootstrap"] for of_part in keys),
-            "keyswitch_key_bytes": sum(of_part["keyswitch"] for of_part in keys),
-            "packing_key_bytes": sum(of_part["packing"] for of_part in keys),
-            "input_bytes": sum(int(row.size_of_inputs) for row in rows),
-            "output_bytes": sum(int(row.size_of_outputs) for row in rows),
+            "p_error": max(module.p_error for module in modules),
+            "key_bytes": sum(
+                module.bootstrap_key_bytes + module.keyswitch_key_bytes + module.packing_key_bytes
+                for module in modules
+            ),
+            "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in modules),
+            "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in modules),
+            "packing_key_bytes": sum(module.packing_key_bytes for module in modules),
+            "input_bytes": sum(row.input_bytes for row in rows),
+            "output_bytes": sum(row.output_bytes for row in rows),
         }
 
     @property
     def mlir(self) -> str:
         """The compiled modules as MLIR text."""
-        return "\n".join(str(part.module.mlir) for part in self._modules)
+        return "\n".join(module.compiled.mlir for module in self._modules)
 
     def keygen(self, force: bool = False) -> None:
         """Generate the secret and evaluation keys of this process.
@@ -157,10 +180,10 @@ class Circuit:
         force : bool, default=False
             Replace keys that exist.
         """
-        for part in self._modules:
-            part.keygen(force)
+        for module in self._modules:
+            module.keygen(force)
 
-    def encrypt(self, *inputs: IntArray) -> tuple[Any, ...]:
+    def encrypt(self, *inputs: IntArray) -> Batch:
         """Encrypt one batch, whose number of rows must be one of ``batch_sizes``.
 
         Parameters
@@ -169,7 +192,7 @@ class Circuit:
 
         Returns
         -------
-        tuple of ciphertext
+        Batch
             To be given to `run`.
 
         Raises
@@ -177,6 +200,8 @@ class Circuit:
         ValueError
             If the number of rows is not a compiled one, a shape is wrong, or a value lies outside its
             input's interval.
+        ForkedProcessError
+            If this process was forked from one that had generated keys, though none for this circuit.
         """
         self._check_size(len(inputs[0]))
         for position, x in zip(self.program.inputs, inputs, strict=True):
@@ -189,25 +214,92 @@ class Circuit:
                     f"[{x.min()}, {x.max()}]; quantize with the model's own quantizer"
                 )
         ciphertexts: list[Any] = [None] * len(inputs)
-        for part, module in zip(self._parts, self._modules, strict=True):
-            encrypted = module.encrypt([inputs[i] for i in part.inputs])
+        functions = [module.function(len(inputs[0])) for module in self._modules]
+        for part, function in zip(self._parts, functions, strict=True):
+            encrypted = function.encrypt(*(inputs[i] for i in part.inputs))
             for i, ciphertext in zip(part.inputs, encrypted, strict=True):
                 ciphertexts[i] = ciphertext
-        return tuple(ciphertexts)
+        keys = tuple(function.key_name for function in functions)
+        return Batch(tuple(ciphertexts), len(inputs[0]), "inputs", self._name, keys)
 
-    def run(self, ciphertexts: tuple[Any, ...], n_rows: int) -> tuple[Any, ...]:
-        """Evaluate the program on one encrypted batch of ``n_rows`` rows."""
-        self._check_size(n_rows)
-        return self._by_part(
-            lambda index, part: self._modules[index].run([ciphertexts[i] for i in part.inputs], n_rows)
+    def run(self, batch: Batch) -> Batch:
+        """Evaluate the program on one encrypted batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            Returned by `encrypt`.
+
+        Returns
+        -------
+        Batch
+            To be given to `decrypt`.
+
+        Raises
+        ------
+        CiphertextMismatchError
+            If ``batch`` is of another circuit, or of keys that this one no longer has, or holds results.
+        ForkedProcessError
+            If this process was forked from one that had run or simulated a circuit.
+        """
+        functions = self._functions_for(batch, "inputs")
+        results = self._by_part(
+            lambda index, part: functions[index].run(*(batch.ciphertexts[i] for i in part.inputs))
+        )
+        return replace(batch, ciphertexts=results, holds="results")
+
+    def decrypt(self, batch: Batch) -> tuple[IntArray, ...]:
+        """Decrypt what `run` returned.
+
+        A lookup that went wrong can lead out of an output's interval; such a value is brought to its nearest
+        end, so that whatever is read by it exists.
+
+        Parameters
+        ----------
+        batch : Batch
+
+        Returns
+        -------
+        tuple of ndarray of int64
+            One for each output of the program, rows first.
+
+        Raises
+        ------
+        CiphertextMismatchError
+            If ``batch`` is of another circuit, or of keys that this one no longer has, or holds inputs.
+        """
+        functions = self._functions_for(batch, "results")
+        return self._within(
+            self._by_part(
+                lambda index, part: functions[index].decrypt(*(batch.ciphertexts[i] for i in part.outputs))
+            )
         )
 
-    def decrypt(self, results: tuple[Any, ...], n_rows: int) -> tuple[IntArray, ...]:
-        """Decrypt what `run` returned."""
-        self._check_size(n_rows)
-        return self._by_part(
-            lambda index, part: self._modules[index].decrypt([results[i] for i in part.outputs], n_rows)
-        )
+    def _functions_for(self, batch: Batch, holds: str) -> list[EngineFunction]:
+        """Return the function of each part, having checked that ``batch`` is theirs."""
+        if not isinstance(batch, Batch):
+            raise TypeError(f"expected a Batch, as encrypt and run return it, got {type(batch).__name__}")
+        if batch.holds != holds:
+            raise CiphertextMismatchError(
+                f"expected encrypted {holds}, got {batch.holds}: encrypt, run and decrypt follow each other"
+            )
+        if batch.circuit != self._name:
+            raise CiphertextMismatchError(
+                "these ciphertexts are of another circuit: of another model, or of this one compiled another "
+                "time. Encrypt, run and decrypt with one circuit"
+            )
+        functions = [module.function(batch.n_rows) for module in self._modules]
+        if batch.keys != tuple(function.key_name for function in functions):
+            raise CiphertextMismatchError(
+                "these ciphertexts are of other keys than the circuit's present ones: keygen(force=True) "
+                "replaced them; encrypt the rows again"
+            )
+        return functions
+
+    def _within(self, outputs: tuple[IntArray, ...]) -> tuple[IntArray, ...]:
+        """Return outputs with every value in its interval."""
+        types = [self.program.values[position].type for position in self.program.outputs]
+        return tuple(np.clip(y, kind.low, kind.high) for y, kind in zip(outputs, types, strict=True))
 
     def execute(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Encrypt, run and decrypt any number of rows, batch by batch.
@@ -222,26 +314,41 @@ class Circuit:
         -------
         tuple of ndarray of int64
             One for each output of the program, rows first.
+
+        Raises
+        ------
+        AccumulatorOverflowError
+            If the program's intervals are calibrated and a value leaves its own; the message names the layer.
+            An encrypted run cannot notice that, so the rows are checked in the clear first.
+        ForkedProcessError
+            If this process was forked from one that had done such work.
         """
+        self._check_calibrated(inputs)
         batches = [[x[rows] for x in inputs] for rows in self._batches(len(inputs[0]))]
         parts: list[tuple[IntArray, ...]] = []
         with tqdm(total=len(inputs[0]), unit="row", desc="encrypted", disable=not self.verbose) as progress:
-            for ciphertexts, n in self._encrypted(batches) if batches else ():
-                parts.append(self.decrypt(self.run(ciphertexts, n), n))
-                progress.update(n)
+            for batch in self._encrypted(batches) if batches else ():
+                parts.append(self.decrypt(self.run(batch)))
+                progress.update(batch.n_rows)
         return self._join(parts)
 
-    def _encrypted(self, batches: list[list[IntArray]]) -> Iterator[tuple[tuple[Any, ...], int]]:
-        """Yield ciphertexts and rows of each batch, having begun to encrypt the next one."""
+    def _encrypted(self, batches: list[list[IntArray]]) -> Iterator[Batch]:
+        """Yield each batch encrypted, having begun to encrypt the next one."""
         if not self.program.lookups:  # a run is over before another thread gets far
-            yield from ((self.encrypt(*batch), len(batch[0])) for batch in batches)
+            yield from (self.encrypt(*batch) for batch in batches)
             return
         with ThreadPoolExecutor(1) as aside:
             waiting = self.encrypt(*batches[0])
-            for batch, following in zip(batches, [*batches[1:], None], strict=True):
+            for following in [*batches[1:], None]:
                 begun = aside.submit(self.encrypt, *following) if following else None
-                yield waiting, len(batch[0])
-                waiting = begun.result() if begun else ()
+                yield waiting
+                if begun:
+                    waiting = begun.result()
+
+    def _check_calibrated(self, inputs: tuple[IntArray, ...]) -> None:
+        """Raise an error for rows that lead out of intervals which were only seen on data."""
+        if self.program.range_source == "calibrated":
+            run_batched(self.program, *inputs)
 
     def simulate(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Compute in the clear, with the lookup errors that an encrypted run would have.
@@ -263,8 +370,7 @@ class Circuit:
         AccumulatorOverflowError
             If the program's intervals are calibrated and a value leaves its own; the message names the layer.
         """
-        if self.program.range_source == "calibrated":
-            run_batched(self.program, *inputs)
+        self._check_calibrated(inputs)
         size = self.batch_sizes[-1]
         n_rows = len(inputs[0])
         parts: list[tuple[IntArray, ...]] = []
@@ -277,7 +383,7 @@ class Circuit:
                     [padded[i] for i in part.inputs]
                 )
             )
-            parts.append(tuple(np.asarray(y)[:n] for y in clear))
+            parts.append(self._within(tuple(y[:n] for y in clear)))
         return self._join(parts)
 
     def _check_size(self, n_rows: int) -> None:

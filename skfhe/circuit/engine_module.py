@@ -1,19 +1,26 @@
 """One part of a program, compiled by the engine."""
 
-import shutil
-import weakref
-from functools import cached_property
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.circuit.engine import EngineFunction, FunctionDef, ModuleCompiler, fhe, keep_exit_status
+from skfhe.circuit.engine import (
+    CompiledModule,
+    EngineFunction,
+    FunctionStatistics,
+    KeySet,
+    SimulatedFunction,
+    compile_module,
+    compile_simulation,
+    fhe,
+)
+from skfhe.circuit.host import Process, Work, claim, process
 from skfhe.circuit.limits import check_limits, explain
 from skfhe.circuit.lowering import IntervalTyping, lower
-from skfhe.circuit.memory import kept_memory
-from skfhe.circuit.prices import WORD_BYTES
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program
 
@@ -22,11 +29,35 @@ __all__ = ["EngineModule"]
 IntArray = NDArray[np.int64]
 
 
+@dataclass(eq=False)
+class _Session:
+    """What the engine made in one process, which no other may use.
+
+    Parameters
+    ----------
+    compiled : CompiledModule or None
+    keys : KeySet or None
+        That the functions work under.
+    functions : dict of int to EngineFunction
+        By number of rows.
+    simulated : dict of str to SimulatedFunction
+        By name.
+    lock : lock
+        Held while any of these is made.
+    """
+
+    compiled: CompiledModule | None = None
+    keys: KeySet | None = None
+    functions: dict[int, EngineFunction] = field(default_factory=dict)
+    simulated: dict[str, SimulatedFunction] = field(default_factory=dict)
+    lock: Any = field(default_factory=threading.RLock)
+
+
 class EngineModule:
     """A program compiled into one engine function for each batch size, all under one key set.
 
-    Compiling is repeated after unpickling, on first use: a pickle holds the program and the options, never a
-    key.
+    Any number of threads may use it. A forked process has the keys of its parent, and compiles the program
+    anew. So does one that unpickles it, and has no keys: a pickle holds the program and the options alone.
 
     Parameters
     ----------
@@ -48,26 +79,44 @@ class EngineModule:
         self.error_rate = error_rate
         self.configuration = configuration
         self.batch_sizes = batch_sizes
-        self._functions: dict[int, EngineFunction] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._keys: KeySet | None = None
+        self._sessions: dict[Process, _Session] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name != "module"}
-        return kept | {"_functions": {}}
+        return {name: value for name, value in vars(self).items() if name not in ("_keys", "_sessions")}
 
-    @cached_property
-    def module(self) -> Any:
-        """The engine's own module, compiled on first use."""
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    @property
+    def _session(self) -> _Session:
+        # One step, so that two threads get one session. That of a parent stays: its engine objects are not
+        # to be touched here, not even to be freed.
+        return self._sessions.setdefault(process(), _Session())
+
+    @property
+    def compiled(self) -> CompiledModule:
+        """What the engine makes of the program, compiled on first use in each process."""
+        session = self._session
+        with session.lock:
+            if session.compiled is None:
+                session.compiled = self._compile()
+            return session.compiled
+
+    def _compile(self) -> CompiledModule:
         check_limits(self.program)
-        functions, samples = [], {}
+        functions = {}
         for n_rows in self.batch_sizes:
             name = _function_name(n_rows)
-            parameters = {f"x{i}": "encrypted" for i in range(len(self.program.inputs))}
-            functions.append(FunctionDef(lower(self.program, n_rows, name), parameters))
-            zeros = tuple(
+            zeros = [
                 np.zeros((n_rows, *self.program.values[position].type.shape), dtype=np.int64)
                 for position in self.program.inputs
-            )
-            samples[name] = [zeros if len(zeros) > 1 else zeros[0]]
+            ]
+            functions[name] = lower(self.program, n_rows, name), zeros
         configuration = self.configuration or fhe.Configuration()
         configuration = configuration.fork(
             p_error=self.error_rate.p_error,
@@ -78,80 +127,44 @@ class EngineModule:
             ],
             dump_artifacts_on_unexpected_failures=False,
         )
-        keep_exit_status(configuration)
         try:
-            module = ModuleCompiler(functions, fhe.NotComposable()).compile(samples, configuration)
-            library = module.server._library.get_output_dir_path()
+            return compile_module(functions, configuration)
         except RuntimeError as error:
             raise CompilationError(explain(self.program, error)) from error
-        weakref.finalize(module, shutil.rmtree, library, ignore_errors=True)
-        return module
 
-    def function(self, n_rows: int) -> Any:
-        """Return the engine's function for ``n_rows`` rows."""
-        return self.module.functions()[_function_name(n_rows)]
-
-    @property
-    def key_bytes(self) -> dict[str, int]:
-        """Bytes of the evaluation keys by kind.
-
-        The engine's own figure of bootstrap keys counts each once for every dimension of its GLWE key.
-        """
-        keys = self.module.client.specs.program_info.get_keyset_info()
-        bootstrap = sum(
-            key.input_lwe_dimension() * (key.glwe_dimension() + 1) ** 2 * key.level() * key.polynomial_size()
-            for key in keys.bootstrap_keys()
-        )
-        packing = sum(
-            (key.input_lwe_dimension() + 1)
-            * (key.glwe_dimension() + 1) ** 2
-            * key.level()
-            * key.polynomial_size()
-            for key in keys.packing_keyswitch_keys()
-        )
-        return {
-            "bootstrap": bootstrap * WORD_BYTES,
-            "keyswitch": int(self.module.size_of_keyswitch_keys),
-            "packing": packing * WORD_BYTES,
-        }
+    def statistics(self, n_rows: int) -> FunctionStatistics:
+        """Return what the engine reports about the function for ``n_rows`` rows."""
+        return self.compiled.functions[_function_name(n_rows)]
 
     def keygen(self, force: bool = False) -> None:
         """Generate keys, unless there are some and ``force`` is False."""
-        if force:
-            self._functions = {}
-        self.module.keygen(force=force)
+        with self._session.lock:
+            if force or self._keys is None:
+                if self.program.lookups:
+                    claim(Work.KEY_GENERATION, "key generation")
+                self._keys = self.compiled.generate_keys(force)
 
-    def encrypt(self, inputs: list[IntArray]) -> tuple[Any, ...]:
-        """Return a ciphertext for each input of one batch."""
-        return self._keyed(len(inputs[0])).encrypt(*map(_c_ordered, inputs))
-
-    def run(self, ciphertexts: list[Any], n_rows: int) -> tuple[Any, ...]:
-        """Return a ciphertext for each output."""
-        with kept_memory():
-            return self._keyed(n_rows).run(*ciphertexts)
-
-    def decrypt(self, ciphertexts: list[Any], n_rows: int) -> tuple[IntArray, ...]:
-        """Return the integers of each output."""
-        return self._keyed(n_rows).decrypt(*ciphertexts)
-
-    def _keyed(self, n_rows: int) -> EngineFunction:
-        if n_rows not in self._functions:
+    def function(self, n_rows: int) -> EngineFunction:
+        """Return the function for ``n_rows`` rows under the present keys, generated if there are none."""
+        session = self._session
+        with session.lock:
             self.keygen()
-            self._functions[n_rows] = EngineFunction(self.module, _function_name(n_rows))
-        return self._functions[n_rows]
+            assert self._keys is not None
+            if session.keys is not self._keys:
+                session.keys, session.functions = self._keys, {}
+            if n_rows not in session.functions:
+                function = EngineFunction(self.compiled, self._keys, _function_name(n_rows))
+                session.functions[n_rows] = function
+            return session.functions[n_rows]
 
     def simulate(self, inputs: list[IntArray]) -> tuple[IntArray, ...]:
         """Return the integers of each output of one batch, with the errors of an encrypted run."""
-        return _as_tuple(self.function(len(inputs[0])).simulate(*map(_c_ordered, inputs)))
-
-
-def _as_tuple(values: Any) -> tuple[Any, ...]:
-    return values if isinstance(values, tuple) else (values,)
-
-
-def _c_ordered(x: IntArray) -> IntArray:
-    """Return ``x`` in C order: the engine reads the buffer of an array and ignores its strides."""
-    return np.ascontiguousarray(x, dtype=np.int64)
+        session = self._session
+        with session.lock:
+            if not session.simulated:
+                session.simulated = compile_simulation(self.compiled)
+            function = session.simulated[_function_name(len(inputs[0]))]
+        return function.run(*inputs)
 
 
 def _function_name(n_rows: int) -> str:
