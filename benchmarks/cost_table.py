@@ -1,8 +1,9 @@
 """Measure what lookups, ciphertexts and calls cost, for the cost model: ``python -m benchmarks.cost_table``.
 
-Two parts, written to ``skfhe/circuit/cost_table.json``. The first asks the engine for its parameters (operations,
-dimensions, levels) on a grid of bits read, precision kept and error rates; what it answers is the same on every
-machine. The second (``--part seconds``) times calls, encryption and decryption, in processor time of quiet runs.
+Two parts, written to ``skfhe/circuit/cost_table.json``. The first asks the engine for its parameters
+(operations, dimensions, levels) on a grid of bits read, precision kept and error rates; what it answers is
+the same on every machine. The second (``--part seconds``) times calls, encryption and decryption, in
+processor time of quiet runs.
 """
 
 import argparse

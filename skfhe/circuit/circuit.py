@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from skfhe.circuit.batch import Batch
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.circuit.cost import Cost, count_bootstraps, estimate_cost
+from skfhe.circuit.cost import Cost, estimate_cost, lookup_p_error
 from skfhe.circuit.engine import EngineFunction, fhe
 from skfhe.circuit.engine_module import EngineModule
 from skfhe.exceptions import CiphertextMismatchError, InsecureKeyCacheWarning
@@ -113,8 +113,9 @@ class Circuit:
                 stacklevel=4,
             )
         self._parts = independent_parts(program)
-        if sum(bool(part.program.lookups) for part in self._parts) > 1:  # they share one budget of errors
-            error_rate = ErrorRate(error_rate.per_lookup(count_bootstraps(program)))
+        if error_rate.global_p_error is not None:
+            # The engine would count the rows of all batch sizes as one run, and each part for itself.
+            error_rate = ErrorRate(lookup_p_error(program, error_rate))
         self._modules = [
             EngineModule(part.program, error_rate, configuration, self.batch_sizes) for part in self._parts
         ]

@@ -16,8 +16,8 @@ DEFAULT_P_ERROR = 2.0**-40
 SMALLEST_P_ERROR = 2.0**-128
 """Smallest error rate that can be asked for, of a lookup or of a run.
 
-A wrong result is then as unlikely as a key that is guessed. The engine has parameters for far smaller rates of narrow
-lookups, at many times the price, until it aborts the process near the smallest float.
+A wrong result is then as unlikely as a key that is guessed. The engine has parameters for far smaller rates
+of narrow lookups, at many times the price, until it aborts the process near the smallest float.
 """
 
 

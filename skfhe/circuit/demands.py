@@ -1,11 +1,12 @@
 """What a program demands of the engine: which lookups it takes, and how precise their results have to be.
 
-The engine divides a program into *blocks*: values that sums, selections and rounding connect, all of one width, that of
-the widest. Lookups lead from block to block. All lookups of one width share parameters and keys; a block's ciphertexts
-are those of the narrowest lookups that it collects, or, where it collects none, of those that read it.
+The engine divides a program into *blocks*: values that sums, selections and rounding connect, all of one
+width, that of the widest. Lookups lead from block to block. All lookups of one width share parameters and
+keys; a block's ciphertexts are those of the narrowest lookups that it collects, or, where it collects none,
+of those that read it.
 
-Noise is followed element by element, apart for each width of the lookups that it comes from and for the inputs, as a
-variance in units of that of one result.
+Noise is followed element by element, apart for each width of the lookups that it comes from and for the
+inputs, as a variance in units of that of one result.
 """
 
 from dataclasses import dataclass, field
@@ -65,7 +66,8 @@ class Demands:
     ----------
     readings : list of Reading
     precision : dict of int to float
-        For each width of lookups, the bits that their results have to keep, and `INPUT` for those of the inputs.
+        For each width of lookups, the bits that their results have to keep, and `INPUT` for those of the
+        inputs.
     widest : dict of int to int
         The position of the value that demands it.
     block_of : list of int
@@ -109,22 +111,30 @@ def takes_clipping(program: Program, position: int) -> bool:
     value = program.values[position]
     if not isinstance(value.op, ops.Round) or value.op.method == "exact":
         return False
-    (argument,) = value.arguments
-    kept = program.values[argument].type.bits - value.op.lsbs
-    return value.type.bits > program.values[argument].type.bits and kept >= CLIPPED_BITS
+    before = program.values[value.arguments[0]].type.bits
+    return _rounded_bits(program, position, value) > before and before - value.op.lsbs >= CLIPPED_BITS
+
+
+def _rounded_bits(program: Program, position: int, stated: Value) -> int:
+    """Bits of a rounded value of the type of ``stated``: it is read in an interval that holds the unrounded, too."""
+    if isinstance(program.values[position].op, ops.Truncate):
+        return stated.type.bits
+    before = program.values[program.values[position].arguments[0]].type
+    return bit_width(min(stated.type.min, before.min), max(stated.type.max, before.max))
 
 
 def bits_read(program: Program, position: int) -> int:
     """Bits of the table that a lookup uses: those its argument keeps after rounding."""
     (read,) = program.values[position].arguments
-    bits = program.values[read].type.bits
     rounded = _unbounded(program, read)
     value = program.values[rounded]
     if not isinstance(value.op, ops.Round | ops.Truncate):
-        return bits
-    # what has fewer bits after rounding is still looked up in those of the accumulator
-    before = program.values[value.arguments[0]].type.bits
-    return max(bits, before) - value.op.lsbs - takes_clipping(program, rounded)
+        return program.values[read].type.bits
+    bits = _rounded_bits(program, rounded, program.values[read])
+    if isinstance(value.op, ops.Truncate):
+        # what has fewer bits after truncation is still looked up in those of the accumulator
+        bits = max(bits, program.values[value.arguments[0]].type.bits)
+    return bits - value.op.lsbs - takes_clipping(program, rounded)
 
 
 def _unbounded(program: Program, position: int) -> int:
@@ -226,6 +236,8 @@ def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:
     bounded = {value.arguments[0] for value in program.values if isinstance(value.op, ops.Bound)}
     for position, value in enumerate(program.values):
         widths = [] if position in bounded else [value.type.bits]  # the engine is told the stated interval
+        if isinstance(value.op, ops.Round):
+            widths = [_rounded_bits(program, position, value)]
         if isinstance(value.op, ops.Linear | ops.Convolution):  # constants share the width
             for constant in (value.op.weight, value.op.bias):
                 if constant.size:

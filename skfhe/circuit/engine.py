@@ -88,8 +88,8 @@ class CompiledModule:
     p_error : float
         Of one lookup.
     bootstrap_key_bytes, keyswitch_key_bytes, packing_key_bytes : int
-        Of evaluation keys. The engine's own figure of bootstrap keys counts each once for every dimension of its
-        GLWE key.
+        Of evaluation keys. The engine's own figure of bootstrap keys counts each once for every dimension
+        of its GLWE key.
     functions : dict of str to FunctionStatistics
     """
 

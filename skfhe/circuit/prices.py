@@ -3,13 +3,15 @@
 A lookup, a programmable bootstrap, costs what its parameters cost, and these follow from three things:
 
 - the bits ``b`` that it reads;
-- the precision ``e`` that its result keeps until it is read again: a sum of ``n`` results with weights ``w`` has
+- the precision ``e`` that its result keeps until it is read again: a sum of ``n`` results with weights
+``w`` has
   ``‖w‖`` times the noise of one, so ``e = bits of the sum + log2 ‖w‖``;
-- the probability that it reads a wrong cell. That is how many standard deviations of the noise fit into half a
+- the probability that it reads a wrong cell. That is how many standard deviations of the noise fit into
+half a
   cell, so between two measured rates the precision is shifted by the logarithm of their ratio.
 
-Programs without rounding may run on residues (the engine's CRT encoding) instead: dearer for narrow values, the only
-way for wide ones. Ciphertexts that no lookup reads have a dimension that depends on ``e`` alone.
+Programs without rounding may run on residues (the engine's CRT encoding) instead: dearer for narrow values,
+the only way for wide ones. Ciphertexts that no lookup reads have a dimension that depends on ``e`` alone.
 
 ``benchmarks/cost_table.py`` measures the grid, and how many seconds a machine takes.
 """
@@ -113,9 +115,9 @@ def seconds_of(name: str) -> float:
 
     Parameters
     ----------
-    name : {"call", "key_byte", "encrypted_word", "ciphertext", "decrypted_word", "summed_word"}
-        A call, preparing a byte of its bootstrap keys, encrypting a word of a ciphertext, handing over a ciphertext,
-        decrypting a word, and multiplying a word by a weight and adding it.
+    name : {"call", "key_byte", "encrypted_word", "decrypted_word", "summed_word"}
+        A call, preparing a byte of its bootstrap keys, encrypting a word of a ciphertext and handing it over,
+        decrypting one, and multiplying one by a weight and adding it.
 
     Returns
     -------
