@@ -9,19 +9,21 @@ processor time of quiet runs.
 import argparse
 import json
 import math
+import os
 import platform
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skfhe.circuit import Circuit, ErrorRate, compile_program
+from skfhe.circuit import Circuit, compile_program
 from skfhe.program import Program, ProgramBuilder, ops
 
 P_ERROR = (
@@ -48,6 +50,7 @@ CRT_BITS = 5  # narrower ones are never cheaper in residues
 CRT_WEIGHTS = (1, 2, 3, 4, 6, 8, 12, 16)  # beyond, the engine expects no more noise
 N_LOOKUPS = 4
 Cell = list[int]
+BITS_TIMED = range(1, 7)  # keys of wider lookups take long to generate, and their rates no longer differ
 TARGET = Path(__file__).parent.parent / "skfhe" / "circuit" / "cost_table.json"
 
 
@@ -55,7 +58,7 @@ TARGET = Path(__file__).parent.parent / "skfhe" / "circuit" / "cost_table.json"
 
 
 def scaled(value: str, kind: str, n: int, bits: int, weight: int) -> tuple[list[str], str]:
-    """Return MLIR that multiplies ``value`` by ``weight`` in factors that ``bits`` bits can hold, and its result."""
+    """Return MLIR that multiplies ``value`` by ``weight``, in factors that ``bits`` bits hold, and the result."""
     lines, factors = [], []
     while weight >= 2**bits and weight % 2 == 0:
         factors.append(math.gcd(weight, 2 ** (bits - 1) if bits > 1 else 2))
@@ -70,7 +73,7 @@ def scaled(value: str, kind: str, n: int, bits: int, weight: int) -> tuple[list[
 
 
 def lookups(bits: int, bits_out: int, weight: int, again: bool = False, n: int = N_LOOKUPS) -> str:
-    """Return MLIR of ``n`` lookups whose results are multiplied by ``weight``, and with ``again`` read by others."""
+    """Return MLIR of ``n`` lookups, their results times ``weight``, and with ``again`` lookups of these."""
     read, kept = f"tensor<{n}x!FHE.eint<{bits}>>", f"tensor<{n}x!FHE.eint<{bits_out}>>"
     lines, value = scaled("%y", kept, n, bits_out, weight)
 
@@ -90,7 +93,7 @@ def lookups(bits: int, bits_out: int, weight: int, again: bool = False, n: int =
 
 
 def lowest_bits(bits_out: int, weight: int, n: int = N_LOOKUPS) -> str:
-    """Return MLIR of ``n`` lookups of the lowest bit of a value, whose results are multiplied by ``weight``."""
+    """Return MLIR of ``n`` lookups of the lowest bit of a value, their results times ``weight``."""
     read, kept = f"tensor<{n}x!FHE.eint<2>>", f"tensor<{n}x!FHE.eint<{bits_out}>>"
     lines, value = scaled("%y", kept, n, bits_out, weight)
     text = "\n".join([f'%y = "FHELinalg.lsb"(%x) : ({read}) -> {kept}', *lines])
@@ -106,7 +109,7 @@ def sums(bits: int, weight: int, n: int = N_LOOKUPS) -> str:
 
 
 def ask(mlir: str, p_error: float, encoding: str) -> tuple[float, dict[str, Any], list[int]] | None:
-    """Return the engine's complexity, its keys and its blocks of an output, or None if it finds no parameters."""
+    """Return the engine's complexity, keys and blocks of an output, or None if it finds no parameters."""
     from concrete.compiler import (
         Backend,
         CompilationOptions,
@@ -189,7 +192,7 @@ def steps(points: list[float], cell: Callable[[int], Cell | None]) -> dict[str, 
 
 
 def bootstrap(keys: dict[str, Any]) -> list[int]:
-    """Return GLWE dimension, polynomial size, levels and LWE dimension of the bootstrap key, and the keyswitch's."""
+    """Return GLWE dimension, polynomial size, levels and LWE dimension of a bootstrap, levels of a keyswitch."""
     (boot,) = (key["params"] for key in keys["lweBootstrapKeys"])
     (switch,) = (key["params"] for key in keys["lweKeyswitchKeys"])
     return [
@@ -202,7 +205,7 @@ def bootstrap(keys: dict[str, Any]) -> list[int]:
 
 
 def native_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
-    """What one lookup costs, operations and the parameters of its keys, by the precision that its result keeps.
+    """Return what one lookup costs, and the parameters of its keys, by the precision that its result keeps.
 
     One of 0 bits reads the lowest bit of a wider value.
     """
@@ -217,7 +220,7 @@ def native_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
 
 
 def crt_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
-    """What one lookup on residues costs, by the logarithm of the norm of what it reads."""
+    """Return what one lookup on residues costs, by the logarithm of the norm of what it reads."""
 
     def cell(index: int) -> Cell | None:
         weight = CRT_WEIGHTS[index]
@@ -234,7 +237,7 @@ def crt_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
 
 
 def levelled_steps(p_error: float) -> dict[str, list[Any]]:
-    """The LWE dimension of a program without lookups, by the precision that its outputs keep."""
+    """Return the LWE dimension of a program without lookups, by the precision that its outputs keep."""
     points = [point for point in demands() if point[0] == int(point[0])]
 
     def cell(index: int) -> Cell | None:
@@ -251,3 +254,93 @@ def of_rate(p_error: float) -> dict[str, Any]:
         "crt": [crt_steps(bits, p_error) for bits in range(CRT_BITS, MAX_BITS + 1)],
         "levelled": levelled_steps(p_error),
     }
+
+
+def parameters() -> dict[str, Any]:
+    """Return the engine's parameters on the whole grid."""
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(of_rate, P_ERROR))
+    by_kind = {kind: [of_one[kind] for of_one in found] for kind in found[0]}
+    return {"engine": f"concrete-python {version('concrete-python')}", "p_error": list(P_ERROR)} | by_kind
+
+
+# --- Seconds -----------------------------------------------------------------------------------------------
+
+
+def reading(bits: int, n: int) -> Program:
+    """Return ``n`` lookups of ``bits`` bits whose results have as many."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(n), np.full(n, 2**bits - 1), label="input")
+    table = np.arange(2**bits) % 2 * (2**bits - 1)
+    return builder.finish(
+        builder.add(ops.Lookup(table[None], np.zeros(1, dtype=np.int64)), x, label="lookup")
+    )
+
+
+def summing(n_inputs: int, n_outputs: int) -> Program:
+    """Return sums of 8-bit inputs with random weights."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(n_inputs), np.full(n_inputs, 255), label="input")
+    weight = np.random.default_rng(0).integers(-127, 128, (n_inputs, n_outputs))
+    linear = ops.Linear(weight, np.zeros(n_outputs, dtype=np.int64))
+    return builder.finish(builder.add(linear, x, label="sums"))
+
+
+def times(program: Program, repetitions: int = 7) -> tuple[Circuit, float, float, float]:
+    """Return the circuit, and medians of the processor's seconds of encryption, run and decryption of a row."""
+    circuit = compile_program(program, batch_sizes=(1,))
+    x = np.zeros((1, *program.values[0].type.shape), dtype=np.int64)
+    circuit.execute(x)
+    taken = []
+    for _ in range(repetitions):
+        marks, value = [time.process_time()], x
+        for step in (circuit.encrypt, circuit.run, circuit.decrypt):
+            value = step(value)
+            marks.append(time.process_time())
+        taken.append(np.diff(marks))
+    encryption, run, decryption = np.median(taken, axis=0)
+    return circuit, float(encryption), float(run), float(decryption)
+
+
+def seconds() -> dict[str, Any]:
+    """Return what takes how long: lookups with all cores busy, everything else on one."""
+    cores = os.cpu_count() or 1
+    rates, per_key_byte = [], []
+    for bits in BITS_TIMED:
+        _, _, small, _ = times(reading(bits, 2))
+        circuit, _, large, _ = times(reading(bits, 18))
+        rates.append((large - small) / 16 / (circuit.complexity / 18) / cores)
+        prepared = small - (large - small) / 8
+        per_key_byte.append(prepared / circuit.statistics["bootstrap_key_bytes"])
+    n, m = 2000, 32
+    few, encryption, run_few, decryption_few = times(summing(n, 1))
+    _, _, run_many, decryption_many = times(summing(n, m))
+    _, _, run_none, _ = times(summing(1, 1))
+    words = few.statistics["input_bytes"] / 8
+    summed = (run_many - run_few) / ((m - 1) * words)
+    return {
+        "operation": rates,
+        "call": run_none,
+        "key_byte": statistics.median(per_key_byte),
+        "encrypted_word": (encryption + run_few - run_none) / words - summed,
+        "decrypted_word": (decryption_many - decryption_few) / ((m - 1) * words / n),
+        "summed_word": summed,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("all", "parameters", "seconds"), default="all")
+    part = parser.parse_args().part
+    table = json.loads(TARGET.read_text("utf-8"))
+    if part != "seconds":
+        table |= parameters()
+    if part != "parameters":
+        table["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+        table["seconds"] = seconds()
+        print(json.dumps(table["seconds"], indent=2))
+    TARGET.write_text(json.dumps(table) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

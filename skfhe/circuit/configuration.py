@@ -92,8 +92,8 @@ def resolve_error_rate(
             raise ValueError(f"{name} must lie in (0, 1), both excluded, got {rate!r}")
         if rate < SMALLEST_P_ERROR:
             raise ValueError(
-                f"{name}={rate!r} is smaller than 2**-128, the smallest that can be asked for; a wrong result is "
-                "then as unlikely as a guessed key"
+                f"{name}={rate!r} is smaller than 2**-128, the smallest that can be asked for; a wrong "
+                "result is then as unlikely as a guessed key"
             )
     if p_error is None and global_p_error is None:
         return ErrorRate()

@@ -198,7 +198,7 @@ def count_bootstraps(program: Program) -> int:
 
 
 def lookup_p_error(program: Program, error_rate: ErrorRate) -> float:
-    """Return the probability with which one lookup of a program may go wrong, for one row to keep an error rate.
+    """Return the probability with which one lookup may go wrong, for a row to keep an error rate.
 
     Without lookups it is that of one integer of the outputs.
     """
@@ -207,7 +207,7 @@ def lookup_p_error(program: Program, error_rate: ErrorRate) -> float:
 
 
 def _complexity(found: Demands, bits: int, p_error: float) -> float:
-    """Return the complexity of one of a program's lookups of ``bits`` bits; infinite if there are no parameters."""
+    """Return the complexity of a program's lookups of ``bits`` bits, infinite if there are no parameters."""
     price = lookup_price(bits, found.precision.get(bits, 0.0), p_error)
     residues = _on_residues(found, p_error)
     return min((p.complexity for p in (price, residues) if p is not None), default=np.inf)
@@ -245,8 +245,8 @@ def _levelled_cost(program: Program, found: Demands, p_error: float) -> _PartCos
     if dimension is None:
         label = program.values[found.widest[INPUT]].label
         raise _Refused(
-            f"{label!r} must keep {found.precision[INPUT]:.1f} bits (its own, and those by which its weights raise "
-            "the noise), more than any ciphertext of the engine does"
+            f"{label!r} must keep {found.precision[INPUT]:.1f} bits (its own, and those by which its weights "
+            "raise the noise), more than any ciphertext of the engine does"
         )
     return _ciphertext_cost(program, found, dict.fromkeys(found.block_bits, dimension), 1, float(dimension))
 
@@ -272,8 +272,8 @@ def _why(program: Program, found: Demands, bits: int, p_error: float) -> str:
         return f"{lookup}, and the engine has no parameters for that"
     label = program.values[found.widest[bits]].label
     return (
-        f"{lookup}, and its results must keep {found.precision[bits]:.1f} bits for {label!r} (its own, and those by "
-        f"which weights raise the noise), where the engine keeps at most {limit:.1f}"
+        f"{lookup}, and its results must keep {found.precision[bits]:.1f} bits for {label!r} (its own, and "
+        f"those by which weights raise the noise), where the engine keeps at most {limit:.1f}"
     )
 
 

@@ -28,12 +28,14 @@ INPUT = -1
 """Where the noise of inputs is kept, among that of lookups by their bits."""
 
 CLIPPED_BITS = 5
-"""From so many bits on, the engine cuts off what approximate rounding overflows, by a lookup of one bit less, rather
-than to read one bit more."""
+"""From so many bits on, the engine cuts off what approximate rounding overflows by a lookup of one bit less,
+rather than to read one bit more."""
 
 SHARED = 0.75
-"""Bits that a result must be more precise when a lookup reads it: that lookup adds noise of its own to the sum. As
-measured on chains of two lookups of one width; without it, prices of deep networks are one step too low."""
+"""Bits that a result must be more precise when a lookup reads it, whose own noise takes a share of the sum's.
+
+Measured on chains of two lookups of one width; without it, prices of deep networks are one step too low.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def rounds_exactly(value: Value) -> bool:
 
 
 def takes_clipping(program: Program, position: int) -> bool:
-    """Whether the engine cuts off by a lookup what a value overflows by when it is rounded up approximately."""
+    """Whether the engine takes a lookup to cut off what a value overflows by, rounded up approximately."""
     value = program.values[position]
     if not isinstance(value.op, ops.Round) or value.op.method == "exact":
         return False
@@ -116,7 +118,7 @@ def takes_clipping(program: Program, position: int) -> bool:
 
 
 def _rounded_bits(program: Program, position: int, stated: Value) -> int:
-    """Bits of a rounded value of the type of ``stated``: it is read in an interval that holds the unrounded, too."""
+    """Bits of a rounded value of the type of ``stated``, read in an interval that holds the unrounded, too."""
     if isinstance(program.values[position].op, ops.Truncate):
         return stated.type.bits
     before = program.values[program.values[position].arguments[0]].type

@@ -129,7 +129,7 @@ def seconds_of(name: str) -> float:
 
 @cache
 def _deviations(p_error: float) -> float:
-    """Standard deviations of the noise that fit into half a cell when the rest has this probability."""
+    """Return how many standard deviations of the noise fit into half a cell when the rest has a probability."""
     return -NormalDist().inv_cdf(p_error / 2)
 
 
@@ -139,7 +139,7 @@ def _rates() -> tuple[float, ...]:
 
 
 def _neighbours(p_error: float) -> list[tuple[int, float, float]]:
-    """Return the measured rates around this one: index, weight, and by how much to shift a precision for it."""
+    """Return the measured rates around one: index, weight, and by how much to shift a precision for it."""
     rates, rate = _rates(), math.log2(_deviations(p_error))  # the table's rates ascend, so these descend
     rate = min(max(rate, rates[-1]), rates[0])
     after = next(i for i, measured in enumerate(rates) if measured <= rate)
@@ -164,7 +164,7 @@ def _cell(kind: str, index: int, row: int, at: float, dimension: int = 0) -> Loo
 
 
 def _between(found: list[tuple[float, LookupPrice | None]]) -> LookupPrice | None:
-    """Return the price between those at the measured rates around one, by weight; None counts if it weighs more."""
+    """Return the price between those at the measured rates around one, by weight, or None if that weighs more."""
     weight, nearest = max(found, key=lambda pair: pair[0])
     if nearest is None or weight == 1.0:
         return nearest
