@@ -58,7 +58,7 @@ TARGET = Path(__file__).parent.parent / "skfhe" / "circuit" / "cost_table.json"
 
 
 def scaled(value: str, kind: str, n: int, bits: int, weight: int) -> tuple[list[str], str]:
-    """Return MLIR that multiplies ``value`` by ``weight``, in factors that ``bits`` bits hold, and the result."""
+    """Return MLIR that multiplies ``value``, by factors that ``bits`` bits hold, and the result."""
     lines, factors = [], []
     while weight >= 2**bits and weight % 2 == 0:
         factors.append(math.gcd(weight, 2 ** (bits - 1) if bits > 1 else 2))
@@ -192,7 +192,7 @@ def steps(points: list[float], cell: Callable[[int], Cell | None]) -> dict[str, 
 
 
 def bootstrap(keys: dict[str, Any]) -> list[int]:
-    """Return GLWE dimension, polynomial size, levels and LWE dimension of a bootstrap, levels of a keyswitch."""
+    """Return the parameters of the bootstrap key, and the levels of the keyswitch key."""
     (boot,) = (key["params"] for key in keys["lweBootstrapKeys"])
     (switch,) = (key["params"] for key in keys["lweKeyswitchKeys"])
     return [
@@ -287,7 +287,7 @@ def summing(n_inputs: int, n_outputs: int) -> Program:
 
 
 def times(program: Program, repetitions: int = 7) -> tuple[Circuit, float, float, float]:
-    """Return the circuit, and medians of the processor's seconds of encryption, run and decryption of a row."""
+    """Return the circuit, and median processor seconds of encryption, run and decryption of a row."""
     circuit = compile_program(program, batch_sizes=(1,))
     x = np.zeros((1, *program.values[0].type.shape), dtype=np.int64)
     circuit.execute(x)

@@ -41,7 +41,7 @@ class ErrorRate:
 
         Examples
         --------
-        >>> ErrorRate(None, 1e-15).per_lookup(10)
+        >>> print(f"{ErrorRate(None, 1e-15).per_lookup(10):.3g}")
         1e-16
         """
         if self.p_error is not None:

@@ -31,10 +31,14 @@ CLIPPED_BITS = 5
 """From so many bits on, the engine cuts off what approximate rounding overflows by a lookup of one bit less,
 rather than to read one bit more."""
 
-SHARED = 0.75
+CAST_BITS = 8
+"""Up to so many bits, the engine reads a value of a wider block by its own bits, beyond by the block's."""
+
+SHARED, SHARED_BY_LOWEST = 0.75, 1.25
 """Bits that a result must be more precise when a lookup reads it, whose own noise takes a share of the sum's.
 
-Measured on chains of two lookups of one width; without it, prices of deep networks are one step too low.
+Measured on chains of two lookups of one width, and on truncation, whose lookups of lowest bits read each
+other's results; without it, prices of deep networks are one step too low.
 """
 
 
@@ -118,7 +122,7 @@ def takes_clipping(program: Program, position: int) -> bool:
 
 
 def _rounded_bits(program: Program, position: int, stated: Value) -> int:
-    """Bits of a rounded value of the type of ``stated``, read in an interval that holds the unrounded, too."""
+    """Bits of a rounded value of ``stated`` type, read in an interval that holds the unrounded, too."""
     if isinstance(program.values[position].op, ops.Truncate):
         return stated.type.bits
     before = program.values[program.values[position].arguments[0]].type
@@ -137,6 +141,11 @@ def bits_read(program: Program, position: int) -> int:
         # what has fewer bits after truncation is still looked up in those of the accumulator
         bits = max(bits, program.values[value.arguments[0]].type.bits)
     return bits - value.op.lsbs - takes_clipping(program, rounded)
+
+
+def _reads_rounded(program: Program, position: int) -> bool:
+    (read,) = program.values[position].arguments
+    return isinstance(program.values[_unbounded(program, read)].op, ops.Round | ops.Truncate)
 
 
 def _unbounded(program: Program, position: int) -> int:
@@ -158,13 +167,14 @@ def demands(program: Program) -> Demands:
     """
     found = Demands(block_of=_blocks(program))
     found.block_bits = _block_bits(program, found.block_of)
-    found.readings = _readings(program, found.block_of)
+    found.readings = _readings(program, found)
+    bits = {reading.position: reading.bits for reading in found.readings}
     for reading in found.readings:
         target = found.block_of[reading.position]
         found.collected.setdefault(target, set()).add(reading.bits)
     noise: list[Noise] = []
     for position, value in enumerate(program.values):
-        noise.append(_noise(program, position, [noise[a] for a in value.arguments]))
+        noise.append(_noise(program, position, bits.get(position, 0), [noise[a] for a in value.arguments]))
     for reading in found.readings:
         _demand_reading(found, program, reading, noise)
     for position in program.outputs:
@@ -189,9 +199,10 @@ def _demand_reading(found: Demands, program: Program, reading: Reading, noise: l
     read = noise[argument]
     if isinstance(value.op, ops.Lookup):
         bits = reading.bits
-        rounded = isinstance(program.values[_unbounded(program, argument)].op, ops.Round | ops.Truncate)
         width = found.block_bits[found.block_of[argument]]
-        if rounded or bits != width:  # the engine cannot do this on residues
+        if (
+            _reads_rounded(program, reading.position) or bits != width
+        ):  # the engine cannot do this on residues
             found.residues = False
         total = sum((variance for variance in read.values()), np.zeros(1))
         found.log2_norm = max(found.log2_norm, 0.5 * float(np.log2(max(float(np.max(total)), 1.0))))
@@ -202,15 +213,18 @@ def _demand_reading(found: Demands, program: Program, reading: Reading, noise: l
         ):  # takes the value apart from the lowest bit on, which is half of its first cell
             bits = found.block_bits[reading.source] - 1
             for cleared in range(1, value.op.lsbs):  # type: ignore[attr-defined]
-                _demand(found, {0: np.full(1, float(cleared))}, bits - cleared, reading.position, SHARED)
+                own = {0: np.full(1, float(cleared))}
+                _demand(found, own, bits - cleared, reading.position, SHARED_BY_LOWEST)
     _demand(found, read, bits, reading.position, SHARED)
 
 
-def _readings(program: Program, block_of: list[int]) -> list[Reading]:
+def _readings(program: Program, found: Demands) -> list[Reading]:
     readings = []
     for position, value in enumerate(program.values):
         if isinstance(value.op, ops.Lookup):
             bits, count = bits_read(program, position), value.type.size
+            if bits > CAST_BITS and not _reads_rounded(program, position):
+                bits = found.block_bits[found.block_of[value.arguments[0]]]
         elif rounds_exactly(value):
             bits, count = 0, value.type.size * value.op.lsbs  # type: ignore[attr-defined]
         elif takes_clipping(program, position):
@@ -218,7 +232,7 @@ def _readings(program: Program, block_of: list[int]) -> list[Reading]:
             bits, count = max(2, argument - value.op.lsbs - 1), value.type.size  # type: ignore[attr-defined]
         else:
             continue
-        readings.append(Reading(position, bits, count, block_of[value.arguments[0]]))
+        readings.append(Reading(position, bits, count, found.block_of[value.arguments[0]]))
     return readings
 
 
@@ -249,14 +263,17 @@ def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:
     return bits
 
 
-def _noise(program: Program, position: int, arguments: list[Noise]) -> Noise:
-    """Variance of each element by where it comes from, in units of that of one result."""
+def _noise(program: Program, position: int, bits: int, arguments: list[Noise]) -> Noise:
+    """Variance of each element by where it comes from, in units of that of one result.
+
+    ``bits`` are those of the lookups that the value takes, if it takes any.
+    """
     value = program.values[position]
     op, shape = value.op, value.type.shape
     if isinstance(op, ops.Input):
         return {INPUT: np.ones(shape)}
     if isinstance(op, ops.Lookup):
-        return {bits_read(program, position): np.ones(shape)}
+        return {bits: np.ones(shape)}
     sources = sorted(set().union(*arguments))
     empty = [np.zeros(program.values[a].type.shape) for a in value.arguments]
     noise = {
@@ -266,7 +283,6 @@ def _noise(program: Program, position: int, arguments: list[Noise]) -> Noise:
     if rounds_exactly(value):
         noise[0] = noise.get(0, 0.0) + np.full(shape, float(op.lsbs))  # type: ignore[attr-defined]
     elif takes_clipping(program, position):
-        bits = max(2, program.values[value.arguments[0]].type.bits - op.lsbs - 1)  # type: ignore[attr-defined]
         noise[bits] = noise.get(bits, 0.0) + np.ones(shape)
     return noise
 

@@ -129,7 +129,7 @@ def seconds_of(name: str) -> float:
 
 @cache
 def _deviations(p_error: float) -> float:
-    """Return how many standard deviations of the noise fit into half a cell when the rest has a probability."""
+    """Return how many standard deviations of the noise fit into half a cell at an error rate."""
     return -NormalDist().inv_cdf(p_error / 2)
 
 
@@ -164,7 +164,7 @@ def _cell(kind: str, index: int, row: int, at: float, dimension: int = 0) -> Loo
 
 
 def _between(found: list[tuple[float, LookupPrice | None]]) -> LookupPrice | None:
-    """Return the price between those at the measured rates around one, by weight, or None if that weighs more."""
+    """Return the price between two at the measured rates around one, or None if that weighs more."""
     weight, nearest = max(found, key=lambda pair: pair[0])
     if nearest is None or weight == 1.0:
         return nearest
@@ -334,7 +334,7 @@ def precision_steps(bits: int, p_error: float) -> list[int]:
     Examples
     --------
     >>> precision_steps(4, 2.0**-40)
-    [9, 17, 20, 22, 24]
+    [9, 17, 20, 22, 24, 25, 26, 27, 28, 29]
     """
     limit = math.floor(precision_limit(bits, p_error))
     prices = [lookup_complexity(bits, precision, p_error) for precision in range(2, limit + 1)]

@@ -54,20 +54,23 @@ def network(rounding=None, depth=2, weight=3, width=5, bits=3, seed=0, skip=Fals
 
 
 def lookups(bits, kept, n=3):
-    """Lookups of ``bits`` bits, whose results are multiplied so that they have to keep ``kept``."""
+    """Lookups of ``bits`` bits after rounding, with results that have to keep ``kept``."""
     builder = ProgramBuilder()
-    x = builder.input(np.zeros(n), np.full(n, 2**bits - 1), label="x")
-    table = (np.arange(2**bits) % 3 % 2)[None]
-    y = builder.add(ops.Lookup(table, np.zeros(1, int)), x, label="read")
+    x = builder.input(np.zeros(n), np.full(n, 2 ** (bits + 1) - 2), label="x")
+    y = read(builder, x, ops.Round(1, "approximate"), bits=1)
     weight = 2 ** ((kept - 1) // 2)  # a bit and the weight's own make the sum's, and the weight counts again
-    return builder.finish(builder.add(ops.Linear(np.eye(n, dtype=int) * weight, np.zeros(n, int)), y, label="y"))
+    return builder.finish(
+        builder.add(ops.Linear(np.eye(n, dtype=int) * weight, np.zeros(n, int)), y, label="y")
+    )
 
 
 def to(kept, method):
-    """Round an accumulator to ``kept`` bits, before what rounding up overflows by."""
+    """Round accumulators of more than ``kept`` bits to these, before what rounding up overflows by."""
 
     def rounding(bits):
-        lsbs = max(1, bits - kept)
+        if bits <= kept:
+            return None
+        lsbs = bits - kept
         return ops.Truncate(lsbs) if method == "truncate" else ops.Round(lsbs, method)
 
     return rounding
@@ -138,25 +141,28 @@ PROGRAMS = {
     "parts": parts,
     "lookups of two widths in a sum": mixed,
     "convolution": lambda: convolution("padded"),
-    **{f"fitted {name}": lambda name=name: fitted(name) for name in ("logistic regression", "tree", "forest")},
+    **{
+        f"fitted {name}": lambda name=name: fitted(name) for name in ("logistic regression", "tree", "forest")
+    },
     "fitted tree, quantized": lambda: fitted("tree, quantized"),
     "fitted boosting": lambda: fitted("boosting"),
     "precise results": lambda: lookups(4, 21),
     "most precise results": lambda: lookups(6, 27),
+    "wide lookups of precise results": lambda: lookups(8, 23),
 }
 
 
-def differences(program, error_rate=None):
+def differences(program, error_rate=None, factors=FACTORS):
     """Return what differs by more than its factor, as (name, predicted, the engine's)."""
     cost = estimate_cost(program, error_rate)
     assert cost.refusal is None
     found = compile_program(program, error_rate, batch_sizes=(1,)).statistics
     assert count_bootstraps(program) == found["lookups"]
-    pairs = ((name, getattr(cost, name), found[name]) for name in FACTORS)
+    pairs = ((name, getattr(cost, name), found[name]) for name in factors)
     return [
         (name, predicted, told)
         for name, predicted, told in pairs
-        if predicted > FACTORS[name] * told or told > FACTORS[name] * predicted
+        if predicted > factors[name] * told or told > factors[name] * predicted
     ]
 
 
@@ -172,8 +178,10 @@ def test_predictions_are_the_engine_s(name):
     ids=str,
 )
 def test_predictions_are_the_engine_s_between_the_measured_error_rates(error_rate):
-    assert differences(network(to(3, "exact")), error_rate) == []
-    assert differences(parts(), error_rate) == []
+    """Prices rise by steps, up to twofold, and where exactly between two measured rates is not known."""
+    factors = dict.fromkeys(FACTORS, 2.0)
+    assert differences(network(to(3, "exact")), error_rate, factors) == []
+    assert differences(parts(), error_rate, factors) == []
 
 
 @pytest.mark.slow
@@ -194,7 +202,7 @@ def test_predictions_for_random_networks_are_the_engine_s(seed):
         seed=seed,
         skip=bool(rng.integers(2)),
     )
-    error_rate = ErrorRate(float(rng.choice([2.0**-40, 2.0**-40, 1e-5, 1e-3, 0.05, 2.0**-70])))
+    error_rate = ErrorRate(float(rng.choice([2.0**-40, 2.0**-40, 1e-5, 1e-3, 0.05, 2.0**-64])))
     if estimate_cost(program, error_rate).refusal is None:
         assert differences(program, error_rate) == []
     else:
@@ -202,10 +210,10 @@ def test_predictions_for_random_networks_are_the_engine_s(seed):
             compile_program(program, error_rate, batch_sizes=(1,))
 
 
-@pytest.mark.parametrize(("bits", "kept"), [(2, 29), (4, 29), (6, 27), (8, 25), (11, 13)])
+@pytest.mark.parametrize(("bits", "kept"), [(2, 29), (4, 29), (6, 27), (8, 25)])
 def test_what_has_no_parameters_is_refused_with_a_reason(bits, kept):
     """Results that keep two bits more than the most precise that the engine has are said to be impossible."""
-    program, beyond = lookups(bits, kept - 2), lookups(bits, kept + 4)
+    program, beyond = lookups(bits, kept), lookups(bits, kept + 2)
     assert estimate_cost(program).refusal is None
     compile_program(program, batch_sizes=(1,))
     cost = estimate_cost(beyond)
@@ -228,7 +236,9 @@ def test_sums_that_no_ciphertext_keeps_are_refused():
 def test_lookups_too_wide_are_refused_as_in_compiling():
     builder = ProgramBuilder()
     x = builder.input(np.zeros(1), np.full(1, 2**17 - 1), label="x")
-    program = builder.finish(builder.add(ops.Lookup(np.zeros((1, 2**17), int), np.array([0])), x, label="third"))
+    program = builder.finish(
+        builder.add(ops.Lookup(np.zeros((1, 2**17), int), np.array([0])), x, label="third")
+    )
     reason = estimate_cost(program).refusal
     with pytest.raises(CompilationError) as caught:
         compile_program(program)
@@ -245,7 +255,7 @@ def test_key_bytes_are_those_of_the_keys(small_circuit):
 
 
 def test_encryption_is_counted():
-    """Without lookups the time of a row is that of its ciphertexts, so it grows with features and their bits."""
+    """Without lookups a row takes the time of its ciphertexts: more for more features, and for their bits."""
     few, many = estimate_cost(sums(60, 1)), estimate_cost(sums(6000, 1))
     assert 50 < (many.seconds - many.seconds_a_call) / (few.seconds - few.seconds_a_call) < 200
     assert many.input_bytes > 90 * few.input_bytes

@@ -45,7 +45,9 @@ def test_rates_of_any_number_type(rate):
     assert type(resolve_error_rate(None, rate).global_p_error) is float
 
 
-@pytest.mark.parametrize("rate", [np.float64("nan"), np.inf, Fraction(0), 1 - 2.0**-60, Fraction(10**400), -1e-3])
+@pytest.mark.parametrize(
+    "rate", [np.float64("nan"), np.inf, Fraction(0), 1 - 2.0**-60, Fraction(10**400), -1e-3]
+)
 def test_rates_that_are_no_probability_are_refused(rate):
     with pytest.raises(ValueError, match="must lie in"):
         resolve_error_rate(rate, None)
@@ -71,7 +73,7 @@ def test_a_global_rate_is_that_of_one_row_whatever_the_batch_sizes(program, rate
     for circuit in (alone, among):
         n = circuit.statistics["lookups"]
         assert 0.1 * rate < n * circuit.statistics["p_error"] <= rate * 1.001
-    assert among.complexity == pytest.approx(alone.complexity)
+    assert among.complexity == pytest.approx(alone.complexity, rel=1e-3)
 
 
 def test_a_small_global_rate_of_two_parts_costs_what_its_share_does():
