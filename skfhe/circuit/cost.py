@@ -3,8 +3,8 @@
 Nearly all of the time of a program with lookups goes into these; without, into encryption. What they demand
 is derived from the program (`skfhe.circuit.demands`), what the engine asks for it was measured
 (`skfhe.circuit.prices`). At the measured error rates, over programs of every kind, the prediction stays
-within these factors of what the engine says of the compiled circuit: complexity 1.3, bytes of ciphertexts 1.5, bytes
-of keys 2. Between two measured rates, where a price may step up, it is within 2.
+within these factors of what the engine says of the compiled circuit: complexity 1.3, bytes of ciphertexts
+1.5, bytes of keys 2. Between two measured rates, where a price may step up, it is within 2.
 """
 
 from collections import Counter
@@ -287,15 +287,19 @@ def _native_cost(program: Program, found: Demands, p_error: float) -> _PartCost:
     prices = _prices(program, found, p_error)
     homes = {block: found.bits_of(block) for block in found.block_bits}
     dimensions = {block: prices[bits].dimension for block, bits in homes.items()}
+    read: dict[int, int] = {}
+    for reading in found.readings:
+        read[reading.bits] = max(read.get(reading.bits, 0), dimensions[reading.source])
+    prices = {bits: price.reading(read[bits]) for bits, price in prices.items()}
     complexity = seconds = 0.0
     switches, conversions = set(), set()
     for reading in found.readings:
         price = prices[reading.bits]
-        work = reading.count * price.reading(dimensions[reading.source])
+        work = reading.count * price.complexity
         switches.add((dimensions[reading.source], reading.bits))
         target = found.block_of[reading.position]
         home = prices[homes[target]]
-        if homes[target] != reading.bits and home != price:
+        if homes[target] != reading.bits and home.shape != price.shape:
             conversions.add((reading.bits, homes[target]))
             work += reading.count * 2.0 * price.dimension * (home.dimension + 1)
         complexity += work

@@ -45,6 +45,10 @@ WORD_BYTES = 8
 MAX_CRT_BITS = 16
 """Bits of the widest value of a program that runs on residues."""
 
+FEWER_DIMENSIONS = 0.09
+"""Power of the dimensions read that the LWE dimension of a bootstrap key goes with, where they are fewer than
+those of its results; from lookups of 5, 6 and 8 bits that read those of narrower ones."""
+
 
 @dataclass(frozen=True)
 class LookupPrice:
@@ -79,6 +83,11 @@ class LookupPrice:
         return self.glwe_dimension * self.polynomial_size
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """GLWE dimension and polynomial size: ciphertexts of one shape need no conversion."""
+        return self.glwe_dimension, self.polynomial_size
+
+    @property
     def bootstrap_bytes(self) -> int:
         """Size of its bootstrap key."""
         return (
@@ -93,10 +102,20 @@ class LookupPrice:
         """Size of the key that switches ciphertexts of ``source`` dimensions to its own small ones."""
         return source * self.keyswitch_levels * (self.lwe_dimension + 1) * WORD_BYTES
 
-    def reading(self, source: int) -> float:
-        """Complexity when it reads ciphertexts of ``source`` dimensions instead of its own."""
-        switched = 2 * self.keyswitch_levels * (self.lwe_dimension + 1)
-        return self.complexity + (source - self.dimension) * switched
+    def reading(self, source: int) -> "LookupPrice":
+        """Return the price of one that reads ciphertexts of ``source`` dimensions instead of its own.
+
+        Switching fewer leaves less noise, so that fewer small ones do.
+        """
+        if source == self.dimension:
+            return self
+        rotation = self.complexity - self._switching(self.dimension)
+        share = min(1.0, (source / self.dimension) ** FEWER_DIMENSIONS)
+        reading = replace(self, lwe_dimension=round(share * self.lwe_dimension))
+        return replace(reading, complexity=share * rotation + reading._switching(source))
+
+    def _switching(self, source: int) -> float:
+        return 2.0 * source * self.keyswitch_levels * (self.lwe_dimension + 1)
 
     @property
     def packing_bytes(self) -> int:
