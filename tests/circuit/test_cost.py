@@ -122,7 +122,7 @@ def fitted(name):
 
 
 WITHOUT_BITS = 60
-"""A seed whose network has an accumulator that keeps no bit after truncation, which dropping idle channels refuses."""
+"""A seed whose network keeps no bit after truncation once idle channels are dropped, which is refused."""
 
 PROGRAMS = {
     "one sum": lambda: sums(8, 1),
