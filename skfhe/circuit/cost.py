@@ -34,8 +34,8 @@ from skfhe.program.graph import Program
 __all__ = ["Cost", "count_bootstraps", "estimate_cost", "lookup_costs", "lookup_p_error"]
 
 FACTORS = {"complexity": 1.3, "input_bytes": 1.5, "output_bytes": 1.5, "key_bytes": 2.0}
-"""Prediction and engine differ at most by these factors, either way, at the measured error rates from 2**-40 up;
-tests hold both to them."""
+"""Prediction and engine differ at most by these factors, either way, at the measured error rates from 2**-40
+up; tests hold both to them."""
 
 
 @dataclass(frozen=True)
