@@ -101,7 +101,7 @@ def measure_ours(
     return {
         "accuracy": model.score(rows, labels),
         "keygen": keygen,
-        "key_bytes": statistics["bootstrap_key_bytes"] + statistics["keyswitch_key_bytes"],
+        "key_bytes": statistics["key_bytes"],
         "input_bytes": statistics["input_bytes"],
         "row": seconds(lambda: model.predict(rows[:1], fhe="execute"), 15, warm_up=2),
         "largest_difference": float(np.abs(encrypted - clear).max()),

@@ -159,7 +159,7 @@ def measure_encrypted(model: Any, rows: np.ndarray, p_error: float, repetitions:
         "batch_row": seconds(lambda: model.predict(batch, fhe="execute"), repetitions) / BATCH,
         "batch_rows": BATCH,
         "floor_batch_row": floor_seconds(counts, p_error, BATCH, repetitions) / BATCH,
-        "key_bytes": statistics["bootstrap_key_bytes"] + statistics["keyswitch_key_bytes"],
+        "key_bytes": statistics["key_bytes"],
         "input_bytes": statistics["input_bytes"],
         "output_bytes": statistics["output_bytes"],
         "equal_rows": int(

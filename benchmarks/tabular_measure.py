@@ -201,7 +201,7 @@ def measure_encrypted(estimator: Any, split: Split, options: Options) -> dict[st
         **singles,
         "batch_row": batch_seconds / n_batch,
         "batch_rows": n_batch,
-        "key_bytes": statistics["bootstrap_key_bytes"] + statistics["keyswitch_key_bytes"],
+        "key_bytes": statistics["key_bytes"],
         "input_bytes": statistics["input_bytes"],
         "output_bytes": statistics["output_bytes"],
         "encrypted_score": split.score(np.array([predicted[i] for i in which]), which),

@@ -59,7 +59,7 @@ def demo(
     }
     for name, value in accuracies.items():
         table.add_row(name, f"{value:.1%}")
-    keys = statistics["bootstrap_key_bytes"] + statistics["keyswitch_key_bytes"]
+    keys = statistics["key_bytes"]
     widths = ", ".join(f"{n} of {bits} bits" for bits, n in sorted(circuit.cost.lookups.items()))
     table.add_row("seconds a row, encrypted", f"{seconds:.2f}")
     table.add_row("lookups a row", widths)

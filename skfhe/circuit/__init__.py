@@ -4,14 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from skfhe.circuit.configuration import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
-from skfhe.circuit.cost import (
-    Cost,
-    estimate_cost,
-    lookup_complexity,
-    lookup_costs,
-    lookup_seconds,
-    precision_steps,
-)
+from skfhe.circuit.cost import Cost, estimate_cost, lookup_costs
+from skfhe.circuit.prices import lookup_complexity, lookup_seconds, precision_steps
 
 if TYPE_CHECKING:
     from skfhe.circuit.circuit import Circuit, compile_program

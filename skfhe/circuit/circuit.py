@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from skfhe.circuit.batch import Batch
 from skfhe.circuit.configuration import ErrorRate
-from skfhe.circuit.cost import Cost, count_bootstraps, estimate_cost
+from skfhe.circuit.cost import Cost, estimate_cost, lookup_p_error
 from skfhe.circuit.engine import EngineFunction, fhe
 from skfhe.circuit.engine_module import EngineModule
 from skfhe.exceptions import CiphertextMismatchError, InsecureKeyCacheWarning
@@ -113,8 +113,9 @@ class Circuit:
                 stacklevel=4,
             )
         self._parts = independent_parts(program)
-        if sum(bool(part.program.lookups) for part in self._parts) > 1:  # they share one budget of errors
-            error_rate = ErrorRate(error_rate.per_lookup(count_bootstraps(program)))
+        if error_rate.global_p_error is not None:
+            # The engine would count the rows of all batch sizes as one run, and each part for itself.
+            error_rate = ErrorRate(lookup_p_error(program, error_rate))
         self._modules = [
             EngineModule(part.program, error_rate, configuration, self.batch_sizes) for part in self._parts
         ]
@@ -146,7 +147,8 @@ class Circuit:
         -------
         dict
             ``"lookups"``, programmable bootstraps of one row; ``"complexity"`` of one row;
-            ``"p_error"`` of one lookup; ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"``;
+            ``"p_error"`` of one lookup; ``"key_bytes"``, all evaluation keys, and of these
+            ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"`` and ``"packing_key_bytes"``;
             ``"input_bytes"`` and ``"output_bytes"``, ciphertexts of one row.
         """
         rows = [module.statistics(1) for module in self._modules]
@@ -155,8 +157,13 @@ class Circuit:
             "lookups": sum(row.lookups for row in rows),
             "complexity": self.complexity,
             "p_error": max(module.p_error for module in modules),
+            "key_bytes": sum(
+                module.bootstrap_key_bytes + module.keyswitch_key_bytes + module.packing_key_bytes
+                for module in modules
+            ),
             "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in modules),
             "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in modules),
+            "packing_key_bytes": sum(module.packing_key_bytes for module in modules),
             "input_bytes": sum(row.input_bytes for row in rows),
             "output_bytes": sum(row.output_bytes for row in rows),
         }

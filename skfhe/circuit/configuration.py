@@ -1,5 +1,6 @@
 """Options of a compilation: the error rate, and concrete's configuration behind it."""
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -7,10 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skfhe.circuit.engine import fhe
 
-__all__ = ["DEFAULT_P_ERROR", "ErrorRate", "resolve_error_rate"]
+__all__ = ["DEFAULT_P_ERROR", "SMALLEST_P_ERROR", "ErrorRate", "resolve_error_rate"]
 
 DEFAULT_P_ERROR = 2.0**-40
 """Probability that one lookup reads a wrong cell, unless another is asked for."""
+
+SMALLEST_P_ERROR = 2.0**-128
+"""Smallest error rate that can be asked for, of a lookup or of a run.
+
+A wrong result is then as unlikely as a key that is guessed. The engine has parameters for far smaller rates
+of narrow lookups, at many times the price, until it aborts the process near the smallest float.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,18 @@ class ErrorRate:
     global_p_error: float | None = None
 
     def per_lookup(self, n_lookups: int) -> float:
-        """Return the probability for one lookup of a run of ``n_lookups``."""
+        """Return the probability for one lookup of a run of ``n_lookups``.
+
+        Examples
+        --------
+        >>> print(f"{ErrorRate(None, 1e-15).per_lookup(10):.3g}")
+        1e-16
+        """
         if self.p_error is not None:
             return self.p_error
         assert self.global_p_error is not None
-        return 1.0 - (1.0 - self.global_p_error) ** (1.0 / max(1, n_lookups))
+        # one minus the root of what is close to one would leave nothing of a small rate
+        return -math.expm1(math.log1p(-self.global_p_error) / max(1, n_lookups))
 
 
 def resolve_error_rate(
@@ -57,7 +72,7 @@ def resolve_error_rate(
     Raises
     ------
     ValueError
-        If both are given, or one lies outside (0, 1).
+        If both are given, or one lies outside (0, 1), or is smaller than 2**-128.
     TypeError
         If one is not a number.
     """
@@ -73,8 +88,13 @@ def resolve_error_rate(
             continue
         if isinstance(rate, bool) or not isinstance(rate, Real):
             raise TypeError(f"{name} must be a number in (0, 1), got {rate!r}")
-        if not 0.0 < float(rate) < 1.0:
+        if not (0 < rate < 1 and float(rate) < 1.0):
             raise ValueError(f"{name} must lie in (0, 1), both excluded, got {rate!r}")
+        if rate < SMALLEST_P_ERROR:
+            raise ValueError(
+                f"{name}={rate!r} is smaller than 2**-128, the smallest that can be asked for; a wrong "
+                "result is then as unlikely as a guessed key"
+            )
     if p_error is None and global_p_error is None:
         return ErrorRate()
     return ErrorRate(

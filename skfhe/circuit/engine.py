@@ -90,7 +90,9 @@ class CompiledModule:
         Of all functions together.
     p_error : float
         Of one lookup.
-    bootstrap_key_bytes, keyswitch_key_bytes : int
+    bootstrap_key_bytes, keyswitch_key_bytes, packing_key_bytes : int
+        Of evaluation keys. The engine's own figure of bootstrap keys counts each once for every dimension
+        of its GLWE key.
     functions : dict of str to FunctionStatistics
     """
 
@@ -101,6 +103,7 @@ class CompiledModule:
     p_error: float
     bootstrap_key_bytes: int
     keyswitch_key_bytes: int
+    packing_key_bytes: int
     functions: dict[str, FunctionStatistics]
 
     def generate_keys(self, force: bool) -> "KeySet":
@@ -135,6 +138,12 @@ class KeySet:
         raise TypeError("keys are not pickled")
 
 
+def _glwe_bytes(key: Any, n_matrices: int) -> int:
+    """Return the size of a key made of ``n_matrices`` matrices of GLWE ciphertexts."""
+    size = (key.glwe_dimension() + 1) ** 2 * key.polynomial_size() * key.level()
+    return int(n_matrices * size * np.dtype(np.uint64).itemsize)
+
+
 def compile_module(
     functions: Mapping[str, tuple[Callable[..., Any], Sequence[IntArray]]], configuration: "fhe.Configuration"
 ) -> CompiledModule:
@@ -164,14 +173,20 @@ def compile_module(
         _prepare_thread()
         module = ModuleCompiler(definitions, fhe.NotComposable()).compile(samples, configuration)
         compiled = {name: module.functions()[name] for name in functions}
+        keys = module.client.specs.program_info.get_keyset_info()
         return CompiledModule(
             module=module,
             program=compiler.ServerProgram(module.server._library, False),
             mlir=str(module.mlir),
             complexity=float(module.complexity),
             p_error=float(module.p_error),
-            bootstrap_key_bytes=int(module.size_of_bootstrap_keys),
+            bootstrap_key_bytes=sum(
+                _glwe_bytes(key, key.input_lwe_dimension()) for key in keys.bootstrap_keys()
+            ),
             keyswitch_key_bytes=int(module.size_of_keyswitch_keys),
+            packing_key_bytes=sum(
+                _glwe_bytes(key, key.input_lwe_dimension() + 1) for key in keys.packing_keyswitch_keys()
+            ),
             functions={
                 name: FunctionStatistics(
                     int(function.programmable_bootstrap_count),
