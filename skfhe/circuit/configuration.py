@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skfhe.circuit.engine import fhe
@@ -31,10 +31,34 @@ class ErrorRate:
         Probability that one lookup reads a wrong cell.
     global_p_error : float or None
         Probability that any lookup of one run does.
+
+    Raises
+    ------
+    ValueError
+        If one lies outside (0, 1), or is smaller than 2**-128.
+    TypeError
+        If one is not a number.
     """
 
     p_error: float | None = DEFAULT_P_ERROR
     global_p_error: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("p_error", "global_p_error"):
+            rate: Any = getattr(self, name)
+            if rate is None:
+                continue
+            is_number = isinstance(rate, Real) and not isinstance(rate, bool)
+            if not is_number:
+                raise TypeError(f"{name} must be a number in (0, 1), got {rate!r}")
+            if not (0 < rate < 1 and float(rate) < 1.0):
+                raise ValueError(f"{name} must lie in (0, 1), both excluded, got {rate!r}")
+            if rate < SMALLEST_P_ERROR:
+                raise ValueError(
+                    f"{name}={rate!r} is smaller than 2**-128, the smallest that can be asked for; a wrong "
+                    "result is then as unlikely as a guessed key"
+                )
+            object.__setattr__(self, name, float(rate))
 
     def per_lookup(self, n_lookups: int) -> float:
         """Return the probability for one lookup of a run of ``n_lookups``.
@@ -83,21 +107,4 @@ def resolve_error_rate(
             f"p_error={p_error!r} and global_p_error={global_p_error!r} were both given; "
             "give one: p_error for each lookup, or global_p_error for a whole run"
         )
-    for name, rate in (("p_error", p_error), ("global_p_error", global_p_error)):
-        if rate is None:
-            continue
-        if isinstance(rate, bool) or not isinstance(rate, Real):
-            raise TypeError(f"{name} must be a number in (0, 1), got {rate!r}")
-        if not (0 < rate < 1 and float(rate) < 1.0):
-            raise ValueError(f"{name} must lie in (0, 1), both excluded, got {rate!r}")
-        if rate < SMALLEST_P_ERROR:
-            raise ValueError(
-                f"{name}={rate!r} is smaller than 2**-128, the smallest that can be asked for; a wrong "
-                "result is then as unlikely as a guessed key"
-            )
-    if p_error is None and global_p_error is None:
-        return ErrorRate()
-    return ErrorRate(
-        None if p_error is None else float(p_error),
-        None if global_p_error is None else float(global_p_error),
-    )
+    return ErrorRate() if p_error is None and global_p_error is None else ErrorRate(p_error, global_p_error)

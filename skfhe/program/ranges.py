@@ -155,12 +155,17 @@ def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
 
 @infer_type.register
 def _(op: ops.Round, x: IntegerType) -> IntegerType:
+    _check_bits_left(op, x)
     half = (1 << op.lsbs) >> 1
     return IntegerType(((x.low + half) >> op.lsbs) << op.lsbs, ((x.high + half) >> op.lsbs) << op.lsbs)
 
 
 @infer_type.register
 def _(op: ops.Truncate, x: IntegerType) -> IntegerType:
-    if op.lsbs >= x.bits:
-        raise ValueError(f"Truncate of {op.lsbs} bits leaves none of {x.bits}")
+    _check_bits_left(op, x)
     return IntegerType((x.low >> op.lsbs) << op.lsbs, (x.high >> op.lsbs) << op.lsbs)
+
+
+def _check_bits_left(op: ops.Round | ops.Truncate, x: IntegerType) -> None:
+    if op.lsbs >= x.bits:
+        raise ValueError(f"{type(op).__name__} of {op.lsbs} bits leaves none of {x.bits}")

@@ -285,3 +285,27 @@ def test_a_lookup_that_was_split_by_a_shift_takes_up_another():
     assert [v.type.min for v in shifted.values if isinstance(v.op, ops.Add)] == [0]
     inputs = random_inputs(program, 64, np.random.default_rng(0))
     np.testing.assert_array_equal(run(shifted, *inputs)[0], run(program, *inputs)[0])
+
+
+@pytest.mark.parametrize("rounding", [ops.Truncate(2), ops.Round(2, "approximate")])
+def test_channels_are_kept_where_rounding_would_leave_nothing_of_the_others(rounding):
+    """The first, of 2 bits, is looked up; the second, of 4, is constant, and is why 2 bits may be cleared."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.array([3, 15]), label="x")
+    h = builder.add(ops.Linear(np.eye(2, dtype=int), np.zeros(2, int)), x, label="h")
+    h = builder.add(rounding, h, label="h")
+    tables = np.array([[0, 1, 2, 3, 4], [7, 7, 7, 7, 7]])
+    h = builder.add(ops.Lookup(tables, np.zeros(2, int), step=4), h, label="h")
+    y = builder.add(ops.Linear(np.array([[1], [1]]), np.zeros(1, int)), h, label="y")
+    program = builder.finish(y)
+    rewritten = optimize(program, [drop_idle_channels])
+    (x,) = random_inputs(program, 64, np.random.default_rng(0))
+    np.testing.assert_array_equal(run(rewritten, x)[0], run(program, x)[0])
+
+
+def test_rounding_leaves_at_least_one_bit():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.ones(1), label="x")
+    for op in (ops.Truncate(1), ops.Round(1, "exact"), ops.Round(1, "approximate")):
+        with pytest.raises(ValueError, match="of 1 bits leaves none of 1"):
+            builder.add(op, x, label="y")

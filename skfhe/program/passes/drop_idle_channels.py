@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from skfhe.program import ops
 from skfhe.program.graph import Program
 from skfhe.program.rewriting import readers, replace_ops
+from skfhe.program.types import IntegerType
 
 __all__ = ["drop_idle_channels"]
 
@@ -28,7 +29,8 @@ def drop_idle_channels(program: Program) -> Program:
 
     The layers are linear ones on rows of one axis, or convolutions of one group; there may be bounds and
     rounding between them and the lookup. Next to zeros that a convolution pads with, only zero counts as
-    constant. The last channel of a chain is kept even if it is idle, so that shapes never become empty.
+    constant. The last channel of a chain is kept even if it is idle, so that shapes never become empty. All
+    are, where the others are so narrow that rounding between the layers would leave nothing of them.
     """
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
@@ -60,7 +62,7 @@ def drop_idle_channels(program: Program) -> Program:
             constant &= low == 0
         keep = ~constant & outgoing.reshape(n_channels, -1).any(axis=1)
         keep[0] |= not keep.any()
-        if keep.all():
+        if keep.all() or not _leaves_bits(program, between, keep):
             continue
         folded = np.where(keep | ~constant, 0, low) @ outgoing.reshape(*outgoing.shape[:2], -1).sum(axis=2)
         replacements[source] = replace(
@@ -72,6 +74,17 @@ def drop_idle_channels(program: Program) -> Program:
             after, weight=after.weight.compress(keep, axis=inputs), bias=after.bias + folded
         )
     return replace_ops(program, replacements)
+
+
+def _leaves_bits(program: Program, between: list[int], keep: Mask) -> bool:
+    """Whether rounding leaves something of the kept channels."""
+    for position in between:
+        value = program.values[position]
+        if isinstance(value.op, ops.Round | ops.Truncate):
+            read = program.values[value.arguments[0]].type
+            if value.op.lsbs >= IntegerType(read.low[keep], read.high[keep]).bits:
+                return False
+    return True
 
 
 def _chain(program: Program, reads: list[list[int]], lookup: int) -> list[int] | None:
