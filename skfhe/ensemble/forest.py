@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn import ensemble
 
-from skfhe.trees.decoding import Decoding, Values
+from skfhe.trees.decoding import Decoding, Values, take_classes
 from skfhe.trees.estimator import Description, TreePredictorMixin
 from skfhe.trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe.twin import method_of, parameters_of
@@ -13,7 +14,16 @@ from skfhe.twin import method_of, parameters_of
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
 
 
-class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
+class _ClassifierForest(TreePredictorMixin):
+    """A forest of classifiers predicts by its probabilities, so that a subclass can change them for both."""
+
+    def _decoded_rows(self, X: Any, fhe: str) -> NDArray[Any]:
+        probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
+        of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
+        return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
+
+
+class ExtraTreesClassifier(_ClassifierForest, ensemble.ExtraTreesClassifier):
     """Extremely randomized trees for classification on encrypted data.
 
     Parameters
@@ -121,7 +131,7 @@ class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
         return _forest(twin, Values())
 
 
-class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier):
+class RandomForestClassifier(_ClassifierForest, ensemble.RandomForestClassifier):
     """Random forest for classification on encrypted data.
 
     Parameters

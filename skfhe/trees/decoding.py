@@ -27,6 +27,10 @@ class Decoding(Protocol):
 class ClassFractions:
     """Scores that are the classes' probabilities, those of several targets one after another.
 
+    Rounded leaf values, and lookups that read a wrong cell, can bring scores below 0 and above 1. The
+    probabilities of such rows are brought back: what is below 0 becomes 0, and the others are divided by
+    their sum. That is never farther from the float probabilities than the scores could be.
+
     Parameters
     ----------
     n_classes : sequence of int
@@ -40,6 +44,9 @@ class ClassFractions:
 
     def probabilities(self, scores: FloatArray) -> list[FloatArray]:
         """Return the probabilities for each target, shape (n_rows, its classes)."""
+        return [_fractions(of_target) for of_target in self._by_target(scores)]
+
+    def _by_target(self, scores: FloatArray) -> list[FloatArray]:
         return [scores[:, i * self.width : i * self.width + n] for i, n in enumerate(self.n_classes)]
 
     def winners(self, scores: FloatArray) -> list[IntArray]:
@@ -48,7 +55,7 @@ class ClassFractions:
 
     def relevance(self, scores: FloatArray) -> float:
         """Return half the median distance of the two most probable classes, over rows and targets."""
-        gaps = [_gap(p) for p in self.probabilities(scores) if p.shape[1] > 1]
+        gaps = [_gap(of_target) for of_target in self._by_target(scores) if of_target.shape[1] > 1]
         return _median(np.concatenate(gaps)) if gaps else 1.0
 
 
@@ -60,13 +67,11 @@ class Margins:
     ----------
     link : {"logistic", "softmax", "one_vs_rest"}
         How probabilities follow: the logistic function of the only score, the softmax, or the logistic
-        function of each score, divided by their sum where ``normalized``.
+        function of each score, whose sum need not be 1.
     factor : float, default=1
         Scores are multiplied by it first.
     zero_wins : bool, default=False
         Whether a score of exactly ``boundary`` means the second of two classes.
-    normalized : bool, default=True
-        For ``"one_vs_rest"``.
     boundary : float, default=0
         The only score's value between two classes.
     """
@@ -74,7 +79,6 @@ class Margins:
     link: Literal["logistic", "softmax", "one_vs_rest"]
     factor: float = 1.0
     zero_wins: bool = False
-    normalized: bool = True
     boundary: float = 0.0
 
     def probabilities(self, scores: FloatArray) -> list[FloatArray]:
@@ -83,8 +87,7 @@ class Margins:
         if self.link == "softmax":
             return [softmax(scores, axis=1)]
         if self.link == "one_vs_rest":
-            each = expit(scores)
-            return [each / each.sum(axis=1, keepdims=True) if self.normalized else each]
+            return [expit(scores)]
         second = expit(scores[:, 0])
         return [np.stack([1 - second, second], axis=1)]
 
@@ -125,6 +128,17 @@ class Values:
         """Return the smallest standard deviation of a target that varies."""
         deviations = scores.std(axis=0)
         return float(min(deviations[deviations > 0], default=1.0))
+
+
+def _fractions(scores: FloatArray) -> FloatArray:
+    """Scores that add up to 1, with rows that leave [0, 1] brought back into it."""
+    outside = ((scores < 0) | (scores > 1)).any(axis=1)
+    if not outside.any():
+        return scores
+    positive = np.maximum(scores[outside], 0)
+    fractions = scores.copy()
+    fractions[outside] = positive / positive.sum(axis=1, keepdims=True)
+    return fractions
 
 
 def _gap(scores: FloatArray) -> FloatArray:

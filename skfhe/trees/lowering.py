@@ -92,7 +92,7 @@ def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
     else:
         _add_linear(plan, column, weight, offset)
     sums = builder.add(ops.Linear(weight, offset), values, label="scores")
-    scores = builder.add(ops.Bound(0, max(1, int(grid.span.max()))), sums, label="scores")
+    scores = builder.add(ops.Bound(0, np.maximum(1, grid.span)), sums, label="scores")
     return optimize(builder.finish(scores))
 
 
