@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit import DEFAULT_P_ERROR, lookup_seconds, precision_steps
-from skfhe.trees.cover import GateLookup, Index, Node, PieceLookup, TreeCover
-from skfhe.trees.ensemble import Tree, TreeEnsemble
+from skfhe.trees.cover import GateLookup, Index, PieceLookup, TreeCover
+from skfhe.trees.ensemble import TreeEnsemble
+from skfhe.trees.search import Node
 
 __all__ = ["EnsembleCover", "LeafGrid", "Plan", "cheapest_plan", "gate_levels", "numbered_values"]
 
@@ -89,26 +91,51 @@ class LeafGrid:
     error: FloatArray
 
 
-def _nodes(tree: Tree, output: int, numbers: IntArray, chains: list[int]) -> Node:
-    """Return ``tree`` for one output, without splits whose answer is known or makes no difference."""
+def asking_trees(
+    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int]
+) -> list[list[Node]]:
+    """Return the trees for each output, without splits whose answer is known or makes no difference."""
+    chains = ensemble.splits.chains.tolist()
+    found = []
+    for output in outputs:
+        of_output = []
+        for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
+            shape = tree.splits.tolist(), tree.left.tolist(), tree.right.tolist()
+            of_output.append(_asking(*shape, of_nodes[:, output].tolist(), chains))
+        found.append(of_output)
+    return found
 
-    def build(node: int, bounds: dict[int, tuple[float, float]]) -> Node:
-        split = int(tree.splits[node])
-        if split < 0:
-            return Node(int(numbers[node, output]))
-        chain = chains[split]
-        exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
-        if split <= exceeded:
-            return build(int(tree.right[node]), bounds)
-        if split >= reached:
-            return build(int(tree.left[node]), bounds)
-        left = build(int(tree.left[node]), bounds | {chain: (exceeded, split)})
-        right = build(int(tree.right[node]), bounds | {chain: (split, reached)})
-        if left.is_leaf and right.is_leaf and left.value == right.value:
-            return left
-        return Node(-1, split, (left, right))
 
-    return build(0, {})
+def _asking(
+    splits: list[int], left: list[int], right: list[int], values: list[int], chains: list[int]
+) -> Node:
+    """Return one tree without splits whose answer is known or makes no difference.
+
+    From the leaves up, without recursion, for trees may be deep: a node that is met again has both children.
+    """
+    done: list[Node] = []
+    todo: list[tuple[int, dict[int, tuple[float, float]] | None]] = [(0, {})]
+    while todo:
+        node, bounds = todo.pop()
+        split = splits[node]
+        if bounds is None:
+            one, zero = done.pop(), done.pop()
+            alike = zero.value >= 0 and zero.value == one.value
+            done.append(zero if alike else Node(-1, split, (zero, one)))
+        elif split < 0:
+            done.append(Node(values[node]))
+        else:
+            chain = chains[split]
+            exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
+            if split <= exceeded or split >= reached:
+                todo.append(((right if split <= exceeded else left)[node], bounds))
+            else:
+                todo += (
+                    (node, None),
+                    (right[node], bounds | {chain: (split, reached)}),
+                    (left[node], bounds | {chain: (exceeded, split)}),
+                )
+    return done[0]
 
 
 def gate_levels(gates: Sequence[Index]) -> list[list[int]]:
@@ -131,24 +158,57 @@ def cover_ensemble(
     ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int], n_bits: int
 ) -> EnsembleCover:
     """Cover each tree for each of ``outputs``, and share lookups of the same index."""
-    chains = ensemble.splits.chains.tolist()
+    return cover_trees(asking_trees(ensemble, numbers, outputs), ensemble.splits.chains, n_bits)
+
+
+def cover_trees(trees: Sequence[Sequence[Node]], chains: IntArray, n_bits: int) -> EnsembleCover:
+    """Cover trees, those of each output, and share lookups of the same index."""
     gates: dict[Index, int] = {}
     pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
+    covers = iter(TreeCover.of_trees([root for roots in trees for root in roots], chains, n_bits))
     offsets: list[list[int]] = []
-    for position, output in enumerate(outputs):
-        relative = []
-        for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
-            cover = TreeCover(_nodes(tree, output, of_nodes, chains), chains, n_bits)
-            relative.append(cover.offset)
-            _share(*cover.lookups, position, gates, pieces)
-        offsets.append(relative)
+    for output, roots in enumerate(trees):
+        of_output = list(islice(covers, len(roots)))
+        offsets.append([cover.offset for cover in of_output])
+        for cover in of_output:
+            _share(*cover.lookups, output, gates, pieces)
     linear = not gates and all(_is_rank(index, chains) for _, index in pieces)
     return EnsembleCover(0 if linear else n_bits, tuple(gates), pieces, offsets)
 
 
-def _is_rank(index: Index, chains: list[int]) -> bool:
+def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
+    """Return the cover without tables that are zero once leaf values are integers, and gates only for them."""
+    pieces = {key: found for key, found in cover.pieces.items() if piece_table(found, values).any()}
+    if len(pieces) == len(cover.pieces):
+        return cover
+    read: set[int] = set()
+    todo = [index for _, index in pieces]
+    while todo:
+        new = {-1 - term for term, _ in todo.pop().weights if term < 0} - read
+        read |= new
+        todo += (cover.gates[gate] for gate in new)
+    number = {gate: position for position, gate in enumerate(sorted(read))}
+
+    def renumbered(index: Index) -> Index:
+        terms = ((term if term >= 0 else -1 - number[-1 - term], weight) for term, weight in index.weights)
+        return Index(tuple(sorted(terms)), index.offset, index.size)
+
+    gates = tuple(renumbered(cover.gates[gate]) for gate in sorted(read))
+    kept = {(output, renumbered(index)): found for (output, index), found in pieces.items()}
+    return EnsembleCover(cover.n_bits, gates, kept, cover.offsets)
+
+
+def piece_table(pieces: Sequence[PieceLookup], values: IntArray) -> IntArray:
+    """Return the sum of pieces that read one index."""
+    table = values[pieces[0].plus] - values[pieces[0].minus]
+    for piece in pieces[1:]:
+        table = table + (values[piece.plus] - values[piece.minus])
+    return table
+
+
+def _is_rank(index: Index, chains: IntArray) -> bool:
     """Whether an index counts the exceeded splits of one chain, so that any table of it is linear."""
-    asked = {chains[split] for split, _ in index.weights if split >= 0}
+    asked = {int(chains[split]) for split, _ in index.weights if split >= 0}
     return len(asked) == 1 and index.offset == 0 and all(weight == 1 for _, weight in index.weights)
 
 
@@ -245,9 +305,10 @@ def cheapest_plan(
     values, numbers = numbered_values(ensemble)
     reached = None if bits is None else [tree.leaves(bits) for tree in ensemble.trees]
     plans = []
+    trees = asking_trees(ensemble, numbers, outputs)
     large = sum(len(tree.splits) for tree in ensemble.trees) * len(outputs) > LARGE
     for width in sorted({*((3,) if large else WIDTHS), _whole_tree_bits(ensemble)}):
-        cover = cover_ensemble(ensemble, numbers, outputs, width)
+        cover = cover_trees(trees, ensemble.splits.chains, width)
         noise = 0.5 * math.log2(max(1, cover.summands))
         grid = None
         steps = precision_steps(width, DEFAULT_P_ERROR)
@@ -257,6 +318,7 @@ def cheapest_plan(
             if _rms_error(ensemble, outputs, grid, numbers, values, reached) <= tolerance:
                 break
         assert grid is not None
+        cover = without_idle(cover, grid.values)
         needed = int(grid.span.max()).bit_length() + noise
         plans.append(
             (_price(cover, needed, len(ensemble.splits), compared_bits), width, Plan(outputs, cover, grid))
