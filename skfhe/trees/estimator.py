@@ -268,7 +268,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         if rows is not None and rows.shape[0]:
             sample = rows[:: -(-rows.shape[0] // MAX_ROWS)]
             # different ones, so that rows that are repeated count as those that are weighted
-            asked = np.unique(_answers(ensemble, sample, quantizer), axis=0)
+            asked = _different(_answers(ensemble, sample, quantizer))
         plan, scoring, error = _plan(described, ensemble, asked, BLOCK_BITS if quantizer else 0)
         used = used_splits(plan)
         encoder: Splits | BlockEncoder
@@ -430,6 +430,12 @@ def _answers(ensemble: TreeEnsemble, rows: Any, quantizer: LevelQuantizer | None
     if quantizer is None:
         return ensemble.splits.encode(rows)
     return ensemble.splits.encode(level_rows(quantizer.quantize(_dense(rows)), quantizer))
+
+
+def _different(bits: IntArray) -> IntArray:
+    """Return each row of bits once."""
+    _, first = np.unique(np.packbits(bits.astype(bool), axis=1), axis=0, return_index=True)
+    return bits[first]
 
 
 def _plan(

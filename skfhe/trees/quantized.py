@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,19 +166,21 @@ def cover_trees(trees: Sequence[Sequence[Node]], chains: IntArray, n_bits: int) 
     """Cover trees, those of each output, and share lookups of the same index."""
     gates: dict[Index, int] = {}
     pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
-    covers = iter(TreeCover.of_trees([root for roots in trees for root in roots], chains, n_bits))
+    # most trees of several outputs are a leaf for all outputs but one
+    asking = [root for roots in trees for root in roots if root.children]
+    covers = iter(TreeCover.of_trees(asking, chains, n_bits) if asking else ())
     offsets: list[list[int]] = []
     for output, roots in enumerate(trees):
-        of_output = list(islice(covers, len(roots)))
-        offsets.append([cover.offset for cover in of_output])
-        for cover in of_output:
+        offsets.append([root.value for root in roots if not root.children])
+        for cover in islice(covers, len(roots) - len(offsets[-1])):
+            offsets[-1].append(cover.offset)
             _share(*cover.lookups, output, gates, pieces)
     linear = not gates and all(_is_rank(index, chains) for _, index in pieces)
     return EnsembleCover(0 if linear else n_bits, tuple(gates), pieces, offsets)
 
 
 def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
-    """Return the cover without tables that are zero once leaf values are integers, and gates only for them."""
+    """Return the cover without tables that are zero once leaf values are integers, or gates only for them."""
     pieces = {key: found for key, found in cover.pieces.items() if piece_table(found, values).any()}
     if len(pieces) == len(cover.pieces):
         return cover
@@ -303,7 +306,8 @@ def cheapest_plan(
         The fastest at the default error rate by the cost model.
     """
     values, numbers = numbered_values(ensemble)
-    reached = None if bits is None else [tree.leaves(bits) for tree in ensemble.trees]
+    reached = _reached(ensemble, numbers, outputs, bits)
+    span = _span(ensemble, outputs)
     plans = []
     trees = asking_trees(ensemble, numbers, outputs)
     large = sum(len(tree.splits) for tree in ensemble.trees) * len(outputs) > LARGE
@@ -312,10 +316,10 @@ def cheapest_plan(
         noise = 0.5 * math.log2(max(1, cover.summands))
         grid = None
         steps = precision_steps(width, DEFAULT_P_ERROR)
-        finer = (_scale(ensemble, outputs, int(precision - noise), unit) for precision in steps)
+        finer = (_scale(span, len(numbers), int(precision - noise), unit) for precision in steps)
         for scale in filter(None, (unit, *finer)):
             grid = leaf_grid(ensemble, numbers, values, outputs, scale)
-            if _rms_error(ensemble, outputs, grid, numbers, values, reached) <= tolerance:
+            if _rms_error(grid, values, reached) <= tolerance:
                 break
         assert grid is not None
         cover = without_idle(cover, grid.values)
@@ -351,38 +355,66 @@ def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
     return bits if bits <= MAX_WIDTH else 3
 
 
-def _scale(ensemble: TreeEnsemble, outputs: tuple[int, ...], n_bits: int, unit: float | None) -> float | None:
+def _span(ensemble: TreeEnsemble, outputs: tuple[int, ...]) -> float:
+    """Return how far the sums of the leaf values of one output can be apart, for the worst."""
+    leaves = [tree.values[tree.splits < 0][:, list(outputs)] for tree in ensemble.trees]
+    return float(sum(values.max(axis=0) - values.min(axis=0) for values in leaves).max())
+
+
+def _scale(span: float, n_trees: int, n_bits: int, unit: float | None) -> float | None:
     """Finest scale at which every sum takes at most ``n_bits`` bits, or None if there is none."""
-    columns = list(outputs)
-    leaves = [tree.values[tree.splits < 0][:, columns] for tree in ensemble.trees]
-    span = float(sum(values.max(axis=0) - values.min(axis=0) for values in leaves).max())
     if n_bits < 1:
         return None
     if unit is None:
         # rounding can make each tree's span a unit longer
-        steps = (1 << n_bits) - 1 - len(leaves)
+        steps = (1 << n_bits) - 1 - n_trees
         return None if steps < 1 else (span / steps or 1.0)
     halvings = math.floor(math.log2(((1 << n_bits) - 1) * unit / span)) if span else 0
     return None if halvings < 0 else unit / 2**halvings
 
 
-def _rms_error(
-    ensemble: TreeEnsemble,
-    outputs: tuple[int, ...],
-    grid: LeafGrid,
-    numbers: Sequence[IntArray],
-    values: FloatArray,
-    reached: Sequence[IntArray] | None,
-) -> float:
+class Reached(NamedTuple):
+    """The leaf values of one output whose errors count, by number.
+
+    Parameters
+    ----------
+    together : bool
+        Whether errors are those of sums, as rows reach them, or averages over the leaves of each tree.
+    same : ndarray of int64
+        Values that trees of one leaf add to each sum.
+    others : sequence of ndarray of int64
+        For each other tree, the value of each row, or of each leaf.
+    """
+
+    together: bool
+    same: IntArray
+    others: Sequence[IntArray]
+
+
+def _reached(
+    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: tuple[int, ...], bits: IntArray | None
+) -> list[Reached]:
+    """Return the values of each output that rows of answers reach; without rows, those of all leaves."""
+    at = [np.flatnonzero(tree.splits < 0) if bits is None else tree.leaves(bits) for tree in ensemble.trees]
+    found = []
+    for output in outputs:
+        of_trees = [of_nodes[leaves, output] for of_nodes, leaves in zip(numbers, at, strict=True)]
+        alike = [bool((values == values[0]).all()) for values in of_trees]
+        same = [int(values[0]) for values, one in zip(of_trees, alike, strict=True) if one]
+        others = [values for values, one in zip(of_trees, alike, strict=True) if not one]
+        found.append(Reached(bits is not None, np.array(same, dtype=np.int64), others))
+    return found
+
+
+def _rms_error(grid: LeafGrid, values: FloatArray, reached: Sequence[Reached]) -> float:
     """Root mean square error of the scores, over rows or over leaves, for the worst output."""
     residues = grid.values * grid.scale - values
-    columns = list(outputs)
-    if reached is not None:
-        total = sum(
-            residues[of_nodes[leaves][:, columns]] for of_nodes, leaves in zip(numbers, reached, strict=True)
-        )
-        return float(np.sqrt(np.mean(np.square(total), axis=0)).max(initial=0.0))
-    leaves = [
-        of_nodes[tree.splits < 0][:, columns] for tree, of_nodes in zip(ensemble.trees, numbers, strict=True)
-    ]
-    return float(np.sqrt(sum(np.square(residues[at]).mean(axis=0) for at in leaves)).max(initial=0.0))
+    worst = 0.0
+    for together, same, others in reached:
+        if together:
+            total = residues[same].sum() + sum(residues[of_rows] for of_rows in others)
+            squared = np.square(total).mean()
+        else:
+            squared = np.square(residues[same]).sum() + sum(np.square(residues[at]).mean() for at in others)
+        worst = max(worst, float(squared))
+    return math.sqrt(worst)
