@@ -14,16 +14,14 @@ from skfhe.twin import method_of, parameters_of
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
 
 
-class _ClassifierForest(TreePredictorMixin):
-    """A forest of classifiers predicts by its probabilities, so that a subclass can change them for both."""
-
-    def _decoded_rows(self, X: Any, fhe: str) -> NDArray[Any]:
-        probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
-        of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
-        return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
+def _decoded_probabilities(self: Any, X: Any, fhe: str) -> NDArray[Any]:
+    """Return the most probable classes, by what a subclass makes of probabilities, as the original does."""
+    probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
+    of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
+    return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
 
 
-class ExtraTreesClassifier(_ClassifierForest, ensemble.ExtraTreesClassifier):
+class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
     """Extremely randomized trees for classification on encrypted data.
 
     Parameters
@@ -72,6 +70,7 @@ class ExtraTreesClassifier(_ClassifierForest, ensemble.ExtraTreesClassifier):
     _twin = ensemble.ExtraTreesClassifier
     __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
+    _decoded_rows = _decoded_probabilities
 
     def _describe(self, twin: Any) -> Description:
         return _forest(twin, class_fractions(twin))
@@ -131,7 +130,7 @@ class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
         return _forest(twin, Values())
 
 
-class RandomForestClassifier(_ClassifierForest, ensemble.RandomForestClassifier):
+class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier):
     """Random forest for classification on encrypted data.
 
     Parameters
@@ -180,6 +179,7 @@ class RandomForestClassifier(_ClassifierForest, ensemble.RandomForestClassifier)
     _twin = ensemble.RandomForestClassifier
     __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
     fit = method_of(ensemble.RandomForestClassifier.fit)
+    _decoded_rows = _decoded_probabilities
 
     def _describe(self, twin: Any) -> Description:
         return _forest(twin, class_fractions(twin))

@@ -80,7 +80,7 @@ class Scoring:
     columns : ndarray of int64, shape (n_computed,)
         The scores that the sums are.
     remainders : tuple of (int, tuple of int)
-        Scores that are 1 less some others.
+        Scores that are 1 less some others; if there are any, 1 is a multiple of the scale.
     n_outputs : int
         Scores of a row.
     leaves : ndarray of float64, shape (n_different, n_outputs), optional
@@ -100,11 +100,17 @@ class Scoring:
         integers = np.clip(sums, 0, self.span) + self.least
         if self.leaves is not None:
             return self.leaves[integers[:, 0]]
-        scores = np.zeros((len(sums), self.n_outputs))
-        scores[:, self.columns] = integers * self.scale
+        if not self.remainders:
+            scores = np.zeros((len(sums), self.n_outputs))
+            scores[:, self.columns] = integers * self.scale
+            return scores
+        # Votes of trees are counted, so that classes with equally many have equal scores.
+        one = round(1 / self.scale)
+        counts = np.zeros((len(sums), self.n_outputs), dtype=np.int64)
+        counts[:, self.columns] = integers
         for output, others in self.remainders:
-            scores[:, output] = 1 - scores[:, list(others)].sum(axis=1)
-        return scores
+            counts[:, output] = one - counts[:, list(others)].sum(axis=1)
+        return counts / one
 
 
 class TreePredictorMixin(EncryptedPredictorMixin):
