@@ -146,12 +146,12 @@ def _indices(
     builder: ProgramBuilder, known: int, indices: Sequence[Index], column: dict[int, int], label: str
 ) -> int:
     """Append what lookups read: one product, or, for many indices that each read little, several."""
-    n_known = builder.type_of(known).size
-    blocks = [list(indices)] if n_known * len(indices) <= ONE_PRODUCT else _blocks(indices)
+    selective = builder.type_of(known).size * len(indices) > ONE_PRODUCT
+    blocks = _blocks(indices) if selective else [indices]
     products = []
     for block in blocks:
         read, at = known, column
-        if len(blocks) > 1:
+        if selective:
             used = sorted({column[term] for index in block for term, _ in index.weights})
             read = builder.add(ops.Gather(np.array(used, dtype=np.int64), axis=0), known, label=label)
             place = {position: number for number, position in enumerate(used)}
@@ -165,7 +165,7 @@ def _indices(
     return products[0] if len(products) == 1 else builder.add(ops.Concatenate(0), *products, label=label)
 
 
-def _blocks(indices: Sequence[Index]) -> list[list[Index]]:
+def _blocks(indices: Sequence[Index]) -> Sequence[Sequence[Index]]:
     """Split indices into runs, those of one tree or a few, whose products have few weights that are zero."""
     blocks: list[list[Index]] = [[]]
     used: set[int] = set()

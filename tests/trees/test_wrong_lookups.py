@@ -47,10 +47,9 @@ def cases():
         CLASSIFIERS["lightgbm"][0](**CLASSIFIERS["lightgbm"][1], objective="multiclassova", num_class=3),
         CLASSIFIERS["catboost"][0](**CLASSIFIERS["catboost"][1], loss_function="MultiClassOneVsAll"),
     ):
-        ova = any(
-            value in ("multiclassova", "MultiClassOneVsAll") for value in estimator.get_params().values()
-        )
-        yield from ((estimator, y) for key, y in SINGLE.items() if not ova or key == "three classes")
+        loss = str(estimator.get_params().get("objective")) + str(estimator.get_params().get("loss_function"))
+        only = ["three classes"] if "ova" in loss or "OneVsAll" in loss else SINGLE
+        yield from ((estimator, SINGLE[key]) for key in only)
     yield GradientBoostingClassifier(loss="exponential", **FEW), TARGETS["two classes"]
     for estimator in (
         DecisionTreeRegressor(max_depth=4, random_state=0),
