@@ -24,9 +24,11 @@ def _check_initial(self: Any) -> None:
     left to it.
     """
     init = self.init
+    if not hasattr(init, "predict_proba" if is_classifier(self) else "predict"):
+        return
     if isinstance(init, DummyClassifier) and init.strategy != "prior":
         given = f"a DummyClassifier of strategy={init.strategy!r}"
-    elif init is None or isinstance(init, str | DummyClassifier | DummyRegressor):
+    elif isinstance(init, DummyClassifier | DummyRegressor):
         return
     else:
         given = f"the class {init.__name__}" if isinstance(init, type) else f"a {type(init).__name__}"

@@ -171,7 +171,7 @@ def _blocks(indices: Sequence[Index]) -> Sequence[Sequence[Index]]:
     used: set[int] = set()
     for index in indices:
         used |= {term for term, _ in index.weights}
-        if blocks[-1] and len(used) * len(blocks[-1]) > BLOCK:
+        if blocks[-1] and len(used) * (len(blocks[-1]) + 1) > BLOCK:
             blocks.append([])
             used = {term for term, _ in index.weights}
         blocks[-1].append(index)
