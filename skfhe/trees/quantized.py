@@ -26,8 +26,10 @@ WIDTHS = (2, 3, 4)
 MAX_WIDTH = 8
 SECOND_WIDTH = 0.02
 """Seconds that keys for a second width of lookups add to a call."""
-LARGE = 5000
-"""Nodes from which on trees are covered with lookups of 3 bits, without trying others: it takes seconds."""
+LARGE = 20_000
+"""Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
+seconds."""
+LARGE_WIDTH = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,8 +312,14 @@ def cheapest_plan(
     span = _span(ensemble, outputs)
     plans = []
     trees = asking_trees(ensemble, numbers, outputs)
-    large = sum(len(tree.splits) for tree in ensemble.trees) * len(outputs) > LARGE
-    for width in sorted({*((3,) if large else WIDTHS), _whole_tree_bits(ensemble)}):
+    # most trees of several outputs are a leaf for all outputs but one
+    asking = sum(
+        len(tree.splits)
+        for roots in trees
+        for tree, root in zip(ensemble.trees, roots, strict=True)
+        if root.children
+    )
+    for width in sorted({*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)}):
         cover = cover_trees(trees, ensemble.splits.chains, width)
         noise = 0.5 * math.log2(max(1, cover.summands))
         grid = None
@@ -327,6 +335,8 @@ def cheapest_plan(
         plans.append(
             (_price(cover, needed, len(ensemble.splits), compared_bits), width, Plan(outputs, cover, grid))
         )
+        if not cover.n_bits:
+            break  # no width has fewer lookups than none
     return min(plans, key=lambda plan: plan[:2])[2]
 
 
@@ -345,14 +355,14 @@ def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: in
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
-    """Bits of a lookup that reads a whole tree of the largest kind, or 3 if that would be too wide."""
+    """Bits of a lookup that reads a whole tree of the largest kind; `LARGE_WIDTH` if those are too many."""
     chains = ensemble.splits.chains
     largest = 1
     for tree in ensemble.trees:
         asked = np.unique(tree.splits[tree.splits >= 0])
         largest = max(largest, math.prod((np.unique(chains[asked], return_counts=True)[1] + 1).tolist()))
     bits = max(1, (largest - 1).bit_length())
-    return bits if bits <= MAX_WIDTH else 3
+    return bits if bits <= MAX_WIDTH else LARGE_WIDTH
 
 
 def _span(ensemble: TreeEnsemble, outputs: tuple[int, ...]) -> float:
