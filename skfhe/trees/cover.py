@@ -38,6 +38,9 @@ __all__ = ["GateLookup", "Index", "Node", "PieceLookup", "TreeCover"]
 IntArray = NDArray[np.int64]
 Bounds = dict[int, tuple[int | None, int | None]]
 
+MAX_NODES = 100_000
+"""Nodes of the trees that are searched together."""
+
 
 @dataclass(frozen=True)
 class Index:
@@ -98,10 +101,13 @@ class TreeCover:
     @classmethod
     def of_trees(cls, roots: Sequence[Node], chains: IntArray, n_bits: int) -> list[TreeCover]:
         """Return the covers of several trees, which are searched together: that is much faster."""
-        search = Search(roots, chains, n_bits)
-        covers = [cls.__new__(cls) for _ in roots]
-        for root, cover in enumerate(covers):
-            cover._read(search, root, chains)
+        covers = []
+        for batch in _batches(roots):
+            search = Search(batch, chains, n_bits)
+            for root in range(len(batch)):
+                cover = cls.__new__(cls)
+                cover._read(search, root, chains)
+                covers.append(cover)
         return covers
 
     def _read(self, search: Search, root: int, chains: IntArray) -> None:
@@ -229,6 +235,22 @@ class TreeCover:
                 at = (search.right if search.split[at] in exceeded else search.left)[at]
             plus[cell] = value[at]
         return PieceLookup(index, plus, np.full_like(plus, offset)), left
+
+
+def _batches(roots: Sequence[Node]) -> list[list[Node]]:
+    """Split trees into runs that are searched together, for an array has a row a node."""
+    batches: list[list[Node]] = []
+    n_nodes = MAX_NODES
+    for root in roots:
+        if n_nodes >= MAX_NODES:
+            batches.append([])
+            n_nodes = 0
+        batches[-1].append(root)
+        todo = [root]
+        while todo:
+            todo += todo.pop().children
+            n_nodes += 1
+    return batches
 
 
 def _merged(ranks: dict[int, list[int]], bounds: Bounds, units: int) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-__all__ = ["ClassFractions", "Decoding", "Margins", "Values"]
+__all__ = ["ClassFractions", "Decoding", "Margins", "Scoring", "Values"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -21,6 +21,55 @@ class Decoding(Protocol):
 
     def relevance(self, scores: FloatArray) -> float:
         """Return the size of an error of a score that would matter to a typical row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """From the program's output to scores: what a client needs besides the encoder.
+
+    Parameters
+    ----------
+    scale : float
+        What one unit of a sum is worth.
+    least : ndarray of int64, shape (n_computed,)
+        Sums of no leaf values at all.
+    span : ndarray of int64, shape (n_computed,)
+        How far beyond them the sums can reach. What a wrong lookup brings out of [0, span] is taken for its
+        nearest end.
+    columns : ndarray of int64, shape (n_computed,)
+        The scores that the sums are.
+    remainders : tuple of (int, tuple of int)
+        Scores that are 1 less some others; if there are any, 1 is a multiple of the scale.
+    n_outputs : int
+        Scores of a row.
+    leaves : ndarray of float64, shape (n_different, n_outputs), optional
+        For a single tree, whose only sum is the number of one of its different leaves: their scores.
+    """
+
+    scale: float
+    least: IntArray
+    span: IntArray
+    columns: IntArray
+    remainders: tuple[tuple[int, tuple[int, ...]], ...]
+    n_outputs: int
+    leaves: FloatArray | None = None
+
+    def scores(self, sums: IntArray) -> FloatArray:
+        """Return the scores, shape (n_rows, n_outputs)."""
+        integers = np.clip(sums, 0, self.span) + self.least
+        if self.leaves is not None:
+            return self.leaves[integers[:, 0]]
+        if not self.remainders:
+            scores = np.zeros((len(sums), self.n_outputs))
+            scores[:, self.columns] = integers * self.scale
+            return scores
+        # Votes of trees are counted, so that classes with equally many have equal scores.
+        one = round(1 / self.scale)
+        counts = np.zeros((len(sums), self.n_outputs), dtype=np.int64)
+        counts[:, self.columns] = integers
+        for output, others in self.remainders:
+            counts[:, output] = one - counts[:, list(others)].sum(axis=1)
+        return counts / one
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.quantization import BlockEncoder, LevelQuantizer, calibrate_levels
-from skfhe.trees.decoding import ClassFractions, Decoding, Margins, Values, take_classes
+from skfhe.trees.decoding import ClassFractions, Decoding, Margins, Scoring, Values, take_classes
 from skfhe.trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe.trees.lowering import lower_plan, used_splits
 from skfhe.trees.quantized import Plan, cheapest_plan
@@ -62,55 +62,6 @@ class Description:
     n_features: int
     unit: float | None = None
     stage: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Scoring:
-    """From the program's output to scores: what a client needs besides the encoder.
-
-    Parameters
-    ----------
-    scale : float
-        What one unit of a sum is worth.
-    least : ndarray of int64, shape (n_computed,)
-        Sums of no leaf values at all.
-    span : ndarray of int64, shape (n_computed,)
-        How far beyond them the sums can reach. What a wrong lookup brings out of [0, span] is taken for its
-        nearest end.
-    columns : ndarray of int64, shape (n_computed,)
-        The scores that the sums are.
-    remainders : tuple of (int, tuple of int)
-        Scores that are 1 less some others; if there are any, 1 is a multiple of the scale.
-    n_outputs : int
-        Scores of a row.
-    leaves : ndarray of float64, shape (n_different, n_outputs), optional
-        For a single tree, whose only sum is the number of one of its different leaves: their scores.
-    """
-
-    scale: float
-    least: IntArray
-    span: IntArray
-    columns: IntArray
-    remainders: tuple[tuple[int, tuple[int, ...]], ...]
-    n_outputs: int
-    leaves: FloatArray | None = None
-
-    def scores(self, sums: IntArray) -> FloatArray:
-        """Return the scores, shape (n_rows, n_outputs)."""
-        integers = np.clip(sums, 0, self.span) + self.least
-        if self.leaves is not None:
-            return self.leaves[integers[:, 0]]
-        if not self.remainders:
-            scores = np.zeros((len(sums), self.n_outputs))
-            scores[:, self.columns] = integers * self.scale
-            return scores
-        # Votes of trees are counted, so that classes with equally many have equal scores.
-        one = round(1 / self.scale)
-        counts = np.zeros((len(sums), self.n_outputs), dtype=np.int64)
-        counts[:, self.columns] = integers
-        for output, others in self.remainders:
-            counts[:, output] = one - counts[:, list(others)].sum(axis=1)
-        return counts / one
 
 
 class TreePredictorMixin(EncryptedPredictorMixin):

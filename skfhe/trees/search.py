@@ -12,12 +12,12 @@ and, for the few values that save some, how many they save.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skfhe.trees.parts import Parts, shapes, slots, some
 
 __all__ = ["DESCEND", "GATE", "NO_GATE", "OWN_GATE", "PIECE", "Node", "Search"]
 
@@ -56,37 +56,6 @@ class Node:
         self.value = value
         self.split = split
         self.children = children
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """Parts of one kind: those of one shape, or all that are cut off at one depth.
-
-    Parameters
-    ----------
-    nodes : ndarray of int64, shape (n_parts,)
-        The node that each hangs at, ascending.
-    inner : tuple of str
-        For a shape, the ways from there to its inner nodes; ``()`` for parts cut off at a depth.
-    below : ndarray of int64, shape (n_left,)
-        Inner nodes left below, part by part.
-    owner : ndarray of int64, shape (n_left,)
-        The position of the part that each is left by, ascending.
-    depth : ndarray of int64, shape (n_left,)
-        How far below the part's node each is.
-    fits : ndarray of bool, shape (n_parts, n_columns)
-        Whether a lookup can read the part.
-    cut : int
-        Depth at which parts are cut off; 0 for a shape.
-    """
-
-    nodes: IntArray
-    inner: tuple[str, ...]
-    below: IntArray
-    owner: IntArray
-    depth: IntArray
-    fits: Mask
-    cut: int
 
 
 class Savings(NamedTuple):
@@ -200,7 +169,7 @@ class Search:
     def _shapes(self, most: int) -> Iterator[Parts]:
         """Yield the connected parts of up to ``most`` splits, shape by shape."""
         inner = self._left >= 0
-        for shape in sorted(_shapes(most), key=lambda shape: (len(shape), shape)):
+        for shape in sorted(shapes(most), key=lambda shape: (len(shape), shape)):
             at = np.flatnonzero(inner)
             members: list[IntArray] = []
             for way in shape:
@@ -213,12 +182,12 @@ class Search:
             below = np.concatenate([found[inner[found]] for found, _ in left])
             depth = np.concatenate([np.full(inner[found].sum(), deep) for found, deep in left])
             order = np.argsort(owner, kind="stable")
-            chains, counts = _slots(self._chain[np.stack(members, axis=1)], self._split[np.stack(members, 1)])
+            chains, counts = slots(self._chain[np.stack(members, axis=1)], self._split[np.stack(members, 1)])
             fits = self._fits(at, chains, counts)
             kept = fits.any(axis=1)
             if kept.any():
                 parts = Parts(at, shape, below[order], owner[order], depth[order], fits, 0)
-                yield _some(parts, kept)
+                yield some(parts, kept)
 
     def _follow(self, nodes: IntArray, way: str) -> IntArray:
         for step in way:
@@ -250,7 +219,7 @@ class Search:
             owner = np.searchsorted(at, edge_top[order][left])
             parts = Parts(at, (), below, owner, np.full(len(below), cut), fits, cut)
             if fits.any():
-                yield _some(parts, fits.any(axis=1))
+                yield some(parts, fits.any(axis=1))
 
     def _inner_children(self, top: IntArray, nodes: IntArray) -> tuple[IntArray, IntArray]:
         children = np.r_[self._left[nodes], self._right[nodes]]
@@ -466,47 +435,6 @@ class Search:
         for step in way:
             node = (self.right if step == "1" else self.left)[node]
         return node
-
-
-def _shapes(most: int) -> set[tuple[str, ...]]:
-    """Return the shapes of parts of up to ``most`` inner nodes, each as the ways to them."""
-    shapes: set[tuple[str, ...]] = {("",)}
-    for _ in range(most - 1):
-        shapes |= {
-            tuple(sorted({*shape, way + step}, key=lambda way: (len(way), way)))
-            for shape, step in product(shapes, "01")
-            for way in shape
-        }
-    return shapes
-
-
-def _slots(chains: IntArray, splits: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the different chains of parts, and how many different splits of each there are.
-
-    Both are of shape (n_parts, n_splits), with no splits where there are fewer chains.
-    """
-    n_splits = splits.shape[1]
-    earlier = np.tril(np.ones((n_splits, n_splits), dtype=bool), -1)
-    new = ~((splits[:, :, None] == splits[:, None, :]) & earlier).any(axis=2)
-    alike = chains[:, :, None] == chains[:, None, :]
-    opens = ~(alike & earlier).any(axis=2)
-    counts = np.where(opens, (alike & new[:, None, :]).sum(axis=2), 0)
-    return np.where(opens, chains, -1), counts
-
-
-def _some(parts: Parts, kept: Mask) -> Parts:
-    """Return some of the parts."""
-    position = np.cumsum(kept) - 1
-    left = kept[parts.owner]
-    return Parts(
-        parts.nodes[kept],
-        parts.inner,
-        parts.below[left],
-        position[parts.owner[left]],
-        parts.depth[left],
-        parts.fits[kept],
-        parts.cut,
-    )
 
 
 def _joined(*savings: Savings) -> Savings:
