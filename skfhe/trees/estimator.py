@@ -391,6 +391,8 @@ def _answers(ensemble: TreeEnsemble, rows: Any, quantizer: LevelQuantizer | None
 
 def _different(bits: IntArray) -> IntArray:
     """Return each row of bits once."""
+    if not bits.shape[1]:
+        return bits[:1]
     _, first = np.unique(np.packbits(bits.astype(bool), axis=1), axis=0, return_index=True)
     return bits[first]
 

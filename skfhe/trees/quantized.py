@@ -200,7 +200,7 @@ def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
 
     gates = tuple(renumbered(cover.gates[gate]) for gate in sorted(read))
     kept = {(output, renumbered(index)): found for (output, index), found in pieces.items()}
-    return EnsembleCover(cover.n_bits, gates, kept, cover.offsets)
+    return EnsembleCover(cover.n_bits if kept else 0, gates, kept, cover.offsets)
 
 
 def piece_table(pieces: Sequence[PieceLookup], values: IntArray) -> IntArray:

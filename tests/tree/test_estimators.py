@@ -537,6 +537,19 @@ def test_trees_of_one_leaf(iris):
         np.testing.assert_array_equal(model.predict(X[:2], fhe="execute"), [1.0, 1.0])
 
 
+@pytest.mark.parametrize("estimator", [*CLASSIFIERS[1:], *REGRESSORS[1:]], ids=name)
+def test_ensembles_of_one_leaf_a_tree(estimator, iris):
+    """Targets that never vary leave nothing to split, at one weight or at several."""
+    X = iris[0]
+    y = np.r_[np.zeros(149), 1].astype(int) if is_classifier(estimator) else np.ones(150)
+    weight = np.r_[np.ones(149), 1e-12]
+    for n_bits in (None, 2):
+        model = clone(estimator).set_params(n_bits=n_bits, min_samples_leaf=100)
+        model.fit(X, y, sample_weight=weight)
+        assert len(np.unique(model.predict(X))) == 1
+        assert model.cost_.n_lookups == 0
+
+
 def test_failed_fit_leaves_the_estimator_as_it_was(iris):
     X, y = iris
     model = RandomForestClassifier(max_depth=2, **FEW).fit(X, y)

@@ -129,6 +129,16 @@ def test_tables_that_rounding_makes_zero_are_not_looked_up(n_bits):
     np.testing.assert_array_equal(sums(slim, lower_plan(slim), bits), sums(plan, lower_plan(plan), bits))
 
 
+def test_nothing_is_looked_up_where_rounding_leaves_nothing():
+    ensemble = random_ensemble(np.random.default_rng(2), n_trees=3, depth=5)
+    plan = plan_of(ensemble, 3, scale=1e6)
+    slim = Plan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
+    program = lower_plan(slim)
+    assert not program.lookups
+    bits = ensemble.splits.encode(all_rows()[:50])
+    np.testing.assert_array_equal(sums(slim, program, bits), 0)
+
+
 def test_indices_of_many_lookups_are_several_products(monkeypatch):
     """Each reads the answers that its lookups need; the sums stay the same, encrypted too."""
     ensemble = random_ensemble(np.random.default_rng(4), n_trees=3, depth=5, n_features=4)
