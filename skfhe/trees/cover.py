@@ -31,7 +31,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe.trees.search import DESCEND, GATE, NO_GATE, OWN_GATE, Node, Search
+from skfhe.trees.search import DESCEND, GATE, IMPOSSIBLE, NO_GATE, OWN_GATE, Node, Search
 
 __all__ = ["GateLookup", "Index", "Node", "PieceLookup", "TreeCover"]
 
@@ -93,6 +93,11 @@ class TreeCover:
         Pieces and gates.
     offset : int
         Number of the value that the lookups' sum is relative to.
+
+    Raises
+    ------
+    ValueError
+        If lookups of one bit are too narrow for it; those of two bits cover every tree.
     """
 
     def __init__(self, root: Node, chains: IntArray, n_bits: int) -> None:
@@ -113,7 +118,12 @@ class TreeCover:
     def _read(self, search: Search, root: int, chains: IntArray) -> None:
         self._search, self._root = search, root
         self._chains = chains.tolist() if isinstance(chains, np.ndarray) else chains
-        self.n_lookups = int(search.free(root, NO_GATE))
+        fewest = search.free(root, NO_GATE)
+        if fewest >= IMPOSSIBLE:
+            raise ValueError(
+                f"no lookups of {search.cells.bit_length() - 1} bit cover the tree; expected 2 bits or more"
+            )
+        self.n_lookups = int(fewest)
         self.offset = search.best(root, NO_GATE)
 
     @cached_property

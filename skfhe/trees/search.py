@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from skfhe.trees.parts import Parts, shapes, slots, some
 
-__all__ = ["DESCEND", "GATE", "NO_GATE", "OWN_GATE", "PIECE", "Node", "Search"]
+__all__ = ["DESCEND", "GATE", "IMPOSSIBLE", "NO_GATE", "OWN_GATE", "PIECE", "Node", "Search"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

@@ -101,6 +101,12 @@ def test_trees_that_are_searched_together_are_covered_as_each_alone(n_bits):
         assert [piece.index for piece in alone.lookups[1]] == [piece.index for piece in cover.lookups[1]]
 
 
+def test_one_bit_is_too_narrow_for_most_trees():
+    ensemble = complete_tree(3)
+    with pytest.raises(ValueError, match="no lookups of 1 bit cover the tree; expected 2 bits or more"):
+        cover_ensemble(ensemble, numbered_values(ensemble)[1], (0,), 1)
+
+
 def test_all_trees_are_searched_once_a_width(monkeypatch):
     """Not once a tree: the search is as fast as it is because its arrays are long."""
     searched = []
