@@ -97,8 +97,12 @@ def as_twin(estimator: Any, fitted: bool) -> Any:
     fitted : bool
         Whether to give it a copy of what ``estimator`` has learnt, too.
     """
-    own = estimator._own_params
-    params = {name: value for name, value in estimator.get_params(deep=False).items() if name not in own}
+    # What a user's subclass takes, or sets by itself, need not be what the original takes.
+    ours: Any = next(cls for cls in type(estimator).__mro__ if "_twin" in vars(cls))
+    listed = ours._get_param_names()
+    own = {*estimator._get_param_names()} - {*listed} | {*estimator._own_params}
+    given = estimator.get_params(deep=False) | {name: getattr(estimator, name) for name in listed}
+    params = {name: value for name, value in given.items() if name not in own}
     twin = estimator._twin(**params)
     if fitted:
         skipped = {*own, *params, "program_", "fhe_circuit_", "_metadata_request"}

@@ -37,7 +37,7 @@ RULE = Rule("<=", "float32")
 CLASSIFICATION: dict[str, Decoding] = {
     **dict.fromkeys(("Logloss", "CrossEntropy", "Focal"), Margins("logistic")),
     "MultiClass": Margins("softmax"),
-    "MultiClassOneVsAll": Margins("one_vs_rest", normalized=False),
+    "MultiClassOneVsAll": Margins("one_vs_rest"),
 }
 REGRESSION: dict[str, Decoding] = {
     **dict.fromkeys(

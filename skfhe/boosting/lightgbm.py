@@ -157,7 +157,7 @@ def _decoding(objective: str, classifier: bool) -> Decoding:
             "binary": Margins("logistic", factor),
             "cross_entropy": Margins("logistic"),
             "multiclass": Margins("softmax"),
-            "multiclassova": Margins("one_vs_rest", factor, normalized=False),
+            "multiclassova": Margins("one_vs_rest", factor),
         }
     else:
         found = {

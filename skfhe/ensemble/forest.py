@@ -3,14 +3,22 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn import ensemble
 
-from skfhe.trees.decoding import Decoding, Values
+from skfhe.trees.decoding import Decoding, Values, take_classes
 from skfhe.trees.estimator import Description, TreePredictorMixin
 from skfhe.trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe.twin import method_of, parameters_of
 
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
+
+
+def _decoded_probabilities(self: Any, X: Any, fhe: str) -> NDArray[Any]:
+    """Return the most probable classes, by what a subclass makes of probabilities, as the original does."""
+    probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
+    of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
+    return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
 
 
 class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
@@ -62,6 +70,7 @@ class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
     _twin = ensemble.ExtraTreesClassifier
     __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
+    _decoded_rows = _decoded_probabilities
 
     def _describe(self, twin: Any) -> Description:
         return _forest(twin, class_fractions(twin))
@@ -170,6 +179,7 @@ class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier
     _twin = ensemble.RandomForestClassifier
     __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
     fit = method_of(ensemble.RandomForestClassifier.fit)
+    _decoded_rows = _decoded_probabilities
 
     def _describe(self, twin: Any) -> Description:
         return _forest(twin, class_fractions(twin))

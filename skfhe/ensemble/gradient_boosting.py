@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 from sklearn import ensemble
+from sklearn.base import is_classifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from skfhe.exceptions import UnsupportedModelError
 from skfhe.trees.decoding import Decoding, Margins, Values
@@ -12,6 +14,29 @@ from skfhe.trees.scikit_learn import TREE_RULE, raw_tree
 from skfhe.twin import method_of, parameters_of
 
 __all__ = ["GradientBoostingClassifier", "GradientBoostingRegressor"]
+
+
+def _check_initial(self: Any) -> None:
+    """Raise an `UnsupportedModelError` unless the initial scores are the same for all rows.
+
+    Those of a `DummyClassifier` of another strategy than the default are drawn, or infinite but for a clip at
+    the smallest number, which leaf values then make up for. What scikit-learn's own validation refuses is
+    left to it.
+    """
+    init = self.init
+    if not hasattr(init, "predict_proba" if is_classifier(self) else "predict"):
+        return
+    if isinstance(init, DummyClassifier) and init.strategy != "prior":
+        given = f"a DummyClassifier of strategy={init.strategy!r}"
+    elif isinstance(init, DummyClassifier | DummyRegressor):
+        return
+    else:
+        given = f"the class {init.__name__}" if isinstance(init, type) else f"a {type(init).__name__}"
+    allowed = "DummyClassifier()" if is_classifier(self) else "a DummyRegressor"
+    raise UnsupportedModelError(
+        f"init is {given}: only initial scores that are finite and the same for all rows run encrypted; use "
+        f"init=None, 'zero' or {allowed}"
+    )
 
 
 class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingClassifier):
@@ -63,6 +88,7 @@ class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingCl
     _twin = ensemble.GradientBoostingClassifier
     __init__ = parameters_of(ensemble.GradientBoostingClassifier, n_bits=None)
     fit = method_of(ensemble.GradientBoostingClassifier.fit)
+    _check_trainable = _check_initial
 
     def _describe(self, twin: Any) -> Description:
         if twin.n_trees_per_iteration_ > 1:
@@ -120,6 +146,7 @@ class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingReg
     _twin = ensemble.GradientBoostingRegressor
     __init__ = parameters_of(ensemble.GradientBoostingRegressor, n_bits=None)
     fit = method_of(ensemble.GradientBoostingRegressor.fit)
+    _check_trainable = _check_initial
 
     def _describe(self, twin: Any) -> Description:
         return _boosted(twin, Values())
@@ -127,11 +154,7 @@ class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingReg
 
 def _boosted(twin: Any, decoding: Decoding) -> Description:
     """Read fitted trees, whose sum is scaled by the learning rate and added to the initial scores."""
-    if twin.init is not None and twin.init != "zero":
-        raise UnsupportedModelError(
-            f"init={twin.init!r} is a model of its own that would have to run encrypted, too; use init=None "
-            "or init='zero'"
-        )
+    _check_initial(twin)
     trees = []
     for stage in twin.estimators_:
         for column, member in enumerate(stage):

@@ -3,7 +3,9 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn import tree
+from sklearn.utils.validation import check_is_fitted
 
 from skfhe.trees.decoding import Values
 from skfhe.trees.estimator import Description, TreePredictorMixin
@@ -11,6 +13,59 @@ from skfhe.trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe.twin import method_of, parameters_of
 
 __all__ = ["DecisionTreeClassifier", "DecisionTreeRegressor"]
+
+FloatArray = NDArray[np.float64]
+
+
+def _scores(self: Any, X: Any, check_input: bool, fhe: str) -> FloatArray:
+    """Return the scores of rows, which the caller has validated if ``check_input`` is False."""
+    if check_input:
+        return self._scores(X, fhe)
+    check_is_fitted(self, "program_")
+    rows: Any = self._validate_X_predict(X, False)  # of the original
+    if getattr(rows, "dtype", None) != np.float32:
+        raise ValueError(
+            f"with check_input=False, X must be an array or a CSR matrix of float32, got "
+            f"{getattr(rows, 'dtype', type(rows).__name__)}; convert it, or leave check_input=True"
+        )
+    return self._scores_of_rows(rows, fhe)
+
+
+def _predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> NDArray[Any]:
+    """Return the class or the value of each row.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
+        NaN stands for a missing value.
+    check_input : bool, default=True
+        False leaves out the validation of ``X``, which must then be of float32.
+    fhe : {"disable", "simulate", "execute"}, default="disable"
+        Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
+        encrypted run, or encrypted.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,) or (n_rows, n_targets)
+
+    Raises
+    ------
+    NotCompiledError
+        If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+    """
+    return self._decoded(_scores(self, X, check_input, fhe))
+
+
+def _predict_proba(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Any:
+    """Return the probability of each class.
+
+    Parameters and errors are those of `predict`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_classes), or a list of them for several targets
+    """
+    return self._probabilities(_scores(self, X, check_input, fhe))
 
 
 class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):
@@ -62,6 +117,8 @@ class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):
     _twin = tree.DecisionTreeClassifier
     __init__ = parameters_of(tree.DecisionTreeClassifier, n_bits=None)
     fit = method_of(tree.DecisionTreeClassifier.fit)
+    predict = _predict
+    predict_proba = _predict_proba
 
     def _describe(self, twin: Any) -> Description:
         trees = [raw_tree(twin.tree_)]
@@ -118,6 +175,7 @@ class DecisionTreeRegressor(TreePredictorMixin, tree.DecisionTreeRegressor):
     _twin = tree.DecisionTreeRegressor
     __init__ = parameters_of(tree.DecisionTreeRegressor, n_bits=None)
     fit = method_of(tree.DecisionTreeRegressor.fit)
+    predict = _predict
 
     def _describe(self, twin: Any) -> Description:
         trees = [raw_tree(twin.tree_)]

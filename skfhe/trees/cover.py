@@ -16,75 +16,30 @@ counted from there on, the gate's own answer being one. Gates make deep trees af
 The value of one leaf of every covered part comes for free: the others are taken relative to it, and where
 all values are equal to it, nothing is left to look up.
 
-`TreeCover` finds the cover of the fewest lookups of a given width by dynamic programming over (node,
-gate above it).
+`TreeCover` is the cover of the fewest lookups of a given width, which `skfhe.trees.search` finds by dynamic
+programming over (node, gate above it).
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skfhe.trees.search import DESCEND, GATE, IMPOSSIBLE, NO_GATE, OWN_GATE, Node, Search
+
 __all__ = ["GateLookup", "Index", "Node", "PieceLookup", "TreeCover"]
 
 IntArray = NDArray[np.int64]
+Bounds = dict[int, tuple[int | None, int | None]]
 
-MAX_SPLITS = 4
-"""Pieces of any shape have at most so many splits; larger ones are cut off at one depth."""
-MAX_OFFSETS = 6
-"""How many leaf values are tried as the free one of a part."""
-
-
-PIECE, DESCEND, GATE = range(3)
-"""What can be done at a node: look a piece up, go on below it, or look a gate up and go on below that."""
-
-
-class Node:
-    """Node of a tree with one output: an inner node has a split and two children, a leaf a value.
-
-    Parameters
-    ----------
-    value : int
-        Number of the leaf's value; -1 for an inner node.
-    split : int
-        Number of the split of an inner node.
-    children : tuple of Node
-        For the answers 0 and 1.
-    """
-
-    __slots__ = ("children", "leaf_values", "parent", "side", "split", "value")
-
-    def __init__(self, value: int, split: int = -1, children: tuple[Node, ...] = ()) -> None:
-        self.value = value
-        self.split = split
-        self.children = children
-        self.parent: Node | None = None
-        self.side = 0
-        self.leaf_values: Counter[int] = Counter([value]) if not children else Counter()
-        for side, child in enumerate(children):
-            child.parent, child.side = self, side
-            self.leaf_values += child.leaf_values
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it has a value."""
-        return not self.children
-
-
-class Part(NamedTuple):
-    """A connected part of a tree below some node: its inner nodes, and the inner nodes left below it."""
-
-    inner: tuple[Node, ...]
-    below: tuple[Node, ...]
-    ranks: dict[int, tuple[int, ...]]  # chain -> its splits in the part, ascending
-    size: int  # number of answers
+MAX_NODES = 100_000
+"""Nodes of the trees that are searched together."""
 
 
 @dataclass(frozen=True)
@@ -138,182 +93,101 @@ class TreeCover:
         Pieces and gates.
     offset : int
         Number of the value that the lookups' sum is relative to.
+
+    Raises
+    ------
+    ValueError
+        If lookups of one bit are too narrow for it; those of two bits cover every tree.
     """
 
     def __init__(self, root: Node, chains: IntArray, n_bits: int) -> None:
-        self._root = root
+        self._read(Search([root], chains, n_bits), 0, chains)
+
+    @classmethod
+    def of_trees(cls, roots: Sequence[Node], chains: IntArray, n_bits: int) -> list[TreeCover]:
+        """Return the covers of several trees, which are searched together: that is much faster."""
+        covers = []
+        for batch in _batches(roots):
+            search = Search(batch, chains, n_bits)
+            for root in range(len(batch)):
+                cover = cls.__new__(cls)
+                cover._read(search, root, chains)
+                covers.append(cover)
+        return covers
+
+    def _read(self, search: Search, root: int, chains: IntArray) -> None:
+        self._search, self._root = search, root
         self._chains = chains.tolist() if isinstance(chains, np.ndarray) else chains
-        self._cells = 1 << n_bits
-        self._gate_pays = 2 if n_bits < 4 else 3  # disagreements from which on a gate can be worth its lookup
-        self._bounds: dict[tuple[int, int], dict[int, tuple[int | None, int | None]]] = {}
-        self._parts_of: dict[int, list[Part]] = {}
-        self._best: dict[tuple[int, int], tuple[float, int]] = {}
-        self._pieces: dict[tuple[int, int], tuple[float, Part | None]] = {}
-        self._relative: dict[tuple[int, int, int], tuple[float, int]] = {}
-        self.n_lookups, self.offset = self._free(root, root)
-
-    # The dynamic programme. ``gate`` is the node below which disagreements count: the root, or a gate's.
-
-    def _free(self, node: Node, gate: Node) -> tuple[float, int]:
-        """Fewest lookups for what is below ``node``, relative to the best of its values, and that value."""
-        if node.is_leaf:
-            return 0, node.value
-        key = id(node), id(gate)
-        if key not in self._best:
-            values = [value for value, _ in node.leaf_values.most_common(MAX_OFFSETS)]
-            values += [v for v in _shallow_values(node, 2) if v not in values]
-            self._best[key] = min((self._cost(node, gate, value), value) for value in values)
-        return self._best[key]
-
-    def _cost(self, node: Node, gate: Node, offset: int) -> float:
-        """Fewest lookups for what is below ``node`` relative to ``offset``."""
-        if node.is_leaf and node.value == offset:
-            return 0
-        key = id(node), id(gate), _known(node, offset)
-        if key in self._relative:
-            return self._relative[key][0]
-        options = [(math.inf, PIECE)]
-        if node.is_leaf:
-            if self._units(node, gate) < self._cells:
-                options.append((1, PIECE))
-        else:
-            options.append((self._best_piece(node, gate)[0], PIECE))
-            options.append((sum(self._cost(child, gate, offset) for child in node.children), DESCEND))
-            if self._gate_pays <= self._units(node, gate) < self._cells and node is not gate:
-                options.append((1 + self._cost(node, node, offset), GATE))
-        self._relative[key] = min(options)
-        return self._relative[key][0]
-
-    def _best_piece(self, node: Node, gate: Node) -> tuple[float, Part | None]:
-        """Fewest lookups with a piece at ``node``."""
-        key = id(node), id(gate)
-        if key not in self._pieces:
-            bounds = self._path(node, gate)
-            flag = gate is not self._root
-            best: tuple[float, Part | None] = (math.inf, None)
-            fits = self._cells // (len(bounds) + flag + 1)
-            for part in self._parts(node):
-                if part.size > fits and (
-                    bounds.keys().isdisjoint(part.ranks) or self._layout(part, bounds, flag)[0] > self._cells
-                ):
-                    continue
-                cost = 1 + sum(self._free(below, gate)[0] for below in part.below)
-                if cost < best[0]:
-                    best = cost, part
-            self._pieces[key] = best
-        return self._pieces[key]
-
-    # Paths and parts.
-
-    def _path(self, node: Node, gate: Node) -> dict[int, tuple[int | None, int | None]]:
-        """For each chain on the path: the tightest split to be exceeded, and the tightest not to be."""
-        if node is gate:
-            return {}
-        key = id(node), id(gate)
-        if key not in self._bounds:
-            assert node.parent is not None
-            bounds = dict(self._path(node.parent, gate))
-            split = node.parent.split
-            above, below = bounds.get(self._chains[split], (None, None))
-            if node.side:
-                above = split if above is None else max(above, split)
-            else:
-                below = split if below is None else min(below, split)
-            bounds[self._chains[split]] = above, below
-            self._bounds[key] = bounds
-        return self._bounds[key]
-
-    def _units(self, node: Node, gate: Node) -> int:
-        """Largest number of disagreements."""
-        return len(self._path(node, gate)) + (gate is not self._root)
-
-    def _parts(self, node: Node) -> list[Part]:
-        """All parts at ``node`` that some lookup of the width could read."""
-        if id(node) not in self._parts_of:
-            largest = min(MAX_SPLITS, self._cells.bit_length() - 1)
-            found = [self._part(inner, below) for inner, below in _connected(node, largest)]
-            inner: tuple[Node, ...] = (node,)
-            below = tuple(c for c in node.children if not c.is_leaf)
-            while below:
-                inner = inner + below
-                below = tuple(c for b in below for c in b.children if not c.is_leaf)
-                part = self._part(inner, below)
-                if part.size > self._cells:
-                    break
-                found.append(part)
-            self._parts_of[id(node)] = [part for part in found if part.size <= self._cells]
-        return self._parts_of[id(node)]
-
-    def _part(self, inner: tuple[Node, ...], below: tuple[Node, ...]) -> Part:
-        ranks: dict[int, tuple[int, ...]] = {}
-        for split in sorted({node.split for node in inner}):
-            chain = self._chains[split]
-            ranks[chain] = (*ranks.get(chain, ()), split)
-        return Part(inner, below, ranks, math.prod(len(splits) + 1 for splits in ranks.values()))
-
-    @staticmethod
-    def _layout(
-        part: Part, bounds: dict[int, tuple[int | None, int | None]], flag: bool
-    ) -> tuple[int, tuple[int, ...]]:
-        """Cells of the smallest index, and the chains whose path bounds are further ranks in it."""
-        common = [chain for chain in part.ranks if chain in bounds]
-        units = len(bounds) + flag
-        best: tuple[int, tuple[int, ...]] = part.size * (units + 1), ()
-        for chosen in product((False, True), repeat=len(common)) if len(common) <= 4 else ():
-            merged = tuple(chain for chain, yes in zip(common, chosen, strict=True) if yes)
-            size = units - len(merged) + 1
-            for chain, splits in part.ranks.items():
-                extra = 2 - bounds[chain].count(None) if chain in merged else 0
-                size *= len(splits) + 1 + extra
-            best = min(best, (size, merged))
-        return best
-
-    # Reading the cover off.
+        fewest = search.free(root, NO_GATE)
+        if fewest >= IMPOSSIBLE:
+            raise ValueError(
+                f"no lookups of {search.cells.bit_length() - 1} bit cover the tree; expected 2 bits or more"
+            )
+        self.n_lookups = int(fewest)
+        self.offset = search.best(root, NO_GATE)
 
     @cached_property
     def lookups(self) -> tuple[list[GateLookup], list[PieceLookup]]:
         """Gates, each after those it reads, and pieces. Gates are numbered in this order."""
         gates: list[GateLookup] = []
         pieces: list[PieceLookup] = []
-        self._emit(self._root, self._root, self.offset, {id(self._root): None}, gates, pieces)
+        search = self._search
+        # node, column of the gate above it, the value that is free, number of the gate
+        todo: list[tuple[int, int, int, int | None]] = [(self._root, NO_GATE, self.offset, None)]
+        while todo:
+            node, column, offset, gate = todo.pop()
+            if search.cost(node, column, offset) == 0:
+                continue
+            choice = search.choice(node, column, offset)
+            if choice == DESCEND:
+                below = column if column == NO_GATE else column + 1
+                todo += [(child, below, offset, gate) for child in (search.right[node], search.left[node])]
+            elif choice == GATE:
+                index = self._index({}, self._path(node, column), gate)[0]
+                gates.append(GateLookup(index))
+                todo.append((node, OWN_GATE, offset, len(gates) - 1))
+            else:
+                inner = [] if search.left[node] < 0 else search.inner(node, column)
+                piece, left = self._piece(node, column, inner, offset, gate)
+                pieces.append(piece)
+                todo += reversed([(at, to, search.best(at, to), gate) for at, to in left])
         return gates, pieces
 
-    def _emit(
-        self,
-        node: Node,
-        gate: Node,
-        offset: int,
-        numbers: dict[int, int | None],
-        gates: list[GateLookup],
-        pieces: list[PieceLookup],
-    ) -> None:
-        if self._cost(node, gate, offset) == 0:
-            return
-        choice = self._relative[id(node), id(gate), _known(node, offset)][1]
-        number = numbers[id(gate)]
-        if choice == DESCEND:
-            for child in node.children:
-                self._emit(child, gate, offset, numbers, gates, pieces)
-        elif choice == GATE:
-            index = self._index(Part((), (), {}, 1), self._path(node, gate), number)[0]
-            gates.append(GateLookup(index))
-            self._emit(node, node, offset, numbers | {id(node): len(gates) - 1}, gates, pieces)
-        else:
-            part = Part((), (), {}, 1) if node.is_leaf else self._best_piece(node, gate)[1]
-            assert part is not None
-            pieces.append(self._piece(node, gate, part, offset, number))
-            for below in part.below:
-                self._emit(below, gate, self._free(below, gate)[1], numbers, gates, pieces)
+    def _path(self, node: int, column: int) -> Bounds:
+        """For each chain on the path: the tightest split to be exceeded, and the tightest not to be."""
+        search = self._search
+        bounds: Bounds = {}
+        for _ in range(search.depth[node] if column == NO_GATE else column - OWN_GATE):
+            above = search.parent[node]
+            split = search.split[above]
+            chain = self._chains[split]
+            exceeded, reached = bounds.get(chain, (None, None))
+            if search.right[above] == node:
+                exceeded = split if exceeded is None else max(exceeded, split)
+            else:
+                reached = split if reached is None else min(reached, split)
+            bounds[chain] = exceeded, reached
+            node = above
+        return bounds
 
     def _index(
-        self, part: Part, bounds: dict[int, tuple[int | None, int | None]], gate: int | None
-    ) -> tuple[Index, list[tuple[list[int], int]], tuple[int, ...]]:
-        """Index of a part on a path; its digits as (splits, radix); the chains whose bounds are in them."""
-        _, merged = self._layout(part, bounds, gate is not None)
+        self, ranks: dict[int, list[int]], bounds: Bounds, gate: int | None
+    ) -> tuple[Index, list[tuple[list[int], int]], list[int]]:
+        """Index of a part on a path; its digits as (splits, radix); the chains whose bounds are in them.
+
+        Parameters
+        ----------
+        ranks : dict
+            The splits of each chain in the part, ascending.
+        bounds : Bounds
+        gate : int or None
+            Number of the gate above.
+        """
+        merged = _merged(ranks, bounds, len(bounds) + (gate is not None))
         weights: dict[int, int] = {}
         digits = []
         radix, offset = 1, 0
-        for chain, splits in part.ranks.items():
+        for chain, splits in ranks.items():
             above, below = bounds[chain] if chain in merged else (None, None)
             ranked = [split for split in (above, *splits, below) if split is not None]
             weights |= dict.fromkeys(ranked, radix)
@@ -335,54 +209,80 @@ class TreeCover:
         terms = tuple(sorted((split, weight) for split, weight in weights.items() if weight))
         return Index(terms, offset, radix * (units + 1)), digits, merged
 
-    def _piece(self, node: Node, gate: Node, part: Part, offset: int, number: int | None) -> PieceLookup:
-        bounds = self._path(node, gate)
-        index, digits, merged = self._index(part, bounds, number)
-        plus = np.full(index.size, offset, dtype=np.int64)
-        minus = np.full(index.size, offset, dtype=np.int64)
+    def _piece(
+        self, node: int, column: int, part: list[int], offset: int, gate: int | None
+    ) -> tuple[PieceLookup, list[tuple[int, int]]]:
+        """Piece at a node, and the nodes left below it with their columns."""
+        search, bounds = self._search, self._path(node, column)
+        ranks: dict[int, list[int]] = {}
+        for split in sorted({search.split[at] for at in part}):
+            ranks.setdefault(self._chains[split], []).append(split)
+        index, digits, merged = self._index(ranks, bounds, gate)
         required = {split for chain in merged for split in (bounds[chain][0],) if split is not None}
         forbidden = {split for chain in merged for split in (bounds[chain][1],) if split is not None}
-        inner = set(map(id, part.inner))
-        for ranks in product(*(range(len(splits) + 1) for splits, _ in digits)):
-            exceeded = {
-                split for (splits, _), rank in zip(digits, ranks, strict=True) for split in splits[:rank]
-            }
+        inner, depth = set(part), search.depth[node]
+        value: dict[int, int] = {}  # of what the part ends at
+        left = []
+        for at in part or [node]:
+            for end in (search.left[at], search.right[at]) if part else (at,):
+                if search.left[end] < 0:
+                    value[end] = search.value[end]
+                elif end not in inner:
+                    to = column if column == NO_GATE else column + search.depth[end] - depth
+                    left.append((end, to))
+                    value[end] = search.best(end, to)
+        plus = np.full(index.size, offset, dtype=np.int64)
+        for ranked in product(*(range(len(splits) + 1) for splits, _ in digits)):
+            exceeded: set[int] = set()
+            cell = 0
+            for (splits, radix), rank in zip(digits, ranked, strict=True):
+                exceeded.update(splits[:rank])
+                cell += rank * radix
             if required - exceeded or forbidden & exceeded:
                 continue
             at = node
-            while id(at) in inner:
-                at = at.children[at.split in exceeded]
-            cell = sum(rank * radix for (_, radix), rank in zip(digits, ranks, strict=True))
-            plus[cell] = at.value if at.is_leaf else self._free(at, gate)[1]
-        return PieceLookup(index, plus, minus)
+            while at in inner:
+                at = (search.right if search.split[at] in exceeded else search.left)[at]
+            plus[cell] = value[at]
+        return PieceLookup(index, plus, np.full_like(plus, offset)), left
 
 
-def _known(node: Node, offset: int) -> int:
-    """``offset`` if it is among the values below ``node``; all that are not are alike."""
-    return offset if offset in node.leaf_values else -1
+def _batches(roots: Sequence[Node]) -> list[list[Node]]:
+    """Split trees into runs that are searched together, for an array has a row a node."""
+    batches: list[list[Node]] = []
+    n_nodes = MAX_NODES
+    for root in roots:
+        if n_nodes >= MAX_NODES:
+            batches.append([])
+            n_nodes = 0
+        batches[-1].append(root)
+        todo = [root]
+        while todo:
+            todo += todo.pop().children
+            n_nodes += 1
+    return batches
 
 
-def _connected(node: Node, most: int) -> list[tuple[tuple[Node, ...], tuple[Node, ...]]]:
-    """Return the parts at ``node`` of up to ``most`` inner nodes, each with the inner nodes below it."""
-    left, right = (_with_none(child, most - 1) for child in node.children)
-    return [
-        ((node, *a, *b), (*below_a, *below_b))
-        for a, below_a in left
-        for b, below_b in right
-        if len(a) + len(b) < most
-    ]
+def _merged(ranks: dict[int, list[int]], bounds: Bounds, units: int) -> list[int]:
+    """Return the chains whose bounds on the path are further ranks in the smallest index.
 
-
-def _with_none(node: Node, most: int) -> list[tuple[tuple[Node, ...], tuple[Node, ...]]]:
-    if node.is_leaf:
-        return [((), ())]
-    none: list[tuple[tuple[Node, ...], tuple[Node, ...]]] = [((), (node,))]
-    return none + _connected(node, most) if most > 0 else none
-
-
-def _shallow_values(node: Node, depth: int) -> list[int]:
-    if node.is_leaf:
-        return [node.value]
-    if depth == 0:
+    With a given number of them it is smallest where they make digits longer by the smallest factors.
+    """
+    common = [chain for chain in ranks if chain in bounds]
+    if not common:
         return []
-    return [value for child in node.children for value in _shallow_values(child, depth - 1)]
+
+    def length(chain: int) -> int:
+        return len(ranks[chain]) + 1
+
+    def longer(chain: int) -> int:
+        return length(chain) + 2 - bounds[chain].count(None)
+
+    common.sort(key=lambda chain: (longer(chain) / length(chain), chain))
+    sizes = [
+        (units - n + 1)
+        * math.prod(map(longer, common[:n]))
+        * math.prod(length(chain) for chain in ranks if chain not in common[:n])
+        for n in range(len(common) + 1)
+    ]
+    return common[: sizes.index(min(sizes))]

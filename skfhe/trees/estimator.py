@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
+from sklearn.base import is_classifier
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.quantization import BlockEncoder, LevelQuantizer, calibrate_levels
-from skfhe.trees.decoding import ClassFractions, Decoding, Margins, Values, take_classes
+from skfhe.trees.decoding import ClassFractions, Decoding, Margins, Scoring, Values, take_classes
 from skfhe.trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe.trees.lowering import lower_plan, used_splits
 from skfhe.trees.quantized import Plan, cheapest_plan
@@ -63,51 +64,13 @@ class Description:
     stage: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Scoring:
-    """From the program's output to scores: what a client needs besides the encoder.
-
-    Parameters
-    ----------
-    scale : float
-        What one unit of a sum is worth.
-    least : ndarray of int64, shape (n_computed,)
-        Sums of no leaf values at all.
-    columns : ndarray of int64, shape (n_computed,)
-        The scores that the sums are.
-    remainders : tuple of (int, tuple of int)
-        Scores that are 1 less some others.
-    n_outputs : int
-        Scores of a row.
-    leaves : ndarray of float64, shape (n_different, n_outputs), optional
-        For a single tree, whose only sum is the number of one of its different leaves: their scores.
-    """
-
-    scale: float
-    least: IntArray
-    columns: IntArray
-    remainders: tuple[tuple[int, tuple[int, ...]], ...]
-    n_outputs: int
-    leaves: FloatArray | None = None
-
-    def scores(self, sums: IntArray) -> FloatArray:
-        """Return the scores, shape (n_rows, n_outputs)."""
-        integers = sums + self.least
-        if self.leaves is not None:
-            return self.leaves[integers[:, 0]]
-        scores = np.zeros((len(sums), self.n_outputs))
-        scores[:, self.columns] = integers * self.scale
-        for output, others in self.remainders:
-            scores[:, output] = 1 - scores[:, list(others)].sum(axis=1)
-        return scores
-
-
 class TreePredictorMixin(EncryptedPredictorMixin):
     """Mixin of trees and their ensembles: grown by the twin, evaluated by the program."""
 
     _twin: type
     _own_params: tuple[str, ...] = ("n_bits",)
     n_bits: int | None
+    n_features_in_: int
     classes_: Any
     input_encoder_: Splits | BlockEncoder
     scoring_: Scoring
@@ -181,7 +144,10 @@ class TreePredictorMixin(EncryptedPredictorMixin):
     def _train(self, original: Any, arguments: dict[str, Any]) -> None:
         """Train a twin by one of its own methods, lower it, and take both over."""
         self._check_n_bits()
-        goes_on = original.__name__ == "partial_fit" or bool(getattr(self, "warm_start", False))
+        self._check_trainable()
+        goes_on = bool(getattr(self, "warm_start", False)) and hasattr(self, "program_")
+        if goes_on:
+            self._check_goes_on(arguments["X"], arguments["y"])
         twin = as_twin(self, fitted=goes_on)
         X, weight = arguments["X"], arguments.get("sample_weight")
         if self.n_bits is None:
@@ -192,6 +158,35 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             quantizer = self._quantizer(rows[_counted(rows, weight)], goes_on)
             original(twin, **self._represented(arguments, quantizer))
         self._lower(twin, rows[_counted(rows, weight)], quantizer)
+
+    def _check_trainable(self) -> None:
+        """Raise an `UnsupportedModelError` if the parameters ask for what no program can say."""
+
+    def _check_goes_on(self, X: Any, y: Any) -> None:
+        """Raise a `ValueError` if the trees there are do not fit the rows to go on with.
+
+        Trees of another number of features or scores cannot be added, though the original grows them.
+        """
+        targets = np.asarray(y)
+        if targets.ndim not in (1, 2) or len(np.shape(X)) != 2:
+            return  # whatever the original says of it
+        targets = targets.reshape(len(targets), -1)
+        n_targets = getattr(self, "n_outputs_", 1)
+        counts: dict[str, tuple[Any, Any]] = {
+            "features": (self.n_features_in_, np.shape(X)[1]),
+            "targets": (n_targets, targets.shape[1]),
+        }
+        if is_classifier(self) and n_targets == targets.shape[1]:
+            known = self.classes_ if isinstance(self.classes_, list) else [self.classes_]
+            before, now = map(len, known), (len(np.unique(column)) for column in targets.T)
+            counts["classes"] = " and ".join(map(str, before)), " and ".join(map(str, now))
+        for what, (before, now) in counts.items():
+            if before != now:
+                raise ValueError(
+                    f"warm_start=True adds to the trees of an earlier fit, whose number of {what} was "
+                    f"{before}, and now it is {now}; give {what} as before, or set warm_start=False to grow "
+                    "all trees anew"
+                )
 
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return validated rows in the precision that the trees compare in."""
@@ -230,7 +225,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         if rows is not None and rows.shape[0]:
             sample = rows[:: -(-rows.shape[0] // MAX_ROWS)]
             # different ones, so that rows that are repeated count as those that are weighted
-            asked = np.unique(_answers(ensemble, sample, quantizer), axis=0)
+            asked = _different(_answers(ensemble, sample, quantizer))
         plan, scoring, error = _plan(described, ensemble, asked, BLOCK_BITS if quantizer else 0)
         used = used_splits(plan)
         encoder: Splits | BlockEncoder
@@ -260,7 +255,11 @@ class TreePredictorMixin(EncryptedPredictorMixin):
     def _scores(self, X: Any, fhe: str) -> FloatArray:
         """Scores of rows, shape (n_rows, n_outputs)."""
         check_is_fitted(self, "program_")
-        (sums,) = self._evaluate(self._encode(self._rows(self, X)), fhe)
+        return self._scores_of_rows(self._rows(self, X), fhe)
+
+    def _scores_of_rows(self, rows: Any, fhe: str) -> FloatArray:
+        """Scores of validated rows, shape (n_rows, n_outputs)."""
+        (sums,) = self._evaluate(self._encode(rows), fhe)
         return self.scoring_.scores(sums)
 
     def predict(self, X: ArrayLike, *, fhe: str = "disable") -> NDArray[Any]:
@@ -283,6 +282,9 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         NotCompiledError
             If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
         """
+        return self._decoded_rows(X, fhe)
+
+    def _decoded_rows(self, X: Any, fhe: str) -> NDArray[Any]:
         return self._decoded(self._scores(X, fhe))
 
     def _decoded(self, scores: FloatArray) -> NDArray[Any]:
@@ -311,7 +313,8 @@ class TreePredictorMixin(EncryptedPredictorMixin):
     @available_if(twin_has("predict_log_proba"))
     def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
         """Return the logarithm of `predict_proba`."""
-        probabilities = self.predict_proba(X, fhe=fhe)
+        # a subclass that overrides `predict_proba` need not know ``fhe``
+        probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
         with np.errstate(divide="ignore"):
             return (
                 [np.log(p) for p in probabilities]
@@ -386,6 +389,14 @@ def _answers(ensemble: TreeEnsemble, rows: Any, quantizer: LevelQuantizer | None
     return ensemble.splits.encode(level_rows(quantizer.quantize(_dense(rows)), quantizer))
 
 
+def _different(bits: IntArray) -> IntArray:
+    """Return each row of bits once."""
+    if not bits.shape[1]:
+        return bits[:1]
+    _, first = np.unique(np.packbits(bits.astype(bool), axis=1), axis=0, return_index=True)
+    return bits[first]
+
+
 def _plan(
     described: Description, ensemble: TreeEnsemble, asked: IntArray | None, compared_bits: int
 ) -> tuple[Plan, Scoring, float]:
@@ -394,7 +405,8 @@ def _plan(
     if len(ensemble.trees) == 1:
         numbered, leaves = _numbered_leaves(ensemble)
         plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits)
-        return plan, Scoring(1.0, plan.grid.least, np.zeros(1, dtype=np.int64), (), n_outputs, leaves), 0.0
+        grid, column = plan.grid, np.zeros(1, dtype=np.int64)
+        return plan, Scoring(1.0, grid.least, grid.span, column, (), n_outputs, leaves), 0.0
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.decoding, ClassFractions):
         remainders = _remainders(described.decoding, ensemble)
@@ -406,7 +418,8 @@ def _plan(
     grid = plan.grid
     errors = dict(zip(plan.outputs, grid.error, strict=True))
     errors |= {output: sum(errors[other] for other in others) for output, others in remainders}
-    scoring = Scoring(grid.scale, grid.least + grid.bias, np.array(plan.outputs), remainders, n_outputs)
+    least, computed = grid.least + grid.bias, np.array(plan.outputs)
+    scoring = Scoring(grid.scale, least, grid.span, computed, remainders, n_outputs)
     return plan, scoring, float(max(errors.values()))
 
 

@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.program import Program, ProgramBuilder, ops, optimize
-from skfhe.trees.cover import Index, PieceLookup
-from skfhe.trees.quantized import Plan, gate_levels
+from skfhe.trees.cover import Index
+from skfhe.trees.quantized import Plan, gate_levels, piece_table
 
 __all__ = ["Comparisons", "lower_plan", "used_splits"]
 
 IntArray = NDArray[np.int64]
+
+ONE_PRODUCT = 1 << 20
+"""Weights up to which all indices of a layer are one product."""
+BLOCK = 1 << 16
+"""Weights of each of several products."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +97,7 @@ def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
     else:
         _add_linear(plan, column, weight, offset)
     sums = builder.add(ops.Linear(weight, offset), values, label="scores")
-    scores = builder.add(ops.Bound(0, max(1, int(grid.span.max()))), sums, label="scores")
+    scores = builder.add(ops.Bound(0, np.maximum(1, grid.span)), sums, label="scores")
     return optimize(builder.finish(scores))
 
 
@@ -107,21 +112,15 @@ def _tables(plan: Plan) -> tuple[IntArray, IntArray]:
     tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
     weight = np.zeros((len(cover.pieces), len(plan.outputs)), dtype=np.int64)
     for position, ((output, index), pieces) in enumerate(cover.pieces.items()):
-        tables[position, : index.size] = _table(plan, pieces)
+        tables[position, : index.size] = piece_table(pieces, plan.grid.values)
         weight[position, output] = 1
     return tables, weight
-
-
-def _table(plan: Plan, pieces: Sequence[PieceLookup]) -> IntArray:
-    """Sum of pieces that read one index."""
-    values = plan.grid.values
-    return np.sum([values[piece.plus] - values[piece.minus] for piece in pieces], axis=0)
 
 
 def _add_linear(plan: Plan, column: dict[int, int], weight: IntArray, offset: IntArray) -> None:
     """Add pieces that read ranks: from each rank to the next, a table rises by the weight of a split."""
     for (output, index), pieces in plan.cover.pieces.items():
-        table = _table(plan, pieces)
+        table = piece_table(pieces, plan.grid.values)
         offset[output] += table[0]
         for (split, _), rise in zip(index.weights, np.diff(table), strict=True):
             weight[column[split], output] += rise
@@ -136,13 +135,44 @@ def _lookup(
     label: str,
 ) -> int:
     """Append the lookups of ``tables`` at ``indices``."""
-    weight = np.zeros((builder.type_of(known).size, len(indices)), dtype=np.int16)
-    for position, index in enumerate(indices):
-        for at, factor in index.weights:
-            weight[column[at], position] = factor
-    offset = np.array([index.offset for index in indices], dtype=np.int64)
-    linear = builder.add(ops.Linear(weight, offset), known, label=label)
+    linear = _indices(builder, known, indices, column, label)
     # The bits of a chain never rise along it, which interval arithmetic cannot know. Equal widths make one
     # key set.
     read = builder.add(ops.Bound(0, tables.shape[1] - 1), linear, label=label)
     return builder.add(ops.Lookup(tables, np.zeros(len(indices), dtype=np.int64)), read, label=label)
+
+
+def _indices(
+    builder: ProgramBuilder, known: int, indices: Sequence[Index], column: dict[int, int], label: str
+) -> int:
+    """Append what lookups read: one product, or, for many indices that each read little, several."""
+    selective = builder.type_of(known).size * len(indices) > ONE_PRODUCT
+    blocks = _blocks(indices) if selective else [indices]
+    products = []
+    for block in blocks:
+        read, at = known, column
+        if selective:
+            used = sorted({column[term] for index in block for term, _ in index.weights})
+            read = builder.add(ops.Gather(np.array(used, dtype=np.int64), axis=0), known, label=label)
+            place = {position: number for number, position in enumerate(used)}
+            at = {term: place[column[term]] for index in block for term, _ in index.weights}
+        weight = np.zeros((builder.type_of(read).size, len(block)), dtype=np.int16)
+        for position, index in enumerate(block):
+            for term, factor in index.weights:
+                weight[at[term], position] = factor
+        offset = np.array([index.offset for index in block], dtype=np.int64)
+        products.append(builder.add(ops.Linear(weight, offset), read, label=label))
+    return products[0] if len(products) == 1 else builder.add(ops.Concatenate(0), *products, label=label)
+
+
+def _blocks(indices: Sequence[Index]) -> Sequence[Sequence[Index]]:
+    """Split indices into runs, those of one tree or a few, whose products have few weights that are zero."""
+    blocks: list[list[Index]] = [[]]
+    used: set[int] = set()
+    for index in indices:
+        used |= {term for term, _ in index.weights}
+        if blocks[-1] and len(used) * (len(blocks[-1]) + 1) > BLOCK:
+            blocks.append([])
+            used = {term for term, _ in index.weights}
+        blocks[-1].append(index)
+    return blocks

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit import DEFAULT_P_ERROR, lookup_seconds, precision_steps
-from skfhe.trees.cover import GateLookup, Index, Node, PieceLookup, TreeCover
-from skfhe.trees.ensemble import Tree, TreeEnsemble
+from skfhe.trees.cover import GateLookup, Index, PieceLookup, TreeCover
+from skfhe.trees.ensemble import TreeEnsemble
+from skfhe.trees.search import Node
 
 __all__ = ["EnsembleCover", "LeafGrid", "Plan", "cheapest_plan", "gate_levels", "numbered_values"]
 
@@ -23,8 +26,10 @@ WIDTHS = (2, 3, 4)
 MAX_WIDTH = 8
 SECOND_WIDTH = 0.02
 """Seconds that keys for a second width of lookups add to a call."""
-LARGE = 5000
-"""Nodes from which on trees are covered with lookups of 3 bits, without trying others: it takes seconds."""
+LARGE = 20_000
+"""Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
+seconds."""
+LARGE_WIDTH = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,26 +94,51 @@ class LeafGrid:
     error: FloatArray
 
 
-def _nodes(tree: Tree, output: int, numbers: IntArray, chains: list[int]) -> Node:
-    """Return ``tree`` for one output, without splits whose answer is known or makes no difference."""
+def asking_trees(
+    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int]
+) -> list[list[Node]]:
+    """Return the trees for each output, without splits whose answer is known or makes no difference."""
+    chains = ensemble.splits.chains.tolist()
+    found = []
+    for output in outputs:
+        of_output = []
+        for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
+            shape = tree.splits.tolist(), tree.left.tolist(), tree.right.tolist()
+            of_output.append(_asking(*shape, of_nodes[:, output].tolist(), chains))
+        found.append(of_output)
+    return found
 
-    def build(node: int, bounds: dict[int, tuple[float, float]]) -> Node:
-        split = int(tree.splits[node])
-        if split < 0:
-            return Node(int(numbers[node, output]))
-        chain = chains[split]
-        exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
-        if split <= exceeded:
-            return build(int(tree.right[node]), bounds)
-        if split >= reached:
-            return build(int(tree.left[node]), bounds)
-        left = build(int(tree.left[node]), bounds | {chain: (exceeded, split)})
-        right = build(int(tree.right[node]), bounds | {chain: (split, reached)})
-        if left.is_leaf and right.is_leaf and left.value == right.value:
-            return left
-        return Node(-1, split, (left, right))
 
-    return build(0, {})
+def _asking(
+    splits: list[int], left: list[int], right: list[int], values: list[int], chains: list[int]
+) -> Node:
+    """Return one tree without splits whose answer is known or makes no difference.
+
+    From the leaves up, without recursion, for trees may be deep: a node that is met again has both children.
+    """
+    done: list[Node] = []
+    todo: list[tuple[int, dict[int, tuple[float, float]] | None]] = [(0, {})]
+    while todo:
+        node, bounds = todo.pop()
+        split = splits[node]
+        if bounds is None:
+            one, zero = done.pop(), done.pop()
+            alike = zero.value >= 0 and zero.value == one.value
+            done.append(zero if alike else Node(-1, split, (zero, one)))
+        elif split < 0:
+            done.append(Node(values[node]))
+        else:
+            chain = chains[split]
+            exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
+            if split <= exceeded or split >= reached:
+                todo.append(((right if split <= exceeded else left)[node], bounds))
+            else:
+                todo += (
+                    (node, None),
+                    (right[node], bounds | {chain: (split, reached)}),
+                    (left[node], bounds | {chain: (exceeded, split)}),
+                )
+    return done[0]
 
 
 def gate_levels(gates: Sequence[Index]) -> list[list[int]]:
@@ -131,24 +161,59 @@ def cover_ensemble(
     ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int], n_bits: int
 ) -> EnsembleCover:
     """Cover each tree for each of ``outputs``, and share lookups of the same index."""
-    chains = ensemble.splits.chains.tolist()
+    return cover_trees(asking_trees(ensemble, numbers, outputs), ensemble.splits.chains, n_bits)
+
+
+def cover_trees(trees: Sequence[Sequence[Node]], chains: IntArray, n_bits: int) -> EnsembleCover:
+    """Cover trees, those of each output, and share lookups of the same index."""
     gates: dict[Index, int] = {}
     pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
+    # most trees of several outputs are a leaf for all outputs but one
+    asking = [root for roots in trees for root in roots if root.children]
+    covers = iter(TreeCover.of_trees(asking, chains, n_bits) if asking else ())
     offsets: list[list[int]] = []
-    for position, output in enumerate(outputs):
-        relative = []
-        for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
-            cover = TreeCover(_nodes(tree, output, of_nodes, chains), chains, n_bits)
-            relative.append(cover.offset)
-            _share(*cover.lookups, position, gates, pieces)
-        offsets.append(relative)
+    for output, roots in enumerate(trees):
+        offsets.append([root.value for root in roots if not root.children])
+        for cover in islice(covers, len(roots) - len(offsets[-1])):
+            offsets[-1].append(cover.offset)
+            _share(*cover.lookups, output, gates, pieces)
     linear = not gates and all(_is_rank(index, chains) for _, index in pieces)
     return EnsembleCover(0 if linear else n_bits, tuple(gates), pieces, offsets)
 
 
-def _is_rank(index: Index, chains: list[int]) -> bool:
+def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
+    """Return the cover without tables that are zero once leaf values are integers, or gates only for them."""
+    pieces = {key: found for key, found in cover.pieces.items() if piece_table(found, values).any()}
+    if len(pieces) == len(cover.pieces):
+        return cover
+    read: set[int] = set()
+    todo = [index for _, index in pieces]
+    while todo:
+        new = {-1 - term for term, _ in todo.pop().weights if term < 0} - read
+        read |= new
+        todo += (cover.gates[gate] for gate in new)
+    number = {gate: position for position, gate in enumerate(sorted(read))}
+
+    def renumbered(index: Index) -> Index:
+        terms = ((term if term >= 0 else -1 - number[-1 - term], weight) for term, weight in index.weights)
+        return Index(tuple(sorted(terms)), index.offset, index.size)
+
+    gates = tuple(renumbered(cover.gates[gate]) for gate in sorted(read))
+    kept = {(output, renumbered(index)): found for (output, index), found in pieces.items()}
+    return EnsembleCover(cover.n_bits if kept else 0, gates, kept, cover.offsets)
+
+
+def piece_table(pieces: Sequence[PieceLookup], values: IntArray) -> IntArray:
+    """Return the sum of pieces that read one index."""
+    table = values[pieces[0].plus] - values[pieces[0].minus]
+    for piece in pieces[1:]:
+        table = table + (values[piece.plus] - values[piece.minus])
+    return table
+
+
+def _is_rank(index: Index, chains: IntArray) -> bool:
     """Whether an index counts the exceeded splits of one chain, so that any table of it is linear."""
-    asked = {chains[split] for split, _ in index.weights if split >= 0}
+    asked = {int(chains[split]) for split, _ in index.weights if split >= 0}
     return len(asked) == 1 and index.offset == 0 and all(weight == 1 for _, weight in index.weights)
 
 
@@ -243,24 +308,35 @@ def cheapest_plan(
         The fastest at the default error rate by the cost model.
     """
     values, numbers = numbered_values(ensemble)
-    reached = None if bits is None else [tree.leaves(bits) for tree in ensemble.trees]
+    reached = _reached(ensemble, numbers, outputs, bits)
+    span = _span(ensemble, outputs)
     plans = []
-    large = sum(len(tree.splits) for tree in ensemble.trees) * len(outputs) > LARGE
-    for width in sorted({*((3,) if large else WIDTHS), _whole_tree_bits(ensemble)}):
-        cover = cover_ensemble(ensemble, numbers, outputs, width)
+    trees = asking_trees(ensemble, numbers, outputs)
+    # most trees of several outputs are a leaf for all outputs but one
+    asking = sum(
+        len(tree.splits)
+        for roots in trees
+        for tree, root in zip(ensemble.trees, roots, strict=True)
+        if root.children
+    )
+    for width in sorted({*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)}):
+        cover = cover_trees(trees, ensemble.splits.chains, width)
         noise = 0.5 * math.log2(max(1, cover.summands))
         grid = None
         steps = precision_steps(width, DEFAULT_P_ERROR)
-        finer = (_scale(ensemble, outputs, int(precision - noise), unit) for precision in steps)
+        finer = (_scale(span, len(numbers), int(precision - noise), unit) for precision in steps)
         for scale in filter(None, (unit, *finer)):
             grid = leaf_grid(ensemble, numbers, values, outputs, scale)
-            if _rms_error(ensemble, outputs, grid, numbers, values, reached) <= tolerance:
+            if _rms_error(grid, values, reached) <= tolerance:
                 break
         assert grid is not None
+        cover = without_idle(cover, grid.values)
         needed = int(grid.span.max()).bit_length() + noise
         plans.append(
             (_price(cover, needed, len(ensemble.splits), compared_bits), width, Plan(outputs, cover, grid))
         )
+        if not cover.n_bits:
+            break  # no width has fewer lookups than none
     return min(plans, key=lambda plan: plan[:2])[2]
 
 
@@ -279,48 +355,76 @@ def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: in
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
-    """Bits of a lookup that reads a whole tree of the largest kind, or 3 if that would be too wide."""
+    """Bits of a lookup that reads a whole tree of the largest kind; `LARGE_WIDTH` if those are too many."""
     chains = ensemble.splits.chains
     largest = 1
     for tree in ensemble.trees:
         asked = np.unique(tree.splits[tree.splits >= 0])
         largest = max(largest, math.prod((np.unique(chains[asked], return_counts=True)[1] + 1).tolist()))
     bits = max(1, (largest - 1).bit_length())
-    return bits if bits <= MAX_WIDTH else 3
+    return bits if bits <= MAX_WIDTH else LARGE_WIDTH
 
 
-def _scale(ensemble: TreeEnsemble, outputs: tuple[int, ...], n_bits: int, unit: float | None) -> float | None:
+def _span(ensemble: TreeEnsemble, outputs: tuple[int, ...]) -> float:
+    """Return how far the sums of the leaf values of one output can be apart, for the worst."""
+    leaves = [tree.values[tree.splits < 0][:, list(outputs)] for tree in ensemble.trees]
+    return float(sum(values.max(axis=0) - values.min(axis=0) for values in leaves).max())
+
+
+def _scale(span: float, n_trees: int, n_bits: int, unit: float | None) -> float | None:
     """Finest scale at which every sum takes at most ``n_bits`` bits, or None if there is none."""
-    columns = list(outputs)
-    leaves = [tree.values[tree.splits < 0][:, columns] for tree in ensemble.trees]
-    span = float(sum(values.max(axis=0) - values.min(axis=0) for values in leaves).max())
     if n_bits < 1:
         return None
     if unit is None:
         # rounding can make each tree's span a unit longer
-        steps = (1 << n_bits) - 1 - len(leaves)
+        steps = (1 << n_bits) - 1 - n_trees
         return None if steps < 1 else (span / steps or 1.0)
     halvings = math.floor(math.log2(((1 << n_bits) - 1) * unit / span)) if span else 0
     return None if halvings < 0 else unit / 2**halvings
 
 
-def _rms_error(
-    ensemble: TreeEnsemble,
-    outputs: tuple[int, ...],
-    grid: LeafGrid,
-    numbers: Sequence[IntArray],
-    values: FloatArray,
-    reached: Sequence[IntArray] | None,
-) -> float:
+class Reached(NamedTuple):
+    """The leaf values of one output whose errors count, by number.
+
+    Parameters
+    ----------
+    together : bool
+        Whether errors are those of sums, as rows reach them, or averages over the leaves of each tree.
+    same : ndarray of int64
+        Values that trees of one leaf add to each sum.
+    others : sequence of ndarray of int64
+        For each other tree, the value of each row, or of each leaf.
+    """
+
+    together: bool
+    same: IntArray
+    others: Sequence[IntArray]
+
+
+def _reached(
+    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: tuple[int, ...], bits: IntArray | None
+) -> list[Reached]:
+    """Return the values of each output that rows of answers reach; without rows, those of all leaves."""
+    at = [np.flatnonzero(tree.splits < 0) if bits is None else tree.leaves(bits) for tree in ensemble.trees]
+    found = []
+    for output in outputs:
+        of_trees = [of_nodes[leaves, output] for of_nodes, leaves in zip(numbers, at, strict=True)]
+        alike = [bool((values == values[0]).all()) for values in of_trees]
+        same = [int(values[0]) for values, one in zip(of_trees, alike, strict=True) if one]
+        others = [values for values, one in zip(of_trees, alike, strict=True) if not one]
+        found.append(Reached(bits is not None, np.array(same, dtype=np.int64), others))
+    return found
+
+
+def _rms_error(grid: LeafGrid, values: FloatArray, reached: Sequence[Reached]) -> float:
     """Root mean square error of the scores, over rows or over leaves, for the worst output."""
     residues = grid.values * grid.scale - values
-    columns = list(outputs)
-    if reached is not None:
-        total = sum(
-            residues[of_nodes[leaves][:, columns]] for of_nodes, leaves in zip(numbers, reached, strict=True)
-        )
-        return float(np.sqrt(np.mean(np.square(total), axis=0)).max(initial=0.0))
-    leaves = [
-        of_nodes[tree.splits < 0][:, columns] for tree, of_nodes in zip(ensemble.trees, numbers, strict=True)
-    ]
-    return float(np.sqrt(sum(np.square(residues[at]).mean(axis=0) for at in leaves)).max(initial=0.0))
+    worst = 0.0
+    for together, same, others in reached:
+        if together:
+            total = residues[same].sum() + sum(residues[of_rows] for of_rows in others)
+            squared = np.square(total).mean()
+        else:
+            squared = np.square(residues[same]).sum() + sum(np.square(residues[at]).mean() for at in others)
+        worst = max(worst, float(squared))
+    return math.sqrt(worst)

@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 from sklearn import ensemble as float_ensemble
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -382,9 +383,149 @@ def test_stages_end_at_the_prediction_and_follow_the_original(model, iris, diabe
                 np.testing.assert_allclose(ours, theirs, atol=2 * model.score_error_ + 1e-9)
 
 
-def test_initial_estimator_is_refused(iris):
-    with pytest.raises(UnsupportedModelError, match="use init=None"):
-        GradientBoostingRegressor(init=LinearRegression(), n_estimators=2).fit(*iris)
+@pytest.mark.parametrize(
+    "init",
+    [LinearRegression(), float_ensemble.RandomForestRegressor(), float_ensemble.GradientBoostingRegressor],
+    ids=["linear", "forest", "class"],
+)
+def test_initial_estimator_is_refused_before_it_is_trained(init, iris, monkeypatch):
+    monkeypatch.setattr(LinearRegression, "fit", None)
+    with pytest.raises(UnsupportedModelError, match=r"init is .*use init=None, 'zero' or a DummyRegressor"):
+        GradientBoostingRegressor(init=init, n_estimators=2).fit(*iris)
+
+
+@pytest.mark.parametrize("strategy", ["stratified", "uniform", "most_frequent", "constant"])
+def test_initial_scores_that_are_drawn_or_infinite_are_refused(strategy, iris):
+    model = GradientBoostingClassifier(init=DummyClassifier(strategy=strategy, constant=1), n_estimators=2)
+    with pytest.raises(UnsupportedModelError, match=f"strategy='{strategy}'.*or DummyClassifier"):
+        model.fit(*iris)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GradientBoostingClassifier(init=DummyClassifier(), **FEW),
+        *(
+            GradientBoostingRegressor(init=init, **FEW)
+            for init in ("zero", DummyRegressor(strategy="quantile", quantile=0.3), DummyRegressor())
+        ),
+        GradientBoostingRegressor(init=DummyRegressor(strategy="constant", constant=7.0), **FEW),
+    ],
+)
+def test_initial_scores_that_all_rows_share_are_a_bias(model, iris):
+    X, y = iris
+    original = original_of(model).fit(X, y)
+    model = clone(model).fit(X, y)
+    np.testing.assert_allclose(
+        scores_of(model, X), scores_of(original, X), atol=model.score_error_ + 1e-9, rtol=0
+    )
+
+
+# Rows that the caller has checked
+
+
+@pytest.mark.parametrize("estimator", [CLASSIFIERS[0], REGRESSORS[0]], ids=name)
+def test_a_single_tree_takes_rows_unchecked(estimator, iris):
+    X, y = iris
+    rows = X.astype(np.float32)
+    for n_bits in (None, 3):
+        model = clone(estimator).set_params(n_bits=n_bits).fit(X, y)
+        methods = ["predict", "predict_proba"] if is_classifier(model) else ["predict"]
+        for method in methods:
+            checked = getattr(model, method)(X)
+            np.testing.assert_array_equal(getattr(model, method)(rows, check_input=False), checked)
+            np.testing.assert_array_equal(getattr(model, method)(rows, False), checked)
+            sparse = getattr(model, method)(csr_matrix(rows), check_input=False)
+            np.testing.assert_array_equal(sparse, checked)
+    np.testing.assert_array_equal(model.apply(rows, check_input=False), model.apply(X))
+    for wrong, said in ((X, "float64"), (X.tolist(), "list"), (rows[:, :3], "3 features")):
+        with pytest.raises((ValueError, TypeError), match=said):
+            model.predict(wrong, check_input=False)
+
+
+# Subclasses of a user
+
+
+def reversed_probabilities(cls):
+    class Reversed(cls):
+        def predict_proba(self, X):
+            return super().predict_proba(X)[:, ::-1]
+
+    return Reversed
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS, ids=name)
+def test_a_subclass_may_override_probabilities(estimator, iris):
+    """What the original computes by them follows: classes of forests, and logarithms."""
+    X, y = iris
+    params = {key: value for key, value in estimator.get_params().items() if key != "n_bits"}
+    model = reversed_probabilities(type(estimator))(**params).fit(X, y)
+    original = reversed_probabilities(estimator._twin)(**params).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), original.predict(X))
+    assert model.score(X, y) == original.score(X, y)
+    if hasattr(original, "predict_log_proba"):
+        with np.errstate(divide="ignore"):
+            np.testing.assert_array_equal(model.predict_log_proba(X), np.log(model.predict_proba(X)))
+
+
+@pytest.mark.parametrize("cls", [type(e) for e in (*CLASSIFIERS, *REGRESSORS)], ids=lambda cls: cls.__name__)
+def test_a_subclass_may_have_parameters_of_its_own(cls, iris):
+    """What it sets of the original's is used in training, although its own signature does not list it."""
+
+    class Shallow(cls):
+        def __init__(self, margin=0.5, random_state=0):
+            super().__init__(max_depth=1, random_state=random_state)
+            self.margin = margin
+
+    model = clone(Shallow(margin=2)).fit(*iris)
+    assert model.get_params() == {"margin": 2, "random_state": 0}
+    assert model.max_depth == 1
+    assert all(len(tree.splits) <= 3 for tree in model._describe(model).trees)
+
+
+# Going on from an earlier fit
+
+
+WARM = [(e, "max_iter" if "Hist" in name(e) else "n_estimators") for e in (*CLASSIFIERS[1:], *REGRESSORS[1:])]
+
+
+@pytest.mark.parametrize(("estimator", "size"), WARM, ids=lambda value: getattr(value, "_twin", str).__name__)
+def test_warm_start_refuses_what_cannot_be_added(estimator, size, iris):
+    """Other numbers of features, targets or classes; the model stays as it was, and can go on."""
+    X, y = iris
+    model = clone(estimator).set_params(**{size: 2}, warm_start=True).fit(X, y)
+    before = model.predict(X)
+    model.set_params(**{size: 3})
+    wrong = {"features": (X[:, :3], y)}
+    if "Boosting" not in name(model):
+        wrong["targets"] = X, np.stack([y, y], axis=1)
+    if is_classifier(model):
+        wrong["classes"] = X, np.r_[y[:-1], 3]
+        wrong["classes "] = X[y > 0], y[y > 0]
+    for what, rows in wrong.items():
+        with pytest.raises(ValueError, match=rf"number of {what.strip()} was .*set warm_start=False"):
+            model.fit(*rows)
+        np.testing.assert_array_equal(model.predict(X), before)
+    model.fit(X, y)
+    assert len(getattr(model, "estimators_", getattr(model, "_predictors", ()))) == 3
+    model.set_params(warm_start=False).fit(X[:, :3], y)
+    assert model.n_features_in_ == 3
+
+
+def test_warm_start_of_several_targets_counts_the_classes_of_each(iris):
+    X, y = iris
+    model = RandomForestClassifier(warm_start=True, **FEW).fit(X, np.stack([y, y % 2], axis=1))
+    with pytest.raises(ValueError, match="number of classes was 3 and 2, and now it is 3 and 3"):
+        model.set_params(n_estimators=5).fit(X, np.stack([y, y], axis=1))
+
+
+def test_deep_trees_are_no_recursion():
+    """Each split asks another feature, and all rows but one go on below it."""
+    n = 400
+    X, y = np.triu(np.ones((n, n))), 2.0 ** np.arange(n)
+    model = DecisionTreeRegressor(random_state=0).fit(X, y)
+    assert model.get_depth() > 200
+    np.testing.assert_array_equal(model.predict(X), y)
 
 
 def test_trees_of_one_leaf(iris):
@@ -394,6 +535,19 @@ def test_trees_of_one_leaf(iris):
         model = DecisionTreeRegressor(max_leaf_nodes=2, min_impurity_decrease=1e9, n_bits=n_bits).fit(X, y)
         model.compile()
         np.testing.assert_array_equal(model.predict(X[:2], fhe="execute"), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("estimator", [*CLASSIFIERS[1:], *REGRESSORS[1:]], ids=name)
+def test_ensembles_of_one_leaf_a_tree(estimator, iris):
+    """Targets that never vary leave nothing to split, at one weight or at several."""
+    X = iris[0]
+    y = np.r_[np.zeros(149), 1].astype(int) if is_classifier(estimator) else np.ones(150)
+    weight = np.r_[np.ones(149), 1e-12]
+    for n_bits in (None, 2):
+        model = clone(estimator).set_params(n_bits=n_bits, min_samples_leaf=100)
+        model.fit(X, y, sample_weight=weight)
+        assert len(np.unique(model.predict(X))) == 1
+        assert model.cost_.n_lookups == 0
 
 
 def test_failed_fit_leaves_the_estimator_as_it_was(iris):

@@ -4,10 +4,20 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import compile_program
-from skfhe.program import run
+from skfhe.program import ops, run
 from skfhe.quantization import calibrate_levels
+from skfhe.trees import lowering, quantized
+from skfhe.trees.cover import TreeCover
 from skfhe.trees.lowering import lower_plan, used_splits
-from skfhe.trees.quantized import Plan, cheapest_plan, cover_ensemble, leaf_grid, numbered_values
+from skfhe.trees.quantized import (
+    Plan,
+    asking_trees,
+    cheapest_plan,
+    cover_ensemble,
+    leaf_grid,
+    numbered_values,
+    without_idle,
+)
 from skfhe.trees.under_encryption import comparisons, level_rows, on_levels
 from tests.trees.forests import all_rows, complete_tree, random_ensemble
 
@@ -75,6 +85,84 @@ def test_wider_lookups_are_never_more():
         ensemble = random_ensemble(np.random.default_rng(seed), n_trees=2, depth=6)
         counts = [plan_of(ensemble, n_bits, 0.1).cover.n_lookups for n_bits in (2, 3, 4)]
         assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize("n_bits", [2, 3, 4])
+def test_trees_that_are_searched_together_are_covered_as_each_alone(n_bits):
+    ensemble = random_ensemble(np.random.default_rng(n_bits), n_trees=12, depth=7, n_values=4)
+    _, numbers = numbered_values(ensemble)
+    (roots,) = asking_trees(ensemble, numbers, (0,))
+    roots = [root for root in roots if root.children]
+    together = TreeCover.of_trees(roots, ensemble.splits.chains, n_bits)
+    for root, cover in zip(roots, together, strict=True):
+        alone = TreeCover(root, ensemble.splits.chains, n_bits)
+        assert (alone.n_lookups, alone.offset) == (cover.n_lookups, cover.offset)
+        assert [gate.index for gate in alone.lookups[0]] == [gate.index for gate in cover.lookups[0]]
+        assert [piece.index for piece in alone.lookups[1]] == [piece.index for piece in cover.lookups[1]]
+
+
+def test_one_bit_is_too_narrow_for_most_trees():
+    ensemble = complete_tree(3)
+    with pytest.raises(ValueError, match="no lookups of 1 bit cover the tree; expected 2 bits or more"):
+        cover_ensemble(ensemble, numbered_values(ensemble)[1], (0,), 1)
+
+
+def test_all_trees_are_searched_once_a_width(monkeypatch):
+    """Not once a tree: the search is as fast as it is because its arrays are long."""
+    searched = []
+    of_trees = TreeCover.of_trees
+
+    def counted(roots, chains, n_bits):
+        searched.append((len(roots), n_bits))
+        return of_trees(roots, chains, n_bits)
+
+    monkeypatch.setattr(quantized.TreeCover, "of_trees", counted)
+    ensemble = random_ensemble(np.random.default_rng(0), n_trees=9, depth=5, n_outputs=2)
+    cheapest_plan(ensemble, (0, 1), tolerance=0.01)
+    assert len({n_bits for _, n_bits in searched}) == len(searched) <= 4
+    assert all(n_roots == 18 for n_roots, _ in searched)
+
+
+@pytest.mark.parametrize("n_bits", [2, 3])
+def test_tables_that_rounding_makes_zero_are_not_looked_up(n_bits):
+    """Nor are the gates that only they read; the sums stay the same."""
+    ensemble = random_ensemble(np.random.default_rng(2), n_trees=3, depth=7)
+    plan = plan_of(ensemble, n_bits, scale=4.0)
+    slim = Plan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
+    assert slim.cover.n_lookups < plan.cover.n_lookups
+    assert len(slim.cover.gates) < len(plan.cover.gates)
+    bits = ensemble.splits.encode(all_rows())
+    np.testing.assert_array_equal(sums(slim, lower_plan(slim), bits), sums(plan, lower_plan(plan), bits))
+
+
+def test_nothing_is_looked_up_where_rounding_leaves_nothing():
+    ensemble = random_ensemble(np.random.default_rng(2), n_trees=3, depth=5)
+    plan = plan_of(ensemble, 3, scale=1e6)
+    slim = Plan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
+    program = lower_plan(slim)
+    assert not program.lookups
+    bits = ensemble.splits.encode(all_rows()[:50])
+    np.testing.assert_array_equal(sums(slim, program, bits), 0)
+
+
+def test_indices_of_many_lookups_are_several_products(monkeypatch):
+    """Each reads the answers that its lookups need; the sums stay the same, encrypted too."""
+    ensemble = random_ensemble(np.random.default_rng(4), n_trees=3, depth=5, n_features=4)
+    plan = plan_of(ensemble, 2, 0.25)
+    assert plan.cover.gates
+    whole = lower_plan(plan)
+    monkeypatch.setattr(lowering, "ONE_PRODUCT", 0)
+    monkeypatch.setattr(lowering, "BLOCK", 40)
+    program = lower_plan(plan)
+    products = [value.op.weight for value in program.values if isinstance(value.op, ops.Linear)]
+    assert len(products) > len([v for v in whole.values if isinstance(v.op, ops.Linear)])
+    assert all(weight.size <= 40 or weight.shape[1] == 1 for weight in products[:-1])
+    assert program.accumulator_bits == whole.accumulator_bits
+    rows = np.random.default_rng(0).uniform(-1, 9, size=(300, 4))
+    bits = ensemble.splits.encode(rows)[:, used_splits(plan)]
+    np.testing.assert_array_equal(run(program, bits)[0], run(whole, bits)[0])
+    circuit = compile_program(program, batch_sizes=(1, 4))
+    np.testing.assert_array_equal(circuit.execute(bits[:4])[0], run(whole, bits[:4])[0])
 
 
 def test_equal_trees_share_their_lookups():
