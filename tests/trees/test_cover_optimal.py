@@ -26,7 +26,7 @@ def nodes(tree):
 
 
 def connected_parts(tree):
-    """Return every connected part at an inner node: its splits, the trees below and their paths, its depth."""
+    """Return the connected parts at an inner node: splits, trees below with their paths, depth."""
     split, *children = tree
     ways = []
     for side, child in enumerate(children):
