@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
-from skfhe.program import IntegerType, ProgramBuilder, independent_parts, ops, run, run_batched, trace
+from skfhe.program import (
+    IntegerType,
+    ProgramBuilder,
+    bit_width,
+    independent_parts,
+    ops,
+    run,
+    run_batched,
+    trace,
+)
 from skfhe.program.interpreter import evaluate
 from skfhe.program.products import multiply
 from skfhe.program.ranges import infer_type
@@ -189,6 +198,22 @@ def test_sums_at_the_ends_of_what_floats_hold_are_exact(large):
     for x in (large - 2, large - 1, large, large + 1):
         rows, weight = np.array([[x, 1], [-x, 1]]), np.array([[1], [1]])
         assert multiply(rows, weight).tolist() == [[x + 1], [1 - x]]
+
+
+def test_every_small_interval_takes_the_fewest_bits():
+    """b bits hold [0, 2**b - 1], or [-2**(b - 1), 2**(b - 1) - 1] with a sign; the least b is 1."""
+    for low, high in itertools.combinations_with_replacement(range(-9, 10), 2):
+        ends = [(0, 2**b - 1) if low >= 0 else (-(2 ** (b - 1)), 2 ** (b - 1) - 1) for b in range(1, 7)]
+        least = next(b for b, (first, last) in enumerate(ends, start=1) if first <= low and high <= last)
+        assert bit_width(low, high) == least
+
+
+def test_cells_that_a_table_does_not_have_are_named():
+    op = ops.Lookup(np.arange(4)[None], np.array([1]))
+    with pytest.raises(AccumulatorOverflowError, match=r"asked for the cells \[-1, 4\] of tables of 4"):
+        evaluate(op, np.array([[0, 3, 5]]))
+    assert evaluate(op, np.array([[1, 4]])).tolist() == [[0, 3]]
+    assert evaluate(op, np.zeros((0, 2), dtype=int)).shape == (0, 2)
 
 
 def test_an_empty_type_has_no_bits_to_hold_but_one():
