@@ -25,6 +25,7 @@ def nodes(tree):
     return Node(tree) if isinstance(tree, int) else Node(-1, tree[0], (nodes(tree[1]), nodes(tree[2])))
 
 
+@cache
 def connected_parts(tree):
     """Return the connected parts at an inner node: splits, trees below with their paths, depth."""
     split, *children = tree
@@ -49,21 +50,23 @@ def cells_of(asked, path, gated, chains):
     """Return the cells of the smallest index of a piece with splits ``asked`` below a path.
 
     Each chain of the path is one disagreement, or the splits of it that bind are further ranks of a digit.
+    The latter is never better for a chain that the piece does not ask: it doubles the cells at least.
     """
     bounds = {}
     for split, side in path:
         above, below = bounds.get(chains[split], (-1, math.inf))
         bounds[chains[split]] = (max(above, split), below) if side else (above, min(below, split))
+    digits = {}
+    for split in asked:
+        digits.setdefault(chains[split], set()).add(split)
+    common = [chain for chain in digits if chain in bounds]
     sizes = []
-    for merged in itertools.product((False, True), repeat=len(bounds)):
-        digits = {}
-        for split in asked:
-            digits.setdefault(chains[split], set()).add(split)
-        for (chain, ends), yes in zip(bounds.items(), merged, strict=True):
-            if yes:
-                digits.setdefault(chain, set()).update(end for end in ends if 0 <= end < math.inf)
-        answers = math.prod(len(splits) + 1 for splits in digits.values())
-        sizes.append(answers * (1 + merged.count(False) + gated))
+    for merged in itertools.product((False, True), repeat=len(common)):
+        ranks = {chain: len(splits) + 1 for chain, splits in digits.items()}
+        for chain, yes in zip(common, merged, strict=True):
+            ends = {end for end in bounds[chain] if 0 <= end < math.inf}
+            ranks[chain] = len(digits[chain] | ends) + 1 if yes else ranks[chain]
+        sizes.append(math.prod(ranks.values()) * (1 + len(bounds) - merged.count(True) + gated))
     return min(sizes)
 
 
@@ -203,6 +206,28 @@ def test_covers_of_larger_trees_are_as_good_as_their_pieces_allow(shape, n_bits)
         n_best += cover.n_lookups == best
         n_trees += 1
     assert n_best >= 0.75 * n_trees
+
+
+@pytest.mark.parametrize("n_bits", [2, 3, 4])
+@pytest.mark.parametrize("length", [3, 6, 10])
+def test_covers_of_deep_trees_gate_where_that_saves_lookups(n_bits, length):
+    """A path of different questions with a leaf at each, most of one value, and a small tree at its end.
+
+    With 4 bits gates are tried from three disagreements on, which misses the best cover of hardly any tree.
+    """
+    rng = np.random.default_rng(10 * length + n_bits)
+    n_gates = 0
+    for n_inner, n_values in itertools.product((1, 3, 5), (2, 9) * 3):
+        tree = random_tree(rng, n_inner, list(range(n_inner)), n_values)
+        for split in range(n_inner, n_inner + length):
+            leaf = int(rng.integers(n_values)) if rng.random() < 0.3 else 0
+            tree = (split, leaf, tree) if rng.random() < 0.5 else (split, tree, leaf)
+        chains = list(range(n_inner + length))
+        cover = TreeCover(nodes(tree), np.array(chains), n_bits)
+        best = fewest_lookups(tree, chains, n_bits)
+        assert best <= cover.n_lookups <= fewest_lookups(tree, chains, n_bits, most=n_bits) + (n_bits > 3)
+        n_gates += len(cover.lookups[0])
+    assert n_gates > 0 or (n_bits, length) in {(3, 3), (4, 3), (4, 6)}
 
 
 @pytest.mark.parametrize("n_bits", [2, 3])
