@@ -192,12 +192,13 @@ def test_a_kernel_may_need_its_padding():
         assert infer_type(op, IMAGE).shape == (1, 1, 2)
 
 
-@pytest.mark.parametrize("large", [2**23, 2**24, 2**52, 2**53, 2**61])
+@pytest.mark.parametrize("large", [2**23, 2**24, 2**25, 2**52, 2**53, 2**54, 2**60])
 def test_sums_at_the_ends_of_what_floats_hold_are_exact(large):
-    """x · 1 + 1 · 1 is odd, one more than what float32 or float64 still tells apart, or one less."""
-    for x in (large - 2, large - 1, large, large + 1):
-        rows, weight = np.array([[x, 1], [-x, 1]]), np.array([[1], [1]])
-        assert multiply(rows, weight).tolist() == [[x + 1], [1 - x]]
+    """Odd sums near the powers of two from which on float32 and float64 hold even integers alone."""
+    weight = np.array([[1], [1]])
+    for x in range(large // 2 - 2, large // 2 + 3):
+        assert multiply(np.array([[x, x - 1], [-x, 1 - x]]), weight).tolist() == [[2 * x - 1], [1 - 2 * x]]
+        assert multiply(np.array([[2 * x, 1]]), weight).tolist() == [[2 * x + 1]]
 
 
 def test_every_small_interval_takes_the_fewest_bits():

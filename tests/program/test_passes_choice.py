@@ -118,8 +118,10 @@ def test_a_single_change_may_be_anywhere_between_two_arguments(change, lsbs):
     )
 
 
-def test_what_was_rounded_before_is_not_rounded_again():
-    program = round_lookups(looked_up(np.repeat([1, 2, 3, 4], 8), 0, 31), 3)
+@pytest.mark.parametrize("n_bits", [3, 4])
+def test_what_was_rounded_before_is_not_rounded_again(n_bits):
+    """By two bits or by one, so that the table has a cell for every fourth or every second argument."""
+    program = round_lookups(looked_up(np.repeat([1, 2, 3, 4], 8), 0, 31), n_bits)
     assert str(round_constant_cells(program, PRICES["bits alone"])) == str(program)
 
 
@@ -182,6 +184,20 @@ def test_a_shift_through_rounding_keeps_a_cell_to_read(low, high, expected):
     assert read.min == expected
     rows = np.arange(low, high + 1)[:, None]
     np.testing.assert_array_equal(run(shifted, rows)[0], run(program, rows)[0])
+
+
+def test_one_element_that_can_be_shifted_is_enough():
+    """Rounded down to fours, the first lies in [8, 16] and the second in [12, 12], one cell."""
+    builder = ProgramBuilder()
+    x = builder.input([9, 12], [18, 13], label="x")
+    h = builder.add(ops.Linear(np.eye(2, dtype=int), np.zeros(2, dtype=int)), x, label="h")
+    h = builder.add(ops.Truncate(2), h, label="h")
+    program = builder.finish(builder.add(ops.Lookup(np.arange(9)[None], np.array([-16]), 4), h, label="y"))
+    shifted = shift_accumulators(program)
+    assert shifted.values[2].type.low.tolist() == [0, 0]
+    assert shifted.values[2].type.high.tolist() == [8, 0]
+    rows = random_inputs(program, 20, np.random.default_rng(0))
+    np.testing.assert_array_equal(run(shifted, *rows)[0], run(program, *rows)[0])
 
 
 def perceptron(tables, outgoing, starts=0):
