@@ -84,6 +84,14 @@ def test_no_other_clearing_of_low_bits_is_cheaper(name, low):
     assert n_cleared > 0
 
 
+def test_what_is_no_cheaper_is_not_cleared():
+    """Nor is one bit more cleared than is paid for: the fewest of those that cost the least."""
+    program = looked_up(np.arange(64) >> 3, 0, 63)
+    assert str(round_constant_cells(program, lambda bits, lsbs: 1.0)) == str(program)
+    cleared = round_constant_cells(program, lambda bits, lsbs: 1.0 if lsbs >= 2 else 2.0)
+    assert [v.op.lsbs for v in cleared.values if isinstance(v.op, ops.Truncate)] == [2]
+
+
 def test_the_price_of_clearing_is_about_the_engine_s():
     """A lookup of a wide argument, and one bit at a time, each keeping the bits of the whole accumulator."""
     for bits in range(1, 9):
