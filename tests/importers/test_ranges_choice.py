@@ -397,6 +397,36 @@ def test_few_rows_say_nothing_of_a_layer_s_slope(n_rows, fitted):
     assert (np.abs(difference.mean(axis=0)).max() < 1e-9) == fitted
 
 
+def test_a_condition_is_answered_in_one_bit_before_it_is_read_beside_a_value():
+    """Four bits of each would be eight; the condition alone takes two values, so that five bits are read."""
+    X = columns(4)
+    net = Function(lambda x: torch.where(x[:, :2] > 0.1, x[:, 2:] * 1.0, 0.5 * x[:, 2:].flip(1)))
+    module = quantize_torch_model(net, X, n_bits=4)
+    condition, *chosen = values_of(module, "Lookup")
+    assert (condition.type.min, condition.type.max) == (0, 1)
+    assert module.cost_.lookups == {4: 2, 5: 4}
+    assert len(chosen) == 2
+    error = module.forward(X) - net(torch.from_numpy(X)).numpy()
+    # Rows next to the jump may fall on its other side; the rest is off by a step of 4 bits or so.
+    assert np.median(np.abs(error)) < 2 / 15
+
+
+@pytest.mark.parametrize(("largest", "exact"), [(7, True), (8, False)])
+def test_weights_that_are_integers_of_so_many_bits_are_taken_as_they_are(largest, exact):
+    """Four bits hold -7 to 7 times a scale. 8 needs rounding, and calibration rows then have a say in it."""
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-3, 4, size=(2, 6))
+    weights[:, 0], weights[:, 1] = largest, 1
+    net = nn.Linear(6, 2)
+    net.weight.data = torch.from_numpy(weights * 0.25).float()
+    X = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 6)) + 0.1 * rng.normal(size=(200, 6))
+    rows = np.stack([X, X[::-1]], axis=1)  # not flat: one scale for all features
+    module = quantize_torch_model(net, rows, n_bits={"model_inputs": 6, "op_weights": 4})
+    (linear,) = (value.op for value in module.program_.values if hasattr(value.op, "weight"))
+    assert np.array_equal(linear.weight, weights.T) == exact
+    assert np.abs(linear.weight).max() == 7
+
+
 def test_poles_are_refused_where_calibration_rows_reach_them():
     X = columns(2)
     X[0, 0] = 0.0
