@@ -225,7 +225,7 @@ def test_of_several_readers_the_most_demanding_counts(weight):
 
 
 def rounded(op, lsbs):
-    """Return a chain of three elements of 6 bits, weighed by 8, whose low bits go before a lookup; its bits."""
+    """Return a chain of three elements of 6 bits whose low bits go before a lookup, and what it reads."""
     chain = Chain(3, 3).add(ops.Linear(np.eye(3, dtype=int) * 8, np.zeros(3, dtype=int)))
     assert chain.bits == 6
     chain.add(ops.Truncate(lsbs) if op == "truncate" else ops.Round(lsbs, op))

@@ -336,6 +336,14 @@ def test_what_is_not_added_as_it_is_comes_in_the_bits_that_were_asked_for():
     assert min(spans) in (7, 8)
 
 
+@pytest.mark.parametrize("factor", [1.0, 3.0, 2.5])
+def test_single_elements_are_added_too(factor):
+    rows = tuple(x[:, None, :] for x in (columns(1), columns(1)[::-1] * factor))
+    module = quantize_torch_model(Function(lambda x, y: x + y), rows, n_bits=4, calibration="minmax")
+    step = 2 / 15
+    assert np.abs(module.forward(*rows) - sum(rows)).max() <= (1 + factor) * step * 1.2
+
+
 @pytest.mark.parametrize(("rounding", "widest"), [(None, 5), (3, 3), (4, 4)])
 def test_differences_are_looked_up_in_the_bits_that_rounding_keeps(rounding, widest):
     """A maximum looks a difference up: with rounding to k bits its terms have one less, so it has k."""

@@ -133,6 +133,20 @@ def test_what_was_rounded_before_is_not_rounded_again(n_bits):
     assert str(round_constant_cells(program, PRICES["bits alone"])) == str(program)
 
 
+@pytest.mark.parametrize("step", [2, 4])
+def test_tables_of_every_few_arguments_are_left_alone(step):
+    """Arguments between two cells read the lower one; such a table says nothing of single arguments."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 31), label="x")
+    h = builder.add(ops.Linear(np.ones((1, 1), dtype=int), np.zeros(1, dtype=int)), x, label="h")
+    table = np.repeat([3, 1, 4, 1], 8 // step)[None]
+    program = builder.finish(builder.add(ops.Lookup(table, np.array([0]), step), h, label="y"))
+    kept = round_constant_cells(program, PRICES["bits alone"])
+    rows = np.arange(32)[:, None]
+    np.testing.assert_array_equal(run(kept, rows)[0], run(program, rows)[0])
+    assert str(kept) == str(program)
+
+
 @pytest.mark.parametrize("method", ["exact", "approximate"])
 @pytest.mark.parametrize(("n_bits", "lsbs"), [(6, 0), (5, 0), (4, 1), (3, 2), (2, 3), (1, 4)])
 @pytest.mark.parametrize("low", [0, -16])
