@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint types format peer-environment tenseal-environment clean
+.PHONY: demo test test-slow lint types format mutate peer-environment tenseal-environment clean
 
 demo: $(STAMP)
 	$(BIN)/skfhe demo
@@ -25,6 +25,20 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Whether a room's tests notice single changes of its code, made in a copy of the tree, for example
+# make mutate ROOM=skfhe/trees/cover.py N=20 SEED=1 KINDS="comparison number extreme" TESTS="tests/trees -k cover"
+N ?= 40
+SEED ?= 0
+MUTATION := $(VENV)/.mutation
+mutate: $(MUTATION)
+	$(if $(ROOM),,$(error name a file or folder: make mutate ROOM=skfhe/trees))
+	$(BIN)/python -m benchmarks.mutation $(ROOM) --number $(N) --seed $(SEED) \
+		$(if $(KINDS),--kinds $(KINDS)) $(if $(TESTS),--tests="$(TESTS)")
+
+$(MUTATION): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[mutation]"
+	touch $(MUTATION)
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; assert (3, 11) <= sys.version_info < (3, 13), 'skfhe needs Python 3.11 or 3.12: make PYTHON=python3.11'"
