@@ -73,10 +73,12 @@ class Substitution:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Any:
+        """Import a test file with our classes."""
         with self._everywhere():
             return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what came out of a test."""
         if report.when != "call" and report.outcome == "passed":
             return
         said = ""
@@ -132,7 +134,7 @@ def report(console: Console, file: str, only: str) -> dict[str, Any]:
     missing = [test for test, (outcome, _) in theirs.items() if outcome == "passed" and test not in ours]
     console.print(
         f"[bold]{file}[/bold]: {len(passed)} passed, {len(failed)} failed, {len(failed) - len(alone)} of "
-        f"these with the originals, too; {len(missing)} that the originals pass have another name or were not run"
+        f"these with the originals, too; {len(missing)} that the originals pass were not run by these names"
     )
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for test, said in alone.items():
