@@ -9,6 +9,7 @@ __all__ = [
     "AccumulatorBudgetError",
     "AccumulatorOverflowError",
     "CompilationError",
+    "InputClippingWarning",
     "NotCompiledError",
     "UnsupportedModelError",
     "UnsupportedOperatorError",
@@ -37,3 +38,7 @@ class UnsupportedModelError(ValueError):
 
 class UnsupportedOperatorError(ValueError):
     """A network has an operator that cannot be evaluated encrypted; its place and a way out are named."""
+
+
+class InputClippingWarning(UserWarning):
+    """Rows have values beyond the range that a model represents, and are evaluated at its ends."""

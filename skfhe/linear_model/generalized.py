@@ -14,7 +14,11 @@ class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.PoissonRegressor`, with its defaults.
 
@@ -23,7 +27,8 @@ class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -47,7 +52,7 @@ class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
     """
 
     _twin = linear_model.PoissonRegressor
-    __init__ = parameters_of(linear_model.PoissonRegressor, n_bits=8)
+    __init__ = parameters_of(linear_model.PoissonRegressor, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.PoissonRegressor.fit)
 
 
@@ -57,7 +62,11 @@ class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.GammaRegressor`, with its defaults.
 
@@ -66,7 +75,8 @@ class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -90,7 +100,7 @@ class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
     """
 
     _twin = linear_model.GammaRegressor
-    __init__ = parameters_of(linear_model.GammaRegressor, n_bits=8)
+    __init__ = parameters_of(linear_model.GammaRegressor, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.GammaRegressor.fit)
 
 
@@ -100,7 +110,11 @@ class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.TweedieRegressor`, with its defaults.
 
@@ -109,7 +123,8 @@ class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -133,5 +148,5 @@ class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
     """
 
     _twin = linear_model.TweedieRegressor
-    __init__ = parameters_of(linear_model.TweedieRegressor, n_bits=8)
+    __init__ = parameters_of(linear_model.TweedieRegressor, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.TweedieRegressor.fit)
