@@ -185,8 +185,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 
     def _score_type(self, rows: Any) -> Any:
         """Return the type that the original computes scores of these rows in."""
-        coef = np.zeros((1, 1), dtype=self.coef_.dtype)
-        return (np.zeros((1, 1), dtype=rows.dtype) @ coef + self.intercept_).dtype
+        none = np.zeros((1, 0), dtype=rows.dtype) @ np.zeros((0, 1), dtype=self.coef_.dtype)
+        return (none + self.intercept_).dtype
 
     def _head(self) -> Any:
         """Return the twin with unit weights: what its methods make of scores in place of features."""
@@ -260,10 +260,6 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         """Return the logarithm of `predict_proba`."""
         scores = self._scores(X, fhe)
         return self._head().predict_log_proba(scores)
-
-    def _linear_predictor(self, X: ArrayLike) -> FloatArray:
-        """Return the integer program's scores: generalized linear models compute ``score`` from them."""
-        return self._scores(X, "disable")[:, 0]
 
 
 class Lowered:

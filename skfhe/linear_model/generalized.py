@@ -1,5 +1,9 @@
 """Generalized linear models on encrypted data; the link is applied in the clear."""
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn import linear_model
 
 from skfhe.linear import LinearPredictorMixin
@@ -8,7 +12,19 @@ from skfhe.twin import method_of, parameters_of
 __all__ = ["GammaRegressor", "PoissonRegressor", "TweedieRegressor"]
 
 
-class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
+class GeneralizedPredictorMixin(LinearPredictorMixin):
+    """Mixin of the generalized linear models."""
+
+    def _linear_predictor(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the integer program's scores: the original computes ``score`` from them."""
+        return self._scores(X, "disable")[:, 0]
+
+    def _score_type(self, rows: Any) -> Any:
+        """Return the type of scores; these originals take nothing but two kinds of floats."""
+        return super()._score_type(rows[:0].astype(np.float32 if rows.dtype == np.float32 else np.float64))
+
+
+class PoissonRegressor(GeneralizedPredictorMixin, linear_model.PoissonRegressor):
     """Poisson regression on encrypted data, with a logarithmic link.
 
     Parameters
@@ -56,7 +72,7 @@ class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
     fit = method_of(linear_model.PoissonRegressor.fit)
 
 
-class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
+class GammaRegressor(GeneralizedPredictorMixin, linear_model.GammaRegressor):
     """Gamma regression on encrypted data, with a logarithmic link.
 
     Parameters
@@ -104,7 +120,7 @@ class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
     fit = method_of(linear_model.GammaRegressor.fit)
 
 
-class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
+class TweedieRegressor(GeneralizedPredictorMixin, linear_model.TweedieRegressor):
     """Regression with a Tweedie distribution on encrypted data.
 
     Parameters
