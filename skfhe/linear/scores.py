@@ -256,7 +256,9 @@ def _fitted(
         too wide already.
     """
     spread = calibration.spread
-    width, weighted = spread.width, weight.any(axis=1)
+    width = spread.width
+    weight = np.where(width[:, None] > 0, weight, 0.0)  # what is constant is a part of the offset
+    weighted = weight.any(axis=1)
     with np.errstate(over="ignore"):
         if not np.isfinite((np.abs(weight) * width[:, None]).sum(axis=0)).all():
             raise ValueError("coefficients times the range of their features exceed the largest float")
