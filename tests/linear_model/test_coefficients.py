@@ -11,13 +11,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfhe import linear_model
+from skfhe import linear_model, svm
 from skfhe.exceptions import NotCompiledError
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
-from skfhe.svm import LinearSVC, LinearSVR
-from tests.twins import original_of
+from tests.twins import original_of, seeded
 
-ALL = [getattr(linear_model, name) for name in linear_model.__all__] + [LinearSVC, LinearSVR]
+ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
 METHODS = ("predict", "decision_function", "predict_proba", "predict_log_proba")
 
 
@@ -44,7 +43,7 @@ def change_in_place(model):
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
 def test_predictions_follow_the_coefficients(cls, change):
     X, y = problem(cls)
-    model, original = cls(n_bits=14).fit(X, y), cls._twin().fit(X, y)
+    model, original = seeded(cls, n_bits=14).fit(X, y), seeded(cls._twin).fit(X, y)
     original.coef_, original.intercept_ = model.coef_.copy(), np.copy(model.intercept_)
     change(model)
     change(original)
@@ -242,7 +241,7 @@ def test_attributes_of_a_user_reach_the_original_and_learnt_ones_do_not():
 def test_predictions_have_the_type_of_the_original_s(cls):
     for trained in (np.float32, np.float64):
         X, y = problem(cls, kind=trained)
-        model, original = cls().fit(X, y), cls._twin().fit(X, y)
+        model, original = seeded(cls).fit(X, y), seeded(cls._twin).fit(X, y)
         for asked in (np.float16, np.float32, np.float64, np.int8, np.int64):
             rows = (2 * X).astype(asked)
             for method in METHODS:

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from skfhe import linear_model
+from skfhe import linear_model, svm
 from skfhe.exceptions import InputClippingWarning
 from skfhe.linear_model import (
     Lasso,
@@ -20,10 +20,10 @@ from skfhe.linear_model import (
     Ridge,
     SGDClassifier,
 )
-from skfhe.svm import LinearSVC, LinearSVR
-from tests.twins import original_of
+from skfhe.svm import LinearSVR
+from tests.twins import original_of, seeded
 
-ALL = [getattr(linear_model, name) for name in linear_model.__all__] + [LinearSVC, LinearSVR]
+ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
 
 
 def fitted(estimator, X, y):
@@ -137,7 +137,7 @@ def test_range_margin_says_how_far_beyond_the_training_range(cls, margin):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 3, size=(100, 2))
     y = 10 * (X @ [1.0, 2.0] > 3).astype(int) + 1
-    model = cls(range_margin=margin).fit(X, y)
+    model = seeded(cls, range_margin=margin).fit(X, y)
     low, high = X.min(axis=0), X.max(axis=0)
     ends = np.stack([low - margin * (high - low), high + margin * (high - low)])
     with warnings.catch_warnings():
