@@ -98,13 +98,22 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         goes_on = original.__name__ == "partial_fit" or getattr(self, "warm_start", False)
         twin = as_twin(self, fitted=goes_on)
         original(twin, **arguments)
-        self._lower(twin, arguments["X"], arguments.get("sample_weight"))
+        earlier = vars(self).get("_calibration") if original.__name__ == "partial_fit" else None
+        self._lower(twin, arguments["X"], arguments.get("sample_weight"), earlier)
 
-    def _lower(self, twin: Any, X: Any, sample_weight: ArrayLike | None = None) -> None:
+    def _lower(
+        self,
+        twin: Any,
+        X: Any,
+        sample_weight: ArrayLike | None = None,
+        earlier: Calibration | None = None,
+    ) -> None:
         """Quantize a fitted twin's scores, and take both over."""
         rows = self._rows(twin, X)
         weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
         calibration = Calibration.on(rows, weights, self.n_bits, check_range_margin(self.range_margin))
+        if earlier is not None:
+            calibration = calibration.joined(earlier)
         lowered = self._quantized(twin, calibration)
         if twin is not self:
             adopt(self, twin)
@@ -114,7 +123,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     def _quantized(self, fitted: Any, calibration: Calibration) -> Lowered:
         """Quantize the scores of the coefficients that an estimator has now."""
         coef, intercept = _coefficients(fitted)
-        n_features = len(calibration.typical)
+        n_features = len(calibration.mean)
         if coef.shape[-1] != n_features:
             raise ValueError(
                 f"coef_ has shape {coef.shape}, which does not fit the {n_features} features that this "
@@ -181,7 +190,12 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         if clipped:
             warnings.warn(f"{type(self).__name__}: {clipped}", InputClippingWarning, stacklevel=3)
         (accumulators,) = self._evaluate([scores.encode(rows)], fhe)
-        return scores.decode(accumulators).astype(self._score_type(rows), copy=False)
+        kind = self._score_type(rows)
+        with np.errstate(over="ignore"):
+            found = scores.decode(accumulators).astype(kind, copy=False)
+        if not np.isfinite(found).all():
+            raise ValueError(f"the scores of some of these rows exceed the largest {kind}")
+        return found
 
     def _score_type(self, rows: Any) -> Any:
         """Return the type that the original computes scores of these rows in."""

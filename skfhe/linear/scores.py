@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -42,14 +42,16 @@ class Calibration:
     ----------
     spread : FeatureSpread
         Of rows that count.
-    typical : ndarray of float64, shape (n_features,)
-        A row at which the scores stay exactly what they were: the mean, as far as the bulk reaches.
+    mean : ndarray of float64, shape (n_features,)
+    total_weight : float
+        What the mean is of.
     n_input_bits, n_weight_bits : int
     range_margin : float
     """
 
     spread: FeatureSpread
-    typical: FloatArray
+    mean: FloatArray
+    total_weight: float
     n_input_bits: int
     n_weight_bits: int
     range_margin: float
@@ -67,18 +69,31 @@ class Calibration:
             See `check_n_bits`.
         range_margin : float
         """
-        weights = np.asarray(sample_weight, dtype=np.float64)
+        weights = np.abs(np.asarray(sample_weight, dtype=np.float64))
         rows, weights = X[weights > 0], weights[weights > 0]
-        spread = spread_of(rows)
-        half = spread.bulk / 2
+        values = rows.astype(np.float64, copy=False)
         with np.errstate(over="ignore", invalid="ignore"):
             if issparse(rows):
-                mean = mean_variance_axis(rows.astype(np.float64), axis=0, weights=weights)[0]
+                mean = mean_variance_axis(values, axis=0, weights=weights)[0]
             else:
-                mean = np.average(rows.astype(np.float64), axis=0, weights=weights)
-            typical = np.clip(mean, spread.middle - half, spread.middle + half)
-        typical = np.where(np.isnan(mean), spread.middle, typical)
-        return cls(spread, typical, *check_n_bits(n_bits), range_margin)
+                mean = np.average(values, axis=0, weights=weights)
+        return cls(spread_of(rows), mean, float(weights.sum()), *check_n_bits(n_bits), range_margin)
+
+    def joined(self, earlier: Calibration) -> Calibration:
+        """Return the calibration on these rows and earlier ones of the same features."""
+        total = self.total_weight + earlier.total_weight
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = self.mean + (earlier.mean - self.mean) * (earlier.total_weight / total)
+        spread = earlier.spread.joined(self.spread)
+        return replace(self, spread=spread, mean=mean, total_weight=total)
+
+    @property
+    def typical(self) -> FloatArray:
+        """A row at which the scores stay exactly what they were: the mean, as far as the bulk reaches."""
+        half = self.spread.bulk / 2
+        with np.errstate(over="ignore"):
+            inside = np.clip(self.mean, self.spread.middle - half, self.spread.middle + half)
+        return np.where(np.isfinite(inside), inside, self.spread.middle)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,18 @@ class FeatureSpread:
     middle: FloatArray
     bulk: FloatArray
 
+    def joined(self, other: FeatureSpread) -> FeatureSpread:
+        """Return the spread of these and some other values, as well as it can be told without them.
+
+        Where both have a bulk, the wider one is taken: steps are as fine all over the range.
+        """
+        constant = self.width == 0
+        middle = np.where(constant & (other.width > 0), other.middle, self.middle)
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        bulk = np.maximum(self.bulk, other.bulk)
+        width = FeatureSpread(low, high, middle, bulk).width
+        return FeatureSpread(low, high, middle, np.where(bulk > 0, bulk, width))
+
     @property
     def width(self) -> FloatArray:
         """Distance from the smallest to the largest value; 0 for a feature that is constant."""
@@ -151,6 +163,9 @@ def spread_of(X: Any) -> FeatureSpread:
     ([1000.0, 5.0], [2.0, 5.0], [8.0, 0.0])
     """
     n_rows, n_features = X.shape
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
     low, high = (_dense(X.min(axis=0)), _dense(X.max(axis=0)))
     values, features = _entries(X[:: -(-n_rows // max(256, MAX_VALUES // max(n_features, 1)))])
     values, features = _different(values, features)

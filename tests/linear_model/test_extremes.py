@@ -33,7 +33,7 @@ def test_every_seed_of_a_small_problem_can_be_fitted():
     """Some of these seeds end with weights of 1e-14 beside an intercept of -75."""
     for seed in range(400):
         model = SGDClassifier(random_state=seed).fit(TWELVE_ROWS, TWO_CLASSES)
-        scores = original_of(model).fit(TWELVE_ROWS, TWO_CLASSES).decision_function(TWELVE_ROWS)
+        scores = TWELVE_ROWS @ model.coef_[0] + model.intercept_
         off = np.abs(model.decision_function(TWELVE_ROWS) - scores).max()
         assert off <= 0.004 * np.ptp(scores) + 1e-12 * np.abs(scores).max(), seed
 
@@ -192,3 +192,14 @@ def test_sparse_rows_of_any_size():
     np.testing.assert_allclose(scores.decode(found), X @ weight + 0.5, atol=0.02)
     y = [0, 1, 1, 0]
     assert np.isfinite(LogisticRegression().fit(X[:, [0, 2]], y).predict_proba(X[:, [0, 2]])).all()
+
+
+def test_predictions_beyond_the_largest_float_are_refused():
+    X = np.arange(15.0)[:, None]
+    model, _ = converted([1e306], 0.0, X, range_margin=100)
+    with pytest.raises(ValueError, match="scores of some of these rows exceed the largest float64"):
+        model.predict(20 * X)
+    single = Ridge().fit(X.astype(np.float32), X.ravel().astype(np.float32))
+    single.coef_ = single.coef_ * np.float32(2e37)
+    with pytest.raises(ValueError, match="scores of some of these rows exceed the largest float32"):
+        single.predict(10 * X.astype(np.float32))

@@ -19,6 +19,7 @@ from skfhe.linear_model import (
     PoissonRegressor,
     Ridge,
     SGDClassifier,
+    SGDRegressor,
 )
 from skfhe.svm import LinearSVR
 from tests.twins import original_of, seeded
@@ -115,6 +116,22 @@ def test_counts_and_flags_are_represented_exactly():
     encoded = model.scores_.encode(X)
     grid = model.scores_.grid
     np.testing.assert_array_equal(grid.origin + encoded * grid.step, X)
+
+
+@pytest.mark.parametrize("kind", [bool, np.int8, np.float32])
+def test_sparse_rows_of_any_type_and_with_repeated_entries(kind):
+    X = np.random.default_rng(0).random((50, 4)) < 0.3
+    y = X @ [1.0, -2.0, 0.5, 3.0]
+    once = csr_matrix(X.astype(kind))
+    expected = Ridge().fit(X.astype(float), y).predict(X.astype(float))
+    np.testing.assert_allclose(Ridge().fit(once, y).predict(once), expected, atol=0.05)
+    if kind is np.float32:
+        twice = csr_matrix(
+            (np.repeat(once.data, 2) / 2, np.repeat(once.indices, 2), 2 * once.indptr), X.shape
+        )
+        assert not twice.has_canonical_format
+        np.testing.assert_allclose(Ridge().fit(twice, y).predict(twice), expected, atol=0.05)
+        assert twice.nnz == 2 * once.nnz
 
 
 def test_sparse_rows_are_encoded_as_dense_ones():
@@ -230,3 +247,27 @@ def test_training_rows_are_always_represented():
         model.predict(X)
     model.compile()
     np.testing.assert_array_equal(model.predict(X[:8], fhe="execute"), model.predict(X[:8]))
+
+
+# Several calls of partial_fit.
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_ranges_of_partial_fit_are_those_of_all_calls(size):
+    """One row alone has no range, and the last few are not all that the model was trained on."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(70, 3)) * [1, 10, 0.1]
+    X[:, 2] += 5
+    y = X @ [1.0, 0.2, 3.0]
+    model, original = SGDRegressor(eta0=1e-3, random_state=0), SGDRegressor._twin(eta0=1e-3, random_state=0)
+    for start in range(0, len(X), size):
+        model.partial_fit(X[start : start + size], y[start : start + size])
+        original.partial_fit(X[start : start + size], y[start : start + size])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InputClippingWarning)
+        predicted = model.predict(X)
+    expected = original.predict(X)
+    np.testing.assert_allclose(predicted, expected, atol=0.02 * np.ptp(expected))
+    np.testing.assert_allclose(model._calibration.mean, X.mean(axis=0), rtol=1e-9)
+    refitted = model.fit(X[:20], y[:20])
+    np.testing.assert_array_equal(refitted._calibration.spread.high, X[:20].max(axis=0))
