@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 from skfhe.linear.scores import Calibration, QuantizedScores
 
@@ -33,11 +34,11 @@ def describe_clipping(
     str
         Empty if every value is represented.
     """
-    beyond = scores.beyond(rows)
-    farthest = beyond.max(axis=0, initial=0.0)
-    (found,) = np.nonzero(farthest)
-    if not len(found):
+    if not scores.beyond(_ends(rows)).any():
         return ""
+    beyond = scores.beyond(rows)
+    farthest = beyond.max(axis=0)
+    (found,) = np.nonzero(farthest)
     n_rows = int((beyond > 0).any(axis=1).sum())
     width = calibration.spread.width[scores.watched[found]]
     margins = np.full(len(found), np.inf)  # that would have represented them
@@ -51,6 +52,12 @@ def describe_clipping(
         f"{n_rows} of {rows.shape[0]} rows have values beyond what is represented, which are clipped: "
         f"{'; '.join(shown)} ({_advice(scores, margins)})"
     )
+
+
+def _ends(rows: Any) -> NDArray[Any]:
+    """Two rows, of the smallest and the largest value of each feature."""
+    ends = rows.min(axis=0), rows.max(axis=0)
+    return np.stack([np.ravel(end.toarray() if issparse(end) else end) for end in ends])
 
 
 def _shown(

@@ -24,8 +24,9 @@ LARGEST = float(np.finfo(np.float64).max)
 SMALLEST_EXPONENT = -1074
 BULK = 8.0
 """Widths of the bulk in median deviations: for normal values nearly their range."""
-MAX_VALUES = 1_000_000
-"""Values that are sorted to find the bulk; of more rows, some are left out."""
+MAX_VALUES = 250_000
+MIN_ROWS = 200
+"""Values that are sorted to find the bulk, and rows that are looked at however many features there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +168,7 @@ def spread_of(X: Any) -> FeatureSpread:
         X = X.copy()
         X.sum_duplicates()
     low, high = (_dense(X.min(axis=0)), _dense(X.max(axis=0)))
-    values, features = _entries(X[:: -(-n_rows // max(256, MAX_VALUES // max(n_features, 1)))])
+    values, features = _entries(X[:: -(-n_rows // max(MIN_ROWS, MAX_VALUES // max(n_features, 1)))])
     values, features = _different(values, features)
     middle = _lower_median(values, features, n_features)
     with np.errstate(over="ignore"):
