@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import clone, is_classifier
-from sklearn.callback import ScoringMonitor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -143,6 +142,10 @@ def test_training_goes_on_from_changed_coefficients():
 # What is set on an estimator reaches the original that trains.
 
 
+HAS_CALLBACKS = hasattr(LogisticRegression, "set_callbacks")
+needs_callbacks = pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn has callbacks from 1.9 on")
+
+
 class Recorder:
     """Callback of scikit-learn that records which hooks were called, and of what estimator."""
 
@@ -169,6 +172,7 @@ def recorded(estimator, X, y, recorder=None):
     return fitted, recorder
 
 
+@needs_callbacks
 def test_callbacks_see_the_training():
     X, y = problem(LogisticRegression)
     model, ours = recorded(LogisticRegression(), X, y)
@@ -193,6 +197,7 @@ class Propagated(Recorder):
     max_propagation_depth = None
 
 
+@needs_callbacks
 @pytest.mark.parametrize(
     "build",
     [
@@ -206,6 +211,8 @@ def test_callbacks_reach_the_training_through_pipelines_and_searches(build):
     _, theirs = recorded(build(LogisticRegression._twin()), X, y, Propagated())
     assert ours.events == theirs.events
     assert ("begin", "lbfgs-iter") in ours.events
+    from sklearn.callback import ScoringMonitor
+
     monitors = [ScoringMonitor(scoring="accuracy") for _ in range(2)]
     for cls, monitor in zip((LogisticRegression, LogisticRegression._twin), monitors, strict=True):
         build(cls().set_callbacks(monitor)).fit(X, y)
