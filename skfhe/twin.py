@@ -122,8 +122,18 @@ def _learnt(estimator: Any) -> set[str]:
 
 
 def twin_has(method: str) -> Callable[[Any], bool]:
-    """Return a check that the twin of an estimator, with its parameters, has ``method``."""
-    return lambda estimator: hasattr(as_twin(estimator, fitted=False), method)
+    """Return a check that the twin of an estimator, with its parameters, has ``method``.
+
+    Where it has none, the check raises the twin's own `AttributeError`, which says why.
+    """
+
+    def check(estimator: Any) -> bool:
+        try:
+            return callable(getattr(as_twin(estimator, fitted=False), method))
+        except AttributeError as error:
+            raise error.__cause__ or error from None
+
+    return check
 
 
 def adopt(estimator: Any, twin: Any) -> None:

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from skfhe import linear_model, svm
 from skfhe.exceptions import NotCompiledError
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
+from skfhe.svm import LinearSVC
 from tests.twins import original_of, seeded
 
 ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
@@ -264,3 +265,11 @@ def test_encrypted_float32_predictions_equal_the_clear_ones():
     encrypted = model.predict_proba(X[:5], fhe="execute")
     assert encrypted.dtype == np.float32
     np.testing.assert_array_equal(encrypted, model.predict_proba(X[:5]))
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_a_method_that_the_original_lacks_is_missing_for_the_same_reason(method):
+    with pytest.raises(AttributeError, match=f"'SGDClassifier' has no attribute '{method}'") as caught:
+        getattr(SGDClassifier(loss="hinge"), method)
+    assert "probability estimates are not available for loss='hinge'" in str(caught.value.__cause__)
+    assert not hasattr(LinearSVC(), method)
