@@ -93,3 +93,17 @@ def test_few_of_many_rows_are_sorted():
     found, all_rows = spread_of(X), [spread_of(X[:, [i]]) for i in range(5)]
     np.testing.assert_array_equal(found.high, X.max(axis=0))
     np.testing.assert_allclose(found.bulk[:5], [spread.bulk[0] for spread in all_rows], rtol=0.1)
+
+
+def test_joined_spreads_reach_over_both_and_have_the_wider_bulk():
+    """Whichever comes first; one row alone has no bulk and leaves the other's."""
+    narrow = spread_of(np.linspace(0, 1, 50)[:, None])
+    wide = spread_of(np.linspace(100, 150, 50)[:, None])
+    row, other = spread_of(np.array([[-7.0]])), spread_of(np.array([[-9.0]]))
+    for first, second in ((narrow, wide), (wide, narrow)):
+        joined = first.joined(second)
+        assert (joined.low, joined.high, joined.bulk, joined.middle) == (0, 150, 50, first.middle)
+    for joined in (row.joined(narrow), narrow.joined(row)):
+        assert (joined.low, joined.high, joined.bulk, joined.middle) == (-7, 1, 1, narrow.middle)
+    assert row.joined(other).bulk == 2
+    assert row.joined(row).width == 0
