@@ -11,6 +11,7 @@ __all__ = [
     "CiphertextMismatchError",
     "CompilationError",
     "ForkedProcessError",
+    "InputClippingWarning",
     "InsecureKeyCacheWarning",
     "NotCompiledError",
     "UnsupportedModelError",
@@ -52,3 +53,7 @@ class UnsupportedModelError(ValueError):
 
 class UnsupportedOperatorError(ValueError):
     """A network has an operator that cannot be evaluated encrypted; its place and a way out are named."""
+
+
+class InputClippingWarning(UserWarning):
+    """Rows have values beyond the range that a model represents, and are evaluated at its ends."""

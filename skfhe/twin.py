@@ -26,6 +26,11 @@ __all__ = [
 
 Method = Callable[..., Any]
 
+SETTINGS = frozenset({"_metadata_request", "_sklearn_output_config", "_skl_callbacks"})
+"""What scikit-learn's ``clone`` keeps beside parameters: never learnt."""
+_LOWERED = frozenset({"program_", "fhe_circuit_", "_metadata_request", "_taken_over"})
+"""What is ours alone, and means nothing to an original."""
+
 
 def parameters_of(twin: type, **own: Any) -> Method:
     """Return an ``__init__`` with the parameters of ``twin``'s, and keyword parameters of our own.
@@ -93,9 +98,11 @@ def as_twin(estimator: Any, fitted: bool) -> Any:
     Parameters
     ----------
     estimator : estimator
-        Its class names the original in ``_twin`` and the parameters that are not its in ``_own_params``.
+        Its class names the original in ``_twin``, the parameters that are not its in ``_own_params``, and
+        further attributes that are not in ``_own_state``, if there are some.
     fitted : bool
-        Whether to give it a copy of what ``estimator`` has learnt, too.
+        Whether to give it a copy of what ``estimator`` has learnt, too. What was given to ``estimator``
+        beside parameters, such as callbacks, it gets in any case, and not as a copy.
     """
     # What a user's subclass takes, or sets by itself, need not be what the original takes.
     ours: Any = next(cls for cls in type(estimator).__mro__ if "_twin" in vars(cls))
@@ -104,24 +111,43 @@ def as_twin(estimator: Any, fitted: bool) -> Any:
     given = estimator.get_params(deep=False) | {name: getattr(estimator, name) for name in listed}
     params = {name: value for name, value in given.items() if name not in own}
     twin = estimator._twin(**params)
+    state, learnt = vars(estimator), _learnt(estimator)
+    ours = {*own, *params, *_LOWERED, *getattr(estimator, "_own_state", ())}
+    vars(twin).update({name: value for name, value in state.items() if name not in learnt | ours})
     if fitted:
-        skipped = {*own, *params, "program_", "fhe_circuit_", "_metadata_request"}
-        learnt = {name: value for name, value in vars(estimator).items() if name not in skipped}
-        vars(twin).update(copy.deepcopy(learnt))
+        vars(twin).update(copy.deepcopy({name: state[name] for name in learnt - ours}))
     return twin
 
 
+def _learnt(estimator: Any) -> set[str]:
+    """Return the names of what an estimator has learnt: those that end so, and private ones of the twin."""
+    taken_over = vars(estimator).get("_taken_over", ())
+    return {name for name in vars(estimator) if name.endswith("_") or name in taken_over}
+
+
 def twin_has(method: str) -> Callable[[Any], bool]:
-    """Return a check that the twin of an estimator, with its parameters, has ``method``."""
-    return lambda estimator: hasattr(as_twin(estimator, fitted=False), method)
+    """Return a check that the twin of an estimator, with its parameters, has ``method``.
+
+    Where it has none, the check raises the twin's own `AttributeError`, which says why.
+    """
+
+    def check(estimator: Any) -> bool:
+        try:
+            return callable(getattr(as_twin(estimator, fitted=False), method))
+        except AttributeError as error:
+            raise error.__cause__ or error from None
+
+    return check
 
 
 def adopt(estimator: Any, twin: Any) -> None:
     """Give ``estimator`` what a fitted ``twin`` has learnt, in place of anything learnt before."""
-    for name in [name for name in vars(estimator) if name.endswith("_")]:
+    for name in _learnt(estimator):
         del vars(estimator)[name]
-    learnt = {name: value for name, value in vars(twin).items() if name.startswith("_") or name.endswith("_")}
-    vars(estimator).update(learnt)
+    state = {name: value for name, value in vars(twin).items() if name.startswith("_") or name.endswith("_")}
+    given = {name for name in state if vars(estimator).get(name, twin) is state[name]}
+    vars(estimator).update(state)
+    estimator._taken_over = frozenset(state) - given - SETTINGS
 
 
 def from_twin(cls: type, fitted: Any, **own: Any) -> Any:
@@ -134,7 +160,8 @@ def from_twin(cls: type, fitted: Any, **own: Any) -> Any:
     """
     check_original(cls, fitted)
     estimator = cls(**fitted.get_params(deep=False), **own)
-    adopt(estimator, copy.deepcopy(fitted))
+    callbacks = getattr(fitted, "_skl_callbacks", ())  # shared by clones, too
+    adopt(estimator, copy.deepcopy(fitted, {id(callback): callback for callback in callbacks}))
     return estimator
 
 

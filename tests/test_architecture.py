@@ -22,7 +22,7 @@ OWN = {
     "importers": {"circuit", "program", "quantization", "exceptions", "parameters"},
     "pipelines": {"base", "circuit"},
     "twin": set(),
-    "linear": {"base", "program", "quantization", "twin"},
+    "linear": {"base", "circuit", "exceptions", "program", "quantization", "twin"},
     "linear_model": {"linear", "twin"},
     "svm": {"linear", "twin"},
     "trees": {"base", "circuit", "exceptions", "program", "quantization", "twin"},

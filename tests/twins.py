@@ -1,5 +1,6 @@
 """Comparing an estimator with the original that it is the twin of."""
 
+import inspect
 import warnings
 
 from sklearn.utils.estimator_checks import check_estimator
@@ -9,6 +10,13 @@ def original_of(estimator):
     """Return the unfitted original with the same parameters."""
     params = estimator.get_params(deep=False)
     return type(estimator)._twin(**{k: v for k, v in params.items() if k not in estimator._own_params})
+
+
+def seeded(cls, **params):
+    """Return an estimator that draws the same numbers in every run, if it draws any."""
+    if "random_state" in inspect.signature(cls).parameters:
+        params = {"random_state": 0} | params
+    return cls(**params)
 
 
 def failed_checks(estimator):

@@ -1,5 +1,9 @@
 """Generalized linear models on encrypted data; the link is applied in the clear."""
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn import linear_model
 
 from skfhe.linear import LinearPredictorMixin
@@ -8,13 +12,29 @@ from skfhe.twin import method_of, parameters_of
 __all__ = ["GammaRegressor", "PoissonRegressor", "TweedieRegressor"]
 
 
-class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
+class GeneralizedPredictorMixin(LinearPredictorMixin):
+    """Mixin of the generalized linear models."""
+
+    def _linear_predictor(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the integer program's scores: the original computes ``score`` from them."""
+        return self._scores(X, "disable")[:, 0]
+
+    def _score_type(self, rows: Any) -> Any:
+        """Return the type of scores; these originals take nothing but two kinds of floats."""
+        return super()._score_type(rows[:0].astype(np.float32 if rows.dtype == np.float32 else np.float64))
+
+
+class PoissonRegressor(GeneralizedPredictorMixin, linear_model.PoissonRegressor):
     """Poisson regression on encrypted data, with a logarithmic link.
 
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.PoissonRegressor`, with its defaults.
 
@@ -23,7 +43,8 @@ class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -47,17 +68,21 @@ class PoissonRegressor(LinearPredictorMixin, linear_model.PoissonRegressor):
     """
 
     _twin = linear_model.PoissonRegressor
-    __init__ = parameters_of(linear_model.PoissonRegressor, n_bits=8)
+    __init__ = parameters_of(linear_model.PoissonRegressor, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.PoissonRegressor.fit)
 
 
-class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
+class GammaRegressor(GeneralizedPredictorMixin, linear_model.GammaRegressor):
     """Gamma regression on encrypted data, with a logarithmic link.
 
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.GammaRegressor`, with its defaults.
 
@@ -66,7 +91,8 @@ class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -90,17 +116,21 @@ class GammaRegressor(LinearPredictorMixin, linear_model.GammaRegressor):
     """
 
     _twin = linear_model.GammaRegressor
-    __init__ = parameters_of(linear_model.GammaRegressor, n_bits=8)
+    __init__ = parameters_of(linear_model.GammaRegressor, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.GammaRegressor.fit)
 
 
-class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
+class TweedieRegressor(GeneralizedPredictorMixin, linear_model.TweedieRegressor):
     """Regression with a Tweedie distribution on encrypted data.
 
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.TweedieRegressor`, with its defaults.
 
@@ -109,7 +139,8 @@ class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -133,5 +164,5 @@ class TweedieRegressor(LinearPredictorMixin, linear_model.TweedieRegressor):
     """
 
     _twin = linear_model.TweedieRegressor
-    __init__ = parameters_of(linear_model.TweedieRegressor, n_bits=8)
+    __init__ = parameters_of(linear_model.TweedieRegressor, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.TweedieRegressor.fit)

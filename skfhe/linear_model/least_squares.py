@@ -14,7 +14,11 @@ class LinearRegression(LinearPredictorMixin, linear_model.LinearRegression):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.LinearRegression`, with its defaults.
 
@@ -23,7 +27,8 @@ class LinearRegression(LinearPredictorMixin, linear_model.LinearRegression):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -47,7 +52,7 @@ class LinearRegression(LinearPredictorMixin, linear_model.LinearRegression):
     """
 
     _twin = linear_model.LinearRegression
-    __init__ = parameters_of(linear_model.LinearRegression, n_bits=8)
+    __init__ = parameters_of(linear_model.LinearRegression, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.LinearRegression.fit)
 
 
@@ -57,7 +62,11 @@ class Ridge(LinearPredictorMixin, linear_model.Ridge):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.Ridge`, with its defaults.
 
@@ -66,7 +75,8 @@ class Ridge(LinearPredictorMixin, linear_model.Ridge):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -90,7 +100,7 @@ class Ridge(LinearPredictorMixin, linear_model.Ridge):
     """
 
     _twin = linear_model.Ridge
-    __init__ = parameters_of(linear_model.Ridge, n_bits=8)
+    __init__ = parameters_of(linear_model.Ridge, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.Ridge.fit)
 
 
@@ -100,7 +110,11 @@ class Lasso(LinearPredictorMixin, linear_model.Lasso):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.Lasso`, with its defaults.
 
@@ -109,7 +123,8 @@ class Lasso(LinearPredictorMixin, linear_model.Lasso):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -132,7 +147,7 @@ class Lasso(LinearPredictorMixin, linear_model.Lasso):
     """
 
     _twin = linear_model.Lasso
-    __init__ = parameters_of(linear_model.Lasso, n_bits=8)
+    __init__ = parameters_of(linear_model.Lasso, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.Lasso.fit)
 
 
@@ -142,7 +157,11 @@ class ElasticNet(LinearPredictorMixin, linear_model.ElasticNet):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.ElasticNet`, with its defaults.
 
@@ -151,7 +170,8 @@ class ElasticNet(LinearPredictorMixin, linear_model.ElasticNet):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -175,5 +195,5 @@ class ElasticNet(LinearPredictorMixin, linear_model.ElasticNet):
     """
 
     _twin = linear_model.ElasticNet
-    __init__ = parameters_of(linear_model.ElasticNet, n_bits=8)
+    __init__ = parameters_of(linear_model.ElasticNet, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.ElasticNet.fit)

@@ -14,7 +14,11 @@ class SGDClassifier(LinearPredictorMixin, linear_model.SGDClassifier):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.SGDClassifier`, with its defaults.
 
@@ -23,7 +27,8 @@ class SGDClassifier(LinearPredictorMixin, linear_model.SGDClassifier):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -47,7 +52,7 @@ class SGDClassifier(LinearPredictorMixin, linear_model.SGDClassifier):
     """
 
     _twin = linear_model.SGDClassifier
-    __init__ = parameters_of(linear_model.SGDClassifier, n_bits=8)
+    __init__ = parameters_of(linear_model.SGDClassifier, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.SGDClassifier.fit)
     partial_fit = method_of(linear_model.SGDClassifier.partial_fit)
 
@@ -58,7 +63,11 @@ class SGDRegressor(LinearPredictorMixin, linear_model.SGDRegressor):
     Parameters
     ----------
     n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``.
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
     **parameters
         Those of `sklearn.linear_model.SGDRegressor`, with its defaults.
 
@@ -67,7 +76,8 @@ class SGDRegressor(LinearPredictorMixin, linear_model.SGDRegressor):
     program_ : Program
         The linear function on integers: what runs encrypted.
     scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded.
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
     output_bits_ : list of int
         Proven bits of the accumulators.
     cost_ : Cost
@@ -91,6 +101,6 @@ class SGDRegressor(LinearPredictorMixin, linear_model.SGDRegressor):
     """
 
     _twin = linear_model.SGDRegressor
-    __init__ = parameters_of(linear_model.SGDRegressor, n_bits=8)
+    __init__ = parameters_of(linear_model.SGDRegressor, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.SGDRegressor.fit)
     partial_fit = method_of(linear_model.SGDRegressor.partial_fit)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import ErrorRate, compile_program, estimate_cost, lookup_complexity
-from skfhe.circuit.cost import bits_read, count_bootstraps, lookup_costs, lookup_seconds, precision_steps
+from skfhe.circuit.demands import bits_read, count_bootstraps, lookup_costs, lookup_seconds, precision_steps
 from skfhe.program import ProgramBuilder, ops
 from tests.conftest import perceptron
 
