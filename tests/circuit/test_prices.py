@@ -10,8 +10,17 @@ import math
 import numpy as np
 import pytest
 
-from skfhe.circuit import ErrorRate, compile_program, estimate_cost, lookup_complexity
-from skfhe.circuit.demands import bits_read, count_bootstraps, lookup_costs, lookup_seconds, precision_steps
+from skfhe.circuit import (
+    ErrorRate,
+    compile_program,
+    estimate_cost,
+    lookup_complexity,
+    lookup_costs,
+    lookup_seconds,
+    precision_steps,
+)
+from skfhe.circuit.cost import count_bootstraps
+from skfhe.circuit.demands import bits_read
 from skfhe.program import ProgramBuilder, ops
 from tests.conftest import perceptron
 
