@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 from torch import nn
 
 from skfhe.neural_network._base import BaseNeuralNet
+from skfhe.neural_network.names import with_signature
 from skfhe.neural_network.training import ClassifierNet
 
 __all__ = ["NeuralNetClassifier"]
@@ -137,6 +140,18 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     _net_class = ClassifierNet
     _default_criterion = nn.CrossEntropyLoss
     classes_: NDArray[Any]
+    _parameter_constraints: dict[str, list] = {
+        **BaseNeuralNet._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self, *arguments: Any, class_weight: dict[Any, float] | str | None = None, **parameters: Any
+    ) -> None:
+        super().__init__(*arguments, **parameters)
+        self.class_weight = class_weight
+
+    __init__ = with_signature(__init__, BaseNeuralNet.__init__)
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NeuralNetClassifier:
         """Train in the clear and lower the network to ``program_``.
@@ -162,18 +177,53 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
             smallest ``module__n_accum_bits`` that would do.
         """
         self._check_params()
-        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        rows, labels = self._validated(X, y, reset=not self._goes_on)
         check_classification_targets(labels)
-        classes, encoded = np.unique(labels, return_inverse=True)
         weight = self._check_weight(rows, sample_weight)
-        if len(np.unique(encoded[weight > 0])) < 2:
+        classes = np.unique(labels)
+        present = np.unique(labels[weight > 0])
+        if len(present) < 2:
             raise ValueError(
                 "a classifier needs at least 2 classes among the rows of positive weight, got 1 class: "
-                f"{classes[encoded[weight > 0][0]]!r}"
+                f"{present[0]!r}"
             )
-        self._fit(rows, encoded.astype(np.int64), weight, len(classes))
+        if self._goes_on and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                "warm_start=True needs y to have the classes of the previous fit. Those were "
+                f"{self.classes_}, y has {classes}"
+            )
+
+        def encode(some: NDArray) -> NDArray[np.int64]:
+            unknown = np.setdiff1d(some, classes)
+            if len(unknown):
+                raise ValueError(
+                    f"train_split returned labels {unknown} that are not among classes {classes}"
+                )
+            return np.searchsorted(classes, some)
+
+        self._fit(rows, labels, weight, encode, len(classes), self._class_weight(labels, weight, classes))
         self.classes_ = classes
         return self
+
+    def _class_weight(self, labels: NDArray, weight: NDArray, classes: NDArray) -> NDArray | None:
+        """Return the weight of each class, or None."""
+        if self.class_weight is None:
+            return None
+        kept = weight > 0
+        present = np.unique(labels[kept])
+        found = np.ones(len(classes))
+        found[np.isin(classes, present)] = compute_class_weight(
+            self.class_weight, classes=present, y=labels[kept], sample_weight=weight[kept]
+        )
+        if not (np.isfinite(found).all() and (found >= 0).all() and (found > 0).any()):
+            raise ValueError(
+                f"class_weight must be finite, not negative, and not all zero, got {self.class_weight!r}"
+            )
+        return found
+
+    def _score_outputs(self, y: NDArray, outputs: NDArray, weight: NDArray) -> float:
+        """Return the accuracy."""
+        return float(accuracy_score(y, outputs.argmax(axis=1), sample_weight=weight))
 
     def partial_fit(
         self,
@@ -209,7 +259,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         """
         first = not hasattr(self, "net_")
         self._check_params()
-        rows, labels = validate_data(self, X, y, dtype=np.float64, reset=first)
+        rows, labels = self._validated(X, y, reset=first)
         check_classification_targets(labels)
         if first and classes is None:
             raise ValueError("classes must be given in the first call to partial_fit")
@@ -218,7 +268,16 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         if len(unknown):
             raise ValueError(f"y has labels {unknown} that are not among classes {known}")
         weight = self._check_weight(rows, sample_weight)
-        self._partial_fit(rows, np.searchsorted(known, labels), weight, len(known))
+        encoded = np.searchsorted(known, labels)
+        if self.class_weight == "balanced":
+            raise ValueError(
+                'class_weight="balanced" is not supported by partial_fit, which sees a part of the rows; '
+                "compute the weights by sklearn.utils.class_weight.compute_class_weight('balanced', "
+                "classes=..., y=...) and give them as a dict"
+            )
+        class_weight = self._class_weight(labels, weight, known)
+        weight = weight if class_weight is None else weight * class_weight[encoded]
+        self._partial_fit(rows, encoded, weight, len(known))
         self.classes_ = known
         return self
 

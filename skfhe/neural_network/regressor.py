@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import Tags
-from sklearn.utils.validation import validate_data
 from torch import nn
 
 from skfhe.neural_network._base import BaseNeuralNet
@@ -156,15 +156,29 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             smallest ``module__n_accum_bits`` that would do.
         """
         self._check_params()
-        rows, raw = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        rows, raw = self._validated(X, y, reset=not self._goes_on, multi_output=True, y_numeric=True)
         weight = self._check_weight(rows, sample_weight)
-        targets = _columns(raw)
-        mean, scale = _moments(targets, weight)
-        standardized = ((targets - mean) / scale).astype(np.float32)
-        self._fit(rows, standardized, weight, targets.shape[1])
+        n_targets = _columns(raw).shape[1]
+        if self._goes_on:
+            mean, scale = self._known_moments(n_targets)
+        else:
+            mean, scale = _moments(_columns(raw), weight)
+        self._fit(rows, raw, weight, lambda some: _standardized(some, mean, scale), n_targets)
         self.target_mean_, self.target_scale_ = mean, scale
         self._single_target = raw.ndim == 1
         return self
+
+    def _known_moments(self, n_targets: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the moments of the first training, which goes on."""
+        if n_targets != len(self.target_mean_):
+            raise ValueError(
+                f"y has {n_targets} target(s), and the model was fitted with {len(self.target_mean_)}"
+            )
+        return self.target_mean_, self.target_scale_
+
+    def _score_outputs(self, y: NDArray, outputs: NDArray, weight: NDArray) -> float:
+        """Return R², the mean of the targets' own."""
+        return float(r2_score(y, outputs, sample_weight=weight))
 
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -194,16 +208,11 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         """
         first = not hasattr(self, "net_")
         self._check_params()
-        rows, raw = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=first
-        )
+        rows, raw = self._validated(X, y, reset=first, multi_output=True, y_numeric=True)
         weight = self._check_weight(rows, sample_weight)
-        targets = _columns(raw)
-        mean, scale = _moments(targets, weight) if first else (self.target_mean_, self.target_scale_)
-        if targets.shape[1] != len(mean):
-            raise ValueError(f"y has {targets.shape[1]} target(s), and the model was fitted with {len(mean)}")
-        standardized = ((targets - mean) / scale).astype(np.float32)
-        self._partial_fit(rows, standardized, weight, targets.shape[1])
+        n_targets = _columns(raw).shape[1]
+        mean, scale = _moments(_columns(raw), weight) if first else self._known_moments(n_targets)
+        self._partial_fit(rows, _standardized(raw, mean, scale), weight, n_targets)
         self.target_mean_, self.target_scale_ = mean, scale
         self._single_target = raw.ndim == 1
         return self
@@ -244,7 +253,47 @@ def _columns(y: NDArray) -> NDArray[np.float64]:
 
 
 def _moments(targets: NDArray, weight: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weighted mean and standard deviation of each target; 1 for the latter of a constant one."""
-    mean = np.average(targets, axis=0, weights=weight)
-    variance = np.average((targets - mean) ** 2, axis=0, weights=weight)
-    return mean, np.where(variance > 0, np.sqrt(variance), 1.0)
+    """Return weighted mean and standard deviation of each target; 1 for the latter of a constant one.
+
+    Raises
+    ------
+    ValueError
+        If a target's range is more than a float64 holds.
+    """
+    targets, weight = targets[weight > 0], weight[weight > 0]
+    low, high = targets.min(axis=0), targets.max(axis=0)
+    with np.errstate(over="ignore"):
+        span = high - low
+    if not np.isfinite(span).all():
+        raise ValueError(
+            f"y spans {low.min():.3g} to {high.max():.3g}, more than the largest float; divide it by a number"
+        )
+    unit = np.where(span > 0, span, 1.0)  # squares of the parts of the span neither overflow nor vanish
+    parts = (targets - low) / unit
+    mean = np.average(parts, axis=0, weights=weight)
+    scale = unit * np.sqrt(np.average((parts - mean) ** 2, axis=0, weights=weight))
+    return low + unit * mean * (span > 0), np.where(scale > 0, scale, 1.0)
+
+
+def _standardized(y: NDArray, mean: NDArray, scale: NDArray) -> NDArray[np.float32]:
+    """Return targets in the units that the network is trained on.
+
+    Raises
+    ------
+    ValueError
+        If one is so far from the others that it is not finite there.
+    """
+    targets = _columns(y)
+    if targets.shape[1] != len(mean):
+        raise ValueError(
+            f"train_split returned {targets.shape[1]} target(s) to validate on, fit was given {len(mean)}"
+        )
+    with np.errstate(over="ignore"):
+        standardized = ((targets - mean) / scale).astype(np.float32)
+    if not np.isfinite(standardized).all():
+        row = int(np.argmin(np.isfinite(standardized).all(axis=1)))
+        raise ValueError(
+            f"y[{row}]={y[row]} is too far from the other targets to be trained on: their standard deviation "
+            f"is {scale}"
+        )
+    return standardized
