@@ -46,7 +46,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     _bits = [Interval(Integral, 1, 16, closed="both")]
     _parameter_constraints: dict[str, list] = {
         "module__n_layers": [Interval(Integral, 1, None, closed="left")],
-        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both"), StrOptions({"auto"})],
         "module__n_a_bits": [Interval(Integral, 1, 8, closed="both")],
         "module__n_accum_bits": _bits,
         "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
@@ -75,7 +75,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def __init__(
         self,
         module__n_layers: int = 2,
-        module__n_w_bits: int = 2,
+        module__n_w_bits: int | str = "auto",
         module__n_a_bits: int = 2,
         module__n_accum_bits: int = 4,
         module__n_hidden_neurons_multiplier: float = 0.75,

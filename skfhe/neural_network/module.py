@@ -20,7 +20,7 @@ SKIP_WEIGHT_BITS = 6
 It reads fresh ciphertexts and no lookup reads it: they are free."""
 
 DISCRETE = 8
-"""Thresholds up to which the values of a feature are taken for different things, not for points of a scale."""
+"""Thresholds up to which the values of a feature are taken for different things, not points of a scale."""
 
 
 class ThermometerInput(nn.Module):

@@ -12,6 +12,7 @@ import torch
 from sklearn.base import is_classifier
 from skorch.callbacks import LRScheduler
 
+from skfhe.neural_network.budget import largest_magnitude, weight_budget
 from skfhe.neural_network.module import BudgetedMLP
 from skfhe.neural_network.rows import RowDataset, Rows, take_batch
 from skfhe.neural_network.training import Annealing, ValidationStopping
@@ -57,7 +58,7 @@ def module_parameters(
         "n_outputs": n_outputs,
         "n_hidden": max(2, round(estimator.module__n_hidden_neurons_multiplier * unit)),
         "n_layers": estimator.module__n_layers,
-        "n_w_bits": estimator.module__n_w_bits,
+        "n_w_bits": weight_bits(estimator.module__n_w_bits, estimator.module__n_accum_bits, encoder.n_bits),
         "n_a_bits": estimator.module__n_a_bits,
         "n_accum_bits": estimator.module__n_accum_bits,
         "n_output_w_bits": estimator.module__n_output_w_bits,
@@ -66,6 +67,17 @@ def module_parameters(
         "input_noise": noise,
         "skip_connection": estimator.module__skip_connection,
     }
+
+
+def weight_bits(given: int | str, n_accum_bits: int, n_inputs: int) -> int:
+    """Return the bits of the hidden layers' weights.
+
+    "auto" means 2, and up to 4 for so few inputs that a neuron could not spend its budget on weights of 1.
+    """
+    if given != "auto":
+        return int(given)
+    budget = weight_budget(n_accum_bits, input_span=1)
+    return next((bits for bits in (2, 3) if n_inputs * largest_magnitude(bits) >= budget), 4)
 
 
 def make_net(

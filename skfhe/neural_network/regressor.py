@@ -25,8 +25,9 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     ----------
     module__n_layers : int, default=2
         Linear layers, the output layer included: 2 means one hidden layer.
-    module__n_w_bits : int, default=2
-        Bits of the hidden layers' weights, on a grid symmetric about zero: 2 means -1, 0 and 1.
+    module__n_w_bits : int or "auto", default="auto"
+        Bits of the hidden layers' weights, on a grid symmetric about zero: 2 means -1, 0 and 1. "auto" takes
+        2, and up to 4 for so few inputs, such as five bits, that a neuron could not use its accumulator.
     module__n_a_bits : int, default=2
         Bits of the hidden activations.
     module__n_accum_bits : int, default=4
