@@ -20,6 +20,7 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network.activation import check_activation
 from skfhe.neural_network.lowering import lower_mlp
 from skfhe.neural_network.module import BudgetedMLP
@@ -387,8 +388,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
                 "lower lr, or choose another optimizer"
             )
         lowered = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
-        self._plan, self.net_ = plan, net
-        self._keep(*lowered)
+        self._keep(plan, net, *lowered)
         self.loss_curve_ = earlier[0] + losses
         self.n_iter_ = len(self.loss_curve_)
         self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=None)
@@ -412,12 +412,23 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """
         check_is_fitted(self, "net_")
         self._check_params()
-        self._keep(*lower_mlp(self.net_.module_, check_rounding(self.rounding_threshold_bits)))
+        lowered = lower_mlp(self.net_.module_, check_rounding(self.rounding_threshold_bits))
+        self._keep(self._plan, self.net_, *lowered)
         return self
 
-    def _keep(self, program: Program, kept: list[NDArray], decoders: list[AffineDecoder]) -> None:
+    def _keep(
+        self, plan: Plan, net: Any, program: Program, kept: list[NDArray], decoders: list[AffineDecoder]
+    ) -> None:
         """Keep a lowered network, and forget the circuit of an earlier one."""
+        width = plan.module["n_accum_bits"]
+        for index, bits in enumerate(program.accumulator_bits, start=1):
+            if bits > width:
+                raise AccumulatorBudgetError(
+                    f"hidden layer {index} needs accumulators of {bits} bits, and module__n_accum_bits={width}; "
+                    f"the smallest module__n_accum_bits that would do is {max(program.accumulator_bits)}"
+                )
         self._drop_circuit()
+        self._plan, self.net_ = plan, net
         self.program_, self._output_decoders = program, decoders
         read = self.net_.module_.kept_bits.numpy(force=True)[kept[0]]
         self.input_encoder_ = self._plan.encoder.select(read)

@@ -261,19 +261,28 @@ def _moments(targets: NDArray, weight: NDArray) -> tuple[NDArray[np.float64], ND
     ValueError
         If a target's range is more than a float64 holds.
     """
-    targets, weight = targets[weight > 0], weight[weight > 0]
-    low, high = targets.min(axis=0), targets.max(axis=0)
+    found = [_column_moments(column[weight > 0], weight[weight > 0]) for column in targets.T]
+    mean, scale = np.array(found).T
+    return mean, scale
+
+
+def _column_moments(target: NDArray, weight: NDArray) -> tuple[float, float]:
+    """Return the moments of one target, whatever the order of its rows: sums of floats depend on it."""
+    values, group = np.unique(target, return_inverse=True)
+    weight = np.bincount(group, weights=weight)
+    low, high = values[0], values[-1]
+    if low == high:
+        return low, 1.0
     with np.errstate(over="ignore"):
         span = high - low
-    if not np.isfinite(span).all():
+    if not np.isfinite(span):
         raise ValueError(
-            f"y spans {low.min():.3g} to {high.max():.3g}, more than the largest float; divide it by a number"
+            f"y spans {low:.3g} to {high:.3g}, more than the largest float; divide it by a number"
         )
-    unit = np.where(span > 0, span, 1.0)  # squares of the parts of the span neither overflow nor vanish
-    parts = (targets - low) / unit
-    mean = np.average(parts, axis=0, weights=weight)
-    scale = unit * np.sqrt(np.average((parts - mean) ** 2, axis=0, weights=weight))
-    return low + unit * mean * (span > 0), np.where(scale > 0, scale, 1.0)
+    parts = (values - low) / span  # whose squares neither overflow nor vanish
+    mean = np.average(parts, weights=weight)
+    scale = span * np.sqrt(np.average((parts - mean) ** 2, weights=weight))
+    return low + span * mean, scale or 1.0
 
 
 def _standardized(y: NDArray, mean: NDArray, scale: NDArray) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ def prepared(X, y, weight):
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_weights_repetitions_and_order_are_all_one(seed):
-    """Integer weights, rows given as often, in any order: the same rows of weight 1, as many as were given."""
+    """Integer weights, rows given as often, in any order: the same rows of weight 1, as many as given."""
     rng = np.random.default_rng(seed)
     X, y = rng.integers(0, 3, size=(30, 2)).astype(float), rng.integers(0, 2, size=30)
     weight = rng.integers(0, 5, size=30)

@@ -87,7 +87,7 @@ def test_callbacks_are_called_from_when_the_constraint_holds_and_history_begins_
 
 @pytest.mark.parametrize("load_best", [False, True])
 def test_early_stopping_of_skorch_counts_from_when_the_budgets_have_settled(load_best):
-    """While budgets shrink the loss rises, which is no reason to stop, and the weights of then fit no more."""
+    """While budgets shrink the loss rises, which is no reason to stop, and weights of then fit no more."""
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     stopping = EarlyStopping(load_best=load_best)
