@@ -52,9 +52,12 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "module__n_accum_bits": _bits,
         "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
         "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
-        "module__n_output_bits": _bits,
+        "module__n_output_bits": [*_bits, StrOptions({"auto"})],
         "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left")],
-        "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither")],
+        "module__n_hidden_neurons_multiplier": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
         "module__input_noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "module__skip_connection": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -79,11 +82,11 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         module__n_w_bits: int | str = "auto",
         module__n_a_bits: int = 2,
         module__n_accum_bits: int = 4,
-        module__n_hidden_neurons_multiplier: float = 0.75,
+        module__n_hidden_neurons_multiplier: float | str = "auto",
         module__activation_function: type[nn.Module] = nn.ReLU,
         module__n_input_bits: int = 5,
         module__n_output_w_bits: int = 3,
-        module__n_output_bits: int = 6,
+        module__n_output_bits: int | str = "auto",
         module__n_thresholds_per_neuron: int = 4,
         module__input_noise: float | str = "auto",
         module__skip_connection: bool = True,
@@ -424,8 +427,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         for index, bits in enumerate(program.accumulator_bits, start=1):
             if bits > width:
                 raise AccumulatorBudgetError(
-                    f"hidden layer {index} needs accumulators of {bits} bits, and module__n_accum_bits={width}; "
-                    f"the smallest module__n_accum_bits that would do is {max(program.accumulator_bits)}"
+                    f"hidden layer {index} needs accumulators of {bits} bits, more than "
+                    f"module__n_accum_bits={width}; the smallest module__n_accum_bits that would do is "
+                    f"{max(program.accumulator_bits)}"
                 )
         self._drop_circuit()
         self._plan, self.net_ = plan, net

@@ -13,7 +13,7 @@ from sklearn.base import is_classifier
 from skorch.callbacks import LRScheduler
 
 from skfhe.neural_network.budget import largest_magnitude, weight_budget
-from skfhe.neural_network.module import BudgetedMLP
+from skfhe.neural_network.module import DISCRETE, BudgetedMLP
 from skfhe.neural_network.rows import RowDataset, Rows, take_batch
 from skfhe.neural_network.training import Annealing, ValidationStopping
 from skfhe.quantization import ThresholdEncoder
@@ -54,19 +54,36 @@ def module_parameters(
     noise = estimator.module__input_noise
     if noise == "auto":  # a tenth of a feature's range, and less where many rows regularize by themselves
         noise = (1 << estimator.module__n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
+    discrete = mostly_discrete(encoder)
+    multiplier = estimator.module__n_hidden_neurons_multiplier
+    if multiplier == "auto":
+        multiplier = 1.5 if discrete else 0.75
+    n_output_bits = estimator.module__n_output_bits
+    if n_output_bits == "auto":
+        n_output_bits = 7 if discrete else 6
     return {
         "n_outputs": n_outputs,
-        "n_hidden": max(2, round(estimator.module__n_hidden_neurons_multiplier * unit)),
+        "n_hidden": max(2, round(multiplier * unit)),
         "n_layers": estimator.module__n_layers,
         "n_w_bits": weight_bits(estimator.module__n_w_bits, estimator.module__n_accum_bits, encoder.n_bits),
         "n_a_bits": estimator.module__n_a_bits,
         "n_accum_bits": estimator.module__n_accum_bits,
         "n_output_w_bits": estimator.module__n_output_w_bits,
-        "n_output_bits": estimator.module__n_output_bits,
+        "n_output_bits": n_output_bits,
         "activation_function": estimator.module__activation_function,
         "input_noise": noise,
         "skip_connection": estimator.module__skip_connection,
     }
+
+
+def mostly_discrete(encoder: ThresholdEncoder) -> bool:
+    """Return whether half of the features that vary have few values, and so get no noise in training.
+
+    What depends on such values is seldom smooth, and takes more neurons; without noise it can be learned.
+    """
+    n_thresholds = np.bincount(encoder.features, minlength=encoder.n_features)
+    varying = n_thresholds[n_thresholds > 0]
+    return bool(2 * (varying <= DISCRETE).sum() >= len(varying))
 
 
 def weight_bits(given: int | str, n_accum_bits: int, n_inputs: int) -> int:
@@ -157,7 +174,10 @@ def encoded(plan: Plan, rows: Rows) -> RowDataset:
 
 
 def batch_size(given: int | str, n_rows: int) -> int:
-    """Return the rows of a training step; "auto" means 32, and for many rows up to 200, in 500 steps an epoch."""
+    """Return the rows of a training step.
+
+    "auto" means 32, and from 16,000 rows on a 500th of them, up to 200.
+    """
     return int(given) if given != "auto" else int(np.clip(n_rows // 500, 32, 200))
 
 

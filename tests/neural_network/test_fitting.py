@@ -59,7 +59,7 @@ def test_early_stopping_needs_rows(iris):
 
 
 def test_class_weights_are_weights_of_rows(iris):
-    """Of weight 2, a class pulls as if its rows weighed 2; "balanced" is the same as its weights written out."""
+    """They weigh the rows of a class in the loss; "balanced" is the same as its weights written out."""
     X, y = iris[0][:120], iris[1][:120]  # 50, 50, 20
     shares = 120 / (3 * np.array([50, 50, 20]))
     balanced = NeuralNetClassifier(class_weight="balanced", **QUICK).fit(X, y)
@@ -132,7 +132,7 @@ def test_a_warm_start_refuses_another_network(iris):
         model.fit(X[:100], y[:100])
     with pytest.raises(ValueError, match="3 features"):
         model.fit(X[:, :3], y)
-    with pytest.raises(ValueError, match="module__n_accum_bits changed.*warm_start=False"):
+    with pytest.raises(ValueError, match=r"module__n_accum_bits changed.*warm_start=False"):
         model.set_params(module__n_accum_bits=5).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), before)
     regressor = NeuralNetRegressor(warm_start=True, **QUICK).fit(X, y)
@@ -170,7 +170,7 @@ def test_targets_and_features_of_any_scale(unit, iris):
 
 def test_targets_that_no_float_can_hold_apart_are_refused():
     X = np.arange(8.0)[:, None]
-    with pytest.raises(ValueError, match="y spans -1e\\+308 to 1.5e\\+308"):
+    with pytest.raises(ValueError, match=r"y spans -1e\+308 to 1.5e\+308"):
         NeuralNetRegressor(**QUICK).fit(X, np.where(X[:, 0] > 3, 1.5e308, -1e308))
     far = np.where(X[:, 0] == 3, 1e60, X[:, 0])
     with pytest.raises(ValueError, match=r"y\[3\]=1e\+60 is too far"):
@@ -185,7 +185,7 @@ def test_a_constant_target_is_predicted_as_it_is():
 
 def test_a_training_that_diverges_is_refused(iris):
     model = NeuralNetClassifier(lr=1e30, optimizer=torch.optim.SGD, **QUICK)
-    with pytest.raises(ValueError, match="did not converge.*lower lr"):
+    with pytest.raises(ValueError, match=r"did not converge.*lower lr"):
         model.fit(*iris)
 
 
