@@ -1,9 +1,9 @@
 """Random settings of the neural networks: ``python -m benchmarks.network_settings``.
 
-Draws every parameter of both estimators, fits on small data for few epochs, and checks what is promised: predictions in
-the clear are finite, every accumulator fits ``module__n_accum_bits``, outputs fit ``module__n_output_bits``, and
-circuits of narrow accumulators compile and predict in simulation what they predict in the clear. Counts what came
-out; an exception that the documentation does not name is a failure.
+Draws every parameter of both estimators, fits on small data for few epochs, and checks what is promised:
+predictions in the clear are finite, every accumulator fits ``module__n_accum_bits``, outputs fit
+``module__n_output_bits``, and circuits of narrow accumulators compile and predict in simulation what they
+predict in the clear. Counts what came out; an exception that the documentation does not name is a failure.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""CPU time of training beside plain skorch on a network of the same sizes: ``python -m benchmarks.training_speed``.
+"""CPU time of training beside plain skorch: ``python -m benchmarks.training_speed``.
 
-The plain network is linear, batch norm, ReLU, linear, of the same width, trained by the same optimizer on floats in
-the same batches. ``fit`` of ours includes the encoding of the rows and the lowering of the network.
+The plain network is linear, batch norm, ReLU, linear, of the same width, trained by the same optimizer on
+floats in the same batches. ``fit`` of ours includes the encoding of the rows and the lowering of the network.
 """
 
 import argparse
