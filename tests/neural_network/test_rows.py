@@ -60,7 +60,8 @@ def test_the_network_and_its_steps_follow_the_rows_not_the_different_ones():
     X = rng.integers(0, 2, size=(600, 4)).astype(float)
     y = (X[:, 0] + X[:, 1] == 1).astype(int)
     jittered = X + 1e-6 * rng.normal(size=X.shape)
-    bits, floats = (NeuralNetClassifier(**QUICK).fit(rows, y) for rows in (X, jittered))
+    options = {"module__n_hidden_neurons_multiplier": 1.0, **QUICK}
+    bits, floats = (NeuralNetClassifier(**options).fit(rows, y) for rows in (X, jittered))
     assert bits.module_.output.in_features == floats.module_.output.in_features
     steps = [[len(epoch["batches"]) for epoch in model.net_.history] for model in (bits, floats)]
     assert steps[0] == steps[1]
