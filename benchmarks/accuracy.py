@@ -1,7 +1,8 @@
 """Accuracy of the neural networks against scikit-learn's MLP: ``python -m benchmarks.accuracy``.
 
-Five folds, StandardScaler in a pipeline; the score is accuracy, or R² for diabetes, whose targets are
-standardized for the MLP, as ours does by itself. The clear score is
+Five folds, StandardScaler in a pipeline; the score is accuracy, or R² for regression, whose targets are
+standardized for the MLP, as ours does by itself. Beside scikit-learn's data sets there are made ones whose
+features have few values, see ``benchmarks.discrete``. The clear score is
 that of the integer program, the simulated one adds lookup errors at 2**-40; ``--rows`` of the last fold are
 then run encrypted and compared, integer by integer, with the clear program.
 """
@@ -24,12 +25,15 @@ from sklearn.preprocessing import StandardScaler
 import skfhe
 import skfhe.program
 from benchmarks.datasets import CLASSIFICATION, REGRESSION, folds, load
+from benchmarks.discrete import DISCRETE, DISCRETE_REGRESSION
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
+
+MADE = DISCRETE | DISCRETE_REGRESSION
 
 
 def evaluate(name: str, seed: int, n_encrypted: int, options: dict[str, Any]) -> dict[str, Any]:
-    X, y = load(name)
-    regression = name in REGRESSION
+    X, y = MADE[name]() if name in MADE else load(name)
+    regression = name in (*REGRESSION, *DISCRETE_REGRESSION)
     mlp = (
         TransformedTargetRegressor(MLPRegressor(random_state=seed), transformer=StandardScaler())
         if regression
@@ -38,7 +42,7 @@ def evaluate(name: str, seed: int, n_encrypted: int, options: dict[str, Any]) ->
     ours = (NeuralNetRegressor if regression else NeuralNetClassifier)(random_state=seed, **options)
     scores: dict[str, list[float]] = {"mlp": [], "clear": [], "simulated": []}
     fit_seconds = []
-    for train, test in folds(name).split(X, y):
+    for train, test in folds("diabetes" if regression else "iris").split(X, y):
         reference = make_pipeline(StandardScaler(), clone(mlp)).fit(X[train], y[train])
         scores["mlp"].append(reference.score(X[test], y[test]))
         start = time.perf_counter()
@@ -79,7 +83,7 @@ def evaluate(name: str, seed: int, n_encrypted: int, options: dict[str, Any]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", nargs="*", default=[*CLASSIFICATION, *REGRESSION])
+    parser.add_argument("--data", nargs="*", default=[*CLASSIFICATION, *REGRESSION, *MADE])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=10, help="encrypted rows")
     parser.add_argument("--set", nargs="*", default=[], help="estimator parameters, name=value")

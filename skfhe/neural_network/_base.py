@@ -2,74 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from skorch.callbacks import LRScheduler
+from skorch.helper import predefined_split
 from torch import nn
 
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network.activation import check_activation
 from skfhe.neural_network.lowering import lower_mlp
 from skfhe.neural_network.module import BudgetedMLP
-from skfhe.neural_network.training import (
-    BudgetAnnealing,
-    RowDataset,
-    merge_equal_rows,
-    reproducible,
-    take_batch,
-)
+from skfhe.neural_network.names import check_open_parameters, is_open, unknown_parameter, with_signature
+from skfhe.neural_network.plan import Plan, encoded, make_net, module_parameters, rebuilt
+from skfhe.neural_network.rows import Rows, merge_equal_rows, repeated
+from skfhe.neural_network.splitting import hold_out, split_by
+from skfhe.neural_network.training import reproducible
 from skfhe.parameters import check_rounding
 from skfhe.program import Program
-from skfhe.quantization import AffineDecoder, ThresholdEncoder, calibrate_thresholds
+from skfhe.quantization import AffineDecoder, calibrate_thresholds
 
 __all__ = ["BaseNeuralNet"]
 
-PREFIXES = ("optimizer__", "criterion__", "iterator_train__", "iterator_valid__", "callbacks__")
-
-
-def without_kwargs(init: Any) -> Any:
-    """Hide ``**kwargs`` from the signature of an ``__init__``, as scikit-learn's contract asks.
-
-    Open-ended parameters such as ``optimizer__weight_decay`` arrive there; ``fit`` checks their names.
-    """
-    signature = inspect.signature(init)
-    shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    init.__signature__ = signature.replace(parameters=shown)
-    return init
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is fixed before training, and rebuilds the network after unpickling.
-
-    Parameters
-    ----------
-    seed : int
-        Seeds initialization, shuffling and noise.
-    encoder : ThresholdEncoder
-        The full input encoding, of which the program may use a part.
-    n_rows : int
-        Different rows that the network was made for.
-    module : dict
-        Parameters of `BudgetedMLP`, the encoding apart.
-    """
-
-    seed: int
-    encoder: ThresholdEncoder
-    n_rows: int
-    module: dict[str, Any]
+LARGEST_DENSE = 1 << 32
+"""Bytes that sparse rows may take when they are made dense."""
 
 
 class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
@@ -80,46 +47,53 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     _bits = [Interval(Integral, 1, 16, closed="both")]
     _parameter_constraints: dict[str, list] = {
         "module__n_layers": [Interval(Integral, 1, None, closed="left")],
-        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both"), StrOptions({"auto"})],
         "module__n_a_bits": [Interval(Integral, 1, 8, closed="both")],
         "module__n_accum_bits": _bits,
         "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
         "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
-        "module__n_output_bits": _bits,
+        "module__n_output_bits": [*_bits, StrOptions({"auto"})],
         "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left")],
-        "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither")],
+        "module__n_hidden_neurons_multiplier": [
+            Interval(Real, 0, None, closed="neither"),
+            StrOptions({"auto"}),
+        ],
         "module__input_noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "module__skip_connection": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"cosine", "constant"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "device": [str],
         "callbacks": [list, None],
         "train_split": [callable, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
     }
 
-    @without_kwargs
+    @with_signature
     def __init__(
         self,
         module__n_layers: int = 2,
-        module__n_w_bits: int = 2,
+        module__n_w_bits: int | str = "auto",
         module__n_a_bits: int = 2,
         module__n_accum_bits: int = 4,
-        module__n_hidden_neurons_multiplier: float = 0.75,
+        module__n_hidden_neurons_multiplier: float | str = "auto",
         module__activation_function: type[nn.Module] = nn.ReLU,
         module__n_input_bits: int = 5,
         module__n_output_w_bits: int = 3,
-        module__n_output_bits: int = 6,
+        module__n_output_bits: int | str = "auto",
         module__n_thresholds_per_neuron: int = 4,
         module__input_noise: float | str = "auto",
         module__skip_connection: bool = True,
         max_epochs: int = 60,
         lr: float = 0.01,
         lr_schedule: str = "cosine",
-        batch_size: int = 32,
+        batch_size: int | str = "auto",
         optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW,
         criterion: type[nn.Module] | None = None,
         callbacks: Any = None,
@@ -128,8 +102,15 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         rounding_threshold_bits: Any = None,
         verbose: int = 0,
         random_state: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
         **kwargs: Any,
     ) -> None:
+        for name in kwargs:
+            if not is_open(name):
+                raise TypeError(unknown_parameter(type(self), name, self._get_param_names()))
         self.module__n_layers = module__n_layers
         self.module__n_w_bits = module__n_w_bits
         self.module__n_a_bits = module__n_a_bits
@@ -154,6 +135,10 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.rounding_threshold_bits = rounding_threshold_bits
         self.verbose = verbose
         self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
         self._open_params = kwargs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -191,10 +176,10 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         for name, value in params.items():
             if name in names:
                 setattr(self, name, value)
-            elif name.startswith(PREFIXES):
+            elif is_open(name):
                 self._open_params = self._open_params | {name: value}
             else:
-                raise ValueError(_unknown_parameter(self, name))
+                raise ValueError(unknown_parameter(type(self), name, self._get_param_names()))
         return self
 
     @property
@@ -222,7 +207,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "net_" in state:
             net = state.pop("net_")
-            state["_net_state"] = (net.module_.state_dict(), net.history)
+            state["_net_state"] = (net.module_.state_dict(), net.history, net.annealing_history)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -230,13 +215,10 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         rebuild = state.get("_net_state")
         super().__setstate__({name: value for name, value in state.items() if name != "_net_state"})
         if rebuild is not None:
-            weights, history = rebuild
-            self.net_ = self._make_net(self._plan).initialize()
-            if self.net_.module_.hidden:
-                self.net_.module_.prune_inputs(weights["kept_bits"])
-            self.net_.module_.load_state_dict(weights)
+            weights, history, annealing_history = rebuild
+            self.net_ = rebuilt(make_net(self, self._plan, fresh=False), weights)
             self.net_.module_.eval()
-            self.net_.history = history
+            self.net_.history, self.net_.annealing_history = history, annealing_history
 
     def _check_params(self) -> None:
         """Validate the parameters.
@@ -254,11 +236,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             raise ValueError(
                 f"criterion must be the class of a torch loss that takes reduction='none', got {criterion!r}"
             )
-        for name in self._open_params:
-            if name == "criterion__reduction":
-                raise ValueError("criterion__reduction cannot be set: rows are weighted before the mean")
-            if not name.startswith(PREFIXES):
-                raise ValueError(_unknown_parameter(self, name))
+        receivers = {"optimizer": self.optimizer, "criterion": criterion}
+        check_open_parameters(self._open_params, receivers)
 
     @staticmethod
     def _check_weight(X: NDArray, sample_weight: ArrayLike | None) -> NDArray[np.float64]:
@@ -266,47 +245,161 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not (weight > 0).any():
             raise ValueError("sample_weight is zero for every row; at least one must be positive")
+        if not np.isfinite(weight.sum()):
+            raise ValueError("sample_weight adds up to more than a float holds; divide it by its mean")
         return weight
 
-    def _fit(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int) -> None:
-        """Train on validated rows and prepared targets; nothing is kept if that fails."""
-        X, y, weight = merge_equal_rows(X, y, weight)
-        plan = self._make_plan(X, n_outputs)
-        order = np.random.RandomState(plan.seed).permutation(len(X))
-        with reproducible(plan.seed):
-            net = self._make_net(plan).fit(_rows(plan, X[order], weight[order]), y[order])
-        self._finish(plan, net)
+    def _validated(self, X: Any, y: Any = "no_validation", **options: Any) -> Any:
+        """Validate rows as scikit-learn does, and make sparse ones dense.
+
+        Raises
+        ------
+        ValueError
+            If that would take more than `LARGEST_DENSE` bytes.
+        """
+        if issparse(X) and 8 * math.prod(X.shape) > LARGEST_DENSE:
+            raise ValueError(
+                f"X is sparse, of shape {X.shape}, and would take {8 * math.prod(X.shape) / 2**30:.0f} GiB "
+                f"when made dense, as training needs it; at most {LARGEST_DENSE >> 30} GiB are taken. "
+                "Reduce the features first, with sklearn.feature_selection.SelectKBest or "
+                "sklearn.decomposition.TruncatedSVD"
+            )
+        validated = validate_data(self, X, y, accept_sparse=["csr", "csc"], dtype=np.float64, **options)
+        if isinstance(y, str) and y == "no_validation":
+            return validated.toarray() if issparse(validated) else validated
+        rows, targets = validated
+        return (rows.toarray() if issparse(rows) else rows), targets
+
+    def _rows(self, fitted: Any, X: ArrayLike) -> NDArray[np.float64]:
+        """Return rows, validated."""
+        return self._validated(X, reset=False)
+
+    def _fit(
+        self,
+        X: NDArray,
+        y: NDArray,
+        weight: NDArray,
+        encode: Callable[[NDArray], NDArray],
+        n_outputs: int,
+        class_weight: NDArray | None = None,
+    ) -> None:
+        """Train on validated rows; nothing is kept if that fails.
+
+        ``encode`` turns targets as they were given into those of the network.
+        """
+        warm = self._goes_on
+        if warm:
+            self._check_same_network(n_outputs, "warm_start=True goes on with", "set warm_start=False")
+            seed = self._plan.seed + self.n_iter_
+        else:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        train, valid = self._split(X, y, weight, encode, seed)
+        rows = repeated(merge_equal_rows(train))
+        plan = self._plan if warm else self._make_plan(rows, n_outputs, seed)
+        rows = rows.take(np.random.RandomState(seed).permutation(len(rows)))
+        if class_weight is not None:
+            rows = rows.weighted(class_weight)
+            valid = None if valid is None else valid.weighted(class_weight)
+        net = make_net(
+            self,
+            plan,
+            n_rows=len(rows),
+            fresh=not warm,
+            stopping=self._score_outputs if self.early_stopping else None,
+        )
+        if valid is not None:
+            net.train_split = predefined_split(encoded(plan, valid))
+        with reproducible(seed):
+            if warm:
+                rebuilt(net, self.net_.module_.state_dict())
+            net.fit(encoded(plan, rows), None) if not warm else net.partial_fit(encoded(plan, rows), None)
+        earlier = (self.loss_curve_, self.validation_scores_ or []) if warm else ([], [])
+        self._finish(plan, net, [*net.annealing_history, *net.history], earlier)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether ``fit`` goes on training the network that there is."""
+        return bool(self.warm_start and hasattr(self, "net_"))
+
+    def _split(
+        self, X: NDArray, y: NDArray, weight: NDArray, encode: Callable[[NDArray], NDArray], seed: int
+    ) -> tuple[Rows, Rows | None]:
+        """Return the rows to train on and those to validate on, if any; rows of no weight are left out."""
+        kept = weight > 0
+        X, y, weight = X[kept], y[kept], weight[kept]
+        if self.train_split is not None:
+            train, valid = split_by(self.train_split, X, y, seed)
+        elif self.early_stopping:
+            train, valid = hold_out(y, self.validation_fraction, seed, is_classifier(self))
+        else:
+            train, valid = np.arange(len(X)), None
+        if self.early_stopping and valid is None:
+            raise ValueError("early_stopping=True needs rows to validate on, and train_split returned none")
+        rows = Rows(X, encode(y), weight)
+        if len(train) == 0 or (valid is not None and len(valid) == 0):
+            raise ValueError(f"train_split left no rows to {'train' if len(train) == 0 else 'validate'} on")
+        if isinstance(valid, tuple):
+            own_X, own_y = valid
+            return rows.take(train), Rows(own_X, encode(own_y), np.ones(len(own_X)))
+        return rows.take(train), None if valid is None else rows.take(valid)
+
+    def _score_outputs(self, y: NDArray, outputs: NDArray, weight: NDArray) -> float:
+        """Return accuracy or R² of the network's outputs."""
+        raise NotImplementedError
+
+    def _check_same_network(self, n_outputs: int, what: str, remedy: str) -> None:
+        """Raise a `ValueError` if the network was made with other parameters than there are now."""
+        plan = self._plan
+        now = module_parameters(self, n_outputs, plan.encoder, plan.n_rows)
+        changed = [f"module__{name}" for name, value in now.items() if value != plan.module[name]]
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)} changed since the network was made; {what} that network, "
+                f"{remedy} to make another"
+            )
 
     def _partial_fit(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int) -> None:
-        """Train one more epoch on validated rows, with the constraint in full force."""
+        """Train one more epoch on validated rows and targets, with the constraint in full force."""
+        rows = Rows(X, y, weight)
+        earlier: tuple[list[float], ...] = ([], [])
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True: it trains a single epoch")
         if hasattr(self, "net_"):
-            plan, net = self._plan, self.net_
-            changed = [
-                k
-                for k, v in self._module_params(n_outputs, plan.encoder, plan.n_rows).items()
-                if v != plan.module[k]
-            ]
-            if changed:
-                raise ValueError(
-                    f"{', '.join(f'module__{name}' for name in changed)} changed since the network was made; "
-                    "partial_fit goes on training that network, call fit to make another"
-                )
+            self._check_same_network(n_outputs, "partial_fit goes on training", "call fit")
+            plan, net, seed = self._plan, self.net_, self._plan.seed + self.n_iter_
+            earlier = (self.loss_curve_, [])
         else:
-            plan = self._make_plan(X, n_outputs)
-            with reproducible(plan.seed):
-                net = self._make_net(plan).initialize()
-        net.module_.relax(1.0)
-        net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ("anneal", "lr_schedule")]
-        with reproducible(plan.seed + len(net.history)):
-            net.partial_fit(_rows(plan, X, weight), y, epochs=1)
-        self._finish(plan, net)
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            plan = self._make_plan(rows, n_outputs, seed)
+            with reproducible(seed):
+                net = make_net(self, plan, fresh=False).initialize()
+        net.annealing, net.train_split = None, None
+        net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ("stopping", "lr_schedule")]
+        before = len(net.history)
+        with reproducible(seed):
+            net.partial_fit(encoded(plan, rows), None, epochs=1)
+        self._finish(plan, net, net.history[before:], earlier)
 
-    def _finish(self, plan: Plan, net: Any) -> None:
+    def _finish(self, plan: Plan, net: Any, epochs: list[Any], earlier: tuple[list[float], ...]) -> None:
         """Keep a trained network and lower it to the program."""
         net.module_.eval()
+        losses = [epoch["train_loss"] for epoch in epochs if "train_loss" in epoch]
+        weights = [value for value in net.module_.state_dict().values() if value.is_floating_point()]
+        if not np.isfinite(losses).all() or not all(bool(value.isfinite().all()) for value in weights):
+            raise ValueError(
+                f"training did not converge: the loss or a weight is not finite after {len(losses)} epochs; "
+                "lower lr, or choose another optimizer"
+            )
         lowered = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
-        self._plan, self.net_ = plan, net
-        self._keep(*lowered)
+        self._keep(plan, net, *lowered)
+        self.loss_curve_ = earlier[0] + losses
+        self.n_iter_ = len(self.loss_curve_)
+        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=None)
+        scores = [epoch["valid_score"] for epoch in epochs if "valid_score" in epoch]
+        self.validation_scores_ = earlier[1] + scores if self.early_stopping else None
+        self.best_validation_score_ = (
+            dict(net.callbacks_)["stopping"].best_score_ if self.early_stopping else None
+        )
 
     def lower(self) -> BaseNeuralNet:
         """Lower the trained network anew, after ``rounding_threshold_bits`` was set; no training.
@@ -322,83 +415,37 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """
         check_is_fitted(self, "net_")
         self._check_params()
-        self._keep(*lower_mlp(self.net_.module_, check_rounding(self.rounding_threshold_bits)))
+        lowered = lower_mlp(self.net_.module_, check_rounding(self.rounding_threshold_bits))
+        self._keep(self._plan, self.net_, *lowered)
         return self
 
-    def _keep(self, program: Program, kept: list[NDArray], decoders: list[AffineDecoder]) -> None:
+    def _keep(
+        self, plan: Plan, net: Any, program: Program, kept: list[NDArray], decoders: list[AffineDecoder]
+    ) -> None:
         """Keep a lowered network, and forget the circuit of an earlier one."""
-        assert all(bits <= self._plan.module["n_accum_bits"] for bits in program.accumulator_bits)
+        width = plan.module["n_accum_bits"]
+        for index, bits in enumerate(program.accumulator_bits, start=1):
+            if bits > width:
+                raise AccumulatorBudgetError(
+                    f"hidden layer {index} needs accumulators of {bits} bits, more than "
+                    f"module__n_accum_bits={width}; the smallest module__n_accum_bits that would do is "
+                    f"{max(program.accumulator_bits)}"
+                )
         self._drop_circuit()
+        self._plan, self.net_ = plan, net
         self.program_, self._output_decoders = program, decoders
         read = self.net_.module_.kept_bits.numpy(force=True)[kept[0]]
         self.input_encoder_ = self._plan.encoder.select(read)
         self._kept_levels = kept[1] if len(kept) > 1 else None
 
-    def _make_plan(self, X: NDArray, n_outputs: int) -> Plan:
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        encoder = calibrate_thresholds(X, self.module__n_input_bits)
-        return Plan(seed, encoder, len(X), self._module_params(n_outputs, encoder, len(X)))
-
-    def _module_params(self, n_outputs: int, encoder: ThresholdEncoder, n_rows: int) -> dict[str, Any]:
-        """Return what the module is made with, the input encoding apart."""
-        unit = max(math.sqrt(encoder.n_features * max(2, n_outputs)), math.cbrt(n_rows))
-        noise = self.module__input_noise
-        if noise == "auto":  # a tenth of a feature's range, and less where many rows regularize by themselves
-            noise = (1 << self.module__n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
-        return {
-            "n_outputs": n_outputs,
-            "n_hidden": max(2, round(self.module__n_hidden_neurons_multiplier * unit)),
-            "n_layers": self.module__n_layers,
-            "n_w_bits": self.module__n_w_bits,
-            "n_a_bits": self.module__n_a_bits,
-            "n_accum_bits": self.module__n_accum_bits,
-            "n_output_w_bits": self.module__n_output_w_bits,
-            "n_output_bits": self.module__n_output_bits,
-            "activation_function": self.module__activation_function,
-            "input_noise": noise,
-            "skip_connection": self.module__skip_connection,
-        }
-
-    def _make_net(self, plan: Plan) -> Any:
-        """Return the skorch net of ``plan``, not yet initialized."""
-        n_inputs = self.module__n_thresholds_per_neuron * plan.module["n_hidden"]
-        callbacks: list[Any] = [("anneal", BudgetAnnealing(n_inputs))]
-        if self.lr_schedule == "cosine":
-            policy = torch.optim.lr_scheduler.CosineAnnealingLR
-            callbacks.append(("lr_schedule", LRScheduler(policy, T_max=self.max_epochs)))
-        options = {f"module__{name}": value for name, value in plan.module.items()}
-        options |= (
-            {"iterator_train__shuffle": True} | _fastest(self.optimizer, self.device) | self._open_params
-        )
-        if is_classifier(self):
-            options["classes"] = np.arange(plan.module["n_outputs"])
-        options |= {
-            "module__features": torch.as_tensor(plan.encoder.features),
-            "module__thresholds": torch.as_tensor(plan.encoder.thresholds),
-            "module__level_weights": torch.as_tensor(plan.encoder.level_weights),
-            "iterator_train__collate_fn": take_batch,
-            "iterator_valid__collate_fn": take_batch,
-            "criterion__reduction": "none",
-        }
-        return self._net_class(
-            module=BudgetedMLP,
-            dataset=RowDataset,
-            criterion=self.criterion or self._default_criterion,
-            optimizer=self.optimizer,
-            lr=self.lr,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            callbacks=[*callbacks, *(self.callbacks or [])],
-            train_split=self.train_split,
-            device=self.device,
-            verbose=self.verbose,
-            **options,
-        )
+    def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> Plan:
+        encoder = calibrate_thresholds(rows.X, self.module__n_input_bits)
+        return Plan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
 
     def _scores(self, X: ArrayLike, fhe: str) -> NDArray[np.float64]:
         """Return the network's outputs, shape (n_rows, n_outputs), evaluated as ``fhe`` says."""
         check_is_fitted(self, "program_")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._validated(X, reset=False)
         outputs = self._evaluate(self._encode(X), fhe)
         return sum(
             (decoder.decode(q) for decoder, q in zip(self._output_decoders, outputs, strict=True)),
@@ -418,28 +465,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         check_is_fitted(self, "program_")
         return self._output_decoders[0]
 
-
-def _fastest(optimizer: type, device: str) -> dict[str, Any]:
-    """Return the option that lets torch update all parameters in one call, where the optimizer has it."""
-    fused = "fused" in inspect.signature(optimizer).parameters and device == "cpu"
-    return {"optimizer__fused": True} if fused else {}
-
-
-def _rows(plan: Plan, X: NDArray, weight: NDArray) -> dict[str, NDArray]:
-    """Return what the network takes in training."""
-    rows = {"x": X, "sample_weight": weight}
-    return (
-        rows | {"levels": plan.encoder.levels(X).astype(np.float32)}
-        if plan.module["skip_connection"]
-        else rows
-    )
-
-
-def _unknown_parameter(estimator: BaseNeuralNet, name: str) -> str:
-    known = estimator._get_param_names()
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return (
-        f"{type(estimator).__name__} has no parameter {name!r}; {hint}Known are {', '.join(known)}, and "
-        f"what begins with {', '.join(PREFIXES)}"
-    )
+    def __sklearn_tags__(self) -> Tags:
+        """Say that sparse rows are taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -89,7 +89,7 @@ class _EncodedInputs(Trained):
 
 def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
     """Write the network down as a function of its encoded inputs, with the largest integers of these."""
-    highest = [np.ones(len(module.encoder.thresholds), dtype=np.int64)]
+    highest = [np.ones(len(module.kept_bits), dtype=np.int64)]
     names = ["input bits"]
     if module.skip is not None:
         highest.append(module.skip.level_weights.sum(dim=0).numpy().astype(np.int64))

@@ -19,64 +19,71 @@ SKIP_WEIGHT_BITS = 6
 
 It reads fresh ciphertexts and no lookup reads it: they are free."""
 
+DISCRETE = 8
+"""Thresholds up to which the values of a feature are taken for different things, not points of a scale."""
+
 
 class ThermometerInput(nn.Module):
-    """Turns floats into the bits ``x[:, features] > thresholds``.
+    """Turns floats into the bits ``x[:, features] > thresholds``, by way of counts.
+
+    A feature's count is how many of its thresholds a float passes. The bits follow from it exactly, in any
+    dtype, and training computes the counts once, not in every epoch.
 
     Parameters
     ----------
     features, thresholds : Tensor of shape (n_bits,)
-        int64 and float64.
+        int64 and float64; a feature's thresholds stand in ascending order.
     n_features : int
     noise : float
-        Standard deviation of the Gaussian noise added to the floats in training, in units of the mean
-        distance between two neighbouring thresholds of the feature. It smooths what the network
-        makes of the steps between bits, and so regularizes.
-
-    Notes
-    -----
-    In evaluation the comparison is made in float64 whatever the network's dtype is. In training it is made
-    in the network's, on floats counted in steps from the feature's middle threshold.
+        Standard deviation of the Gaussian noise added to the counts in training. It smooths what the network
+        makes of the steps between bits, and so regularizes. See `noise_spread` for features of few values.
     """
 
     features: Tensor
     thresholds: Tensor
-    middle: Tensor
-    step: Tensor
+    bit_features: Tensor
+    ranks: Tensor
     spread: Tensor
-    positions: Tensor
 
     def __init__(self, features: Tensor, thresholds: Tensor, n_features: int, noise: float) -> None:
         super().__init__()
-        middle = torch.zeros(n_features, dtype=torch.float64)
-        step = torch.ones(n_features, dtype=torch.float64)
-        spread = torch.zeros(n_features)
-        for feature in features.unique():
-            own = thresholds[features == feature]
-            middle[feature] = (own.max() + own.min()) / 2
-            if len(own) > 1:
-                step[feature] = (own.max() - own.min()) / (len(own) - 1)
-                spread[feature] = noise
-        positions = ((thresholds - middle[features]) / step[features]).float()
+        n_thresholds = torch.bincount(features, minlength=n_features)
+        first = n_thresholds.cumsum(0) - n_thresholds
+        order = torch.argsort(features, stable=True)
+        ranks = torch.empty_like(features)
+        ranks[order] = torch.arange(len(features)) - first[features[order]]
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("thresholds", thresholds, persistent=False)
-        self.register_buffer("middle", middle, persistent=False)
-        self.register_buffer("step", step, persistent=False)
-        self.register_buffer("spread", spread, persistent=False)
-        self.register_buffer("positions", positions, persistent=False)
+        self.register_buffer("bit_features", features, persistent=False)
+        self.register_buffer("ranks", ranks + 0.5, persistent=False)
+        self.register_buffer("spread", noise_spread(n_thresholds, noise), persistent=False)
 
-    def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return the bits as floats 0 and 1 of ``dtype``, shape (n_rows, n_bits)."""
-        if not self.training:
-            return (x.to(torch.float64)[:, self.features] > self.thresholds).to(dtype)
-        steps = ((x.to(torch.float64) - self.middle) / self.step).to(dtype)
-        steps = torch.addcmul(steps, torch.randn_like(steps), self.spread)
-        return (steps.index_select(1, self.features) > self.positions).to(dtype)
+    def counts(self, x: Tensor) -> Tensor:
+        """Return the thresholds of each feature that the floats pass, shape (n_rows, n_features)."""
+        passed = (x.to(torch.float64)[:, self.features] > self.thresholds).to(self.ranks.dtype)
+        counts = torch.zeros(len(x), len(self.spread), dtype=passed.dtype, device=passed.device)
+        return counts.index_add_(1, self.features, passed)
+
+    def forward(self, counts: Tensor) -> Tensor:
+        """Return the bits as floats 0 and 1 of the dtype of ``counts``, shape (n_rows, n_bits)."""
+        if self.training:
+            counts = torch.addcmul(counts, torch.randn_like(counts), self.spread)
+        return (counts.index_select(1, self.bit_features) > self.ranks).to(counts.dtype)
 
     def select(self, kept: Tensor) -> None:
         """Keep the bits with the indices ``kept``."""
-        for name in ("features", "thresholds", "positions"):
-            setattr(self, name, getattr(self, name)[kept])
+        self.bit_features, self.ranks = self.bit_features[kept], self.ranks[kept]
+
+
+def noise_spread(n_thresholds: Tensor, noise: float) -> Tensor:
+    """Return the standard deviation of each feature's noise in training, in steps between its thresholds.
+
+    Noise stands for what a step does not mean: on a fine grid, two sides of a threshold are nearly the same.
+    The values of a feature that has few of them are different things, and noise that turns one into another
+    keeps a network from learning what depends on them. So a feature of up to `DISCRETE` thresholds gets none,
+    one of twice as many all of it, and those between a part.
+    """
+    return noise * ((n_thresholds.float() - DISCRETE) / DISCRETE).clamp(0.0, 1.0)
 
 
 class _BatchNorm(nn.BatchNorm1d):
@@ -227,33 +234,36 @@ class BudgetedMLP(nn.Module):
             n_inputs, n_outputs, budget, n_output_w_bits, bias_quant=Int32Bias, return_quant_tensor=True
         )
         self.register_buffer("kept_bits", torch.arange(len(features)))
-        self.skip = (
-            SkipConnection(features, thresholds, level_weights, n_outputs) if skip_connection else None
-        )
+        self.skip = SkipConnection(level_weights, n_outputs) if skip_connection else None
 
-    def encode(self, x: Tensor) -> IntQuantTensor:
+    def encode(self, counts: Tensor) -> IntQuantTensor:
         """Return the bits of the input as a quantized tensor of scale 1."""
-        bits = self.encoder(x, self.output.weight.dtype)
+        bits = self.encoder(counts)
         one = torch.ones((), dtype=bits.dtype, device=bits.device)
         return IntQuantTensor(bits, one, 0 * one, one, signed=False, training=self.training)
 
-    def forward(self, x: Tensor, sample_weight: Tensor | None = None, levels: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor | None = None, sample_weight: Tensor | None = None, counts: Tensor | None = None
+    ) -> Tensor:
         """Return the scores, shape (n_rows, n_outputs).
 
-        ``sample_weight`` is not used: it travels with the rows for the loss. ``levels`` is what the skip
-        connection reads; given in training, it need not be computed in every epoch anew.
+        Rows come as floats ``x``, or as ``counts`` of `ThermometerInput`, which need not be computed in every
+        epoch anew. ``sample_weight`` is not used: it travels with the rows for the loss.
         """
-        scores = self._scores_in_training(x) if self.training else self._scores(x)
-        return scores if self.skip is None else scores + self.skip(x, levels)
+        if counts is None:
+            assert x is not None
+            counts = self.encoder.counts(x)
+        scores = self._scores_in_training(counts) if self.training else self._scores(counts)
+        return scores if self.skip is None else scores + self.skip(counts)
 
-    def _scores(self, x: Tensor) -> Tensor:
-        h = self.encode(x)
+    def _scores(self, counts: Tensor) -> Tensor:
+        h = self.encode(counts)
         for layer in self.hidden:
             h = layer(h)
         return self.output(h).value
 
-    def _scores_in_training(self, x: Tensor) -> Tensor:
-        h = self.encoder(x, self.output.weight.dtype)
+    def _scores_in_training(self, counts: Tensor) -> Tensor:
+        h = self.encoder(counts)
         scale = torch.ones((), dtype=h.dtype, device=h.device)
         for layer in self.hidden:
             h, scale = layer.forward_in_training(h)
@@ -294,14 +304,13 @@ class SkipConnection(nn.Module):
 
     Parameters
     ----------
-    features, thresholds : Tensor of shape (n_bits,)
-        The input encoding.
     level_weights : Tensor of shape (n_bits, n_features)
         See `ThresholdEncoder.level_weights`.
     n_outputs : int
 
     Attributes
     ----------
+    level_weights : Tensor of shape (n_bits, n_features)
     center : int
         The level that counts as zero.
     step : float
@@ -309,12 +318,11 @@ class SkipConnection(nn.Module):
     """
 
     level_weights: Tensor
+    level_steps: Tensor
 
-    def __init__(self, features: Tensor, thresholds: Tensor, level_weights: Tensor, n_outputs: int) -> None:
+    def __init__(self, level_weights: Tensor, n_outputs: int) -> None:
         super().__init__()
         n_features = level_weights.shape[1]
-        # A linear function needs no noise in training: that would only attenuate it.
-        self.encoder = ThermometerInput(features, thresholds, n_features, noise=0.0)
         self.register_buffer("level_weights", level_weights.to(torch.float32), persistent=False)
         everything = n_features * largest_magnitude(SKIP_WEIGHT_BITS)
         self.linear = _budgeted_linear(n_features, n_outputs, everything, SKIP_WEIGHT_BITS)
@@ -322,15 +330,17 @@ class SkipConnection(nn.Module):
         highest = int(level_weights.sum(dim=0).max())
         self.center = highest // 2
         self.step = 4.0 / highest
+        self.register_buffer("level_steps", self.level_weights.max(dim=0).values, persistent=False)
 
-    def forward(self, x: Tensor, levels: Tensor | None = None) -> Tensor:
-        """Return what is added to the scores, shape (n_rows, n_outputs)."""
+    def forward(self, counts: Tensor) -> Tensor:
+        """Return what is added to the scores, shape (n_rows, n_outputs).
+
+        A linear function needs no noise in training: that would only attenuate it.
+        """
         weight = self.linear.weight
         if not self.training:
             weight = self.linear.weight_quant.tensor_quant(weight)[0]
-        if levels is None:
-            levels = self.encoder(x, weight.dtype) @ self.level_weights
-        return nn.functional.linear((levels - self.center) * self.step, weight)
+        return nn.functional.linear((counts * self.level_steps - self.center) * self.step, weight)
 
 
 def _budgeted_linear(n_inputs: int, n_outputs: int, budget: int, n_w_bits: int, **options: Any) -> Any:

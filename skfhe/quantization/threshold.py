@@ -79,9 +79,7 @@ class ThresholdEncoder:
         ValueError
             If ``X`` has another number of features.
         """
-        X = np.asarray(X, dtype=np.float64)
-        if X.ndim != 2 or X.shape[1] != self.n_features:
-            raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
+        X = self._checked(X)
         return (X[:, self.features] > self.thresholds).astype(np.int64, order="C")
 
     @property
@@ -117,9 +115,44 @@ class ThresholdEncoder:
                [1, 0],
                [2, 2]])
         """
-        # Floats hold these integers exactly, and multiply much faster.
-        levels = self.quantize(X).astype(np.float64) @ self.level_weights.astype(np.float64)
-        return levels.astype(np.int64)
+        return self.counts(X) * self.level_weights.max(axis=0)
+
+    def counts(self, X: ArrayLike) -> IntArray:
+        """Return how many thresholds of each feature a row passes.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of int64, shape (n_rows, n_features)
+
+        Raises
+        ------
+        ValueError
+            If ``X`` has another number of features.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> encoder = ThresholdEncoder(2, np.array([0, 0, 1]), np.array([-1.0, 1.0, 0.0]))
+        >>> encoder.counts([[-5.0, 3.0], [0.0, -3.0]])
+        array([[0, 1],
+               [1, 0]])
+        """
+        X = self._checked(X)
+        counts = np.empty(X.shape, dtype=np.int64)
+        for feature, column in enumerate(X.T):
+            own = np.sort(self.thresholds[self.features == feature])
+            counts[:, feature] = np.searchsorted(own, column)
+        return counts
+
+    def _checked(self, X: ArrayLike) -> FloatArray:
+        X = np.asarray(X, dtype=np.float64)
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
+        return X
 
     def select(self, kept: NDArray) -> "ThresholdEncoder":
         """Return the encoder of the bits ``kept``, a mask or indices."""
@@ -150,9 +183,12 @@ def calibrate_thresholds(X: ArrayLike, n_bits: int, percentile: float = 0.0) -> 
     n_levels = 1 << n_bits
     features, thresholds = [], []
     for feature, column in enumerate(X.T):
+        unit = 4.0 if np.abs(column).max(initial=0.0) > 1e307 else 1.0  # differences must not overflow
+        column = column / unit
         distinct = np.unique(column)
         if len(distinct) <= n_levels:
             found = distinct[:-1] + np.diff(distinct) / 2
+            found = np.where(found < distinct[1:], found, distinct[:-1])  # neighbours with no float between
         else:
             low, high = np.percentile(column, [percentile, 100 - percentile])
             if high <= low:
@@ -160,7 +196,7 @@ def calibrate_thresholds(X: ArrayLike, n_bits: int, percentile: float = 0.0) -> 
             step = (high - low) / (n_levels - 1)
             found = low + step * (np.arange(n_levels - 1) + 0.5)
         features.append(np.full(len(found), feature, dtype=np.int64))
-        thresholds.append(found)
+        thresholds.append(found * unit)
     encoder = ThresholdEncoder(X.shape[1], np.concatenate(features), np.concatenate(thresholds))
     if encoder.n_bits:
         return encoder

@@ -10,8 +10,6 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from skorch.callbacks import EarlyStopping
-from skorch.dataset import ValidSplit
 from torch import nn
 
 import skfhe
@@ -80,7 +78,7 @@ def test_training_goes_on_after_the_inputs_were_cut(iris):
     X, y = iris
     model = NeuralNetClassifier(**QUICK).fit(X, y)
     kept = model.module_.kept_bits
-    assert len(kept) == 4 * 4 < len(model.module_.skip.encoder.thresholds)
+    assert len(kept) == 4 * 4 < len(model.module_.encoder.thresholds)
     for one in (model, pickle.loads(pickle.dumps(model))):
         before = one.predict_proba(X)
         one.partial_fit(X, y)
@@ -225,15 +223,6 @@ def test_class_weights_shift_predictions(iris):
     weighted = NeuralNetClassifier(max_epochs=30, random_state=0, criterion__weight=heavy).fit(X, y)
     assert (weighted.predict(X) == 2).sum() >= (plain.predict(X) == 2).sum()
     assert (weighted.predict_proba(X)[:, 2]).mean() > (plain.predict_proba(X)[:, 2]).mean()
-
-
-def test_early_stopping_through_skorch(iris):
-    X, y = iris
-    model = NeuralNetClassifier(
-        max_epochs=200, callbacks=[EarlyStopping(patience=3)], train_split=ValidSplit(3), random_state=0
-    ).fit(X, y)
-    assert len(model.net_.history) < 200
-    assert max(model.accumulator_bits_) <= 4
 
 
 def test_partial_fit_improves_and_keeps_the_constraint(iris):
@@ -405,9 +394,37 @@ def test_bad_parameters_are_named(estimator, name, value, iris):
         estimator(**{name: value}).fit(*iris)
 
 
-def test_unknown_parameters_are_named_at_fit(iris):
-    with pytest.raises(ValueError, match="no parameter 'max_epoch'; did you mean 'max_epochs'"):
-        NeuralNetClassifier(max_epoch=3).fit(*iris)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("max_epoch", "did you mean 'max_epochs'"),
+        ("module__n_wbits", "did you mean 'module__n_w_bits'"),
+        ("n_accum_bits", "did you mean 'module__n_accum_bits'"),
+        ("n_bits", None),
+        ("hidden_layer_sizes", None),
+    ],
+)
+def test_unknown_parameters_are_refused_at_once_and_like_names_are_named(name, hint):
+    with pytest.raises(TypeError, match=f"no parameter '{name}'") as refusal:
+        NeuralNetClassifier(**{name: 3})
+    assert ("did you mean" in str(refusal.value)) == bool(hint)
+    assert (hint or "") in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer__weight_decy": 0.1}, "AdamW has no parameter 'weight_decy'"),
+        ({"criterion__wieght": [1, 2, 3]}, "CrossEntropyLoss has no parameter 'wieght'"),
+        ({"iterator_train__shufle": True}, "DataLoader has no parameter 'shufle'"),
+        ({"iterator_train__collate_fn": len}, "iterator_train__collate_fn cannot be set"),
+        ({"criterion__weight": [1.0, 2.0]}, "one number for each of the 3 classes"),
+        ({"criterion__weight": "high"}, "one number a class"),
+    ],
+)
+def test_parameters_that_are_passed_on_are_checked_before_training(options, message, iris):
+    with pytest.raises(ValueError, match=message):
+        NeuralNetClassifier(**options).fit(*iris)
 
 
 @pytest.mark.parametrize("estimator", BOTH)

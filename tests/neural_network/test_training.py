@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from skorch.dataset import ValidSplit
 from torch import nn
 
-from skfhe.neural_network.training import BudgetAnnealing, ClassifierNet, RegressorNet, merge_equal_rows
+from skfhe.neural_network import NeuralNetClassifier
+from skfhe.neural_network.training import Annealing, ClassifierNet, RegressorNet, prune_inputs
 
 
 def loss(net, scores, y, weight):
@@ -43,27 +48,120 @@ def test_weights_weigh_the_rows(weight):
     np.testing.assert_allclose(ours.numpy(), np.average(each, weights=weight), rtol=1e-6)
 
 
-def test_merging_adds_up_weights_and_drops_rows_of_none():
-    X = np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0], [1.0, 2.0]])
-    y = np.array([1, 0, 1, 0])
-    merged = merge_equal_rows(X, y, np.array([1.0, 0.0, 2.0, 4.0]))
-    for found, expected in zip(merged, ([[1, 2], [1, 2]], [0, 1], [4, 3]), strict=True):
-        np.testing.assert_array_equal(found, expected)
+@pytest.mark.parametrize(("max_epochs", "annealed"), [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2), (60, 15)])
+def test_a_quarter_of_the_epochs_anneals_and_one_at_least_follows(max_epochs, annealed):
+    assert Annealing.of(max_epochs, n_inputs=3) == Annealing(annealed, 3)
 
 
-def test_annealing_ends_with_the_full_constraint():
-    class Module:
-        shares = []
-        hidden = []
+class Recorder(Callback):
+    """Writes down what a user's callback sees."""
 
-        def relax(self, share):
-            self.shares.append(share)
+    def __init__(self):
+        self.seen = []
 
-    class Net:
-        max_epochs, history, module_ = 8, [], Module()
+    def on_epoch_begin(self, net, **kwargs):
+        layer = net.module_.hidden[0].linear
+        quantizer = layer.weight_quant.tensor_quant
+        settled = quantizer.relaxed_budget == quantizer.budget
+        self.seen.append((len(net.history), layer.in_features, settled))
 
-    annealing = BudgetAnnealing(n_inputs=3, share=0.5)
-    for _ in range(8):
-        Net.history.append(None)
-        annealing.on_epoch_begin(Net)
-    assert Module.shares == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
+    def on_epoch_end(self, net, **kwargs):
+        assert list(net.history[:, "epoch"]) == list(range(1, len(net.history) + 1))
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.gradients = getattr(self, "gradients", 0) + 1
+
+
+def test_callbacks_are_called_from_when_the_constraint_holds_and_history_begins_there(iris):
+    """Whatever a callback monitors or keeps, it belongs to the network that training ends with."""
+    recorder = Recorder()
+    model = NeuralNetClassifier(max_epochs=8, callbacks=[recorder], random_state=0).fit(*iris)
+    n_inputs = model.module_.hidden[0].linear.in_features
+    assert n_inputs < len(model.module_.encoder.thresholds)
+    assert recorder.seen == [(epoch, n_inputs, True) for epoch in range(1, 7)]
+    assert recorder.gradients == 8 * 5
+    assert len(model.net_.history) == 6
+    assert len(model.net_.annealing_history) == 2
+    assert model.n_iter_ == len(model.loss_curve_) == 8
+
+
+@pytest.mark.parametrize("load_best", [False, True])
+def test_early_stopping_of_skorch_counts_from_when_the_budgets_have_settled(load_best):
+    """While budgets shrink the loss rises, which is no reason to stop, and weights of then fit no more."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    stopping = EarlyStopping(load_best=load_best)
+    options = {"max_epochs": 40, "callbacks": [stopping], "train_split": ValidSplit(5), "random_state": 0}
+    model = NeuralNetClassifier(**options).fit(X[:400], y[:400])
+    assert model.score(X[400:], y[400:]) > 0.93
+    assert model.n_iter_ >= 10 + stopping.patience
+    assert model.input_encoder_.n_bits <= 4 * model.module_.output.in_features
+
+
+def test_a_checkpoint_that_is_loaded_in_the_end_fits_the_network(iris, tmp_path):
+    keep = Checkpoint(dirname=tmp_path, load_best=True)
+    options = {"max_epochs": 12, "callbacks": [keep], "train_split": ValidSplit(3), "random_state": 0}
+    model = NeuralNetClassifier(**options).fit(*iris)
+    best = int(np.argmin(model.net_.history[:, "valid_loss"]))
+    assert model.net_.history[best, "valid_loss_best"]
+    weights = torch.load(tmp_path / "params.pt")
+    torch.testing.assert_close(model.module_.state_dict(), weights)
+
+
+def test_a_schedule_of_the_user_replaces_the_estimator_s(iris):
+    schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    model = NeuralNetClassifier(max_epochs=4, callbacks=[schedule], random_state=0).fit(*iris)
+    assert model.net_.history[:, "event_lr"] == [0.01, 0.005, 0.0025]
+
+
+def test_an_interrupted_training_warns_and_leaves_a_network_that_keeps_the_constraint(iris):
+    class Interrupting(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = NeuralNetClassifier(max_epochs=8, callbacks=[Interrupting()], random_state=0).fit(*iris)
+    assert max(model.accumulator_bits_) <= 4
+    assert len(model.predict(iris[0])) == 150
+
+
+# Optimizers
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        ("LBFGS", {"lr": 0.1, "batch_size": 200, "max_epochs": 12}),
+        ("Adafactor", {"lr": 0.05}),
+        ("Adagrad", {"lr": 0.05}),
+        ("ASGD", {"lr": 0.3}),
+        ("NAdam", {}),
+        ("RMSprop", {}),
+        ("SGD", {"lr": 0.1, "optimizer__momentum": 0.9}),
+    ],
+)
+def test_every_kind_of_optimizer_survives_the_cut_of_the_inputs_and_learns(optimizer, options, iris):
+    X, y = iris
+    cls = getattr(torch.optim, optimizer)
+    model = NeuralNetClassifier(**{"optimizer": cls, "max_epochs": 20, "random_state": 0} | options)
+    assert model.fit(X, y).score(X, y) > 0.8
+    assert model.input_encoder_.n_bits <= 16
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW", "Adafactor", "LBFGS"])
+def test_state_that_cannot_be_cut_begins_anew_and_a_schedule_goes_on(optimizer, iris):
+    model = NeuralNetClassifier(optimizer=getattr(torch.optim, optimizer), max_epochs=1, random_state=0)
+    net = model.fit(*iris).net_
+    weight = net.module_.hidden[0].linear.weight
+    owner = net.optimizer_
+    owner.param_groups[0]["lr"] = 0.125
+    before = dict(owner.state[weight])
+    kept = net.module_.rank_inputs(5)
+    prune_inputs(net, 5)
+    assert net.optimizer_ is owner
+    assert owner.param_groups[0]["lr"] == 0.125
+    if optimizer == "AdamW":
+        torch.testing.assert_close(owner.state[weight]["exp_avg"], before["exp_avg"][:, kept])
+    else:
+        assert "row_var" not in owner.state[weight]
+        assert "old_dirs" not in owner.state[owner.param_groups[0]["params"][0]]

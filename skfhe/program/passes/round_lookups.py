@@ -1,7 +1,8 @@
 """Round wide accumulators before they are looked up.
 
 A lookup's cost grows with the bits it reads. Rounding an accumulator to its top ``n_bits`` bits first
-makes the lookup cheap; the table is then read at the middle of each cell.
+makes the lookup cheap; the table is then read at the middle of each cell, or at the nearest position that
+the accumulator reaches: beyond its interval a table may hold anything, and would widen what comes after.
 """
 
 from typing import Literal
@@ -11,7 +12,9 @@ import numpy as np
 from skfhe.program import ops
 from skfhe.program.graph import Program, ProgramBuilder
 from skfhe.program.rewriting import rewrite
-from skfhe.program.tables import read
+from skfhe.program.shifting import greatest, least
+from skfhe.program.tables import leading_shape, read
+from skfhe.program.types import IntegerType
 
 __all__ = ["round_lookups"]
 
@@ -41,17 +44,24 @@ def round_lookups(
             lsbs = builder.type_of(arguments[0]).bits - n_bits
             if lsbs > 0:
                 rounded = builder.add(ops.Round(lsbs, method), arguments[0], label=f"{value.label} (rounded)")
-                reached = builder.type_of(rounded)
-                return builder.add(
-                    _at_multiples(value.op, reached.min, reached.max, lsbs), rounded, label=value.label
-                )
+                reached = program.values[value.arguments[0]].type
+                widened = _at_multiples(value.op, builder.type_of(rounded), reached, lsbs)
+                return builder.add(widened, rounded, label=value.label)
         return builder.add(value.op, *arguments, label=value.label)
 
     return rewrite(program, emit)
 
 
-def _at_multiples(op: ops.Lookup, low: int, high: int, lsbs: int) -> ops.Lookup:
-    """Return ``op`` with a cell for each multiple of ``2**lsbs`` in [low, high], repeating its ends."""
-    reached = np.arange(low, high + 1, 1 << lsbs)
-    tables = read(op.tables, reached - op.start[..., None])
-    return ops.Lookup(tables, np.full_like(op.start, low), 1 << lsbs)
+def _at_multiples(op: ops.Lookup, rounded: IntegerType, reached: IntegerType, lsbs: int) -> ops.Lookup:
+    """Return ``op`` with a cell for each multiple of ``2**lsbs`` in ``rounded``.
+
+    Each is read where what reads it is ``reached``.
+    """
+    leading = leading_shape(op, reached.shape)
+    shared = (*[1] * (len(reached.shape) - len(leading)), *leading)
+    low, high = (
+        f(end, shared).reshape(op.start.shape) for f, end in ((least, reached.low), (greatest, reached.high))
+    )
+    multiples = np.arange(rounded.min, rounded.max + 1, 1 << lsbs)
+    tables = read(op.tables, np.clip(multiples, low[..., None], high[..., None]) - op.start[..., None])
+    return ops.Lookup(tables, np.full_like(op.start, rounded.min), 1 << lsbs)
