@@ -27,8 +27,9 @@ def calibrate_grid(
     axis : int or None
         Axis of a row along which each channel has a grid of its own; None for one grid.
     method : {"mse", "minmax", "percentile"}
-        Whether the range is the one whose rounding and clipping err least in the mean square, that of all
-        values, or that of the middle 99.9 % of them.
+        Whether the range is shrunk as long as rounding and clipping then err less in the mean square, or is
+        that of all values, or that of the middle 99.9 % of them. The first finds a minimum, which with one or
+        two bits need not be the least.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def calibrate_grid(
 def _least_error(
     channels: FloatArray, low: FloatArray, high: FloatArray, n_bits: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Shrink ranges, one end after the other, to where rounding and clipping err least."""
+    """Shrink ranges, one end after the other, as long as rounding and clipping then err less."""
     steps = (1 << n_bits) - 1
 
     def error(low: FloatArray, high: FloatArray) -> FloatArray:

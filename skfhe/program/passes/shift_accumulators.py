@@ -19,7 +19,7 @@ def shift_accumulators(program: Program) -> Program:
     Where a linear layer, a convolution or a lookup is read by one lookup and nothing else, directly or
     through bounds, sums and differences that nothing else reads. There is one shift for each element of the
     bias, or for each table: the least lower end that any element of the argument has. Through rounding, the
-    shift is the next lower multiple of what is rounded to.
+    shift is the next lower multiple of what is rounded to, if at least two of them are reached then.
     """
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
