@@ -83,8 +83,8 @@ def compile_torch_model(
     configuration : concrete.fhe.Configuration, default=None
         Options of the engine; it is not modified.
     calibration : {"mse", "minmax", "percentile"}, default="mse"
-        How ranges are chosen on the calibration rows: to err little in the mean square, by the extremes, or by
-        the 0.1 % and 99.9 % percentiles.
+        How ranges are chosen on the calibration rows: to err little in the mean square, by the extremes, or
+        by the 0.1 % and 99.9 % percentiles.
     accumulator_bounds : {"proven", "calibrated"}, default=None
         Whether an accumulator's interval is one that no input can leave, or the one seen on the calibration
         rows with a margin. Calibrated intervals are narrower, and lookups cheaper; rows that leave them raise

@@ -100,7 +100,10 @@ def test_exit_status_handlers_and_files_are_as_without_the_engine(tmp_path):
     assert lines[5] == "left behind: set()"
 
 
-@pytest.mark.parametrize("before", ["nothing", "a run", "loading the engine"])
+@pytest.mark.parametrize(
+    "before",
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("nothing", "a run")] + ["loading the engine"],
+)
 def test_an_interrupt_raises_and_leaves_a_usable_model(tmp_path, before):
     """During the first run, which starts the engine's runtime, as during any other.
 
@@ -136,6 +139,7 @@ def test_an_interrupt_raises_and_leaves_a_usable_model(tmp_path, before):
     assert process.returncode == 5
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_raises(tmp_path):
     """What ``script | head -1`` does: the exception of Python, and its exit status, not a crash."""
     code = """

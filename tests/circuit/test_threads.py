@@ -54,12 +54,12 @@ def check_everything(circuit, number):
 
 
 @pytest.mark.parametrize("kind", ["tree", "network", "linear"])
-@pytest.mark.parametrize("n_threads", [2, 4])
+@pytest.mark.parametrize("n_threads", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_threads_on_one_circuit_get_the_clear_integers(models, kind, n_threads):
     in_threads(n_threads, lambda number: check_everything(models[kind].fhe_circuit_, number))
 
 
-@pytest.mark.parametrize("kind", ["tree", "network", "linear"])
+@pytest.mark.parametrize("kind", ["tree", pytest.param("network", marks=pytest.mark.slow), "linear"])
 def test_first_use_by_four_threads_makes_one_key_set(models, kind, monkeypatch):
     """The circuit is fresh from a pickle: all four compile it, generate keys and make functions."""
     made = []
@@ -110,7 +110,7 @@ def test_independent_models_run_at_the_same_time(models, monkeypatch):
     in_threads(2, lambda number: circuits[number].decrypt(circuits[number].run(batches[number])))
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
 def test_joblib_workers_get_the_clear_predictions(models, iris, backend):
     """Threads share the model's keys; loky's processes are started afresh and make keys of their own."""
     X, _ = iris
@@ -130,6 +130,7 @@ def test_keys_replaced_by_another_thread_are_noticed(small_program):
         circuit.run(batch)
 
 
+@pytest.mark.slow
 def test_random_programs_agree_in_threads():
     """Several circuits at once, each used by two threads."""
     programs = [perceptron(np.random.default_rng(seed), span=1, n_hidden=2) for seed in range(2)]
