@@ -147,8 +147,7 @@ class EncryptedPredictorMixin:
 
     def _drop_circuit(self) -> None:
         """Forget the circuit of an earlier fit."""
-        if hasattr(self, "fhe_circuit_"):
-            del self.fhe_circuit_
+        vars(self).pop("fhe_circuit_", None)
 
     def _evaluate(self, inputs: Sequence[NDArray[np.int64]], fhe: str) -> tuple[NDArray[np.int64], ...]:
         """Return the outputs of the program on encoded rows, one array for each input.
