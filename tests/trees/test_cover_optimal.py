@@ -208,13 +208,6 @@ def test_covers_of_larger_trees_are_as_good_as_their_pieces_allow(shape, n_bits,
         assert_covers(cover, tree, chains, n_bits)
 
 
-def path_of(splits, end):
-    """Return a tree with a leaf at each split, of a value of its own."""
-    for split in reversed(splits):
-        end = (split, split, end)
-    return end
-
-
 @pytest.mark.parametrize(
     ("n_bits", "chains", "tree", "n_lookups"),
     [
@@ -224,8 +217,13 @@ def path_of(splits, end):
         (3, [0, 0, 0, 1, 1, 2], (5, (3, 4, 2), (2, (1, 2, 1), (3, 5, 4))), 2),
         # five nodes of four splits
         (4, [0, 1, 2, 3, 4, 5], (3, (1, 0, 2), (1, (0, (5, 1, 0), (4, 2, 1)), 2)), 2),
-        # seven nodes of one chain, 8 cells, and a path of six below them with one bound more
-        (3, [0] * 13, (4, path_of(range(4), 13), (5, 5, (6, 6, path_of(range(7, 13), 14)))), 2),
+        # seven nodes of one chain, and the others with the bounds of their paths: 8 cells both
+        (
+            3,
+            [0] * 12,
+            (7, (3, (2, (0, 0, (1, 1, 2)), 3), (4, 4, (6, (5, 5, 6), 7))), (10, 8, (11, 9, 10))),
+            2,
+        ),
         # four questions with one disagreement, 32 cells, below a question and another branch of it
         (5, list(range(8)), (0, (5, (1, (2, (4, 5, 3), 8), (2, 3, (6, 5, 7))), 3), 8), 2),
     ],
