@@ -17,7 +17,9 @@ The value of one leaf of every covered part comes for free: the others are taken
 all values are equal to it, nothing is left to look up.
 
 `TreeCover` is the cover of the fewest lookups of a given width, which `skfhe.trees.search` finds by dynamic
-programming over (node, gate above it).
+programming over (node, gate above it). It tries every gate, every value that a part can be relative to, and
+as pieces all parts of up to 7 inner nodes (4 for lookups of 5 bits or more), and larger parts where they are
+all inner nodes down to one depth.
 """
 
 from __future__ import annotations
@@ -79,9 +81,15 @@ class PieceLookup:
 class TreeCover:
     """The cover of one tree by the fewest lookups of ``n_bits`` bits.
 
+    No cover has fewer with up to 3 bits, for every part that fits is tried: a lookup has a cell for each end
+    of its part, and 8 ends are those of 7 inner nodes. With 4 bits none has for trees of up to 8 inner nodes,
+    with more bits for trees of up to 5. For larger trees, a piece that is not tried may save a lookup: one of
+    more inner nodes than in any shape (see the module) that is not cut off at one depth.
+
     Parameters
     ----------
     root : Node
+        A tree that asks nothing whose answer is known from the path.
     chains : ndarray of int64
         Chain of each split; the splits of a chain are numbered in ascending order of their thresholds.
     n_bits : int

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Parts", "shapes", "slots", "some"]
+__all__ = ["Parts", "slots", "some"]
 
 IntArray = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -43,18 +42,6 @@ class Parts:
     depth: IntArray
     fits: Mask
     cut: int
-
-
-def shapes(most: int) -> set[tuple[str, ...]]:
-    """Return the shapes of parts of up to ``most`` inner nodes, each as the ways to them."""
-    found: set[tuple[str, ...]] = {("",)}
-    for _ in range(most - 1):
-        found |= {
-            tuple(sorted({*shape, way + step}, key=lambda way: (len(way), way)))
-            for shape, step in product(found, "01")
-            for way in shape
-        }
-    return found
 
 
 def slots(chains: IntArray, splits: IntArray) -> tuple[IntArray, IntArray]:

@@ -11,13 +11,14 @@ and, for the few values that save some, how many they save.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe.trees.parts import Parts, shapes, slots, some
+from skfhe.trees.parts import Parts, slots, some
 
 __all__ = ["DESCEND", "GATE", "IMPOSSIBLE", "NO_GATE", "OWN_GATE", "PIECE", "Node", "Search"]
 
@@ -25,8 +26,13 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-MAX_SPLITS = 4
-"""Pieces of any shape have at most so many splits; larger ones are cut off at one depth."""
+MOST_INNER, MOST_INNER_WIDE = 7, 4
+"""Pieces of any shape have at most so many inner nodes, with up to `NARROW` bits (3 bits hold no more than 7)
+and with more; larger pieces are cut off at one depth."""
+NARROW = 4
+"""Bits up to which few of the larger parts fit, so that they are searched quickly."""
+GATE_PAYS = 2
+"""A gate is worth its lookup from so many disagreements on: its answer is one itself."""
 PIECE, DESCEND, GATE = range(3)
 """What can be done at a node: look a piece up, go on below it, or look a gate up and go on below that."""
 NO_GATE, OWN_GATE = 0, 1
@@ -77,23 +83,30 @@ class Search:
     Parameters
     ----------
     roots : sequence of Node
+        Trees that ask nothing whose answer is known from the path.
     chains : ndarray of int64
         Chain of each split.
     n_bits : int
 
     Attributes
     ----------
+    parts : list of Parts
+        The parts that pieces may read.
     left, right, parent, split, value, depth : list of int
-        Of each node; -1 where there is none. The roots are the first nodes.
+        Of each node; -1 where there is none. The roots are the first nodes. A node below which all values are
+        one is a leaf: elsewhere, a path that is too long for any lookup ends at nothing that needs none.
     """
 
     def __init__(self, roots: Sequence[Node], chains: IntArray, n_bits: int) -> None:
         self.cells = 1 << n_bits
-        self._gate_pays = 2 if n_bits < 4 else 3  # disagreements from which on a gate can be worth its lookup
         self._number(roots)
+        zero, one = self._value[self._left], self._value[self._right]
+        if ((zero >= 0) & (zero == one)).any():
+            self._number([_without_idle(root) for root in roots])
         self._chain = np.append(np.asarray(chains, dtype=np.int64), -1)[self._split]
         self._count_units()
-        self.parts = [*self._shapes(min(MAX_SPLITS, n_bits)), *self._cut_off(min(MAX_SPLITS, n_bits))]
+        most = MOST_INNER if n_bits <= NARROW else MOST_INNER_WIDE
+        self.parts = [*self._shapes(most), *self._cut_off(most)]
         self._solve()
 
     # Nodes, numbered by depth.
@@ -167,27 +180,42 @@ class Search:
     # Parts.
 
     def _shapes(self, most: int) -> Iterator[Parts]:
-        """Yield the connected parts of up to ``most`` splits, shape by shape."""
+        """Yield the connected parts of up to ``most`` inner nodes, shape by shape.
+
+        A shape is that of parts with a node less, and a node that comes after theirs. An index is no smaller
+        with one node more: where a part does not fit, none that is grown from it does.
+        """
         inner = self._left >= 0
-        for shape in sorted(shapes(most), key=lambda shape: (len(shape), shape)):
-            at = np.flatnonzero(inner)
-            members: list[IntArray] = []
-            for way in shape:
-                found = self._follow(at, way)
-                kept = inner[found]
-                at, members = at[kept], [known[kept] for known in members] + [found[kept]]
-            ends = sorted({way + step for way in shape for step in "01"} - set(shape))
-            left = [(self._follow(at, way), len(way)) for way in ends]
-            owner = np.concatenate([np.flatnonzero(inner[found]) for found, _ in left])
-            below = np.concatenate([found[inner[found]] for found, _ in left])
-            depth = np.concatenate([np.full(inner[found].sum(), deep) for found, deep in left])
-            order = np.argsort(owner, kind="stable")
-            chains, counts = slots(self._chain[np.stack(members, axis=1)], self._split[np.stack(members, 1)])
-            fits = self._fits(at, chains, counts)
+        at = np.flatnonzero(inner)
+        todo: deque[tuple[tuple[str, ...], str, IntArray, IntArray]] = deque()
+        todo.append(((), "", at, np.zeros((len(at), 0), dtype=np.int64)))
+        while todo:
+            shape, way, at, members = todo.popleft()
+            last = self._follow(at, way)
+            more = inner[last]
+            at, members, shape = at[more], np.c_[members[more], last[more]], (*shape, way)
+            if not len(at):
+                continue
+            fits = self._fits(at, *slots(self._chain[members], self._split[members]))
             kept = fits.any(axis=1)
-            if kept.any():
-                parts = Parts(at, shape, below[order], owner[order], depth[order], fits, 0)
-                yield some(parts, kept)
+            if not kept.any():
+                continue
+            at, members, fits = at[kept], members[kept], fits[kept]
+            ends = {way + step for way in shape for step in "01"} - set(shape)
+            yield Parts(at, shape, *self._left_below(at, ends), fits, 0)
+            if len(shape) < most:
+                later = sorted((len(end), end) for end in ends if (len(end), end) > (len(way), way))
+                todo += ((shape, end, at, members) for _, end in later)
+
+    def _left_below(self, at: IntArray, ends: Iterable[str]) -> tuple[IntArray, IntArray, IntArray]:
+        """Return the inner nodes among the ``ends`` of parts at nodes, their owners and how deep they are."""
+        found = [self._follow(at, way) for way in ends]
+        inner = [self._left[nodes] >= 0 for nodes in found]
+        below = np.concatenate([nodes[those] for nodes, those in zip(found, inner, strict=True)])
+        owner = np.concatenate([np.flatnonzero(those) for those in inner])
+        depth = np.repeat([len(way) for way in ends], [those.sum() for those in inner])
+        order = np.argsort(owner, kind="stable")
+        return below[order], owner[order], depth[order]
 
     def _follow(self, nodes: IntArray, way: str) -> IntArray:
         for step in way:
@@ -195,7 +223,7 @@ class Search:
         return nodes
 
     def _cut_off(self, most: int) -> Iterator[Parts]:
-        """Yield the parts of more than ``most`` splits that are cut off at one depth, depth by depth."""
+        """Yield the parts of more than ``most`` inner nodes that are cut off at one depth, depth by depth."""
         nodes = np.flatnonzero(self._left >= 0)
         top, member = nodes, nodes  # pairs of a part's node and one of its inner nodes
         edge_top, edge = self._inner_children(nodes, nodes)
@@ -316,7 +344,7 @@ class Search:
         descend = self._fewest[self._left[inner, None], one] + self._fewest[self._right[inner, None], one]
         fewest = np.where(self._reachable[inner], np.minimum(piece, descend), IMPOSSIBLE)
         # what is below a gate does not depend on others above it
-        can_gate = self._reachable[inner] & (self._units[inner] >= self._gate_pays)
+        can_gate = self._reachable[inner] & (self._units[inner] >= GATE_PAYS)
         can_gate[:, OWN_GATE] = False
         can_gate &= (self._depth[inner] > 0)[:, None]
         gate = np.where(can_gate, 1 + fewest[:, OWN_GATE, None], IMPOSSIBLE)
@@ -435,6 +463,23 @@ class Search:
         for step in way:
             node = (self.right if step == "1" else self.left)[node]
         return node
+
+
+def _without_idle(root: Node) -> Node:
+    """Return the tree with a leaf in place of all that is of one value, without recursion: it may be deep."""
+    done: list[Node] = []
+    todo = [(root, False)]
+    while todo:
+        node, met = todo.pop()
+        if not node.children:
+            done.append(node)
+        elif not met:
+            todo += ((node, True), *((child, False) for child in reversed(node.children)))
+        else:
+            one, zero = done.pop(), done.pop()
+            alike = zero.value >= 0 and zero.value == one.value
+            done.append(zero if alike else Node(-1, node.split, (zero, one)))
+    return done[0]
 
 
 def _joined(*savings: Savings) -> Savings:

@@ -208,7 +208,7 @@ def test_rows_given_to_compile_may_miss_values(iris):
     X, y = iris
     holes = X.copy()
     holes[0, 0] = np.nan
-    model = DecisionTreeClassifier(max_depth=2).fit(holes, y)
+    model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(holes, y)
     model.compile(holes)
     with pytest.raises(ValueError, match="4 features"):
         model.compile(X[:, :2])
@@ -287,7 +287,7 @@ def test_missing_values_have_a_level_where_training_had_some(iris):
 @pytest.mark.parametrize("n_bits", [0, 9, 3.0, True, "3"])
 def test_wrong_n_bits_says_what_is_expected(n_bits, iris):
     with pytest.raises(ValueError, match="n_bits must be None or an int from 1 to 8"):
-        DecisionTreeClassifier(n_bits=n_bits).fit(*iris)
+        DecisionTreeClassifier(n_bits=n_bits, random_state=0).fit(*iris)
 
 
 # Categories
@@ -310,7 +310,7 @@ def test_categorical_splits_are_membership(n_bits):
     rng = np.random.default_rng(0)
     X, y = cars(rng)
     model = HistGradientBoostingClassifier(
-        max_iter=3, max_leaf_nodes=5, categorical_features="from_dtype", n_bits=n_bits
+        max_iter=3, max_leaf_nodes=5, categorical_features="from_dtype", n_bits=n_bits, random_state=0
     )
     if n_bits is not None:
         with pytest.raises(UnsupportedModelError, match="categories"):
@@ -385,18 +385,23 @@ def test_stages_end_at_the_prediction_and_follow_the_original(model, iris, diabe
 
 @pytest.mark.parametrize(
     "init",
-    [LinearRegression(), float_ensemble.RandomForestRegressor(), float_ensemble.GradientBoostingRegressor],
+    [
+        LinearRegression(),
+        float_ensemble.RandomForestRegressor(random_state=0),
+        float_ensemble.GradientBoostingRegressor,
+    ],
     ids=["linear", "forest", "class"],
 )
 def test_initial_estimator_is_refused_before_it_is_trained(init, iris, monkeypatch):
     monkeypatch.setattr(LinearRegression, "fit", None)
     with pytest.raises(UnsupportedModelError, match=r"init is .*use init=None, 'zero' or a DummyRegressor"):
-        GradientBoostingRegressor(init=init, n_estimators=2).fit(*iris)
+        GradientBoostingRegressor(init=init, n_estimators=2, random_state=0).fit(*iris)
 
 
 @pytest.mark.parametrize("strategy", ["stratified", "uniform", "most_frequent", "constant"])
 def test_initial_scores_that_are_drawn_or_infinite_are_refused(strategy, iris):
-    model = GradientBoostingClassifier(init=DummyClassifier(strategy=strategy, constant=1), n_estimators=2)
+    init = DummyClassifier(strategy=strategy, constant=1, random_state=0)
+    model = GradientBoostingClassifier(init=init, n_estimators=2, random_state=0)
     with pytest.raises(UnsupportedModelError, match=f"strategy='{strategy}'.*or DummyClassifier"):
         model.fit(*iris)
 
@@ -532,7 +537,9 @@ def test_trees_of_one_leaf(iris):
     """A model without a split runs encrypted, too."""
     X, y = iris
     for n_bits in (None, 2):
-        model = DecisionTreeRegressor(max_leaf_nodes=2, min_impurity_decrease=1e9, n_bits=n_bits).fit(X, y)
+        model = DecisionTreeRegressor(
+            max_leaf_nodes=2, min_impurity_decrease=1e9, n_bits=n_bits, random_state=0
+        ).fit(X, y)
         model.compile()
         np.testing.assert_array_equal(model.predict(X[:2], fhe="execute"), [1.0, 1.0])
 
@@ -563,7 +570,7 @@ def test_failed_fit_leaves_the_estimator_as_it_was(iris):
 
 def test_fit_again_drops_the_circuit_and_pickles_carry_it(iris):
     X, y = iris
-    model = DecisionTreeClassifier(max_depth=2).fit(X, y)
+    model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, y)
     model.compile()
     loaded = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(loaded.predict(X[:2], fhe="execute"), model.predict(X[:2]))
@@ -575,7 +582,9 @@ def test_fit_again_drops_the_circuit_and_pickles_carry_it(iris):
 def test_pipeline_search_and_data_frame(iris):
     X, y = iris
     frame = pd.DataFrame(X, columns=list("abcd"))
-    pipe = make_pipeline(StandardScaler().set_output(transform="pandas"), DecisionTreeClassifier(max_depth=3))
+    pipe = make_pipeline(
+        StandardScaler().set_output(transform="pandas"), DecisionTreeClassifier(max_depth=3, random_state=0)
+    )
     search = GridSearchCV(pipe, {"decisiontreeclassifier__n_bits": [None, 3]}, cv=3).fit(frame, y)
     skfhe.compile(search)
     best = search.best_estimator_
@@ -614,6 +623,6 @@ def test_converted_and_quantized_original(iris):
 
 def test_conversion_says_what_is_wrong(iris):
     with pytest.raises(TypeError, match="converts a fitted sklearn RandomForestClassifier"):
-        RandomForestClassifier.from_sklearn_model(FloatDecisionTreeClassifier().fit(*iris))
+        RandomForestClassifier.from_sklearn_model(FloatDecisionTreeClassifier(random_state=0).fit(*iris))
     with pytest.raises(NotFittedError):
         DecisionTreeClassifier.from_sklearn_model(FloatDecisionTreeClassifier())

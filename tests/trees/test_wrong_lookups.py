@@ -60,7 +60,10 @@ def cases():
     for estimator in (
         GradientBoostingRegressor(**FEW),
         HistGradientBoostingRegressor(max_iter=4, random_state=0),
-        *(HistGradientBoostingRegressor(loss=loss, max_iter=4) for loss in ("poisson", "gamma")),
+        *(
+            HistGradientBoostingRegressor(loss=loss, max_iter=4, random_state=0)
+            for loss in ("poisson", "gamma")
+        ),
         *(cls(**params) for cls, params in REGRESSORS.values()),
         REGRESSORS["xgboost"][0](**REGRESSORS["xgboost"][1], objective="count:poisson"),
     ):
