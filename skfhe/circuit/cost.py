@@ -276,12 +276,26 @@ def _why(program: Program, found: Demands, bits: int, p_error: float) -> str:
     lookup = f"the lookup of {program.values[position].label!r} reads {bits} bits"
     limit = precision_limit(bits, p_error)
     if not limit:
-        return f"{lookup}, and the engine has no parameters for that"
+        return f"{lookup}, and {_why_not_on_residues(program, found)}"
     label = program.values[found.widest[bits]].label
     return (
         f"{lookup}, and its results must keep {found.precision[bits]:.1f} bits for {label!r} (its own, and "
         f"those by which weights raise the noise), where the engine keeps at most {limit:.1f}"
     )
+
+
+def _why_not_on_residues(program: Program, found: Demands) -> str:
+    """Say why lookups have no parameters that only programs on residues have at all."""
+    if not found.residues:
+        return "the engine has parameters for that only where nothing is rounded"
+    widest = max(range(len(program.values)), key=lambda position: program.values[position].type.bits)
+    value = program.values[widest]
+    if value.type.bits > MAX_CRT_BITS:
+        return (
+            f"the engine has parameters for that only where no value has more than {MAX_CRT_BITS} bits; "
+            f"{value.label!r} has {value.type.bits}"
+        )
+    return "the engine has no parameters for that"
 
 
 def _native_cost(program: Program, found: Demands, p_error: float) -> _PartCost:
