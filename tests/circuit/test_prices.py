@@ -352,13 +352,24 @@ def test_bits_are_read_through_a_bound_of_what_was_rounded():
     assert bits_read(chain.finish(), chain.at) == 4
 
 
-def test_signed_values_are_rounded_in_an_interval_of_both():
-    """[-9, 3] is rounded to [-8, 4], 4 bits, and read with what it was, in 5."""
+@pytest.mark.parametrize(
+    ("low", "high", "lsbs", "read"),
+    [
+        (-9, 3, 2, 3),  # to [-8, 4], 4 bits, but the interval of both has 5
+        (-1, 63, 3, 5),  # to [0, 64]: with the -1 these have 8 bits, though either has 7
+        (-1, 63, 2, 5),  # one bit of which is cut off
+    ],
+)
+def test_signed_values_are_rounded_in_an_interval_of_both(low, high, lsbs, read):
     builder = ProgramBuilder()
-    x = builder.input(np.full(1, -9), np.full(1, 3), label="x")
-    y = builder.add(ops.Round(2, "approximate"), x, label="rounded")
-    y = builder.add(bit(4, low=-8, step=4), y, label="y")
-    assert bits_read(builder.finish(y), y) == 3
+    x = builder.input(np.full(1, low), np.full(1, high), label="x")
+    y = builder.add(ops.Round(lsbs, "approximate"), x, label="rounded")
+    kind = builder.type_of(y)
+    table = 5 * np.arange(((kind.max - kind.min) >> lsbs) + 1)[None]
+    y = builder.add(ops.Lookup(table, np.array([kind.min]), 1 << lsbs), y, label="y")
+    program = builder.finish(y)
+    assert bits_read(program, y) == read
+    assert_engine_s(program, keys=0.1)
 
 
 # Prices
