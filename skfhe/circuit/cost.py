@@ -178,10 +178,8 @@ def lookup_costs(program: Program, error_rate: ErrorRate | None = None) -> dict[
     p_error = lookup_p_error(program, error_rate or ErrorRate())
     found = demands(program)
     bits = {reading.position: reading.bits for reading in found.readings}
-    complexity = {
-        reading.position: reading.count * _complexity(found, reading.bits, p_error)
-        for reading in found.readings
-    }
+    complexities = _complexities(found, p_error)
+    complexity = {reading.position: reading.count * complexities[reading.bits] for reading in found.readings}
     costs = {}
     for position in program.lookups:
         price, rounded = complexity[position], program.values[position].arguments[0]
@@ -218,10 +216,14 @@ def lookup_p_error(program: Program, error_rate: ErrorRate) -> float:
     return error_rate.per_lookup(count_bootstraps(program) or outputs)
 
 
-def _complexity(found: Demands, bits: int, p_error: float) -> float:
-    """Return the complexity of a program's lookups of ``bits`` bits, infinite if there are no parameters."""
-    price = lookup_price(bits, found.precision.get(bits, 0.0), p_error) or _on_residues(found, p_error)
-    return np.inf if price is None else price.complexity
+def _complexities(found: Demands, p_error: float) -> dict[int, float]:
+    """Return the complexity of a lookup of each width, infinite if there are no parameters."""
+    widths = {reading.bits for reading in found.readings}
+    prices = {bits: lookup_price(bits, found.precision.get(bits, 0.0), p_error) for bits in widths}
+    if None in prices.values():
+        residues = _on_residues(found, p_error)
+        prices = dict.fromkeys(widths, residues) if residues else prices
+    return {bits: np.inf if price is None else price.complexity for bits, price in prices.items()}
 
 
 def _on_residues(found: Demands, p_error: float) -> LookupPrice | None:
@@ -286,16 +288,13 @@ def _why(program: Program, found: Demands, bits: int, p_error: float) -> str:
 
 def _why_not_on_residues(program: Program, found: Demands) -> str:
     """Say why lookups have no parameters that only programs on residues have at all."""
+    needed = "the engine has parameters for that only where"
     if not found.residues:
-        return "the engine has parameters for that only where nothing is rounded"
-    widest = max(range(len(program.values)), key=lambda position: program.values[position].type.bits)
-    value = program.values[widest]
-    if value.type.bits > MAX_CRT_BITS:
-        return (
-            f"the engine has parameters for that only where no value has more than {MAX_CRT_BITS} bits; "
-            f"{value.label!r} has {value.type.bits}"
-        )
-    return "the engine has no parameters for that"
+        return f"{needed} nothing is rounded or read in part"
+    block, bits = max(found.block_bits.items(), key=lambda found: found[1])
+    values = [value for value, its in zip(program.values, found.block_of, strict=True) if its == block]
+    label = max(values, key=lambda value: value.type.bits).label
+    return f"{needed} no value has more than {MAX_CRT_BITS} bits; {label!r} has {bits}"
 
 
 def _native_cost(program: Program, found: Demands, p_error: float) -> _PartCost:

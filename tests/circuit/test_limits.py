@@ -67,7 +67,7 @@ def test_a_lookup_of_what_is_clipped_reads_a_bit_less(monkeypatch):
 
 @pytest.mark.parametrize(("kept", "error_rate"), [(31, ErrorRate()), (29, ErrorRate(2.0**-100))])
 def test_what_the_engine_has_no_parameters_for_is_said_as_in_predicting_costs(kept, error_rate):
-    """Results of lookups of 4 bits keep up to 29 bits at the default error rate, and fewer at smaller ones."""
+    """Results of lookups of 4 bits keep 29 bits at the default error rate, and fewer at smaller ones."""
     program = lookups(4, kept)
     reason = estimate_cost(program, error_rate).refusal
     assert "'read' reads 4 bits, and its results must keep" in reason
