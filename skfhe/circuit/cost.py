@@ -275,7 +275,13 @@ def _prices(program: Program, found: Demands, p_error: float) -> dict[int, Looku
 def _why(program: Program, found: Demands, bits: int, p_error: float) -> str:
     """Say why lookups of so many bits have no parameters."""
     position = next(reading.position for reading in found.readings if reading.bits == bits)
-    lookup = f"the lookup of {program.values[position].label!r} reads {bits} bits"
+    value = program.values[position]
+    lookup = f"the lookup of {value.label!r} reads {bits} bits"
+    if rounds_exactly(value):
+        accumulator = program.values[value.arguments[0]].type.bits
+        lookup = f"the rounding of {value.label!r} reads an accumulator of {accumulator} bits one by one"
+    elif not isinstance(value.op, ops.Lookup):
+        lookup = f"the rounding of {value.label!r} reads {bits} bits to cut off what overflows"
     limit = precision_limit(bits, p_error)
     if not limit:
         return f"{lookup}, and {_why_not_on_residues(program, found)}"

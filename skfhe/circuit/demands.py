@@ -225,7 +225,7 @@ def _readings(program: Program, found: Demands) -> list[Reading]:
             bits, count = 0, value.type.size * value.op.lsbs  # type: ignore[attr-defined]
         elif takes_clipping(program, position):
             argument = program.values[value.arguments[0]].type.bits
-            bits, count = max(2, argument - value.op.lsbs - 1), value.type.size  # type: ignore[attr-defined]
+            bits, count = argument - value.op.lsbs - 1, value.type.size  # type: ignore[attr-defined]
         else:
             continue
         readings.append(Reading(position, bits, count, found.block_of[value.arguments[0]]))

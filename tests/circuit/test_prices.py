@@ -305,6 +305,12 @@ def test_cleared_bits_have_noise_of_their_own():
     assert demands(program).precision[0] == pytest.approx(10 - 1 + READ)
 
 
+def test_what_is_cleared_twice_has_the_noise_of_both():
+    """Weighed by 8, a result has a variance of 64, to which each cleared bit adds one."""
+    chain = Chain(1).add(scaled(1, 8)).add(ops.Truncate(1)).add(ops.Truncate(2)).add(bit(16, step=4))
+    assert demands(chain.finish()).log2_norm == pytest.approx(0.5 * math.log2(64 + 1 + 2))
+
+
 @pytest.mark.parametrize("lsbs", [1, 2, 3])
 def test_approximate_rounding_takes_no_lookups_and_keeps_the_noise(lsbs):
     """The first lookups' results are weighed by 8, so they keep 3 bits more than what is read."""
@@ -678,6 +684,24 @@ def test_refusals_name_the_lookup_and_what_its_results_are_for():
         "the lookup of 'first' reads 3 bits, and its results must keep 30.5 bits for 'Linear' (its own, and "
         f"those by which weights raise the noise), where the engine keeps at most {limit:.1f}"
     )
+
+
+def test_refusals_name_what_rounding_reads():
+    """One bit after the other of 35, of which a lookup is cut off where it overflows."""
+
+    def rounded_sum(rounding, bits):
+        builder = ProgramBuilder()
+        x = builder.input(np.zeros(2), np.full(2, 2 ** (bits - 1) - 1), label="x")
+        y = builder.add(rounding, builder.add(column(1, 1), x, label="sum"), label="rounded")
+        y = builder.add(bit((2**bits >> rounding.lsbs) + 1, step=1 << rounding.lsbs), y, label="y")
+        return estimate_cost(builder.finish(y)).refusal
+
+    assert rounded_sum(ops.Truncate(30), 35).startswith(
+        "the rounding of 'rounded' reads an accumulator of 35 bits one by one, and its results must keep "
+        "34.2 bits for 'rounded' (its own,"
+    )
+    clipped = rounded_sum(ops.Round(20, "approximate"), 33)
+    assert clipped.startswith("the rounding of 'rounded' reads 12 bits to cut off what overflows, and the")
 
 
 @pytest.mark.parametrize(
