@@ -726,6 +726,11 @@ def test_lookups_that_only_residues_allow_are_refused_where_these_are_not_used(w
         assert refusal.endswith(f" bits, and the engine has parameters for that {reason}")
 
 
+def test_nothing_costs_nothing():
+    assert Cost() == Cost({}, 0.0, 0.0, 0, 0, 0, 0.0, None)
+    assert Cost().n_lookups == 0
+
+
 def test_the_stated_factors_are_those_that_tests_hold():
     stated = "complexity {complexity:g}, bytes\nof ciphertexts {input_bytes:g}, bytes of keys {key_bytes:g}."
     assert stated.format(**FACTORS) in cost.__doc__
