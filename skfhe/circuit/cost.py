@@ -178,10 +178,8 @@ def lookup_costs(program: Program, error_rate: ErrorRate | None = None) -> dict[
     p_error = lookup_p_error(program, error_rate or ErrorRate())
     found = demands(program)
     bits = {reading.position: reading.bits for reading in found.readings}
-    complexity = {
-        reading.position: reading.count * _complexity(found, reading.bits, p_error)
-        for reading in found.readings
-    }
+    complexities = _complexities(found, p_error)
+    complexity = {reading.position: reading.count * complexities[reading.bits] for reading in found.readings}
     costs = {}
     for position in program.lookups:
         price, rounded = complexity[position], program.values[position].arguments[0]
@@ -218,10 +216,14 @@ def lookup_p_error(program: Program, error_rate: ErrorRate) -> float:
     return error_rate.per_lookup(count_bootstraps(program) or outputs)
 
 
-def _complexity(found: Demands, bits: int, p_error: float) -> float:
-    """Return the complexity of a program's lookups of ``bits`` bits, infinite if there are no parameters."""
-    price = lookup_price(bits, found.precision.get(bits, 0.0), p_error) or _on_residues(found, p_error)
-    return np.inf if price is None else price.complexity
+def _complexities(found: Demands, p_error: float) -> dict[int, float]:
+    """Return the complexity of a lookup of each width, infinite if there are no parameters."""
+    widths = {reading.bits for reading in found.readings}
+    prices = {bits: lookup_price(bits, found.precision.get(bits, 0.0), p_error) for bits in widths}
+    if None in prices.values():
+        residues = _on_residues(found, p_error)
+        prices = dict.fromkeys(widths, residues) if residues else prices
+    return {bits: np.inf if price is None else price.complexity for bits, price in prices.items()}
 
 
 def _on_residues(found: Demands, p_error: float) -> LookupPrice | None:
@@ -273,15 +275,32 @@ def _prices(program: Program, found: Demands, p_error: float) -> dict[int, Looku
 def _why(program: Program, found: Demands, bits: int, p_error: float) -> str:
     """Say why lookups of so many bits have no parameters."""
     position = next(reading.position for reading in found.readings if reading.bits == bits)
-    lookup = f"the lookup of {program.values[position].label!r} reads {bits} bits"
+    value = program.values[position]
+    lookup = f"the lookup of {value.label!r} reads {bits} bits"
+    if rounds_exactly(value):
+        accumulator = program.values[value.arguments[0]].type.bits
+        lookup = f"the rounding of {value.label!r} reads an accumulator of {accumulator} bits one by one"
+    elif not isinstance(value.op, ops.Lookup):
+        lookup = f"the rounding of {value.label!r} reads {bits} bits to cut off what overflows"
     limit = precision_limit(bits, p_error)
     if not limit:
-        return f"{lookup}, and the engine has no parameters for that"
+        return f"{lookup}, and {_why_not_on_residues(program, found)}"
     label = program.values[found.widest[bits]].label
     return (
         f"{lookup}, and its results must keep {found.precision[bits]:.1f} bits for {label!r} (its own, and "
         f"those by which weights raise the noise), where the engine keeps at most {limit:.1f}"
     )
+
+
+def _why_not_on_residues(program: Program, found: Demands) -> str:
+    """Say why lookups have no parameters that only programs on residues have at all."""
+    needed = "the engine has parameters for that only where"
+    if not found.residues:
+        return f"{needed} nothing is rounded or read in part"
+    block, bits = max(found.block_bits.items(), key=lambda found: found[1])
+    values = [value for value, its in zip(program.values, found.block_of, strict=True) if its == block]
+    label = max(values, key=lambda value: value.type.bits).label
+    return f"{needed} no value has more than {MAX_CRT_BITS} bits; {label!r} has {bits}"
 
 
 def _native_cost(program: Program, found: Demands, p_error: float) -> _PartCost:

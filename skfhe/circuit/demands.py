@@ -197,24 +197,20 @@ def _demand_reading(found: Demands, program: Program, reading: Reading, noise: l
     value = program.values[reading.position]
     (argument,) = value.arguments
     read = noise[argument]
+    bits, width = reading.bits, found.block_bits[reading.source]
     if isinstance(value.op, ops.Lookup):
-        bits = reading.bits
-        width = found.block_bits[found.block_of[argument]]
-        if (
-            _reads_rounded(program, reading.position) or bits != width
-        ):  # the engine cannot do this on residues
+        rounded = _reads_rounded(program, reading.position)
+        if rounded or bits != width:  # the engine cannot do this on residues
             found.residues = False
+        if not rounded:  # to read it by its own bits, the engine shifts it, and its noise, by those above
+            bits = width
         total = sum((variance for variance in read.values()), np.zeros(1))
         found.log2_norm = max(found.log2_norm, 0.5 * float(np.log2(max(float(np.max(total)), 1.0))))
-    else:
-        bits = reading.bits
-        if rounds_exactly(
-            value
-        ):  # takes the value apart from the lowest bit on, which is half of its first cell
-            bits = found.block_bits[reading.source] - 1
-            for cleared in range(1, value.op.lsbs):  # type: ignore[attr-defined]
-                own = {0: np.full(1, float(cleared))}
-                _demand(found, own, bits - cleared, reading.position, SHARED_BY_LOWEST)
+    elif rounds_exactly(value):
+        bits = width - 1  # it takes the value apart from the lowest bit on, which is half of its first cell
+        for cleared in range(1, value.op.lsbs):  # type: ignore[attr-defined]
+            own = {0: np.full(1, float(cleared))}
+            _demand(found, own, bits - cleared, reading.position, SHARED_BY_LOWEST)
     _demand(found, read, bits, reading.position, SHARED)
 
 
@@ -229,7 +225,7 @@ def _readings(program: Program, found: Demands) -> list[Reading]:
             bits, count = 0, value.type.size * value.op.lsbs  # type: ignore[attr-defined]
         elif takes_clipping(program, position):
             argument = program.values[value.arguments[0]].type.bits
-            bits, count = max(2, argument - value.op.lsbs - 1), value.type.size  # type: ignore[attr-defined]
+            bits, count = argument - value.op.lsbs - 1, value.type.size  # type: ignore[attr-defined]
         else:
             continue
         readings.append(Reading(position, bits, count, found.block_of[value.arguments[0]]))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe.circuit.configuration import ErrorRate
+from skfhe.circuit.cost import estimate_cost
 from skfhe.circuit.engine import (
     CompiledModule,
     EngineFunction,
@@ -130,7 +131,8 @@ class EngineModule:
         try:
             return compile_module(functions, configuration)
         except RuntimeError as error:
-            raise CompilationError(explain(self.program, error)) from error
+            reason = estimate_cost(self.program, self.error_rate).refusal
+            raise CompilationError(explain(self.program, error, reason)) from error
 
     def statistics(self, n_rows: int) -> FunctionStatistics:
         """Return what the engine reports about the function for ``n_rows`` rows."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from skfhe.circuit.demands import bits_read
 from skfhe.exceptions import CompilationError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def refusal(program: Program) -> str | None:
     """
     for position in program.lookups:
         value = program.values[position]
-        bits = program.bits_read(position)
+        bits = bits_read(program, position)
         if bits > MAX_LOOKUP_BITS:
             return (
                 f"the lookup of {value.label!r} reads {bits} bits, and the engine takes at most "
@@ -59,7 +60,7 @@ def check_limits(program: Program) -> None:
         raise CompilationError(reason)
 
 
-def explain(program: Program, error: RuntimeError) -> str:
+def explain(program: Program, error: RuntimeError, reason: str | None = None) -> str:
     """Say what the engine could not do in the program's own terms.
 
     Parameters
@@ -67,14 +68,19 @@ def explain(program: Program, error: RuntimeError) -> str:
     program : Program
     error : RuntimeError
         What the engine raised.
+    reason : str, optional
+        Why it found no parameters, where the cost model knows; otherwise the program's widths are said.
 
     Returns
     -------
     str
     """
+    said = f"(the engine said: {_first_line(error)})"
+    if reason is not None:
+        return f"{reason} {said}"
     widths = zip(program.lookups, program.accumulator_bits, strict=True)
     bits, accumulator, label = max(
-        ((program.bits_read(position), bits, program.values[position].label) for position, bits in widths),
+        ((bits_read(program, position), bits, program.values[position].label) for position, bits in widths),
         default=(0, 0, ""),
     )
     lookup = "it has no lookup"
@@ -84,7 +90,7 @@ def explain(program: Program, error: RuntimeError) -> str:
     output = program.values[max(program.outputs, key=lambda position: program.values[position].type.bits)]
     return (
         f"the engine found no way to evaluate this program: {lookup}, and its widest output, "
-        f"{output.label!r}, has {output.type.bits} bits (the engine said: {_first_line(error)})"
+        f"{output.label!r}, has {output.type.bits} bits {said}"
     )
 
 

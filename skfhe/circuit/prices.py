@@ -174,12 +174,12 @@ def _steps(kind: str, index: int, row: int) -> tuple[np.ndarray, list[LookupPric
     return np.asarray(found["up_to"], dtype=float), [LookupPrice(*cell) for cell in found["cells"]]
 
 
-def _cell(kind: str, index: int, row: int, at: float, dimension: int = 0) -> LookupPrice | None:
-    """Return the first measured cell that keeps ``at`` and has at least ``dimension`` dimensions."""
+def _cell(kind: str, index: int, row: int, at: float) -> LookupPrice | None:
+    """Return the first measured cell that keeps ``at``."""
     up_to, cells = _steps(kind, index, row)
     # what was measured to three decimals is met by the same number
     first = int(np.searchsorted(up_to, at - 1e-3))
-    return next((cell for cell in cells[first:] if cell.dimension >= dimension), None)
+    return cells[first] if first < len(cells) else None
 
 
 def _between(found: list[tuple[float, LookupPrice | None]]) -> LookupPrice | None:
@@ -193,7 +193,7 @@ def _between(found: list[tuple[float, LookupPrice | None]]) -> LookupPrice | Non
 
 
 @lru_cache(maxsize=4096)
-def lookup_price(bits: int, precision: float, p_error: float, dimension: int = 0) -> LookupPrice | None:
+def lookup_price(bits: int, precision: float, p_error: float) -> LookupPrice | None:
     """Return what one lookup costs, or None if the engine has no parameters for it.
 
     Parameters
@@ -204,8 +204,6 @@ def lookup_price(bits: int, precision: float, p_error: float, dimension: int = 0
         Bits that its result must keep; see the module's equation.
     p_error : float
         Probability that it reads a wrong cell.
-    dimension : int, default=0
-        LWE dimension that its ciphertexts must have at least.
 
     Returns
     -------
@@ -214,9 +212,7 @@ def lookup_price(bits: int, precision: float, p_error: float, dimension: int = 0
     if bits >= len(_table()["native"][0]):
         return None
     found = _neighbours(p_error)
-    return _between(
-        [(weight, _cell("native", i, bits, precision + shift, dimension)) for i, weight, shift in found]
-    )
+    return _between([(weight, _cell("native", i, bits, precision + shift)) for i, weight, shift in found])
 
 
 @lru_cache(maxsize=4096)

@@ -76,18 +76,6 @@ class Program:
             widths.append(self.values[read].type.bits)
         return widths
 
-    def bits_read(self, lookup: int) -> int:
-        """Return the bits that the lookup at a position reads: those its argument keeps after rounding."""
-        (read,) = self.values[lookup].arguments
-        value = self.values[read]
-        bits = value.type.bits
-        while isinstance(value.op, ops.Bound):
-            value = self.values[value.arguments[0]]
-        if not isinstance(value.op, ops.Round | ops.Truncate):
-            return bits
-        # what has fewer bits after rounding is still looked up in those of the accumulator
-        return max(bits, self.values[value.arguments[0]].type.bits) - value.op.lsbs
-
     @property
     def output_bits(self) -> list[int]:
         """Bits of each output."""

@@ -352,7 +352,7 @@ def test_what_the_engine_cannot_do_is_said_in_the_program_s_terms():
     h = builder.add(ops.Linear(np.array([[1], [1]]), np.zeros(1, dtype=int)), x, label="sum")
     h = builder.add(ops.Lookup(np.arange(2**16)[None], np.array([0])), h, label="fifth layer")
     y = builder.add(ops.Linear(np.array([[2**20]]), np.zeros(1, dtype=int)), h, label="sixth layer")
-    message = r"'fifth layer', reads 16 bits, .* 'sixth layer', has 36 bits .*NoParametersFound"
+    message = r"'fifth layer' reads 16 bits, .* more than 16 bits; 'sixth layer' has 36 .*NoParametersFound"
     with pytest.raises(CompilationError, match=message):
         compile_program(builder.finish(y), batch_sizes=(1,))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import compile_program
+from skfhe.circuit.demands import bits_read
 from skfhe.program import ProgramBuilder, ops, run
 from skfhe.program.interpreter import trace
 from tests.conftest import random_inputs
@@ -134,7 +135,7 @@ def test_rounding_may_leave_a_signed_value_fewer_bits(low, high, lsbs):
     rows = np.arange(low, high + 1)[:, None]
     circuit = compile_program(program, batch_sizes=(1, 8))
     np.testing.assert_array_equal(circuit.simulate(rows)[0], run(program, rows)[0])
-    assert program.bits_read(y) == builder.type_of(x).bits - lsbs
+    assert bits_read(program, y) == builder.type_of(x).bits - lsbs
 
 
 def rounded_sum(bits, rounding, signed=False):

@@ -75,7 +75,9 @@ def test_what_does_not_compile_is_advised_in_the_terms_of_the_call(float_net, tr
     """Rounded to 6 bits, accumulators of 40 leave an encrypted run no room."""
     wide = quantize_torch_model(float_net, X, n_bits=16, rounding_threshold_bits=6)
     assert np.isfinite(wide.forward(X)).all()
-    with pytest.raises(CompilationError, match=r"reads 6 bits of an accumulator of 3\d, .*; lower n_bits$"):
+    with pytest.raises(
+        CompilationError, match=r"reads an accumulator of 3\d bits one by one, .*; lower n_bits$"
+    ):
         wide.compile()
     assert quantize_torch_model(float_net, X, n_bits=8, rounding_threshold_bits=6).compile().complexity > 0
     trained = quantize_brevitas_qat_model(trained_net, X, rounding_threshold_bits=6)
