@@ -5,7 +5,8 @@ is derived from the program (`skfhe.circuit.demands`), what the engine asks for 
 (`skfhe.circuit.prices`). At the measured error rates from 2**-40 up, over programs of every kind, the
 prediction stays within these factors of what the engine says of the compiled circuit: complexity 1.3, bytes
 of ciphertexts 1.5, bytes of keys 2. At smaller rates, and between two measured ones, where a price may step
-up, it is within 2.
+up, it is within 2. One exception is known: of inputs that are looked up as they are and are also summed and
+looked up wider, the bytes can be told twice too large, for the engine chooses both sizes together.
 """
 
 from collections import Counter
