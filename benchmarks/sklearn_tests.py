@@ -5,9 +5,9 @@
 Or single files and tests: ``python -m benchmarks.sklearn_tests sklearn.svm.tests.test_svm --only linear``.
 
 Each file is run in a process of its own, with every class of ours under the name of its original; what fails
-is run once more as it is. The public packages (``sklearn.linear_model`` …) show ours from the start; the modules that
-define the originals show ours only while a test file is imported, so that what scikit-learn uses inside stays
-its own. A test that fails as it is, too, is not counted as ours.
+is run once more as it is. The public packages (``sklearn.linear_model`` …) show ours from the start; the
+modules that define the originals show ours only while a test file is imported, so that what scikit-learn uses
+inside stays its own. A test that fails as it is, too, is not counted as ours.
 
 What is printed: passed and failed, and the failures grouped by what was said, numbers left out.
 """
