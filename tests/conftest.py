@@ -1,5 +1,8 @@
 """Programs, circuits and fitted networks that several tests read; each is built once a session."""
 
+import random
+import sys
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
@@ -7,6 +10,17 @@ from sklearn.datasets import load_diabetes, load_iris
 from skfhe.circuit import compile_program
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
 from skfhe.program import ProgramBuilder, ops, optimize
+
+
+def pytest_runtest_setup(item):
+    """Seed every global generator, so that a test draws the same in every run, alone or among others.
+
+    Tests that are meant to hold for many seeds loop over them.
+    """
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  the global generator is what is meant
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def perceptron(rng, n_inputs=6, n_hidden=3, n_outputs=2, span=3, weight=2, table_bits=3):

@@ -56,6 +56,22 @@ def test_twins_document_their_own_parameters_and_name_the_original(cls):
     assert ">>>" in cls.__doc__
 
 
+@pytest.mark.parametrize(
+    "cls", [*TWINS, NeuralNetClassifier, NeuralNetRegressor], ids=lambda cls: cls.__name__
+)
+def test_methods_bear_the_names_that_they_are_called_by(cls):
+    """A pickled method, as a worker gets it, is looked up by its own name, however the class came by it."""
+    found = {
+        name: member.__name__
+        for base in cls.__mro__
+        if base.__module__.startswith("skfhe")
+        for name, member in vars(base).items()
+        if inspect.isfunction(member) and not name.startswith("_")
+    }
+    assert found
+    assert found == {name: name for name in found}
+
+
 @pytest.mark.parametrize("cls", TWINS, ids=lambda cls: cls.__name__)
 def test_twins_have_the_parameters_of_the_original_and_their_own(cls):
     original = {*inspect.signature(cls._twin.__init__).parameters, *cls._twin().get_params()}

@@ -31,7 +31,7 @@ def _scores(self: Any, X: Any, check_input: bool, fhe: str) -> FloatArray:
     return self._scores_of_rows(rows, fhe)
 
 
-def _predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> NDArray[Any]:
+def predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> NDArray[Any]:
     """Return the class or the value of each row.
 
     Parameters
@@ -56,7 +56,7 @@ def _predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable
     return self._decoded(_scores(self, X, check_input, fhe))
 
 
-def _predict_proba(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Any:
+def predict_proba(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Any:
     """Return the probability of each class.
 
     Parameters and errors are those of `predict`.
@@ -117,8 +117,8 @@ class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):
     _twin = tree.DecisionTreeClassifier
     __init__ = parameters_of(tree.DecisionTreeClassifier, n_bits=None)
     fit = method_of(tree.DecisionTreeClassifier.fit)
-    predict = _predict
-    predict_proba = _predict_proba
+    predict = predict
+    predict_proba = predict_proba
 
     def _describe(self, twin: Any) -> Description:
         trees = [raw_tree(twin.tree_)]
@@ -175,7 +175,7 @@ class DecisionTreeRegressor(TreePredictorMixin, tree.DecisionTreeRegressor):
     _twin = tree.DecisionTreeRegressor
     __init__ = parameters_of(tree.DecisionTreeRegressor, n_bits=None)
     fit = method_of(tree.DecisionTreeRegressor.fit)
-    predict = _predict
+    predict = predict
 
     def _describe(self, twin: Any) -> Description:
         trees = [raw_tree(twin.tree_)]
