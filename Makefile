@@ -27,12 +27,12 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 # Whether a room's tests notice single changes of its code, made in a copy of the tree, for example
-# make mutate ROOM=skfhe/trees/cover.py N=20 SEED=1 KINDS="comparison number extreme" TESTS="tests/trees -k cover"
+# make mutate ROOM=skfhe/_trees/cover.py N=20 SEED=1 KINDS="comparison number extreme" TESTS="tests/trees -k cover"
 N ?= 40
 SEED ?= 0
 MUTATION := $(VENV)/.mutation
 mutate: $(MUTATION)
-	$(if $(ROOM),,$(error name a file or folder: make mutate ROOM=skfhe/trees))
+	$(if $(ROOM),,$(error name a file or folder: make mutate ROOM=skfhe/_trees))
 	$(BIN)/python -m benchmarks.mutation $(ROOM) --number $(N) --seed $(SEED) \
 		$(if $(KINDS),--kinds $(KINDS)) $(if $(TESTS),--tests="$(TESTS)")
 

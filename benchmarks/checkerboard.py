@@ -42,7 +42,7 @@ def post_training(kind: str, seed: int, encrypted_rows: int) -> dict[str, object
         scores = net(torch.from_numpy(rows.X_test)).numpy()
     inputset = rows.X[:CALIBRATION_ROWS]
     module = quantize_torch_model(net, inputset, n_bits=3)
-    proven = quantize_torch_model(net, inputset, n_bits=3, accumulator_bounds="proven")
+    proven = quantize_torch_model(net, inputset, n_bits=3, range_source="proven")
     found = {
         "float": networks.accuracy(scores, rows.y_test),
         "clear": networks.accuracy(module.forward(rows.X_test), rows.y_test),

@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from skfhe.neural_network.budget import BudgetedWeights, weight_budget
+from skfhe.neural_network._budget import BudgetedWeights, weight_budget
 
 STEP = 5 / 16
 """Of image and activations. Shades are 16ths, so none lies on the edge between two integers."""

@@ -1,4 +1,4 @@
-"""Whether a room's tests notice single changes of its code: ``make mutate ROOM=skfhe/trees N=40``.
+"""Whether a room's tests notice single changes of its code: ``make mutate ROOM=skfhe/_trees N=40``.
 
 Draws some of all single changes of a file or folder, makes one at a time in a copy of the tree, and runs the
 tests there until the first failure. A change that all tests pass has *survived*: its diff is printed. It is
@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("room", nargs="+", help="files or folders, such as skfhe/trees")
+    parser.add_argument("room", nargs="+", help="files or folders, such as skfhe/_trees")
     parser.add_argument(
         "--tests", default="", help="what pytest is to run, options included; by default the room's"
     )

@@ -36,7 +36,8 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.cost_table import lookups
 from benchmarks.datasets import folds, load
 from benchmarks.measure import machine, save, seconds
-from skfhe.circuit import ErrorRate, compile_program
+from skfhe.circuit import compile_program
+from skfhe.cost._error_rate import ErrorRate
 from skfhe.neural_network import NeuralNetClassifier
 from skfhe.program import run
 

@@ -11,7 +11,7 @@ import argparse
 import warnings
 
 from skfhe.importers import QuantizedModule, quantize_torch_model
-from tests.importers.operators import EXAMPLES, RARE, Example, errors, fresh_rows, rows
+from tests.importers.operator_examples import EXAMPLES, RARE, Example, errors, fresh_rows, rows
 
 HEAD = ("operator", "example", "bits", "rounded to", "relative error", "lookups a row")
 

@@ -55,7 +55,7 @@ class Substitution:
     def __init__(self, substitute: bool) -> None:
         self.outcomes: dict[str, tuple[str, str]] = {}
         """From a test to its outcome and, if it failed, what was said."""
-        self.pairs = list(twins()) if substitute else []
+        self.pairs = list(originals()) if substitute else []
         for original, ours in self.pairs:
             package = import_module(".".join(original.__module__.split(".")[:2]))
             setattr(package, original.__name__, ours)
@@ -89,13 +89,13 @@ class Substitution:
         self.outcomes[report.nodeid.split("::", 1)[1]] = (outcome, said)
 
 
-def twins() -> Iterator[tuple[type, type]]:
-    """Yield each class of scikit-learn that one of ours is a twin of, and ours."""
+def originals() -> Iterator[tuple[type, type]]:
+    """Yield each class of scikit-learn that one of ours inherits from, and ours."""
     for package in FILES:
         module = import_module(f"skfhe.{package}")
         for name in module.__all__:
             ours = getattr(module, name)
-            yield ours._twin, ours
+            yield ours._original, ours
 
 
 def run_here(file: str, substitute: bool, only: str, output: Path) -> None:

@@ -120,7 +120,7 @@ def measure_all(arguments: argparse.Namespace, models: dict[str, Model]) -> list
     """Measure models on data sets, and say what is being done."""
     options = Options(arguments.p_error, arguments.max_seconds, arguments.seconds, arguments.repetitions,
                       arguments.peer_timeout)  # fmt: skip
-    import_module("skfhe.circuit.engine")  # takes seconds, which are not the first model's
+    import_module("skfhe.circuit._engine")  # takes seconds, which are not the first model's
     results: list[dict[str, Any]] = []
     progress = Console(stderr=True)
     with tempfile.TemporaryDirectory() as directory:

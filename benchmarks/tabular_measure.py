@@ -53,7 +53,7 @@ class Options:
     @property
     def max_complexity(self) -> float:
         """The limit in elementary operations, by the package's own price of one."""
-        table = json.loads(files("skfhe.circuit").joinpath("cost_table.json").read_text("utf-8"))
+        table = json.loads(files("skfhe.cost").joinpath("cost_table.json").read_text("utf-8"))
         return self.max_seconds / float(table["seconds_per_complexity"][3])
 
 

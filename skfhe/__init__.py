@@ -6,7 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
-    "compile": "skfhe.pipelines",
+    "compile": "skfhe.compose",
     "compile_brevitas_qat_model": "skfhe.importers",
     "compile_onnx_model": "skfhe.importers",
     "compile_torch_model": "skfhe.importers",

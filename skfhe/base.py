@@ -6,18 +6,19 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skfhe._parameters import check_fhe_mode, what_to_lower
+from skfhe._typing import IntArray
 from skfhe.exceptions import NotCompiledError
-from skfhe.parameters import check_fhe_mode, what_to_lower
 from skfhe.program import Program, run_batched
 
 if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
-    from skfhe.circuit import Circuit, Cost
+    from skfhe.circuit import Circuit
+    from skfhe.cost import Cost
 
 __all__ = ["EncryptedPredictorMixin"]
 
@@ -84,8 +85,8 @@ class EncryptedPredictorMixin:
         CompilationError
             If the engine finds no parameters; the message names the layer and what to turn.
         """
-        from skfhe.circuit import compile_program, resolve_error_rate
-        from skfhe.circuit.limits import advising
+        from skfhe.circuit import compile_program
+        from skfhe.cost import advising, resolve_error_rate
 
         check_is_fitted(self, "program_")
         if X is not None:
@@ -139,7 +140,7 @@ class EncryptedPredictorMixin:
 
         At the error rate that was compiled for, or at 2**-40 before.
         """
-        from skfhe.circuit import estimate_cost
+        from skfhe.cost import estimate_cost
 
         check_is_fitted(self, "program_")
         circuit = getattr(self, "fhe_circuit_", None)
@@ -149,7 +150,7 @@ class EncryptedPredictorMixin:
         """Forget the circuit of an earlier fit."""
         vars(self).pop("fhe_circuit_", None)
 
-    def _evaluate(self, inputs: Sequence[NDArray[np.int64]], fhe: str) -> tuple[NDArray[np.int64], ...]:
+    def _evaluate(self, inputs: Sequence[IntArray], fhe: str) -> tuple[IntArray, ...]:
         """Return the outputs of the program on encoded rows, one array for each input.
 
         Raises

@@ -9,7 +9,8 @@ from sklearn.datasets import load_diabetes, load_iris
 
 from skfhe.circuit import compile_program
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
-from skfhe.program import ProgramBuilder, ops, optimize
+from skfhe.passes import optimize
+from skfhe.program import ProgramBuilder, ops
 
 
 def pytest_runtest_setup(item):

@@ -1,6 +1,6 @@
 from typer.testing import CliRunner
 
-from skfhe.cli import app
+from skfhe._cli import app
 
 
 def test_demo_prints_its_table():

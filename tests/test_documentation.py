@@ -18,11 +18,11 @@ from skfhe import (
     tree,
 )
 from skfhe.importers import QuantizedModule
-from skfhe.importers.operators import operator_table
+from skfhe.importers._operators import operator_table
 from skfhe.model_selection import ErrorRateSearch, RoundingSearch
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
 
-TWINS = [
+ORIGINALS = [
     getattr(module, name)
     for module in (linear_model, svm, tree, ensemble, boosting)
     for name in module.__all__
@@ -43,21 +43,21 @@ def test_documented_parameters_and_defaults_match_the_signature(cls):
         assert re.search(r"default=(.*)$", kind).group(1) == shown, name
 
 
-@pytest.mark.parametrize("cls", TWINS, ids=lambda cls: cls.__name__)
-def test_twins_document_their_own_parameters_and_name_the_original(cls):
+@pytest.mark.parametrize("cls", ORIGINALS, ids=lambda cls: cls.__name__)
+def test_originals_document_their_own_parameters_and_name_the_original(cls):
     documented = {p.name: p for p in ClassDoc(cls)["Parameters"]}
     assert list(documented) == [*cls._own_params, "**parameters"]
     for name in cls._own_params:
         default = inspect.signature(cls).parameters[name].default
         assert documented[name].type.endswith(f"default={default!r}")
-    original = cls._twin
+    original = cls._original
     named = f"{original.__module__.split('.')[0]}.", f".{original.__name__}`"
     assert all(part in " ".join(documented["**parameters"].desc) for part in named)
     assert ">>>" in cls.__doc__
 
 
 @pytest.mark.parametrize(
-    "cls", [*TWINS, NeuralNetClassifier, NeuralNetRegressor], ids=lambda cls: cls.__name__
+    "cls", [*ORIGINALS, NeuralNetClassifier, NeuralNetRegressor], ids=lambda cls: cls.__name__
 )
 def test_methods_bear_the_names_that_they_are_called_by(cls):
     """A pickled method, as a worker gets it, is looked up by its own name, however the class came by it."""
@@ -72,16 +72,16 @@ def test_methods_bear_the_names_that_they_are_called_by(cls):
     assert found == {name: name for name in found}
 
 
-@pytest.mark.parametrize("cls", TWINS, ids=lambda cls: cls.__name__)
-def test_twins_have_the_parameters_of_the_original_and_their_own(cls):
-    original = {*inspect.signature(cls._twin.__init__).parameters, *cls._twin().get_params()}
+@pytest.mark.parametrize("cls", ORIGINALS, ids=lambda cls: cls.__name__)
+def test_originals_have_the_parameters_of_the_original_and_their_own(cls):
+    original = {*inspect.signature(cls._original.__init__).parameters, *cls._original().get_params()}
     assert set(cls._own_params) == set(cls().get_params()) - original
     assert "n_bits" in cls._own_params
 
 
 @pytest.mark.parametrize(
     "cls",
-    [NeuralNetClassifier, NeuralNetRegressor, QuantizedModule, ErrorRateSearch, RoundingSearch, *TWINS],
+    [NeuralNetClassifier, NeuralNetRegressor, QuantizedModule, ErrorRateSearch, RoundingSearch, *ORIGINALS],
 )
 def test_public_methods_are_documented(cls):
     for name, member in inspect.getmembers(cls):
@@ -90,7 +90,7 @@ def test_public_methods_are_documented(cls):
 
 
 def test_the_operator_table_is_the_code_s():
-    """docs/your_own_network.md shows what ``python -m skfhe.importers.operators`` prints."""
+    """docs/your_own_network.md shows what ``python -m skfhe.importers._operators`` prints."""
     text = (Path(__file__).parent.parent / "docs" / "your_own_network.md").read_text("utf-8")
     shown = text.split("<!-- operators -->\n")[1].split("\n<!-- /operators -->")[0]
     assert shown == operator_table()

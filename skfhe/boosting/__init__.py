@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skfhe.boosting.catboost import CatBoostClassifier, CatBoostRegressor
-    from skfhe.boosting.lightgbm import LGBMClassifier, LGBMRegressor
-    from skfhe.boosting.xgboost import XGBClassifier, XGBRegressor
+    from skfhe.boosting._catboost import CatBoostClassifier, CatBoostRegressor
+    from skfhe.boosting._lightgbm import LGBMClassifier, LGBMRegressor
+    from skfhe.boosting._xgboost import XGBClassifier, XGBRegressor
 
 __all__ = [
     "CatBoostClassifier",
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     library = _LIBRARIES[name.removesuffix("Classifier").removesuffix("Regressor")]
     try:
-        module = importlib.import_module(f"{__name__}.{library}")
+        module = importlib.import_module(f"{__name__}._{library}")
     except ModuleNotFoundError as error:
         if error.name != library:
             raise

@@ -1,13 +1,13 @@
 """Ensembles of trees whose predictions run on encrypted data."""
 
-from skfhe.ensemble.forest import (
+from skfhe.ensemble._forest import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from skfhe.ensemble.gradient_boosting import GradientBoostingClassifier, GradientBoostingRegressor
-from skfhe.ensemble.histogram_boosting import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from skfhe.ensemble._gradient_boosting import GradientBoostingClassifier, GradientBoostingRegressor
+from skfhe.ensemble._histogram_boosting import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 __all__ = [
     "ExtraTreesClassifier",

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skfhe.importers.entries import (
+    from skfhe.importers._entries import (
         compile_brevitas_qat_model,
         compile_onnx_model,
         compile_torch_model,
@@ -12,12 +12,10 @@ if TYPE_CHECKING:
         quantize_onnx_model,
         quantize_torch_model,
     )
-    from skfhe.importers.module import QuantizedModule
-    from skfhe.importers.report import Report
+    from skfhe.importers._quantized_module import QuantizedModule
 
 __all__ = [
     "QuantizedModule",
-    "Report",
     "compile_brevitas_qat_model",
     "compile_onnx_model",
     "compile_torch_model",
@@ -31,5 +29,5 @@ def __getattr__(name: str) -> Any:
     """Load on first use: a quantized module needs no torch, importing a network does."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = {"QuantizedModule": "module", "Report": "report"}.get(name, "entries")
+    room = {"QuantizedModule": "_quantized_module"}.get(name, "_entries")
     return getattr(import_module(f"skfhe.importers.{room}"), name)

@@ -1,9 +1,9 @@
 """Linear models whose predictions run on encrypted data."""
 
-from skfhe.linear_model.generalized import GammaRegressor, PoissonRegressor, TweedieRegressor
-from skfhe.linear_model.least_squares import ElasticNet, Lasso, LinearRegression, Ridge
-from skfhe.linear_model.logistic import LogisticRegression
-from skfhe.linear_model.stochastic_gradient import SGDClassifier, SGDRegressor
+from skfhe.linear_model._generalized import GammaRegressor, PoissonRegressor, TweedieRegressor
+from skfhe.linear_model._least_squares import ElasticNet, Lasso, LinearRegression, Ridge
+from skfhe.linear_model._logistic import LogisticRegression
+from skfhe.linear_model._stochastic_gradient import SGDClassifier, SGDRegressor
 
 __all__ = [
     "ElasticNet",

@@ -1,6 +1,6 @@
 """Neural networks, trained quantized, whose predictions run on encrypted data."""
 
-from skfhe.neural_network.classifier import NeuralNetClassifier
-from skfhe.neural_network.regressor import NeuralNetRegressor
+from skfhe.neural_network._classifier import NeuralNetClassifier
+from skfhe.neural_network._regressor import NeuralNetRegressor
 
 __all__ = ["NeuralNetClassifier", "NeuralNetRegressor"]

@@ -19,19 +19,25 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from skorch.helper import predefined_split
 from torch import nn
 
+from skfhe._parameters import check_rounding
+from skfhe._typing import FloatArray, IntArray
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.encoding import AffineDecoder, calibrate_thresholds
 from skfhe.exceptions import AccumulatorBudgetError
-from skfhe.neural_network.activation import check_activation
-from skfhe.neural_network.lowering import lower_mlp
-from skfhe.neural_network.module import BudgetedMLP
-from skfhe.neural_network.names import check_open_parameters, is_open, unknown_parameter, with_signature
-from skfhe.neural_network.plan import Plan, encoded, make_net, module_parameters, rebuilt
-from skfhe.neural_network.rows import Rows, merge_equal_rows, repeated
-from skfhe.neural_network.splitting import hold_out, split_by
-from skfhe.neural_network.training import reproducible
-from skfhe.parameters import check_rounding
+from skfhe.neural_network._activation import check_activation
+from skfhe.neural_network._budgeted_mlp import BudgetedMLP
+from skfhe.neural_network._mlp_network import lower_mlp
+from skfhe.neural_network._parameter_names import (
+    check_open_parameters,
+    is_open,
+    unknown_parameter,
+    with_signature,
+)
+from skfhe.neural_network._recipe import Plan, encoded, make_net, module_parameters, rebuilt
+from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
+from skfhe.neural_network._splitting import hold_out, split_by
+from skfhe.neural_network._training import reproducible
 from skfhe.program import Program
-from skfhe.quantization import AffineDecoder, calibrate_thresholds
 
 __all__ = ["BaseNeuralNet"]
 
@@ -240,7 +246,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         check_open_parameters(self._open_params, receivers)
 
     @staticmethod
-    def _check_weight(X: NDArray, sample_weight: ArrayLike | None) -> NDArray[np.float64]:
+    def _check_weight(X: NDArray, sample_weight: ArrayLike | None) -> FloatArray:
         """Return the rows' weights, ones by default."""
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not (weight > 0).any():
@@ -270,7 +276,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         rows, targets = validated
         return (rows.toarray() if issparse(rows) else rows), targets
 
-    def _rows(self, fitted: Any, X: ArrayLike) -> NDArray[np.float64]:
+    def _rows(self, fitted: Any, X: ArrayLike) -> FloatArray:
         """Return rows, validated."""
         return self._validated(X, reset=False)
 
@@ -442,7 +448,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         encoder = calibrate_thresholds(rows.X, self.module__n_input_bits)
         return Plan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
 
-    def _scores(self, X: ArrayLike, fhe: str) -> NDArray[np.float64]:
+    def _scores(self, X: ArrayLike, fhe: str) -> FloatArray:
         """Return the network's outputs, shape (n_rows, n_outputs), evaluated as ``fhe`` says."""
         check_is_fitted(self, "program_")
         X = self._validated(X, reset=False)
@@ -452,7 +458,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             start=np.zeros(outputs[0].shape),
         )
 
-    def _encode(self, X: ArrayLike) -> list[NDArray[np.int64]]:
+    def _encode(self, X: ArrayLike) -> list[IntArray]:
         """Return what the program takes: the bits, and with a skip connection the levels."""
         bits = self.input_encoder_.quantize(X)
         if self._kept_levels is None:

@@ -1,32 +1,37 @@
 """The integer program: what a quantized model computes, exactly.
 
 `ProgramBuilder` makes a `Program` of the operations in `skfhe.program.ops`; `run` evaluates it on
-clear integers; `optimize` rewrites it; `verify` checks it.
+clear integers; `verify` checks it.
 """
 
 from skfhe.program import ops
-from skfhe.program.graph import Program, ProgramBuilder, Value
-from skfhe.program.inputs import drop_unused_inputs
-from skfhe.program.interpreter import run, run_batched, trace
-from skfhe.program.parts import Part, independent_parts
-from skfhe.program.passes import DEFAULT_PASSES, optimize
-from skfhe.program.types import IntegerType, bit_width
-from skfhe.program.verify import verify
+from skfhe.program._graph import Program, ProgramBuilder, Value, rebuild
+from skfhe.program._integer_products import correlate
+from skfhe.program._interpreter import evaluate, run, run_batched, trace
+from skfhe.program._parts import Part, independent_parts
+from skfhe.program._ranges import infer_type
+from skfhe.program._tables import leading_shape, read_tables, table_numbers
+from skfhe.program._types import IntegerType, bit_width
+from skfhe.program._verify import verify
 
 __all__ = [
-    "DEFAULT_PASSES",
     "IntegerType",
     "Part",
     "Program",
     "ProgramBuilder",
     "Value",
     "bit_width",
-    "drop_unused_inputs",
+    "correlate",
+    "evaluate",
     "independent_parts",
+    "infer_type",
+    "leading_shape",
     "ops",
-    "optimize",
+    "read_tables",
+    "rebuild",
     "run",
     "run_batched",
+    "table_numbers",
     "trace",
     "verify",
 ]

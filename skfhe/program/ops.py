@@ -1,18 +1,19 @@
 """The closed set of operations a program is made of.
 
 Each is a frozen description without behaviour: what it computes is said by the interpreter
-(`skfhe.program.interpreter`), which interval its result has by `skfhe.program.ranges`, and how it is
-expressed under encryption by `skfhe.circuit.lowering`. Shapes never include the rows: an operation
+(`skfhe.program._interpreter`), which interval its result has by `skfhe.program._ranges`, and how it is
+expressed under encryption by `skfhe.circuit._tracing`. Shapes never include the rows: an operation
 applies to one row, and to many rows alike.
 
 A new operation needs a reason why these cannot say it.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from skfhe._typing import Array, IntArray, RoundingMethod
 
 __all__ = [
     "Add",
@@ -30,8 +31,6 @@ __all__ = [
     "Sum",
     "Truncate",
 ]
-
-IntArray = NDArray[np.int64]
 
 
 class Op:
@@ -53,7 +52,7 @@ class Linear(Op):
     ``weight`` is (n_inputs, n_outputs), of any integer type, ``bias`` (n_outputs,).
     """
 
-    weight: NDArray[Any]
+    weight: Array
     bias: IntArray
 
 
@@ -88,7 +87,7 @@ class Convolution(Op):
     [[[[-5, 0], [0, -5], [0, 0]]]]
     """
 
-    weight: NDArray[Any]
+    weight: Array
     bias: IntArray
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -194,7 +193,7 @@ class Round(Op):
     """
 
     lsbs: int
-    method: Literal["exact", "approximate"]
+    method: RoundingMethod
 
 
 @dataclass(frozen=True, eq=False)

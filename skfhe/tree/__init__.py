@@ -1,5 +1,5 @@
 """Decision trees whose predictions run on encrypted data."""
 
-from skfhe.tree.decision_tree import DecisionTreeClassifier, DecisionTreeRegressor
+from skfhe.tree._decision_tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 __all__ = ["DecisionTreeClassifier", "DecisionTreeRegressor"]

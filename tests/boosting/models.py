@@ -8,6 +8,7 @@ import numpy as np
 import xgboost
 from sklearn.utils.estimator_checks import check_estimator
 
+from skfhe._originals.inherited import as_original
 from skfhe.boosting import (
     CatBoostClassifier,
     CatBoostRegressor,
@@ -16,7 +17,6 @@ from skfhe.boosting import (
     XGBClassifier,
     XGBRegressor,
 )
-from skfhe.twin import as_twin
 
 XGB = {"n_estimators": 4, "max_depth": 3, "n_jobs": 1}
 LGBM = {"n_estimators": 4, "num_leaves": 6, "min_child_samples": 5, "verbose": -1, "n_jobs": 1}
@@ -33,7 +33,7 @@ SUMMATION = 1e-6
 
 def original(model):
     """Return the fitted original of a model."""
-    return model.model_ if hasattr(model, "model_") else as_twin(model, fitted=True)
+    return model.model_ if hasattr(model, "model_") else as_original(model, fitted=True)
 
 
 def raw_scores(model, X):

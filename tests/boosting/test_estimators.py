@@ -51,7 +51,7 @@ def test_no_check_fails_that_the_original_passes(table, name):
     cls, params = table[name]
     failed = failed_checks(cls(**params))
     if failed:
-        assert failed <= failed_checks(cls._twin(**params))
+        assert failed <= failed_checks(cls._original(**params))
 
 
 @pytest.mark.parametrize(("table", "name"), NAMES)
@@ -307,7 +307,7 @@ def test_categories_by_number(categories, name):
 def test_conversion_equals_training(table, name):
     X, y = load_diabetes(return_X_y=True) if table is REGRESSORS else load_iris(return_X_y=True)
     cls, params = table[name]
-    fitted = cls._twin(**params).fit(X, y)
+    fitted = cls._original(**params).fit(X, y)
     model = cls.from_sklearn_model(fitted, X)
     assert {key: model.get_params()[key] for key in params} == params
     np.testing.assert_array_equal(model.predict(X), cls(**params).fit(X, y).predict(X))

@@ -191,7 +191,7 @@ def test_xgboost_classes_of_softmax():
 def test_catboost_threshold_of_probability():
     X, y = load_breast_cancer(return_X_y=True)
     cls, params = CLASSIFIERS["catboost"]
-    fitted = cls._twin(**params).fit(X, y)
+    fitted = cls._original(**params).fit(X, y)
     fitted.set_probability_threshold(0.8)
     model = cls.from_sklearn_model(fitted)
     np.testing.assert_array_equal(model.predict(X), fitted.predict(X))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from skfhe.circuit import ErrorRate, compile_program
-from skfhe.circuit.engine import fhe
+from skfhe.circuit import compile_program
+from skfhe.circuit._engine import fhe
+from skfhe.cost._error_rate import ErrorRate
 from skfhe.exceptions import CiphertextMismatchError, InsecureKeyCacheWarning
 from skfhe.program import ProgramBuilder, ops, run
 from tests.conftest import random_inputs

@@ -5,16 +5,17 @@ import pickle
 import numpy as np
 import pytest
 
-from skfhe.circuit import ErrorRate, compile_program, estimate_cost, resolve_error_rate
-from skfhe.circuit.cost import count_bootstraps
-from skfhe.circuit.engine import fhe
+from skfhe.circuit import compile_program
+from skfhe.circuit._engine import fhe
+from skfhe.cost._error_rate import ErrorRate, resolve_error_rate
+from skfhe.cost._estimate import count_bootstraps, estimate_cost
 from skfhe.exceptions import AccumulatorOverflowError, CompilationError
-from skfhe.program import ProgramBuilder, ops, optimize, run
-from skfhe.program.passes import round_constant_cells, round_lookups, shift_accumulators
+from skfhe.passes import optimize, round_constant_cells, round_lookups, shift_accumulators
+from skfhe.program import ProgramBuilder, ops, run
 from tests.conftest import perceptron, random_inputs
+from tests.passes.test_round_constant_cells import layer
 from tests.program.test_convolution import VARIANTS, random_convolution
 from tests.program.test_interpreter import calibrated, every_op
-from tests.program.test_round_constant_cells import layer
 
 
 def assert_encrypted_equals_clear(circuit, inputs):
@@ -377,7 +378,7 @@ def test_predicted_complexity_is_the_engine_s(weight, p_error):
 
 
 def test_cost_grows_with_bits_precision_and_certainty():
-    from skfhe.circuit import lookup_complexity
+    from skfhe.cost._prices import lookup_complexity
 
     by_bits = [lookup_complexity(b, 8, 2**-40) for b in range(2, 12)]
     assert by_bits == sorted(by_bits)

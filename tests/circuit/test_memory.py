@@ -5,7 +5,7 @@ import resource
 import numpy as np
 import pytest
 
-from skfhe.circuit import memory
+from skfhe.circuit import _memory as memory
 from tests.circuit.test_host import finish
 
 

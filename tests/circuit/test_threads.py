@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from skfhe.circuit import compile_program
-from skfhe.circuit.engine import CompiledModule
+from skfhe.circuit._engine import CompiledModule
 from skfhe.linear_model import LogisticRegression
 from skfhe.program import run
 from skfhe.tree import DecisionTreeClassifier

@@ -34,11 +34,11 @@ from torch.nn.utils import prune
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import quantize_brevitas_qat_model
-from skfhe.importers.brevitas_layers import plain_layers
-from skfhe.importers.emitter import Emitter
-from skfhe.importers.lowering import lower_network
-from skfhe.importers.torch_graph import in_double_precision, read_torch
-from skfhe.importers.trained import Trained
+from skfhe.importers._torch.brevitas import plain_layers
+from skfhe.importers._torch.reader import in_double_precision, read_torch
+from skfhe.network._emitter import Emitter
+from skfhe.network._lowering import lower_network
+from skfhe.network._schemes.trained import Trained
 from skfhe.program import ops, trace
 
 

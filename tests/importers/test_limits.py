@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from skfhe.exceptions import CompilationError, UnsupportedOperatorError
-from skfhe.importers import cells, quantize_brevitas_qat_model, quantize_onnx_model, quantize_torch_model
-from tests.importers.operators import Function
+from skfhe.importers import quantize_brevitas_qat_model, quantize_onnx_model, quantize_torch_model
+from skfhe.network import _cells as cells
+from tests.importers.operator_examples import Function
 from tests.importers.test_onnx import Example, node, normal
 
 X = np.random.default_rng(0).normal(size=(100, 60))

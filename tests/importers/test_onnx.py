@@ -12,8 +12,8 @@ from torch import nn
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import compile_onnx_model, quantize_onnx_model
-from skfhe.importers.onnx_graph import read_onnx
-from skfhe.importers.operators import OPERATORS
+from skfhe.importers._onnx.reader import read_onnx
+from skfhe.importers._operators import OPERATORS
 from tests.importers.onnx_examples import (
     EXAMPLES,
     PAIR,

@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import quantize_torch_model
-from skfhe.importers.operators import NAMES, OPERATORS, operator_table
-from skfhe.importers.replacements import suggested
-from skfhe.importers.torch_graph import capture, in_double_precision
-from tests.importers.operators import EXAMPLES, RARE, Function, errors, fresh_rows, rows
+from skfhe.importers._operators import NAMES, OPERATORS, operator_table
+from skfhe.importers._replacements import suggested
+from skfhe.importers._torch.reader import capture, in_double_precision
+from tests.importers.operator_examples import EXAMPLES, RARE, Function, errors, fresh_rows, rows
 
 KINDS = {operator.name: operator.kind for operator in OPERATORS}
 ALL = [(name, one) for name, some in EXAMPLES.items() for one in some]
@@ -339,7 +339,7 @@ def test_poles_that_the_calibration_rows_reach_are_an_error():
 
 
 def test_every_operator_with_a_rule_of_its_own_is_in_the_table():
-    from skfhe.importers.torch_handlers import HANDLERS
+    from skfhe.importers._torch.handlers import HANDLERS
 
     assert set(HANDLERS) <= set(NAMES["torch"])
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skfhe.importers import quantize_torch_model
-from skfhe.importers.calibration import calibrate_grid
-from skfhe.importers.weights import choose_integers, integer_grid
+from skfhe.network._schemes.calibration import calibrate_grid
+from skfhe.network._schemes.weights import choose_integers, integer_grid
 
 
 def relative_error(module, net, X):

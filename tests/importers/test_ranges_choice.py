@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from skfhe.importers import quantize_torch_model
-from skfhe.importers.calibration import MAX_VALUES, calibrate_grid
-from skfhe.importers.weights import choose_integers, integer_grid
+from skfhe.network._schemes.calibration import MAX_VALUES, calibrate_grid
+from skfhe.network._schemes.weights import choose_integers, integer_grid
 
 
 def rounded(values, scale, zero_point, n_bits):

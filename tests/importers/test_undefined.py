@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from skfhe.importers import quantize_brevitas_qat_model, quantize_torch_model
-from skfhe.importers.cells import UNDEFINED, fill_undefined, tabulated
-from tests.importers.operators import Function
+from skfhe.network._cells import UNDEFINED, fill_undefined, tabulated
+from tests.importers.operator_examples import Function
 
 NORMAL = np.random.default_rng(0).normal(size=(300, 2))
 UNIFORM = np.random.default_rng(0).uniform(-1, 1, size=(300, 2))
@@ -125,7 +125,7 @@ def test_nearest_cells_are_found_along_the_argument_alone():
 
 def test_tables_that_are_evaluated_in_parts_are_those_of_the_whole(monkeypatch):
     """Cells are shared by elements only if all of them agree, and filled across parts."""
-    from skfhe.importers import cells
+    from skfhe.network import _cells as cells
 
     def evaluate(integers):
         column = integers.reshape(-1, 1, 1)

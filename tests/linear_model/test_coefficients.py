@@ -14,7 +14,7 @@ from skfhe import linear_model, svm
 from skfhe.exceptions import NotCompiledError
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from skfhe.svm import LinearSVC
-from tests.twins import original_of, seeded
+from tests.with_originals import original_of, seeded
 
 ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
 METHODS = ("predict", "decision_function", "predict_proba", "predict_log_proba")
@@ -43,7 +43,7 @@ def change_in_place(model):
 @pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
 def test_predictions_follow_the_coefficients(cls, change):
     X, y = problem(cls)
-    model, original = seeded(cls, n_bits=14).fit(X, y), seeded(cls._twin).fit(X, y)
+    model, original = seeded(cls, n_bits=14).fit(X, y), seeded(cls._original).fit(X, y)
     original.coef_, original.intercept_ = model.coef_.copy(), np.copy(model.intercept_)
     change(model)
     change(original)
@@ -209,13 +209,13 @@ class Propagated(Recorder):
 def test_callbacks_reach_the_training_through_pipelines_and_searches(build):
     X, y = problem(LogisticRegression)
     _, ours = recorded(build(LogisticRegression()), X, y, Propagated())
-    _, theirs = recorded(build(LogisticRegression._twin()), X, y, Propagated())
+    _, theirs = recorded(build(LogisticRegression._original()), X, y, Propagated())
     assert ours.events == theirs.events
     assert ("begin", "lbfgs-iter") in ours.events
     from sklearn.callback import ScoringMonitor
 
     monitors = [ScoringMonitor(scoring="accuracy") for _ in range(2)]
-    for cls, monitor in zip((LogisticRegression, LogisticRegression._twin), monitors, strict=True):
+    for cls, monitor in zip((LogisticRegression, LogisticRegression._original), monitors, strict=True):
         build(cls().set_callbacks(monitor)).fit(X, y)
     logs = [monitor.get_logs(select="all") for monitor in monitors]
     assert [log.data for log in logs[0]] == [log.data for log in logs[1]]
@@ -224,14 +224,14 @@ def test_callbacks_reach_the_training_through_pipelines_and_searches(build):
 def test_attributes_of_a_user_reach_the_original_and_learnt_ones_do_not():
     seen = []
 
-    class Original(LogisticRegression._twin):
+    class Original(LogisticRegression._original):
         def fit(self, X, y, sample_weight=None):
             seen.append({name: vars(self).get(name) for name in ("note", "_private", "coef_", "_kept")})
             self._kept = "learnt"
             return super().fit(X, y, sample_weight)
 
     class Ours(LogisticRegression):
-        _twin = Original
+        _original = Original
         fit = linear_model.logistic.method_of(Original.fit)
 
     X, y = problem(LogisticRegression)
@@ -249,7 +249,7 @@ def test_attributes_of_a_user_reach_the_original_and_learnt_ones_do_not():
 def test_predictions_have_the_type_of_the_original_s(cls):
     for trained in (np.float32, np.float64):
         X, y = problem(cls, kind=trained)
-        model, original = seeded(cls).fit(X, y), seeded(cls._twin).fit(X, y)
+        model, original = seeded(cls).fit(X, y), seeded(cls._original).fit(X, y)
         for asked in (np.float16, np.float32, np.float64, np.int8, np.int64):
             rows = (2 * X).astype(asked)
             for method in METHODS:

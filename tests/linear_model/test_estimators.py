@@ -31,7 +31,7 @@ from skfhe.linear_model import (
     TweedieRegressor,
 )
 from skfhe.svm import LinearSVC, LinearSVR
-from tests.twins import failed_checks, original_of, seeded
+from tests.with_originals import failed_checks, original_of, seeded
 
 ALL = [seeded(getattr(module, name)) for module in (linear_model, svm) for name in module.__all__]
 CLASSIFIERS = [LogisticRegression(max_iter=1000), SGDClassifier(random_state=0), LinearSVC(random_state=0)]
@@ -227,7 +227,7 @@ def test_rows_of_zero_weight_stay_out_of_calibration(iris):
 
 @pytest.mark.parametrize("estimator", [SGDClassifier, SGDRegressor])
 def test_early_stopping_partial_fit_and_warm_start(estimator, iris):
-    """They train the float twin, and the program follows."""
+    """They train the float original, and the program follows."""
     X, y = iris
     model = estimator(early_stopping=True, random_state=0).fit(X, y)
     before = model.predict(X)

@@ -7,11 +7,11 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LinearRegression as FloatLinearRegression
 
+from skfhe._linear import Calibration, quantize_scores
 from skfhe.exceptions import CompilationError, InputClippingWarning
-from skfhe.linear import Calibration, quantize_scores
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
 from skfhe.program import run
-from tests.twins import original_of
+from tests.with_originals import original_of
 
 TWELVE_ROWS = np.array([[a, b] for a in (1.0, 2.0, 3.0) for b in (1.0, 2.0, 3.0, 4.0)])
 TWO_CLASSES = np.repeat([1, 2, 1, 2], [4, 4, 2, 2])

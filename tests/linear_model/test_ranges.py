@@ -22,7 +22,7 @@ from skfhe.linear_model import (
     SGDRegressor,
 )
 from skfhe.svm import LinearSVR
-from tests.twins import original_of, seeded
+from tests.with_originals import original_of, seeded
 
 ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
 
@@ -259,7 +259,10 @@ def test_ranges_of_partial_fit_are_those_of_all_calls(size):
     X = rng.normal(size=(70, 3)) * [1, 10, 0.1]
     X[:, 2] += 5
     y = X @ [1.0, 0.2, 3.0]
-    model, original = SGDRegressor(eta0=1e-3, random_state=0), SGDRegressor._twin(eta0=1e-3, random_state=0)
+    model, original = (
+        SGDRegressor(eta0=1e-3, random_state=0),
+        SGDRegressor._original(eta0=1e-3, random_state=0),
+    )
     for start in range(0, len(X), size):
         model.partial_fit(X[start : start + size], y[start : start + size])
         original.partial_fit(X[start : start + size], y[start : start + size])

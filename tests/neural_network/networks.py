@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from skfhe.neural_network.module import BudgetedMLP
-from skfhe.quantization import ThresholdEncoder
+from skfhe.encoding import ThresholdEncoder
+from skfhe.neural_network._budgeted_mlp import BudgetedMLP
 
 
 def small_network(encoder: ThresholdEncoder, **options: Any) -> BudgetedMLP:

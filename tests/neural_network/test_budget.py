@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skfhe.neural_network.budget import BudgetedWeights, largest_magnitude, weight_budget
+from skfhe.neural_network._budget import BudgetedWeights, largest_magnitude, weight_budget
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import nn
 
 from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor, _base
-from skfhe.neural_network.plan import batch_size, weight_bits
+from skfhe.neural_network._recipe import batch_size, weight_bits
 from skfhe.program import run
 
 QUICK = {"max_epochs": 4, "random_state": 0}

@@ -7,8 +7,8 @@ from skorch.helper import predefined_split
 from torch.utils.data import Subset
 
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
-from skfhe.neural_network.rows import Rows, merge_equal_rows, repeated
-from skfhe.neural_network.splitting import split_by
+from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
+from skfhe.neural_network._splitting import split_by
 
 QUICK = {"max_epochs": 4, "random_state": 0}
 

@@ -8,7 +8,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from skfhe.neural_network import NeuralNetClassifier
-from skfhe.neural_network.training import Annealing, ClassifierNet, RegressorNet, prune_inputs
+from skfhe.neural_network._training import Annealing, ClassifierNet, RegressorNet, prune_inputs
 
 
 def loss(net, scores, y, weight):

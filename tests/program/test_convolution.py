@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from skfhe.program import IntegerType, ProgramBuilder, ops, run, trace
-from skfhe.program.interpreter import evaluate
-from skfhe.program.ranges import infer_type
+from skfhe.program._interpreter import evaluate
+from skfhe.program._ranges import infer_type
 from tests.conftest import random_inputs
 
 VARIANTS = {

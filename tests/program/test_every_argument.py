@@ -17,10 +17,10 @@ from skfhe.program import (
     run_batched,
     trace,
 )
-from skfhe.program.interpreter import evaluate
-from skfhe.program.products import multiply
-from skfhe.program.ranges import infer_type
-from skfhe.program.tables import extremes, read
+from skfhe.program._integer_products import multiply
+from skfhe.program._interpreter import evaluate
+from skfhe.program._ranges import infer_type
+from skfhe.program._tables import extremes, read_tables
 
 
 def every_row(kind):
@@ -139,7 +139,7 @@ def test_the_extremes_of_a_table_are_those_between_two_cells():
 
 def test_tables_read_outside_give_their_ends():
     tables = np.array([[5, 6, 7]])
-    assert read(tables, np.array([[-9, -1, 0, 1, 2, 3, 9]])).tolist() == [[5, 5, 5, 6, 7, 7, 7]]
+    assert read_tables(tables, np.array([[-9, -1, 0, 1, 2, 3, 9]])).tolist() == [[5, 5, 5, 6, 7, 7, 7]]
 
 
 @pytest.mark.parametrize(

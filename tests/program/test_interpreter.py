@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
-from skfhe.program import DEFAULT_PASSES, ProgramBuilder, ops, optimize, run, run_batched, trace
-from skfhe.program.interpreter import evaluate
-from skfhe.program.verify import verify
+from skfhe.passes import DEFAULT_PASSES, optimize
+from skfhe.program import ProgramBuilder, ops, run, run_batched, trace
+from skfhe.program._interpreter import evaluate
+from skfhe.program._verify import verify
 from tests.conftest import perceptron, random_inputs
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
+from skfhe.passes import fuse_lookups, round_lookups
 from skfhe.program import IntegerType, ProgramBuilder, ops, run
-from skfhe.program.interpreter import evaluate
-from skfhe.program.passes import fuse_lookups, round_lookups
-from skfhe.program.ranges import infer_type
+from skfhe.program._interpreter import evaluate
+from skfhe.program._ranges import infer_type
 
 SHAPES = [
     # leading shape of the tables, shape of a row

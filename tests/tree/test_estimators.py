@@ -19,6 +19,8 @@ from sklearn.tree import DecisionTreeClassifier as FloatDecisionTreeClassifier
 
 import skfhe
 from skfhe import ensemble, tree
+from skfhe.encoding import BlockEncoder
+from skfhe.encoding._splits import Splits
 from skfhe.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -31,10 +33,8 @@ from skfhe.ensemble import (
 )
 from skfhe.exceptions import NotCompiledError, UnsupportedModelError
 from skfhe.program import run
-from skfhe.quantization import BlockEncoder
 from skfhe.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from skfhe.trees.splits import Splits
-from tests.twins import failed_checks, original_of
+from tests.with_originals import failed_checks, original_of
 
 FEW = {"n_estimators": 4, "random_state": 0}
 CLASSIFIERS = [
@@ -465,7 +465,7 @@ def test_a_subclass_may_override_probabilities(estimator, iris):
     X, y = iris
     params = {key: value for key, value in estimator.get_params().items() if key != "n_bits"}
     model = reversed_probabilities(type(estimator))(**params).fit(X, y)
-    original = reversed_probabilities(estimator._twin)(**params).fit(X, y)
+    original = reversed_probabilities(estimator._original)(**params).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), original.predict(X))
     assert model.score(X, y) == original.score(X, y)
     if hasattr(original, "predict_log_proba"):
@@ -494,7 +494,9 @@ def test_a_subclass_may_have_parameters_of_its_own(cls, iris):
 WARM = [(e, "max_iter" if "Hist" in name(e) else "n_estimators") for e in (*CLASSIFIERS[1:], *REGRESSORS[1:])]
 
 
-@pytest.mark.parametrize(("estimator", "size"), WARM, ids=lambda value: getattr(value, "_twin", str).__name__)
+@pytest.mark.parametrize(
+    ("estimator", "size"), WARM, ids=lambda value: getattr(value, "_original", str).__name__
+)
 def test_warm_start_refuses_what_cannot_be_added(estimator, size, iris):
     """Other numbers of features, targets or classes; the model stays as it was, and can go on."""
     X, y = iris

@@ -1,0 +1,1 @@
+"""The estimators of other libraries: how ours inherit, hold and convert them."""

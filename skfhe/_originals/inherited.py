@@ -1,0 +1,177 @@
+"""Estimators that inherit from one of another library: trained by that, the original, evaluated by a program.
+
+The original trains in an object of its own class, which never sees our methods; what it learnt is then taken
+over. So a `fit` that predicts on the way predicts with the float model, and one that fails leaves
+the estimator as it was. Converting a fitted original is the same road without the training.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+__all__ = [
+    "adopt",
+    "as_original",
+    "bound_arguments",
+    "check_original",
+    "from_original",
+    "method_of",
+    "original_has",
+    "parameters_of",
+]
+
+Method = Callable[..., Any]
+
+SETTINGS = frozenset({"_metadata_request", "_sklearn_output_config", "_skl_callbacks"})
+"""What scikit-learn's ``clone`` keeps beside parameters: never learnt."""
+_LOWERED = frozenset({"program_", "fhe_circuit_", "_metadata_request", "_taken_over"})
+"""What is ours alone, and means nothing to an original."""
+
+
+def parameters_of(original: type, **own: Any) -> Method:
+    """Return an ``__init__`` with the parameters of ``original``'s, and keyword parameters of our own.
+
+    Parameters
+    ----------
+    original : type
+        Class of the original.
+    **own
+        Names and defaults of the additional parameters.
+
+    Returns
+    -------
+    callable
+        Only stores, as scikit-learn's contract asks.
+    """
+    theirs = inspect.signature(original.__init__)  # type: ignore[misc]
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in own.items()
+    ]
+    listed = list(theirs.parameters.values())
+    last = len(listed) - (listed[-1].kind is inspect.Parameter.VAR_KEYWORD)
+    signature = theirs.replace(parameters=[*listed[:last], *extra, *listed[last:]])
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = {name: kwargs.pop(name, default) for name, default in own.items()}
+        original.__init__(self, *args, **kwargs)  # type: ignore[misc]
+        vars(self).update(given)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    return __init__
+
+
+def method_of(method: Method) -> Method:
+    """Return a training method with the signature of ``method``, one of the original's class.
+
+    It runs on an original with the parameters of the estimator, takes over what that learnt, and lowers it:
+    the estimator's class says how in ``_train``.
+    """
+
+    @wraps(method)
+    def train(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._train(method, bound_arguments(method, args, kwargs))
+        return self
+
+    return train
+
+
+def bound_arguments(method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call of ``method`` by name, ``self`` apart.
+
+    Raises
+    ------
+    TypeError
+        If they do not fit its signature.
+    """
+    bound = inspect.signature(method).bind(None, *args, **kwargs).arguments
+    named = dict(list(bound.items())[1:])
+    return named | named.pop("kwargs", {})
+
+
+def as_original(estimator: Any, fitted: bool) -> Any:
+    """Return an object of the original's class with the parameters of ``estimator``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its class names the original in ``_original``, the parameters that are not its in ``_own_params``, and
+        further attributes that are not in ``_own_state``, if there are some.
+    fitted : bool
+        Whether to give it a copy of what ``estimator`` has learnt, too. What was given to ``estimator``
+        beside parameters, such as callbacks, it gets in any case, and not as a copy.
+    """
+    # What a user's subclass takes, or sets by itself, need not be what the original takes.
+    ours: Any = next(cls for cls in type(estimator).__mro__ if "_original" in vars(cls))
+    listed = ours._get_param_names()
+    own = {*estimator._get_param_names()} - {*listed} | {*estimator._own_params}
+    given = estimator.get_params(deep=False) | {name: getattr(estimator, name) for name in listed}
+    params = {name: value for name, value in given.items() if name not in own}
+    original = estimator._original(**params)
+    state, learnt = vars(estimator), _learnt(estimator)
+    ours = {*own, *params, *_LOWERED, *getattr(estimator, "_own_state", ())}
+    vars(original).update({name: value for name, value in state.items() if name not in learnt | ours})
+    if fitted:
+        vars(original).update(copy.deepcopy({name: state[name] for name in learnt - ours}))
+    return original
+
+
+def _learnt(estimator: Any) -> set[str]:
+    """Return the names of what an estimator has learnt: they end so, or are the original's private ones."""
+    taken_over = vars(estimator).get("_taken_over", ())
+    return {name for name in vars(estimator) if name.endswith("_") or name in taken_over}
+
+
+def original_has(method: str) -> Callable[[Any], bool]:
+    """Return a check that the original of an estimator, with its parameters, has ``method``.
+
+    Where it has none, the check raises the original's own `AttributeError`, which says why.
+    """
+
+    def check(estimator: Any) -> bool:
+        try:
+            return callable(getattr(as_original(estimator, fitted=False), method))
+        except AttributeError as error:
+            raise error.__cause__ or error from None
+
+    return check
+
+
+def adopt(estimator: Any, original: Any) -> None:
+    """Give ``estimator`` what a fitted ``original`` has learnt, in place of anything learnt before."""
+    for name in _learnt(estimator):
+        del vars(estimator)[name]
+    state = {
+        name: value for name, value in vars(original).items() if name.startswith("_") or name.endswith("_")
+    }
+    given = {name for name in state if vars(estimator).get(name, original) is state[name]}
+    vars(estimator).update(state)
+    estimator._taken_over = frozenset(state) - given - SETTINGS
+
+
+def from_original(cls: type, fitted: Any, **own: Any) -> Any:
+    """Return an estimator of ``cls`` with the parameters and the state of a fitted original.
+
+    Raises
+    ------
+    TypeError
+        If ``fitted`` is not of the class that ``cls`` stands for.
+    """
+    check_original(cls, fitted)
+    estimator = cls(**fitted.get_params(deep=False), **own)
+    callbacks = getattr(fitted, "_skl_callbacks", ())  # shared by clones, too
+    adopt(estimator, copy.deepcopy(fitted, {id(callback): callback for callback in callbacks}))
+    return estimator
+
+
+def check_original(cls: type, fitted: Any) -> None:
+    """Raise a `TypeError` unless ``fitted`` is of the class that ``cls`` stands for."""
+    original = cls._original  # type: ignore[attr-defined]
+    if not isinstance(fitted, original) or isinstance(fitted, cls):
+        raise TypeError(
+            f"{cls.__name__}.from_sklearn_model converts a fitted {original.__module__.split('.')[0]} "
+            f"{original.__name__}, got {type(fitted).__name__}"
+        )

@@ -1,0 +1,97 @@
+"""Splits answered under encryption: trees in terms of quantized features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skfhe._trees.cover_program import Comparisons
+from skfhe._trees.ensemble import RawTree, TreeEnsemble, collect
+from skfhe._typing import FloatArray, IntArray
+from skfhe.encoding import BlockEncoder, LevelQuantizer, Rule, Split
+from skfhe.exceptions import UnsupportedModelError
+
+__all__ = ["comparisons", "level_rows", "on_levels"]
+
+
+LEVEL_RULE = Rule("<=", "float64")
+BLOCK_BITS = 2
+"""Bits of a block of levels, and of a comparison's lookup. With 1 the client would compare by itself."""
+
+
+def level_rows(levels: IntArray, quantizer: LevelQuantizer) -> FloatArray:
+    """Return levels as the rows that trees on levels take: floats, and NaN for a missing value."""
+    missing = (levels == (1 << quantizer.n_bits) - 1) & quantizer.missing
+    return np.where(missing, np.nan, levels)
+
+
+def on_levels(ensemble: TreeEnsemble, quantizer: LevelQuantizer) -> TreeEnsemble:
+    """Return the ensemble that reads levels in place of the floats that they stand for.
+
+    Splits that tell the same levels apart become one. A split that all levels answer alike goes.
+    """
+    every = np.repeat(np.arange(1 << quantizer.n_bits)[:, None], quantizer.n_features, axis=1)
+    answers = ensemble.splits.encode(quantizer.dequantize(every)).T
+    translated = [
+        _on_levels(split, answer, quantizer) for split, answer in zip(ensemble.splits, answers, strict=True)
+    ]
+    trees = []
+    for tree in ensemble.trees:
+        splits: list[Split | None] = []
+        passed = np.arange(len(tree.splits))  # where each node leads to without asking
+        for node, split in enumerate(tree.splits):
+            found = None if split < 0 else translated[split]
+            if isinstance(found, bool):
+                passed[node] = tree.right[node] if found else tree.left[node]
+                found = None
+            splits.append(found)
+        while (further := passed[passed] != passed).any():
+            passed[further] = passed[passed][further]
+        order = passed.copy()  # a node that is passed by holds what it leads to
+        trees.append(
+            RawTree(
+                [splits[at] for at in order],
+                passed[tree.left[order]],
+                passed[tree.right[order]],
+                tree.values[order],
+            )
+        )
+    return collect(trees, ensemble.bias, ensemble.splits.n_features, LEVEL_RULE)
+
+
+def _on_levels(split: Split, answer: IntArray, quantizer: LevelQuantizer) -> Split | bool:
+    """Return the split on levels that gives ``answer``, or the answer if it is always the same."""
+    feature = split.feature
+    if split.categories is not None:
+        raise UnsupportedModelError(
+            f"feature {feature} has categories, and n_bits={quantizer.n_bits} quantizes features by their "
+            "order; use n_bits=None"
+        )
+    ordinary = answer[: len(quantizer.representatives[feature])]
+    missing = bool(answer[-1]) if quantizer.missing[feature] else None
+    if (ordinary == ordinary[0]).all() and missing in (None, bool(ordinary[0])):
+        return bool(ordinary[0])
+    return Split(feature, float((ordinary == 0).sum()) - 0.5, bool(missing))
+
+
+def comparisons(
+    ensemble: TreeEnsemble, used: IntArray, quantizer: LevelQuantizer
+) -> tuple[Comparisons, BlockEncoder]:
+    """Return how the splits ``used`` of trees on levels are answered, and what encodes rows for it.
+
+    All blocks of a feature are sent, whichever of them splits are in.
+    """
+    splits = ensemble.splits.select(used)
+    features = np.unique(splits.features)
+    encoder = BlockEncoder(quantizer.select(features), features, BLOCK_BITS)
+    feature, begin = encoder.blocks
+    block = [
+        int(np.flatnonzero((features[feature] == split.feature) & (begin <= max(0, split.threshold)))[-1])
+        for split in splits
+    ]
+    # What a split answers to each count of its block: it is that for the levels which have the count.
+    counts = np.arange(1 << encoder.n_bits)
+    tables = np.empty((len(splits), len(counts)), dtype=np.int64)
+    for position, (split, at) in enumerate(zip(splits, block, strict=True)):
+        missing = encoder.quantizer.missing[feature[at]] & (counts == counts[-1])
+        tables[position] = np.where(missing, split.missing_right, begin[at] + counts > split.threshold)
+    return Comparisons(encoder.n_bits, np.array(block, dtype=np.int64), tables, len(begin)), encoder

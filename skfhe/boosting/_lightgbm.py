@@ -1,0 +1,328 @@
+"""LightGBM models on encrypted data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils.validation import _get_feature_names, validate_data
+
+from skfhe._originals import held
+from skfhe._originals.inherited import adopt, from_original, method_of, parameters_of
+from skfhe._trees.estimator import Description, TreePredictorMixin
+from skfhe._typing import FloatArray, IntArray
+from skfhe.boosting._reading import Branch, read_tree
+from skfhe.encoding import Categories, Decoding, Margins, Rule, Split, Values
+from skfhe.exceptions import UnsupportedModelError
+
+__all__ = ["LGBMClassifier", "LGBMRegressor"]
+
+
+RULE = Rule("<=", "float64")
+ZERO = float(np.float32(1e-35))
+"""Values no larger than this are taken for zeros by the library's predictions."""
+
+CATEGORICAL = ("categorical_feature", "cat_feature", "categorical_column", "cat_column")
+"""Names of the parameter that tells which features are categories."""
+
+IDENTITY = ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "custom")
+EXP = ("poisson", "gamma", "tweedie")
+
+
+# Rows.
+
+
+def _rows(self: Any, fitted: Any, X: Any) -> Any:
+    """Return validated rows, categories as numbers, and NaN for every missing value."""
+    if hasattr(X, "columns"):
+        X = _numbered(X, fitted.booster_.pandas_categorical or [])
+        # the library has put underscores in place of spaces
+        known = {str(name).replace(" ", "_"): str(name) for name in getattr(fitted, "feature_names_in_", ())}
+        X.columns = [known.get(str(name).replace(" ", "_"), name) for name in X.columns]
+    rows = validate_data(
+        fitted, X, reset=False, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False
+    )
+    zero = np.nan if _zero_is_missing(fitted) else 0.0
+    categorical = self._categorical if fitted is self else _categorical(fitted)
+    if issparse(rows):
+        if zero == 0 and not len(categorical):
+            rows = rows.copy()
+            rows.data = np.where(np.abs(rows.data) <= ZERO, 0.0, rows.data)
+            return rows
+        rows = rows.toarray()
+    rows = np.where(np.abs(rows) <= ZERO, zero, rows)
+    if len(categorical):
+        rows[:, categorical] = np.trunc(rows[:, categorical])  # as the library does
+    return rows
+
+
+def _quantizable(self: Any, X: Any) -> FloatArray:
+    if held.frame_categories(X):
+        raise UnsupportedModelError(held.no_quantized_categories(self))
+    if _zero_is_missing(self):
+        raise ValueError(
+            f"n_bits={self.n_bits} and zero_as_missing=True were given; replace zeros by NaN, or use "
+            "n_bits=None"
+        )
+    rows = TreePredictorMixin._quantizable(self, X)
+    return np.where(np.abs(rows) <= ZERO, 0.0, rows)
+
+
+def _numbered(X: Any, categories: list[list[Any]]) -> Any:
+    """Return a copy of a data frame with the library's numbers in place of categories."""
+    X = X.copy()
+    columns = [name for name, kind in zip(X.columns, X.dtypes, strict=True) if str(kind) == "category"]
+    if len(columns) != len(categories):
+        raise ValueError(
+            f"X has {len(columns)} columns of categories, {columns}; training had {len(categories)}"
+        )
+    for name, known in zip(columns, categories, strict=True):
+        codes = X[name].cat.set_categories(known).cat.codes.astype(np.float64)
+        X[name] = codes.where(codes >= 0)
+    return X
+
+
+def _zero_is_missing(estimator: Any) -> bool:
+    return bool(estimator.get_params().get("zero_as_missing", False))
+
+
+def _categorical(original: Any) -> IntArray:
+    """Return the features that are split by categories."""
+    described = _described(original, Values())
+    splits = (split for tree in described.trees for split in tree.splits)
+    return np.unique([s.feature for s in splits if s is not None and s.categories is not None]).astype(int)
+
+
+# Trees.
+
+
+def _described(original: Any, decoding: Decoding | None) -> Description:
+    """Read a fitted model: the sum of its trees up to the best iteration, or the mean of a forest's."""
+    model = original.booster_.dump_model()
+    stages = model["num_tree_per_iteration"]
+    read = []
+    zero_is_missing = _zero_is_missing(original)
+    factor = stages / len(model["tree_info"]) if model["average_output"] else 1.0
+    classifier = hasattr(original, "predict_proba")
+    for position, tree in enumerate(model["tree_info"]):
+
+        def node(at: dict[str, Any]) -> Branch[dict[str, Any]] | FloatArray:
+            if "left_child" in at:
+                return _split(at, zero_is_missing), at["left_child"], at["right_child"]
+            if "leaf_coeff" in at:
+                raise UnsupportedModelError(
+                    "linear_tree=True has linear models in its leaves, which cannot be looked up; use "
+                    "linear_tree=False"
+                )
+            return np.array([at["leaf_value"] * (1.0 if classifier else factor)])
+
+        read.append(read_tree(tree["tree_structure"], node).in_column(position % stages, stages))
+    n_features = model["max_feature_idx"] + 1
+    if decoding is None:
+        decoding = _decoding(model.get("objective", "custom"), classifier)
+        if isinstance(decoding, Margins):  # the original's raw scores are sums even in a forest
+            decoding = replace(decoding, factor=decoding.factor * factor)
+    return Description(read, np.zeros(stages), RULE, decoding, n_features)
+
+
+def _split(node: dict[str, Any], zero_is_missing: bool) -> Split:
+    feature, threshold = int(node["split_feature"]), node["threshold"]
+    if node["decision_type"] == "==":
+        left = frozenset(int(category) for category in threshold.split("||"))
+        return Split(feature, 0.0, True, Categories(left, frozenset(), True))
+    if (node["missing_type"] == "Zero") > zero_is_missing or (
+        node["missing_type"] == "NaN"
+    ) & zero_is_missing:
+        raise UnsupportedModelError(
+            f"training went on from a model with another zero_as_missing than {zero_is_missing}; train both "
+            "with the same"
+        )
+    if node["missing_type"] == "None":  # then a missing value is a zero
+        return Split(feature, threshold, threshold < 0)
+    return Split(feature, threshold, not node["default_left"])
+
+
+def _decoding(objective: str, classifier: bool) -> Decoding:
+    """Return what an objective, with its options such as ``"binary sigmoid:1"``, makes of the scores."""
+    name, *options = objective.split()
+    given = dict(option.partition(":")[::2] for option in options)
+    factor = float(given.get("sigmoid", 1.0))
+    if classifier:
+        found: dict[str, Decoding] = {
+            "binary": Margins("logistic", factor),
+            "cross_entropy": Margins("logistic"),
+            "multiclass": Margins("softmax"),
+            "multiclassova": Margins("one_vs_rest", factor),
+        }
+    else:
+        found = {
+            **dict.fromkeys(IDENTITY, Values()),
+            **dict.fromkeys(EXP, Values("exp")),
+            "cross_entropy": Values("logistic"),
+        }
+        if factor == 1:
+            found["binary"] = Values("logistic")
+    if name not in found or "sqrt" in given:
+        raise UnsupportedModelError(
+            f"objective {objective!r} of {'a classifier' if classifier else 'a regressor'} cannot be "
+            f"evaluated; expected one of {', '.join(sorted(found))}, without reg_sqrt"
+        )
+    return found[name]
+
+
+# Estimators.
+
+
+def _adopt(self: Any, original: Any) -> None:
+    adopt(self, original)
+    self._categorical = _categorical(original)
+
+
+def _converted(cls: Any, fitted: Any, n_bits: int | None) -> Any:
+    estimator = from_original(cls, fitted, n_bits=n_bits)
+    estimator._categorical = _categorical(estimator)
+    return estimator
+
+
+def _names(self: Any) -> NDArray[np.object_]:
+    """Return the names of the features, if training had any; shape (n_features,)."""
+    if getattr(self, "_given_names", None) is not None:
+        return self._given_names
+    return lightgbm.LGBMModel.feature_names_in_.fget(self)
+
+
+def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
+    given = [arguments.get("categorical_feature"), *(self.get_params().get(name) for name in CATEGORICAL)]
+    if self.n_bits is not None and any(names not in (None, "auto", "", []) for names in given):
+        raise UnsupportedModelError(held.no_quantized_categories(self))
+    weight = arguments.get("sample_weight")
+    if weight is not None and not np.any(np.asarray(weight)):
+        raise ValueError("sample_weight is zero for every row; expected some positive weights")
+    TreePredictorMixin._train(self, method, arguments)
+    self._given_names = _get_feature_names(arguments["X"])
+
+
+class LGBMClassifier(TreePredictorMixin, lightgbm.LGBMClassifier):
+    """LightGBM for classification on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `lightgbm.LGBMClassifier`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or BlockEncoder
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being those of `decision_function`.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skfhe.boosting import LGBMClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = LGBMClassifier(n_estimators=5, num_leaves=4, verbose=-1).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _original = lightgbm.LGBMClassifier
+    __init__ = parameters_of(lightgbm.LGBMClassifier, n_bits=None)
+    fit = method_of(lightgbm.LGBMClassifier.fit)
+    feature_names_in_ = property(_names)
+    _converted = classmethod(_converted)
+    _train = _train
+    _adopt = _adopt
+    _rows = _rows
+    _quantizable = _quantizable
+    _represented = held.represented
+
+    def _describe(self, original: Any) -> Description:
+        return _described(original, None)
+
+
+class LGBMRegressor(TreePredictorMixin, lightgbm.LGBMRegressor):
+    """LightGBM for regression on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int, default=None
+        None lets the client encode each row by the thresholds of the trees: every row takes the
+        original's path through every tree. k quantizes the features to k bits before training and compares
+        them under encryption, so that thresholds stay on the server.
+    **parameters
+        Those of `lightgbm.LGBMRegressor`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The trees on integers: what runs encrypted.
+    input_encoder_ : Splits or BlockEncoder
+        Turns rows into the integers that the program takes.
+    scoring_ : Scoring
+        Turns the program's output into scores.
+    score_error_ : float
+        No score differs from that of the float trees by more, the scores being predictions before the link.
+    accumulator_bits_ : list of int
+        Proven bits of every integer that a lookup reads, in layer order.
+    output_bits_ : list of int
+        Proven bits of the sums.
+    cost_ : Cost
+        Predicted lookups by bit-width, complexity and seconds a row.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.boosting import LGBMRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = LGBMRegressor(n_estimators=5, num_leaves=4, verbose=-1).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _original = lightgbm.LGBMRegressor
+    __init__ = parameters_of(lightgbm.LGBMRegressor, n_bits=None)
+    fit = method_of(lightgbm.LGBMRegressor.fit)
+    feature_names_in_ = property(_names)
+    _converted = classmethod(_converted)
+    _train = _train
+    _adopt = _adopt
+    _rows = _rows
+    _quantizable = _quantizable
+    _represented = held.represented
+
+    def _describe(self, original: Any) -> Description:
+        return _described(original, None)

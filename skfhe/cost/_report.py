@@ -1,0 +1,129 @@
+"""A table of what each layer of a program costs, and how its accumulators are bounded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from skfhe.cost._error_rate import ErrorRate
+from skfhe.cost._estimate import lookup_costs
+from skfhe.program import Program, ops
+
+__all__ = ["Report", "ReportRow"]
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One layer of lookups, or one output that no lookup reads.
+
+    Parameters
+    ----------
+    layer : str
+        Where it stands in the network.
+    bits_in : int
+        Bits of the integers that its accumulator sums.
+    accumulator_bits : int
+        Bits of the accumulator, before rounding.
+    range_source : {"proven", "calibrated"}
+        Whether the accumulator's interval follows from interval arithmetic, or from calibration rows.
+    lookup_bits : int
+        Bits that a lookup reads; 0 without lookup.
+    lookups : int
+        Lookups of one row.
+    cost_share : float
+        Share of the row's complexity, in [0, 1].
+    """
+
+    layer: str
+    bits_in: int
+    accumulator_bits: int
+    range_source: str
+    lookup_bits: int
+    lookups: int
+    cost_share: float
+
+
+class Report:
+    """What each layer of a program costs.
+
+    Parameters
+    ----------
+    rows : list of ReportRow
+        In the order of evaluation.
+    """
+
+    def __init__(self, rows: list[ReportRow]) -> None:
+        self.rows = rows
+
+    @classmethod
+    def of(cls, program: Program, error_rate: ErrorRate | None = None) -> Report:
+        """Describe a program at an error rate, 2**-40 a lookup by default."""
+        costs = lookup_costs(program, error_rate)
+        total = sum(price for _, price in costs.values()) or 1.0
+        rows = []
+        for position, value in enumerate(program.values):
+            if position in costs:
+                bits, price = costs[position]
+                accumulator = _before_rounding(program, value.arguments[0])
+                share, count = price / total, value.type.size
+            elif position in program.outputs:
+                bits, share, count, accumulator = 0, 0.0, 0, position
+            else:
+                continue
+            range_source, bits_in = _summed(program, accumulator)
+            width = program.values[accumulator].type.bits
+            rows.append(ReportRow(value.label, bits_in, width, range_source, bits, count, share))
+        return cls(rows)
+
+    def to_frame(self) -> Any:
+        """Return the rows as a pandas DataFrame.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame(
+            [asdict(row) for row in self.rows], columns=[f.name for f in fields(ReportRow)]
+        )
+
+    def __str__(self) -> str:
+        head = [field.name.replace("_", " ") for field in fields(ReportRow)]
+        body = [
+            [f"{v:.1%}" if isinstance(v, float) else str(v) for v in asdict(row).values()]
+            for row in self.rows
+        ]
+        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(w) if i in (0, 3) else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in (head, *body)
+        )
+
+    __repr__ = __str__
+
+
+def _before_rounding(program: Program, position: int) -> int:
+    """Return the accumulator that is rounded for a lookup."""
+    while isinstance(program.values[position].op, ops.Round | ops.Truncate):
+        (position,) = program.values[position].arguments
+    return position
+
+
+def _summed(program: Program, position: int) -> tuple[str, int]:
+    """Return how an accumulator is bounded, and the bits of what the linear layers before it sum."""
+    range_source, bits = "proven", 0
+    waiting = [position]
+    while waiting:
+        value = program.values[waiting.pop()]
+        if isinstance(value.op, ops.Bound) and program.range_source == "calibrated":
+            range_source = "calibrated"
+        if isinstance(value.op, ops.Lookup | ops.Input):
+            bits = max(bits, value.type.bits)
+        else:
+            waiting.extend(value.arguments)
+    return range_source, bits

@@ -1,0 +1,189 @@
+"""Splits: the questions that decision trees ask of a row, each answered by one bit.
+
+A split of a node is a bit: 1 sends the row to the right child. Libraries differ in how they compare and in
+what a missing value answers; the bits here are those that the original would compute.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from skfhe._typing import BoolArray, IntArray
+
+__all__ = ["Categories", "Rule", "Split", "Splits"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a library compares a value with a threshold.
+
+    Parameters
+    ----------
+    left : {"<=", "<"}
+        A value goes left if it stands so to the threshold.
+    precision : {"float32", "float64"}
+        What the value is rounded to first.
+    """
+
+    left: Literal["<=", "<"]
+    precision: Literal["float32", "float64"]
+
+    def goes_right(self, values: NDArray, thresholds: NDArray) -> BoolArray:
+        """Return whether each value goes right of its threshold; a missing one does not."""
+        rounded = values.astype(self.precision)
+        return rounded > thresholds if self.left == "<=" else rounded >= thresholds
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Categories that go left and right at a categorical split.
+
+    Parameters
+    ----------
+    left, right : frozenset of int
+        Those that are known to go there.
+    others_right : bool
+        Where a category goes that is in neither.
+    """
+
+    left: frozenset[int]
+    right: frozenset[int]
+    others_right: bool
+
+
+@dataclass(frozen=True)
+class Split:
+    """One question.
+
+    Parameters
+    ----------
+    feature : int
+        Which feature it reads.
+    threshold : float
+        What that is compared with; 0 for a categorical split.
+    missing_right : bool
+        Whether a missing value answers 1.
+    categories : Categories, optional
+        For a categorical split.
+    """
+
+    feature: int
+    threshold: float
+    missing_right: bool
+    categories: Categories | None = None
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What splits are sorted by, so that their order says nothing of the trees they come from."""
+        if self.categories is None:
+            return (self.feature, self.missing_right, 0, self.threshold)
+        groups = tuple(sorted(self.categories.left)), tuple(sorted(self.categories.right))
+        return (self.feature, self.missing_right, 1, 0.0, *groups, self.categories.others_right)
+
+
+class Splits(Sequence[Split]):
+    """Different splits in sorted order: what a row is encoded by.
+
+    The splits of one feature that send missing values to one side form a *chain*: their thresholds
+    ascend, so their bits never rise along it. A chain of n splits has n + 1 answers, not 2**n.
+
+    Parameters
+    ----------
+    n_features : int
+        Features of a row.
+    rule : Rule
+        How values are compared with thresholds.
+    splits : iterable of Split
+        Equal ones are kept once.
+
+    Examples
+    --------
+    >>> asked = [Split(1, 0.5, False), Split(0, 2.0, True), Split(0, 1.0, True)]
+    >>> splits = Splits(2, Rule("<=", "float64"), asked)
+    >>> splits.encode([[1.5, 0.5], [float("nan"), 0.6]])
+    array([[1, 0, 0],
+           [1, 1, 1]])
+    """
+
+    def __init__(self, n_features: int, rule: Rule, splits: Iterable[Split]) -> None:
+        self.n_features = n_features
+        self.rule = rule
+        self._splits = tuple(sorted(set(splits), key=lambda split: split.order))
+
+    def __len__(self) -> int:
+        return len(self._splits)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._splits[index]
+
+    @cached_property
+    def numbers(self) -> dict[Split, int]:
+        """Number of each split."""
+        return {split: position for position, split in enumerate(self._splits)}
+
+    @cached_property
+    def features(self) -> IntArray:
+        """Feature that each split reads, shape (n_splits,)."""
+        return np.array([split.feature for split in self], dtype=np.int64)
+
+    @cached_property
+    def chains(self) -> IntArray:
+        """Number of the chain that each split belongs to, shape (n_splits,); a categorical one is alone."""
+        numbers = np.zeros(len(self), dtype=np.int64)
+        for position, (before, split) in enumerate(itertools.pairwise(self), start=1):
+            same = (
+                split.feature == before.feature
+                and split.missing_right == before.missing_right
+                and split.categories is None
+                and before.categories is None
+            )
+            numbers[position] = numbers[position - 1] + (not same)
+        return numbers
+
+    def select(self, kept: IntArray) -> Splits:
+        """Return the splits numbered ``kept``."""
+        return Splits(self.n_features, self.rule, (self[int(number)] for number in kept))
+
+    def encode(self, X: Any) -> IntArray:
+        """Return the bits of rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
+            NaN stands for a missing value.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_rows, n_splits)
+            0 or 1.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` has another number of features.
+        """
+        X = X if issparse(X) else np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
+        read = X[:, self.features]
+        values = (read.toarray() if issparse(read) else read).astype(np.float64)
+        thresholds = np.array([split.threshold for split in self], dtype=np.float64)
+        missing_right = np.array([split.missing_right for split in self], dtype=bool)
+        bits = self.rule.goes_right(values, thresholds)
+        for position, split in enumerate(self):
+            if split.categories is not None:
+                bits[:, position] = _in_right(values[:, position], split.categories)
+        return np.where(np.isnan(values), missing_right, bits).astype(np.int64)
+
+
+def _in_right(values: NDArray, categories: Categories) -> BoolArray:
+    known = np.isin(values, [*categories.left, *categories.right])
+    return np.where(known, np.isin(values, list(categories.right)), categories.others_right)

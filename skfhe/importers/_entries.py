@@ -1,0 +1,429 @@
+"""The entries: from a user's network and calibration rows to a quantized module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from skfhe._parameters import check_rounding
+from skfhe._typing import RangeSource
+from skfhe.cost import advising
+from skfhe.importers._quantized_module import QuantizedModule, as_floats
+from skfhe.importers._torch.reader import in_double_precision, read_torch
+from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
+from skfhe.passes import optimize, round_constant_cells
+
+if TYPE_CHECKING:
+    from concrete import fhe as concrete_fhe
+
+__all__ = [
+    "compile_brevitas_qat_model",
+    "compile_onnx_model",
+    "compile_torch_model",
+    "quantize_brevitas_qat_model",
+    "quantize_onnx_model",
+    "quantize_torch_model",
+]
+
+MAX_BITS = 16
+FEW_BITS = 6
+"""What rounding to is suggested: lookups of so many bits are quick."""
+CALIBRATIONS = ("mse", "minmax", "percentile")
+
+
+def compile_torch_model(
+    net: nn.Module,
+    inputset: Any,
+    n_bits: int | dict[str, int] = 8,
+    import_qat: bool = False,
+    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    p_error: float | None = None,
+    global_p_error: float | None = None,
+    configuration: concrete_fhe.Configuration | None = None,
+    *,
+    calibration: Calibration = "mse",
+    range_source: RangeSource | None = None,
+    margin: float = 0.25,
+    verbose: bool = False,
+) -> QuantizedModule:
+    """Quantize a torch network and compile it for encrypted evaluation.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Takes one tensor for each input, rows first; its control flow must not depend on the data. It is not
+        modified.
+    inputset : array-like of shape (n_rows, *row), or tuple of them
+        Representative rows for each input, of any real dtype; a few hundred are enough.
+    n_bits : int or dict, default=8
+        Bits of inputs, values and weights, or each in ``{"model_inputs": …, "op_inputs": …, "op_weights": …,
+        "model_outputs": …}``; of those left out, weights and model inputs take the bits of ``op_inputs``.
+        "model_outputs" has the network's last function looked up under encryption, to so many bits; without
+        it, what follows the last accumulator is computed from the decrypted integers.
+    import_qat : bool, default=False
+        Whether the network quantizes its own weights and values, by rounding to multiples of scales. They are
+        then read off, and ``n_bits`` is of use for inputs alone that reach a layer unquantized.
+    rounding_threshold_bits : int or dict, default=None
+        Bits that accumulators are rounded to before they are looked up, or
+        ``{"n_bits": k, "method": "exact" | "approximate"}``.
+    p_error, global_p_error : float, default=None
+        Probability in (0, 1) that one lookup, or any lookup of a row, reads a wrong cell; 2**-40 a lookup by
+        default.
+    configuration : concrete.fhe.Configuration, default=None
+        Options of the engine; it is not modified.
+    calibration : {"mse", "minmax", "percentile"}, default="mse"
+        How ranges are chosen on the calibration rows: to err little in the mean square, by the extremes, or
+        by the 0.1 % and 99.9 % percentiles.
+    range_source : {"proven", "calibrated"}, default=None
+        Whether an accumulator's interval is one that no input can leave, or the one seen on the calibration
+        rows with a margin. Calibrated intervals are narrower, and lookups cheaper; rows that leave them raise
+        an error wherever they are held in the clear, encrypted evaluation in this process included, and go
+        unnoticed by a server that has ciphertexts alone. By default calibrated after post-training
+        quantization, proven with ``import_qat``.
+    margin : float, default=0.25
+        What is added to each end of a calibrated interval, in units of its length; more, where the bits that
+        it takes hold more.
+    verbose : bool, default=False
+        Say what was compiled, and show a progress bar in encrypted evaluations.
+
+    Returns
+    -------
+    QuantizedModule
+
+    Raises
+    ------
+    UnsupportedOperatorError
+        If the network has an operator that cannot be evaluated encrypted.
+    ValueError
+        If a parameter, the calibration rows or the network do not fit.
+    CompilationError
+        If an accumulator is too wide for a lookup, or the engine finds no parameters; it names the layer, its
+        bits and what to turn.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skfhe import compile_torch_model
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> module = compile_torch_model(net, X, n_bits=3)
+    >>> module.forward(X[:5], fhe="simulate").shape
+    (5, 2)
+    """
+    module = quantize_torch_model(
+        net,
+        inputset,
+        n_bits,
+        import_qat,
+        rounding_threshold_bits,
+        calibration=calibration,
+        range_source=range_source,
+        margin=margin,
+    )
+    module.compile(
+        p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
+    )
+    return module
+
+
+def quantize_torch_model(
+    net: nn.Module,
+    inputset: Any,
+    n_bits: int | dict[str, int] = 8,
+    import_qat: bool = False,
+    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    *,
+    calibration: Calibration = "mse",
+    range_source: RangeSource | None = None,
+    margin: float = 0.25,
+) -> QuantizedModule:
+    """Quantize a torch network, to be evaluated in the clear until it is compiled.
+
+    Parameters and errors are those of `compile_torch_model`.
+
+    Returns
+    -------
+    QuantizedModule
+    """
+    _check_module(net)
+    inputs = _inputs(inputset)
+    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
+    return _module(read_torch(in_double_precision(net), inputs), scheme)
+
+
+def compile_brevitas_qat_model(
+    net: nn.Module,
+    inputset: Any,
+    n_bits: int | dict[str, int] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    p_error: float | None = None,
+    global_p_error: float | None = None,
+    configuration: concrete_fhe.Configuration | None = None,
+    *,
+    range_source: RangeSource = "proven",
+    margin: float = 0.25,
+    verbose: bool = False,
+) -> QuantizedModule:
+    """Compile a network of Brevitas layers, whose bit-widths, scales and zero points are read off.
+
+    Every quantizer's integers equal those of the network in double precision and evaluation mode.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Layers of ``brevitas.nn`` and of torch; what reaches a linear layer must have been quantized. It is
+        not modified.
+    n_bits : int or dict, default=None
+        Bits of inputs that reach a layer without a quantizer; None refuses them.
+    inputset, rounding_threshold_bits, p_error, global_p_error, configuration, margin, verbose
+        See `compile_torch_model`.
+    range_source : {"proven", "calibrated"}, default="proven"
+        See `compile_torch_model`.
+
+    Returns
+    -------
+    QuantizedModule
+
+    Raises
+    ------
+    UnsupportedOperatorError, ValueError, CompilationError
+        See `compile_torch_model`.
+
+    Examples
+    --------
+    >>> import brevitas.nn as qnn, numpy as np, torch
+    >>> from skfhe import compile_brevitas_qat_model
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(
+    ...     qnn.QuantIdentity(bit_width=3),
+    ...     qnn.QuantLinear(2, 4, bias=True, weight_bit_width=2),
+    ...     qnn.QuantReLU(bit_width=2),
+    ...     qnn.QuantLinear(4, 1, bias=True, weight_bit_width=2),
+    ... )
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> module = compile_brevitas_qat_model(net, X)
+    >>> exact = net.double().eval()(torch.from_numpy(X)).detach().numpy()
+    >>> bool(np.allclose(module.forward(X), exact, atol=1e-5))
+    True
+    """
+    module = quantize_brevitas_qat_model(
+        net, inputset, n_bits, rounding_threshold_bits, range_source=range_source, margin=margin
+    )
+    module.compile(
+        p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
+    )
+    return module
+
+
+def quantize_brevitas_qat_model(
+    net: nn.Module,
+    inputset: Any,
+    n_bits: int | dict[str, int] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    *,
+    range_source: RangeSource = "proven",
+    margin: float = 0.25,
+) -> QuantizedModule:
+    """Import a network of Brevitas layers, to be evaluated in the clear until it is compiled.
+
+    Parameters and errors are those of `compile_brevitas_qat_model`.
+
+    Returns
+    -------
+    QuantizedModule
+    """
+    from skfhe.importers._torch.brevitas import plain_layers
+
+    _check_module(net)
+    inputs = _inputs(inputset)
+    scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
+    double = in_double_precision(net)
+    plain, quantizers = plain_layers(double, inputs)
+    return _module(read_torch(plain, inputs, quantizers, double), scheme)
+
+
+def compile_onnx_model(
+    onnx_model: Any,
+    inputset: Any,
+    n_bits: int | dict[str, int] = 8,
+    import_qat: bool = False,
+    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    p_error: float | None = None,
+    global_p_error: float | None = None,
+    configuration: concrete_fhe.Configuration | None = None,
+    *,
+    calibration: Calibration = "mse",
+    range_source: RangeSource | None = None,
+    margin: float = 0.25,
+    verbose: bool = False,
+) -> QuantizedModule:
+    """Quantize an ONNX network and compile it for encrypted evaluation.
+
+    Parameters
+    ----------
+    onnx_model : onnx.ModelProto, str or path-like
+        The model, or the file that holds it. With ``import_qat`` it quantizes its own weights and values, by
+        ``QuantizeLinear``, ``Clip`` and ``DequantizeLinear`` nodes or by plain arithmetic.
+    inputset, n_bits, import_qat, rounding_threshold_bits, p_error, global_p_error, configuration
+        See `compile_torch_model`.
+    calibration, range_source, margin, verbose
+        See `compile_torch_model`.
+
+    Returns
+    -------
+    QuantizedModule
+
+    Raises
+    ------
+    ImportError
+        If the onnx package is not installed: ``pip install skfhe[onnx]``.
+    UnsupportedOperatorError, ValueError, CompilationError
+        See `compile_torch_model`.
+    """
+    module = quantize_onnx_model(
+        onnx_model,
+        inputset,
+        n_bits,
+        import_qat,
+        rounding_threshold_bits,
+        calibration=calibration,
+        range_source=range_source,
+        margin=margin,
+    )
+    module.compile(
+        p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
+    )
+    return module
+
+
+def quantize_onnx_model(
+    onnx_model: Any,
+    inputset: Any,
+    n_bits: int | dict[str, int] = 8,
+    import_qat: bool = False,
+    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    *,
+    calibration: Calibration = "mse",
+    range_source: RangeSource | None = None,
+    margin: float = 0.25,
+) -> QuantizedModule:
+    """Quantize an ONNX network, to be evaluated in the clear until it is compiled.
+
+    Parameters and errors are those of `compile_onnx_model`.
+
+    Returns
+    -------
+    QuantizedModule
+    """
+    try:
+        from skfhe.importers._onnx.reader import read_onnx
+    except ImportError as error:
+        raise ImportError("ONNX networks need the onnx package: pip install skfhe[onnx]") from error
+
+    inputs = _inputs(inputset)
+    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
+    return _module(read_onnx(onnx_model, inputs), scheme)
+
+
+def _module(network: NetworkBuilder, scheme: Scheme) -> QuantizedModule:
+    with advising(_readable(scheme)):
+        lowered = lower_network(network, scheme)
+    program = optimize(optimize(lowered.program), [round_constant_cells])
+    return QuantizedModule(
+        program,
+        lowered.quantizers,
+        lowered.decoders,
+        [node.shape for node in network.inputs],
+        _narrower(scheme),
+    )
+
+
+def _narrower(scheme: Scheme) -> str:
+    """Say what makes every value narrower: the widths of a trained network are in the network."""
+    return "train the network with fewer bits" if isinstance(scheme, Trained) else "lower n_bits"
+
+
+def _readable(scheme: Scheme) -> str:
+    """Say what makes accumulators narrow enough for lookups, in terms of the entries' parameters."""
+    rounding = scheme.emitter.rounding
+    if rounding is None:
+        rounded = f"round accumulators before they are looked up, rounding_threshold_bits={FEW_BITS}"
+    elif rounding[0] > FEW_BITS:
+        rounded = f"lower rounding_threshold_bits from {rounding[0]} to {FEW_BITS}"
+    else:
+        return _narrower(scheme)
+    return f"{rounded}, or {_narrower(scheme)}"
+
+
+def _check_module(net: Any) -> None:
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
+
+
+def _inputs(inputset: Any) -> list[Tensor]:
+    """Return the calibration rows of each input, checked."""
+    given: Sequence[Any] = inputset if isinstance(inputset, tuple) else (inputset,)
+    if not given:
+        raise ValueError("inputset is an empty tuple; give one array for each input of the network")
+    arrays = [as_floats(values, f"inputset[{index}]") for index, values in enumerate(given)]
+    lengths = [len(array) for array in arrays]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"all inputs of the inputset must have the same number of rows, got {lengths}")
+    if lengths[0] == 0:
+        raise ValueError("inputset has no rows; give some that represent the data, a few hundred at best")
+    return [torch.from_numpy(array) for array in arrays]
+
+
+def _scheme(
+    n_bits: int | dict[str, int] | None,
+    import_qat: bool,
+    rounding_threshold_bits: int | dict[str, Any] | None,
+    calibration: Calibration,
+    range_source: RangeSource | None,
+    margin: float,
+) -> Scheme:
+    if calibration not in CALIBRATIONS:
+        raise ValueError(f"calibration must be one of {', '.join(CALIBRATIONS)}, got {calibration!r}")
+    range_source = range_source or ("proven" if import_qat else "calibrated")
+    if range_source not in ("proven", "calibrated"):
+        raise ValueError(f'range_source must be "proven" or "calibrated", got {range_source!r}')
+    if not isinstance(margin, int | float) or not 0 <= margin < float("inf"):
+        raise ValueError(f"margin must be a finite number of at least 0, got {margin!r}")
+    widths = _bit_widths(n_bits)
+    emitter = Emitter(range_source, float(margin), check_rounding(rounding_threshold_bits))
+    if import_qat:
+        return Trained(emitter, None if widths is None else widths["model_inputs"])
+    assert widths is not None
+    return PostTraining(
+        emitter,
+        widths["model_inputs"],
+        widths["op_inputs"],
+        widths["op_weights"],
+        widths.get("model_outputs"),
+        calibration,
+    )
+
+
+def _bit_widths(n_bits: Any) -> dict[str, int] | None:
+    """Return the bits of each kind of value."""
+    if n_bits is None:
+        return None
+    kinds = ("model_inputs", "op_inputs", "op_weights", "model_outputs")
+    given = n_bits if isinstance(n_bits, dict) else {"op_inputs": n_bits}
+    valid = all(
+        isinstance(v, Integral) and not isinstance(v, bool) and 1 <= int(v) <= MAX_BITS
+        for v in given.values()
+    )
+    if not given or set(given) - set(kinds) or not valid:
+        raise ValueError(
+            f"n_bits must be an int in [1, {MAX_BITS}], or a dict of such with some of the keys "
+            f"{', '.join(kinds)}, got {n_bits!r}"
+        )
+    widths = {name: int(bits) for name, bits in given.items()}
+    default = widths.get("op_inputs", max(widths.values()))
+    return dict.fromkeys(kinds[:3], default) | widths

@@ -1,0 +1,255 @@
+"""One node of an ONNX graph: its inputs, its evaluation, and who handles it.
+
+Onnx's own reference evaluator computes what is constant, and traces what only moves elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, defs, helper
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor
+
+from skfhe._typing import Array
+from skfhe.network import EXAMPLE_ROWS, NetworkBuilder, Node
+
+__all__ = [
+    "EVALUATED_AS",
+    "HANDLERS",
+    "INTEGERS",
+    "Array",
+    "Call",
+    "Handler",
+    "double",
+    "evaluated",
+    "handles",
+]
+
+Handler = Callable[["Call"], Any]
+
+EVALUATED_AS = 19
+"""Opset in which the evaluator has DequantizeLinear and all modes of Resize."""
+HANDLERS: dict[str, Handler] = {}
+"""Handlers by operator, for nodes that have an encrypted input."""
+INTEGERS = {
+    getattr(TensorProto, name): (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    if signed
+    else (0, (1 << bits) - 1)
+    for bits in (2, 4, 8, 16, 32, 64)
+    for name, signed in ((f"INT{bits}", True), (f"UINT{bits}", False))
+    if hasattr(TensorProto, name)
+}
+"""Element types that are integers, and their least and greatest."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One node of the graph, and its inputs.
+
+    Parameters
+    ----------
+    build : NetworkBuilder
+    proto : onnx.NodeProto
+    inputs : list of Node, ndarray or None
+        Encrypted values, constants, and what was left out.
+    opset : int
+    batch : int or None
+        Number of rows that the graph was exported for.
+    types : dict
+        Element types of the graph's values, where they are known.
+    """
+
+    build: NetworkBuilder
+    proto: onnx.NodeProto
+    inputs: list[Any]
+    opset: int
+    batch: int | None
+    types: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that movements are traced on."""
+        return self.batch or EXAMPLE_ROWS
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes by name, and the defaults of those left out."""
+        schema = defs.get_schema(self.proto.op_type, self.opset)
+        given = [a.default_value for a in schema.attributes.values() if a.default_value.type]
+        found = {a.name: helper.get_attribute_value(a) for a in (*given, *self.proto.attribute)}
+        return {name: v.decode() if isinstance(v, bytes) else v for name, v in found.items()}
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Encrypted inputs."""
+        return [value for value in self.inputs if isinstance(value, Node)]
+
+    def input_name(self, index: int) -> str:
+        """Return what ONNX calls an input of the operator."""
+        formal = defs.get_schema(self.proto.op_type, self.opset).inputs
+        return formal[min(index, len(formal) - 1)].name
+
+    def encrypted(self, index: int = 0) -> Node:
+        """Return an input that must be encrypted."""
+        value = self.inputs[index]
+        if not isinstance(value, Node):
+            raise self.build.unsupported(
+                f"its input {self.input_name(index)!r} is a constant, and another one is encrypted",
+                f"the encrypted value as {self.input_name(index)!r}",
+            )
+        return value
+
+    def constant(self, index: int) -> Array | None:
+        """Return an input that must be a constant; None if it was left out."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if isinstance(value, Node):
+            raise self.build.unsupported(
+                f"its input {self.input_name(index)!r} is encrypted", "a constant, such as an initializer"
+            )
+        return value
+
+    def floats(self, index: int) -> Tensor | None:
+        """Return a constant input in double precision; None if it was left out."""
+        value = self.constant(index)
+        return None if value is None else double(value)
+
+    def given(self, index: int) -> Tensor:
+        """Return a constant input in double precision that must not be left out."""
+        value = self.floats(index)
+        if value is None:
+            raise self.build.unsupported(
+                f"its input {self.input_name(index)!r} is missing", "all of its inputs"
+            )
+        return value
+
+    def holds_integers(self, index: int = 0) -> bool:
+        """Whether an input is known to be of an integer type."""
+        return self.types.get(self.proto.input[index], 0) in INTEGERS
+
+    def run(self, *values: Any) -> list[Array]:
+        """Compute the node by the reference evaluator."""
+        names = [f"input {i}" if value is not None else "" for i, value in enumerate(values)]
+        results = [f"output {i}" if name else "" for i, name in enumerate(self.proto.output)]
+        proto = onnx.NodeProto()
+        proto.CopyFrom(self.proto)
+        del proto.input[:], proto.output[:]
+        proto.input.extend(names)
+        proto.output.extend(results)
+        opset = max(self.opset, EVALUATED_AS) if proto.op_type == "DequantizeLinear" else self.opset
+        return evaluated(proto, dict(zip(names, values, strict=True)), opset, self.build)
+
+    def move(self) -> list[Node]:
+        """Append the movement that the node is of its first input."""
+        for index in range(1, len(self.inputs)):
+            self.constant(index)
+        x = self.encrypted()
+        return self.build.move(
+            x, lambda positions: self.by_batch(lambda rows: self.run(rows, *self.inputs[1:]), positions)
+        )
+
+    def by_batch(self, function: Callable[[Array], Sequence[Array]], positions: Tensor) -> list[Tensor]:
+        """Apply a function to as many rows at a time as the graph was exported for.
+
+        ``positions`` are the numbers from 1 that `NetworkBuilder.move` traces with; they are continued to
+        fill the last batch.
+        """
+        n_rows, size = len(positions), positions[0].numel()
+        n_batches = -(-n_rows // self.rows)
+        continued = torch.arange(1, n_batches * self.rows * size + 1, dtype=torch.float64)
+        batches = continued.reshape(n_batches, self.rows, *positions.shape[1:]).numpy()
+        each = [[torch.from_numpy(np.array(v)) for v in function(batch)] for batch in batches]
+        for moved in (value for values in each for value in values):
+            if moved.ndim == 0 or len(moved) != self.rows:
+                raise self.build.unsupported(
+                    f"it turns {self.rows} rows into a tensor of shape {tuple(moved.shape)}, and rows are "
+                    "encrypted apart",
+                    "operations within a row, the first axis being the rows",
+                )
+        return [torch.cat(values)[:n_rows] for values in zip(*each, strict=True)]
+
+    def row_axis(self, x: Node, axis: int) -> int:
+        """Return the axis of a row for an axis of a tensor."""
+        rank = len(x.shape) + 1
+        if not -rank <= axis < rank:
+            raise self.build.unsupported(f"axis {axis} is none of the {rank} that its input has")
+        if axis % rank == 0:
+            raise self.build.mixes_rows()
+        return axis % rank - 1
+
+    def of_one_rank(self, nodes: Sequence[Node]) -> list[Node]:
+        """Return encrypted values with as many axes each, so that broadcasting them aligns their rows."""
+        rank = max(len(node.shape) for node in nodes)
+        if self.batch != 1 and any(len(node.shape) < rank for node in nodes):
+            shapes = ", ".join(str(("n_rows", *node.shape)) for node in nodes)
+            raise self.build.unsupported(
+                f"the rows of one encrypted input meet another axis of the other: {shapes}",
+                "Unsqueeze before it",
+            )
+
+        def raised(node: Node) -> Node:
+            shape = (1,) * (rank - len(node.shape)) + node.shape
+            return self.build.move(node, lambda rows: rows.reshape(len(rows), *shape))
+
+        return [raised(node) for node in nodes]
+
+    def elementwise(self, function: Callable[..., Tensor], kind: str = "") -> Node:
+        """Append a function of all inputs, element by element; the node's attributes are passed by name."""
+        distinct = list(dict.fromkeys(self.nodes))
+        raised = self.of_one_rank(distinct)
+        constants = [
+            v if isinstance(v, Node) or v is None else self.build.row_constant(double(v), raised[0])
+            for v in self.inputs
+        ]
+        attributes = self.attributes
+
+        def of(*floats: Tensor) -> Tensor:
+            given = dict(zip(distinct, floats, strict=True))
+            values = [given[v] if isinstance(v, Node) else v for v in constants]
+            return function(*values, **attributes).double()
+
+        if len(raised) == 1:
+            return self.build.univariate(raised[0], of)
+        return self.build.elementwise(of, *raised, kind=kind if len(distinct) == len(self.inputs) else "")
+
+
+def double(value: Array) -> Tensor:
+    """Return a constant in double precision."""
+    return torch.from_numpy(np.asarray(value).astype(np.float64))
+
+
+def evaluated(proto: onnx.NodeProto, feeds: dict[str, Any], opset: int, build: NetworkBuilder) -> list[Array]:
+    """Compute one node by the reference evaluator; an output that nobody reads gives an empty array."""
+    kept = [name for name in proto.output if name]
+    feeds = {name: np.asarray(value) for name, value in feeds.items() if name}
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (*feeds, *kept)]
+    graph = helper.make_graph([proto], "node", values[: len(feeds)], values[len(feeds) :])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    try:
+        with np.errstate(all="ignore"):
+            found = ReferenceEvaluator(model).run(None, feeds)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(value.shape)) for value in feeds.values())
+        raise build.unsupported(f"onnx could not compute it on shapes {shapes}: {error}") from error
+    assert isinstance(found, list)
+    if not all(isinstance(value, np.ndarray | np.generic) for value in found):
+        raise build.unsupported("it does not return tensors", "operators that do, Split or Concat among them")
+    results = dict(zip(kept, found, strict=True))
+    return [np.asarray(results.get(name, np.empty(0))) for name in proto.output]
+
+
+def handles(*names: str) -> Callable[[Handler], Handler]:
+    """Register a handler of the operators of these names."""
+
+    def register(handler: Handler) -> Handler:
+        for name in names:
+            HANDLERS[name] = handler
+        return handler
+
+    return register

@@ -1,0 +1,295 @@
+"""An imported network: float in, float out, integers and ciphertexts between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skfhe._parameters import check_fhe_mode
+from skfhe._typing import FloatArray
+from skfhe.cost import Report
+from skfhe.encoding import AffineDecoder, AffineQuantizer, TableDecoder
+from skfhe.exceptions import NotCompiledError
+from skfhe.program import Program, run_batched
+
+if TYPE_CHECKING:
+    from concrete import fhe as concrete_fhe
+
+    from skfhe.circuit import Circuit
+    from skfhe.cost import Cost
+
+__all__ = ["QuantizedModule"]
+
+
+class QuantizedModule:
+    """A quantized network that can be evaluated on encrypted rows.
+
+    Made by `compile_torch_model`, `compile_brevitas_qat_model` and `compile_onnx_model`.
+
+    Parameters
+    ----------
+    program : Program
+    quantizers : sequence of (int, AffineQuantizer)
+        For each input of the program, which of the network's inputs it encodes, and how.
+    decoders : sequence of AffineDecoder or TableDecoder
+        For each output of the program, what its integers stand for.
+    input_shapes : sequence of tuple of int
+        Shape of a row of each of the network's inputs.
+    advice : str, default=""
+        What to change in the call that made it, should it not compile.
+
+    Attributes
+    ----------
+    program_ : Program
+        The quantized integer program.
+    fhe_circuit_ : Circuit
+        After `compile`.
+    input_quantizers_ : list of AffineQuantizer
+        One for each input of the program.
+    """
+
+    fhe_circuit_: Circuit
+
+    def __init__(
+        self,
+        program: Program,
+        quantizers: Sequence[tuple[int, AffineQuantizer]],
+        decoders: Sequence[AffineDecoder | TableDecoder],
+        input_shapes: Sequence[tuple[int, ...]],
+        advice: str = "",
+    ) -> None:
+        self.program_ = program
+        self.input_quantizers_ = [quantizer for _, quantizer in quantizers]
+        self._input_of = [index for index, _ in quantizers]
+        self.decoders_ = list(decoders)
+        self.input_shapes_ = [tuple(shape) for shape in input_shapes]
+        self._advice = advice
+
+    def __repr__(self) -> str:
+        state = "compiled" if hasattr(self, "fhe_circuit_") else "not compiled"
+        return f"QuantizedModule({state}; {self.cost_})"
+
+    def compile(
+        self,
+        *,
+        p_error: float | None = None,
+        global_p_error: float | None = None,
+        configuration: concrete_fhe.Configuration | None = None,
+        verbose: bool = False,
+    ) -> Circuit:
+        """Compile the program for encrypted evaluation.
+
+        Parameters
+        ----------
+        p_error : float, default=None
+            Probability in (0, 1) that one lookup reads a wrong cell; 2**-40 by default.
+        global_p_error : float, default=None
+            Probability in (0, 1) that any lookup of one row does, instead of ``p_error``.
+        configuration : concrete.fhe.Configuration, default=None
+            Options of the engine; it is not modified.
+        verbose : bool, default=False
+            Say what was compiled, and show a progress bar in encrypted evaluations.
+
+        Returns
+        -------
+        Circuit
+            Also stored as ``fhe_circuit_``.
+
+        Raises
+        ------
+        ValueError
+            If both error rates are given, or one lies outside (0, 1).
+        CompilationError
+            If the engine finds no parameters; the message names the layer and what to turn.
+        """
+        from skfhe.circuit import compile_program
+        from skfhe.cost import advising, resolve_error_rate
+
+        error_rate = resolve_error_rate(p_error, global_p_error, configuration)
+        start = time.perf_counter()
+        with advising(self._advice):
+            circuit = compile_program(self.program_, error_rate, configuration)
+        circuit.verbose = verbose
+        if verbose:
+            print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")
+        self.fhe_circuit_ = circuit
+        return circuit
+
+    @property
+    def accumulator_bits_(self) -> list[int]:
+        """Bits of every accumulator that a lookup reads, in layer order, before rounding."""
+        return self.program_.accumulator_bits
+
+    @property
+    def output_bits_(self) -> list[int]:
+        """Bits of every output of the program."""
+        return self.program_.output_bits
+
+    @property
+    def cost_(self) -> Cost:
+        """Predicted lookups by bit-width, complexity and seconds a row.
+
+        At the error rate that was compiled for, or at 2**-40 before.
+        """
+        from skfhe.cost import estimate_cost
+
+        circuit = getattr(self, "fhe_circuit_", None)
+        return estimate_cost(self.program_, circuit.error_rate if circuit else None)
+
+    def report(self) -> Report:
+        """Return what each layer costs, and how its accumulators are bounded.
+
+        Returns
+        -------
+        Report
+            Prints as a table; ``to_frame()`` gives it as a pandas DataFrame.
+        """
+        circuit = getattr(self, "fhe_circuit_", None)
+        return Report.of(self.program_, circuit.error_rate if circuit else None)
+
+    def forward(self, *x: ArrayLike, fhe: str = "disable") -> Any:
+        """Evaluate the network on rows of floats.
+
+        Parameters
+        ----------
+        *x : array-like, each of shape (n_rows, *row)
+            One for each input of the network.
+        fhe : {"disable", "simulate", "execute"}, default="disable"
+            "disable" computes the program in the clear, "simulate" adds the lookup errors of an encrypted
+            run, "execute" encrypts, runs and decrypts.
+
+        Returns
+        -------
+        ndarray of float64, or tuple of them for a network of several outputs
+
+        Raises
+        ------
+        ValueError
+            If the inputs are too many, too few, or of another shape or kind than the network's.
+        NotCompiledError
+            If ``fhe`` needs a circuit and there is none.
+        AccumulatorOverflowError
+            If an accumulator leaves its calibrated interval. An encrypted run could not notice, so that rows
+            are checked in the clear first.
+        """
+        return self.dequantize_output(self.quantized_forward(self.quantize_input(*x), fhe=fhe))
+
+    def quantize_input(self, *x: ArrayLike) -> Any:
+        """Return the integers that are encrypted.
+
+        Parameters
+        ----------
+        *x : array-like, each of shape (n_rows, *row)
+
+        Returns
+        -------
+        ndarray of int64, or tuple of them
+            One for each input of the program.
+        """
+        rows = self._checked(x)
+        integers = tuple(
+            quantizer.quantize(rows[index])
+            for index, quantizer in zip(self._input_of, self.input_quantizers_, strict=True)
+        )
+        return integers[0] if len(integers) == 1 else integers
+
+    def quantized_forward(self, *q: Any, fhe: str = "disable") -> Any:
+        """Evaluate the program on integers.
+
+        Parameters
+        ----------
+        *q : ndarray of int64, or one tuple of them
+            As returned by `quantize_input`.
+        fhe : {"disable", "simulate", "execute"}, default="disable"
+
+        Returns
+        -------
+        ndarray of int64, or tuple of them
+            One for each output of the network.
+        """
+        check_fhe_mode(fhe)
+        inputs = q[0] if len(q) == 1 and isinstance(q[0], tuple | list) else q
+        inputs = tuple(np.asarray(x) for x in inputs)
+        if len(inputs) != len(self.program_.inputs):
+            raise ValueError(f"the program takes {len(self.program_.inputs)} array(s), got {len(inputs)}")
+        if any(x.dtype.kind not in "iu" for x in inputs):
+            raise ValueError(
+                f"quantized_forward takes integers, got {[str(x.dtype) for x in inputs]}; use quantize_input "
+                "first, or forward, which takes floats"
+            )
+        inputs = tuple(x.astype(np.int64) for x in inputs)
+        if fhe != "disable" and not hasattr(self, "fhe_circuit_"):
+            raise NotCompiledError(
+                f"fhe={fhe!r} needs a compiled circuit; call compile() first, or use fhe='disable'"
+            )
+        if fhe == "disable":
+            outputs = run_batched(self.program_, *inputs)
+        elif fhe == "simulate":
+            outputs = self.fhe_circuit_.simulate(*inputs)
+        else:
+            outputs = self.fhe_circuit_.execute(*inputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def dequantize_output(self, q: Any) -> Any:
+        """Return the floats that decrypted integers stand for.
+
+        Parameters
+        ----------
+        q : ndarray of int64, or tuple of them
+            As returned by `quantized_forward`.
+
+        Returns
+        -------
+        ndarray of float64, or tuple of them
+        """
+        outputs = q if isinstance(q, tuple | list) else (q,)
+        if len(outputs) != len(self.decoders_):
+            raise ValueError(f"the network has {len(self.decoders_)} output(s), got {len(outputs)}")
+        floats = tuple(d.decode(x) for d, x in zip(self.decoders_, outputs, strict=True))
+        return floats[0] if len(floats) == 1 else floats
+
+    def _checked(self, x: Sequence[ArrayLike]) -> list[FloatArray]:
+        """Return rows as float64, having checked that they fit the network's inputs."""
+        if len(x) != len(self.input_shapes_):
+            raise ValueError(f"the network takes {len(self.input_shapes_)} input(s), got {len(x)}")
+        rows = []
+        for index, (given, shape) in enumerate(zip(x, self.input_shapes_, strict=True)):
+            array = as_floats(given, f"input {index}")
+            if array.shape[1:] != shape:
+                expected = ", ".join(map(str, ("n_rows", *shape)))
+                raise ValueError(f"input {index} must have shape ({expected}), got {array.shape}")
+            rows.append(array)
+        if len({len(array) for array in rows}) > 1:
+            raise ValueError(f"all inputs must have the same number of rows, got {[len(a) for a in rows]}")
+        return rows
+
+
+def as_floats(values: Any, name: str) -> FloatArray:
+    """Return numbers of any real dtype, of NumPy, torch or pandas, as a float64 array of finite numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not numbers, or not finite, or have no axis of rows.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.to(dtype=values.double().dtype).numpy()
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiub":
+            array = array.astype(np.float64) if array.dtype.kind == "O" else array
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"dtype {array.dtype}")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must hold real numbers, got {type(values).__name__}: {error}") from error
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have rows as its first axis, got a single number")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity; impute or leave out these rows first")
+    return array

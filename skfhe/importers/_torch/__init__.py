@@ -1,0 +1,1 @@
+"""torch and Brevitas networks, read as float networks."""

@@ -1,0 +1,452 @@
+"""The operators of torch that are more than a function of elements or a movement, one handler each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skfhe.network import EXAMPLE_ROWS, NetworkBuilder, Node, Quantize, Window, layers
+
+__all__ = ["FAKE_QUANTIZERS", "HANDLERS", "POSITIONS", "Handler", "fake_quantizer", "in_double", "map_leaves"]
+
+Handler = Callable[..., Any]
+
+HANDLERS: dict[str, Handler] = {}
+"""By ATen name. A handler returns None where it leaves the call to the generic rules."""
+POSITIONS = object()
+"""Stands for the positions of extrema, which nothing may read."""
+
+
+def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Return nested lists, tuples and dicts with ``function`` applied to what they hold."""
+    if isinstance(value, list | tuple):
+        mapped = [map_leaves(item, function) for item in value]
+        return mapped if isinstance(value, list) else tuple(mapped)
+    if isinstance(value, dict):
+        return {key: map_leaves(item, function) for key, item in value.items()}
+    return function(value)
+
+
+def in_double(value: Any) -> Any:
+    """Return constants detached, and in double precision if they are floats."""
+    return map_leaves(
+        value,
+        lambda x: (
+            (x.detach().double() if x.is_floating_point() else x.detach()) if isinstance(x, Tensor) else x
+        ),
+    )
+
+
+def _handles(*names: str) -> Callable[[Handler], Handler]:
+    def register(handler: Handler) -> Handler:
+        for name in names:
+            HANDLERS[name] = handler
+        return handler
+
+    return register
+
+
+@_handles("linear")
+def _linear(build: NetworkBuilder, x: Any, weight: Any, bias: Any = None) -> Node:
+    if not isinstance(x, Node) or isinstance(weight, Node) or isinstance(bias, Node):
+        raise build.unsupported("its weights are encrypted", "matmul")
+    return build.linear(x, weight, bias)
+
+
+@_handles("addmm")
+def _addmm(build: NetworkBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Node:
+    product = build.affine(layers.matmul(build, a, b), alpha)
+    if isinstance(bias, Node):
+        return build.elementwise(torch.add, product, build.affine(bias, beta), kind="add")
+    return build.affine(product, 1.0, beta * bias)
+
+
+@_handles("matmul", "mm", "bmm", "mv")
+def _matmul(build: NetworkBuilder, a: Any, b: Any) -> Node:
+    return layers.matmul(build, a, b)
+
+
+def _per_axis(value: Any, n_axes: int, default: int | None = None) -> list[int]:
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not values and default is not None:
+        values = [default]
+    return [int(v) for v in (values * n_axes if len(values) == 1 else values)]
+
+
+@_handles("conv1d", "conv2d", "convolution")
+def _convolution(
+    build: NetworkBuilder,
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: Any = 1,
+    *transposed: Any,
+) -> Node | None:
+    if isinstance(weight, Node) or isinstance(bias, Node):
+        raise build.unsupported("its weights are encrypted", "matmul")
+    if transposed:  # aten.convolution has transposed, output_padding before groups
+        is_transposed, _, groups = groups, *transposed
+        if is_transposed:
+            return None
+    kernel = list(weight.shape[2:])
+    n_axes = len(kernel)
+    strides, dilations = _per_axis(stride, n_axes), _per_axis(dilation, n_axes)
+    if isinstance(padding, str):
+        total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilations, kernel, strict=True)]
+        pads = [(t // 2, t - t // 2) for t in total]
+    else:
+        pads = [(p, p) for p in _per_axis(padding, n_axes)]
+    return layers.convolution(build, x, weight, bias, Window(kernel, strides, pads, dilations), groups)
+
+
+@_handles("batch_norm", "_native_batch_norm_legit_no_training")
+def _batch_norm(
+    build: NetworkBuilder, x: Node, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any
+) -> Any:
+    functional_form = len(rest) > 2  # training, momentum, epsilon, cudnn_enabled; otherwise momentum, epsilon
+    if mean is None or variance is None or (functional_form and rest[0]):
+        raise build.unsupported("its statistics are those of the rows", "batch_norm with running statistics")
+    epsilon = rest[-2] if functional_form else rest[-1]
+    result = layers.batch_norm(build, x, weight, bias, mean, variance, float(epsilon))
+    return result if functional_form else (result, None, None)
+
+
+@_handles("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout")
+def _dropout(build: NetworkBuilder, x: Node, p: float, train: bool) -> Any:
+    if train and p > 0:
+        raise build.unsupported("its results are random", "torch.nn.Dropout, or training=self.training,")
+    return (x, None) if build.name == "native_dropout" else x
+
+
+@_handles("avg_pool1d", "avg_pool2d")
+def _avg_pool(
+    build: NetworkBuilder,
+    x: Node,
+    kernel_size: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Node:
+    n_axes = 1 if build.name == "avg_pool1d" else 2
+    kernel = _per_axis(kernel_size, n_axes)
+    strides = _per_axis(stride, n_axes) if stride not in ((), [], None) else kernel
+    pads = _per_axis(padding, n_axes)
+    window = Window(kernel, strides, [(p, p) for p in pads], [1] * n_axes)
+    if ceil_mode:
+        window = window.with_ceil(x.shape[-n_axes:])
+
+    def average(rows: Tensor) -> Tensor:
+        if n_axes == 1:
+            return functional.avg_pool1d(rows, kernel, strides, pads, ceil_mode, count_include_pad)
+        return functional.avg_pool2d(
+            rows, kernel, strides, pads, ceil_mode, count_include_pad, divisor_override
+        )
+
+    return layers.average_pool(build, x, window, average)
+
+
+@_handles("adaptive_avg_pool1d", "adaptive_avg_pool2d")
+def _adaptive_avg_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Node | None:
+    window = _adaptive(build, x, output_size)
+    if window is None:
+        return None
+    pool = functional.avg_pool1d if len(window.kernel) == 1 else functional.avg_pool2d
+    return layers.average_pool(build, x, window, lambda rows: pool(rows, window.kernel, window.strides))
+
+
+@_handles("adaptive_max_pool1d", "adaptive_max_pool2d")
+def _adaptive_max_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Any:
+    n_axes = 1 if build.name.endswith("1d") else 2
+    return (layers.adaptive_max_pool(build, x, _per_axis(output_size, n_axes)), POSITIONS)
+
+
+def _adaptive(build: NetworkBuilder, x: Node, output_size: Any) -> Window | None:
+    n_axes = 1 if build.name.endswith("1d") else 2
+    sizes, wanted = x.shape[-n_axes:], _per_axis(output_size, n_axes)
+    if any(size % n for size, n in zip(sizes, wanted, strict=True)):
+        return None
+    kernel = [size // n for size, n in zip(sizes, wanted, strict=True)]
+    return Window(kernel, kernel, [(0, 0)] * n_axes, [1] * n_axes)
+
+
+@_handles("max_pool1d", "max_pool2d", "max_pool1d_with_indices", "max_pool2d_with_indices")
+def _max_pool(
+    build: NetworkBuilder,
+    x: Node,
+    kernel_size: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> Any:
+    n_axes = 1 if "1d" in build.name else 2
+    kernel = _per_axis(kernel_size, n_axes)
+    strides = _per_axis(stride, n_axes) if stride not in ((), [], None) else kernel
+    pads = [(p, p) for p in _per_axis(padding, n_axes)]
+    window = Window(kernel, strides, pads, _per_axis(dilation, n_axes))
+    if ceil_mode:
+        window = window.with_ceil(x.shape[-n_axes:])
+    result = layers.max_pool(build, x, window)
+    return (result, POSITIONS) if build.name.endswith("indices") else result
+
+
+def _row_axes(build: NetworkBuilder, x: Node, dims: Any) -> list[int]:
+    """Return axes of a row for axes of a tensor."""
+    rank = len(x.shape) + 1
+    given = [dims] if isinstance(dims, int) else list(dims or range(rank))
+    axes = [dim % rank - 1 for dim in given]
+    if -1 in axes:
+        raise build.mixes_rows()
+    return axes
+
+
+@_handles("sum")
+def _sum(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False, **kwargs: Any) -> Node:
+    return build.total(x, _row_axes(build, x, dims), keepdim)
+
+
+@_handles("mean")
+def _mean(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False, **kwargs: Any) -> Node:
+    axes = _row_axes(build, x, dims)
+    return build.affine(build.total(x, axes, keepdim), 1.0 / math.prod(x.shape[axis] for axis in axes))
+
+
+@_handles("amax")
+def _amax(build: NetworkBuilder, x: Node, dims: Any = (), keepdim: bool = False) -> Node:
+    return build.extremum_over(x, _row_axes(build, x, dims), keepdim, largest=True)
+
+
+@_handles("amin")
+def _amin(build: NetworkBuilder, x: Node, dims: Any = (), keepdim: bool = False) -> Node:
+    return build.extremum_over(x, _row_axes(build, x, dims), keepdim, largest=False)
+
+
+@_handles("max", "min")
+def _extremum(build: NetworkBuilder, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    if isinstance(dim, Node | Tensor):
+        return None
+    largest = build.name == "max"
+    return (build.extremum_over(x, _row_axes(build, x, dim), keepdim, largest), POSITIONS)
+
+
+@_handles("cat", "concat", "concatenate")
+def _cat(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
+    first = next(x for x in tensors if isinstance(x, Node))
+    (axis,) = _row_axes(build, first, dim)
+    return build.concatenate([x if isinstance(x, Node) else build.constant(first, x) for x in tensors], axis)
+
+
+@_handles("stack")
+def _stack(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
+    first = next(x for x in tensors if isinstance(x, Node))
+    at = dim % (len(first.shape) + 2)
+    if at == 0:
+        raise build.mixes_rows()
+    nodes = [x if isinstance(x, Node) else build.constant(first, x) for x in tensors]
+    raised = [build.move(x, lambda rows: rows.unsqueeze(at)) for x in nodes]
+    return _cat(build, raised, at)
+
+
+@_handles("hstack", "dstack", "column_stack")
+def _stacked(build: NetworkBuilder, tensors: Any) -> Node:
+    function = getattr(torch, build.name)
+    return build.arrange(lambda *rows: function(rows), *_as_nodes(build, *tensors))
+
+
+def _as_nodes(build: NetworkBuilder, *values: Any) -> list[Node]:
+    """Return values with constants among them, which have an axis of rows, as nodes."""
+    first = next(x for x in values if isinstance(x, Node))
+    nodes = []
+    for x in values:
+        if not isinstance(x, Node):
+            if x.ndim == 0 or len(x) != EXAMPLE_ROWS or not torch.equal(x, x[:1].expand_as(x)):
+                raise build.unsupported(f"a constant of shape {tuple(x.shape)} differs from row to row")
+            x = build.constant_row(first, x[0])
+        nodes.append(x)
+    return nodes
+
+
+@_handles("select_scatter", "slice_scatter", "diagonal_scatter")
+def _scatter(build: NetworkBuilder, x: Any, part: Any, *where: Any, **kwargs: Any) -> Node:
+    function = getattr(torch.ops.aten, build.name)
+    return build.arrange(
+        lambda rows, written: function(rows, written, *where, **kwargs), *_as_nodes(build, x, part)
+    )
+
+
+@_handles("index_put")
+def _index_put(build: NetworkBuilder, x: Any, indices: Any, part: Any, accumulate: bool = False) -> Node:
+    if accumulate:
+        raise build.unsupported("it adds to what is there", "add")
+    if any(isinstance(index, Node) for index in indices):
+        if (
+            len(indices) > 1
+            or not isinstance(part, Tensor)
+            or part.numel() > 1
+            or not _is_mask(x, indices[0])
+        ):
+            raise build.unsupported("its positions are encrypted", "where")
+        return _masked_fill(build, x, indices[0], part)
+    rows = torch.zeros(EXAMPLE_ROWS, *(x.shape if isinstance(x, Node) else x.shape[1:]), dtype=torch.float64)
+    shape = torch.ops.aten.index(rows, indices).shape
+    if isinstance(part, Node):
+        part = build.broadcast(part, shape[1:])
+    else:
+        part = part.expand(shape)
+    return build.arrange(
+        lambda rows, written: torch.ops.aten.index_put(rows, indices, written), *_as_nodes(build, x, part)
+    )
+
+
+def _is_mask(x: Any, index: Node) -> bool:
+    return index.shape == (x.shape if isinstance(x, Node) else tuple(x.shape[1:]))
+
+
+@_handles("copy")
+def _copy(build: NetworkBuilder, x: Any, source: Any, *rest: Any) -> Any:
+    shape = x.shape if isinstance(x, Node) else x.shape[1:]
+    if isinstance(source, Node):
+        return build.broadcast(source, shape)
+    return source.expand(EXAMPLE_ROWS, *shape)
+
+
+@_handles("view_as", "reshape_as", "expand_as")
+def _shaped_as(build: NetworkBuilder, x: Node, other: Any) -> Node:
+    shape = (EXAMPLE_ROWS, *other.shape) if isinstance(other, Node) else tuple(other.shape)
+    if build.name == "expand_as":
+        return build.move(x, lambda rows: rows.expand(shape))
+    return build.move(x, lambda rows: rows.reshape(shape))
+
+
+@_handles("pad", "constant_pad_nd")
+def _pad(build: NetworkBuilder, x: Node, pad: Any, mode: Any = "constant", value: Any = None) -> Node:
+    if not isinstance(mode, str):
+        mode, value = "constant", mode
+    if mode == "constant":
+        return build.move(x, lambda rows: functional.pad(rows, pad), fill=float(value or 0.0))
+    return build.move(x, lambda rows: functional.pad(rows, pad, mode=mode))
+
+
+@_handles("masked_fill")
+def _masked_fill(build: NetworkBuilder, x: Any, mask: Any, value: Any) -> Node:
+    if isinstance(value, Node):
+        raise build.unsupported("what it fills in is encrypted", "where")
+    return _where(build, mask, value, x)
+
+
+@_handles("where")
+def _where(build: NetworkBuilder, condition: Any, a: Any, b: Any) -> Node:
+    if isinstance(condition, Node) and isinstance(a, Node) and isinstance(b, Node):
+        return build.elementwise(lambda c, x, y: torch.where(c != 0, x, y), condition, a, b, kind="where")
+    if isinstance(condition, Node):
+        return build.choose(condition, a, b)
+    return build.select(condition, a, b)
+
+
+@_handles("add", "sub", "subtract", "rsub")
+def _add(build: NetworkBuilder, a: Any, b: Any, *scale: Any, alpha: Any = 1) -> Node | None:
+    sign = -1.0 if build.name in ("sub", "subtract", "rsub") else 1.0
+    factor = float(scale[0] if scale else alpha)
+    if build.name == "rsub":
+        a, b = b, a
+    if isinstance(a, Node) and isinstance(b, Node):
+        b = build.affine(b, factor) if factor != 1 else b
+        function, kind = (torch.add, "add") if sign > 0 else (torch.sub, "subtract")
+        return build.elementwise(function, a, b, kind=kind)
+    if isinstance(a, Node):
+        return build.affine(a, 1.0, sign * factor * b)
+    return build.affine(b, sign * factor, a)
+
+
+@_handles("mul", "multiply")
+def _multiply(build: NetworkBuilder, a: Any, b: Any) -> Node:
+    if isinstance(a, Node) and isinstance(b, Node):
+        return build.elementwise(torch.mul, a, b, kind="multiply")
+    return build.affine(a, b) if isinstance(a, Node) else build.affine(b, a)
+
+
+@_handles("div", "divide", "true_divide")
+def _divide(build: NetworkBuilder, a: Any, b: Any, *, rounding_mode: Any = None) -> Node | None:
+    if not isinstance(b, Node):
+        return None if rounding_mode else build.affine(a, 1.0 / torch.as_tensor(b).double())
+    if not isinstance(a, Node):
+        return None
+    quotient = build.elementwise(torch.div, a, b, kind="divide")
+    if rounding_mode is None:
+        return quotient
+    return build.univariate(quotient, torch.floor if rounding_mode == "floor" else torch.trunc)
+
+
+@_handles("floor_divide")
+def _floor_divide(build: NetworkBuilder, a: Any, b: Any) -> Node | None:
+    return _divide(build, a, b, rounding_mode="floor")
+
+
+@_handles("neg", "negative")
+def _negative(build: NetworkBuilder, x: Node) -> Node:
+    return build.affine(x, -1.0)
+
+
+@_handles("to", "_to_copy", "type_as")
+def _cast(build: NetworkBuilder, x: Any, *args: Any, **kwargs: Any) -> Any:
+    if not isinstance(x, Node):
+        return in_double(x)
+    given = [*args, *kwargs.values()]
+    dtypes = [
+        v if isinstance(v, torch.dtype) else v.dtype for v in given if isinstance(v, torch.dtype | Tensor)
+    ]
+    if not dtypes or dtypes[0].is_floating_point:
+        return x
+    if dtypes[0] == torch.bool:
+        return build.univariate(x, lambda rows: rows != 0)
+    return build.univariate(x, torch.trunc)
+
+
+@_handles("glu")
+def _glu(build: NetworkBuilder, x: Node, dim: int = -1) -> Node:
+    a, b = build.move(x, lambda rows: rows.chunk(2, dim))
+    return build.elementwise(torch.mul, a, build.univariate(b, torch.sigmoid), kind="multiply")
+
+
+@_handles("rrelu")
+def _rrelu(
+    build: NetworkBuilder, x: Node, lower: float = 1 / 8, upper: float = 1 / 3, *training: Any
+) -> Node:
+    if training and training[0]:
+        raise build.unsupported("its results are random", "torch.nn.RReLU, or training=self.training,")
+    return build.univariate(x, lambda rows: functional.leaky_relu(rows, (lower + upper) / 2))
+
+
+FAKE_QUANTIZERS = ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine")
+
+
+@_handles(*FAKE_QUANTIZERS)
+def _fake_quantize(build: NetworkBuilder, x: Node, *parameters: Any, **kwargs: Any) -> Node:
+    own = fake_quantizer(len(x.shape) + 1, *parameters, **kwargs)
+    if own.scale.ndim > len(x.shape) and len(own.scale) > 1:
+        raise build.mixes_rows()
+    return build.add(own, x)
+
+
+def fake_quantizer(rank: int, scale: Any, zero_point: Any, *rest: Any, **kwargs: Any) -> Quantize:
+    """Return the quantizer of a tensor of so many axes, the last parameters of which are its limits."""
+    *axis, low, high = *rest, *kwargs.values()
+    scale, zero_point = (torch.as_tensor(v, dtype=torch.float64) for v in (scale, zero_point))
+    if axis:
+        across = (-1, *(1,) * (rank - 1 - axis[0]))
+        scale, zero_point = scale.reshape(across), zero_point.reshape(across)
+
+    def integers(floats: Tensor) -> Tensor:
+        return (torch.round(floats / scale) + zero_point).clamp(low, high)
+
+    return Quantize(integers, scale, zero_point, low, high)

@@ -1,0 +1,41 @@
+"""Float networks, whoever wrote them, and their lowering to programs by a quantization scheme."""
+
+from skfhe.network import layers
+from skfhe.network._builder import (
+    EXAMPLE_ROWS,
+    NO_OPERATOR,
+    NetworkBuilder,
+    Node,
+    Operation,
+    Quantize,
+    unsupported,
+)
+from skfhe.network._emitter import Emitter
+from skfhe.network._lowering import Lowered, lower_network
+from skfhe.network._schemes.calibration import Calibration
+from skfhe.network._schemes.post_training import PostTraining
+from skfhe.network._schemes.scheme import Scheme
+from skfhe.network._schemes.trained import Trained
+from skfhe.network._symbolic import Grid, Symbolic
+from skfhe.network.layers import Window
+
+__all__ = [
+    "EXAMPLE_ROWS",
+    "NO_OPERATOR",
+    "Calibration",
+    "Emitter",
+    "Grid",
+    "Lowered",
+    "NetworkBuilder",
+    "Node",
+    "Operation",
+    "PostTraining",
+    "Quantize",
+    "Scheme",
+    "Symbolic",
+    "Trained",
+    "Window",
+    "layers",
+    "lower_network",
+    "unsupported",
+]

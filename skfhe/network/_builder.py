@@ -1,0 +1,440 @@
+"""The float network that an importer reads, whatever it was written in.
+
+A small closed set of operations on rows of floats, each with its parameters as tensors in double precision.
+Frontends (`skfhe.importers._torch.reader`, `skfhe.importers._onnx.reader`) translate to it,
+`skfhe.network._lowering` translates it to integers. Shapes never include the rows.
+
+Building executes: each operation is evaluated on the calibration rows as it is added, so that every value
+knows its shape and the floats that the original network has there.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from skfhe.exceptions import UnsupportedOperatorError
+
+__all__ = [
+    "Affine",
+    "Concatenate",
+    "Convolution",
+    "Elementwise",
+    "Extremum",
+    "Linear",
+    "MatMul",
+    "Move",
+    "NetworkBuilder",
+    "Node",
+    "Operation",
+    "Quantize",
+    "Source",
+    "Univariate",
+    "unsupported",
+]
+
+NO_OPERATOR = "it is none of the operators in docs/your_own_network.md"
+"""Why most of the operators that cannot be imported cannot."""
+EXAMPLE_ROWS = 3
+"""Rows of the examples that data movements are traced on."""
+
+
+class Operation:
+    """Base of all operations."""
+
+    def evaluate(self, *x: Tensor) -> Tensor:
+        """Apply to float64 tensors whose first axis is the rows."""
+        return self._apply(*x)
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Source(Operation):
+    """An input of the network, counted from 0."""
+
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Univariate(Operation):
+    """A function applied element by element; its parameters may differ from element to element."""
+
+    function: Callable[[Tensor], Tensor]
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        return self.function(*x).to(torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Operation):
+    """``scale * x + offset``; both broadcast against a row."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        return x[0] * self.scale + self.offset
+
+
+@dataclass(frozen=True, eq=False)
+class Move(Operation):
+    """The elements of a row, selected, repeated and rearranged.
+
+    ``indices`` has the shape of the result's row and points into the flattened argument; -1 stands for the
+    constant ``fill``.
+    """
+
+    indices: Tensor
+    fill: float = 0.0
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        flat = x[0].reshape(len(x[0]), -1)
+        moved = flat[:, self.indices.clamp(min=0).flatten()].reshape(len(flat), *self.indices.shape)
+        return torch.where(self.indices < 0, torch.full((), self.fill, dtype=moved.dtype), moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear(Operation):
+    """``x @ weight.T + bias`` over the last axis; ``weight`` is (n_outputs, n_inputs)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        return functional.linear(x[0], self.weight, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Operation):
+    """Two-dimensional cross-correlation of rows of shape (channels, height, width).
+
+    ``weight`` is (n_outputs, n_inputs // groups, height, width), ``padding`` the zeros at the top, left,
+    bottom and right.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    strides: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        top, left, bottom, right = self.padding
+        padded = functional.pad(x[0], (left, right, top, bottom))
+        return functional.conv2d(padded, self.weight, self.bias, self.strides, 0, self.dilation, self.groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise(Operation):
+    """A function of several values of one shape, element by element.
+
+    ``kind`` is one of "add", "subtract", "multiply", "divide", "maximum", "minimum", "compare" and "where" if
+    it is one of these, for which there are cheaper ways than for any function.
+    """
+
+    function: Callable[..., Tensor]
+    kind: str = ""
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        return self.function(*x).to(torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class MatMul(Operation):
+    """``x @ y`` of two encrypted values, over their last two axes."""
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        return x[0] @ x[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Extremum(Operation):
+    """The largest or smallest of several elements.
+
+    ``members`` is (n_members, *row of the result) and points into the flattened argument.
+    """
+
+    members: Tensor
+    largest: bool
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        found = x[0].reshape(len(x[0]), -1)[:, self.members]
+        return found.amax(dim=1) if self.largest else found.amin(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenate(Operation):
+    """Values joined along an axis of the row."""
+
+    axis: int
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        return torch.cat(x, dim=self.axis + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantize(Operation):
+    """A quantizer of the network's own: ``scale * (q - zero_point)`` with ``q = function(x)`` in [low, high].
+
+    ``scale`` and ``zero_point`` broadcast against a row.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    scale: Tensor
+    zero_point: Tensor
+    low: int
+    high: int
+
+    def _apply(self, *x: Tensor) -> Tensor:
+        return (self.function(x[0]) - self.zero_point) * self.scale
+
+
+@dataclass(eq=False)
+class Node:
+    """One value of a network.
+
+    Parameters
+    ----------
+    operation : Operation
+    arguments : tuple of Node
+    name : str
+        The operator, as the user's framework calls it.
+    label : str
+        Where it stands in the network.
+    reference : Tensor of float64, shape (n_rows, *row)
+        Its floats on the calibration rows.
+    """
+
+    operation: Operation
+    arguments: tuple["Node", ...]
+    name: str
+    label: str
+    reference: Tensor
+    readers: int = field(default=0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return tuple(self.reference.shape[1:])
+
+
+class NetworkBuilder:
+    """Collects the nodes of a network in the order of their evaluation.
+
+    Parameters
+    ----------
+    inputs : sequence of Tensor, each of shape (n_rows, …)
+        Calibration rows of each input.
+    names : sequence of str
+        Names of the inputs.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor], names: Sequence[str]) -> None:
+        self.nodes: list[Node] = []
+        self.inputs: list[Node] = []
+        self.outputs: list[Node] = []
+        self.name, self.label = "", ""
+        for index, (rows, name) in enumerate(zip(inputs, names, strict=True)):
+            node = Node(Source(index), (), "input", name, rows.to(torch.float64))
+            self.nodes.append(node)
+            self.inputs.append(node)
+
+    def at(self, name: str, label: str) -> None:
+        """Say which operator of the user's network the following nodes stand for."""
+        self.name, self.label = name, label
+
+    def unsupported(self, reason: str, instead: str = "") -> UnsupportedOperatorError:
+        """Return the error that the current operator is not supported as it is used."""
+        return unsupported(self.name, self.label, reason, instead)
+
+    def mixes_rows(self) -> UnsupportedOperatorError:
+        """Return the error that the current operator takes elements of several rows together."""
+        return self.unsupported("it mixes rows, which are encrypted apart", "axes other than the first")
+
+    def add(self, operation: Operation, *arguments: Node) -> Node:
+        """Append the value that ``operation`` computes from ``arguments``."""
+        with torch.no_grad():
+            reference = operation.evaluate(*(a.reference for a in arguments))
+        node = Node(operation, arguments, self.name, self.label, reference)
+        for argument in arguments:
+            argument.readers += 1
+        self.nodes.append(node)
+        return node
+
+    def affine(self, x: Node, scale: Any = 1.0, offset: Any = 0.0) -> Node:
+        """Append ``scale * x + offset``, with constants that broadcast against a row."""
+        scale, offset = (self.row_constant(torch.as_tensor(value).double(), x) for value in (scale, offset))
+        x = self.broadcast(x, torch.broadcast_shapes(scale.shape, offset.shape, x.shape))
+        return self.add(Affine(scale, offset), x)
+
+    def univariate(self, x: Node, function: Callable[[Tensor], Tensor]) -> Node:
+        """Append ``function(x)``, element by element."""
+        with torch.no_grad():
+            shape = tuple(function(x.reference[:1]).shape[1:])
+        return self.add(Univariate(function), self.broadcast(x, shape))
+
+    def elementwise(self, function: Callable[..., Tensor], *arguments: Node, kind: str = "") -> Node:
+        """Append a function of several values, broadcast to one shape; see `Elementwise`."""
+        try:
+            shape = torch.broadcast_shapes(*((1, *x.shape) for x in arguments))[1:]
+        except RuntimeError as error:
+            raise self.unsupported(f"shapes do not broadcast row by row: {error}") from error
+        return self.add(Elementwise(function, kind), *(self.broadcast(x, shape) for x in arguments))
+
+    def broadcast(self, x: Node, shape: Sequence[int]) -> Node:
+        """Return ``x`` repeated to rows of ``shape``."""
+        if x.shape == tuple(shape):
+            return x
+        return self.move(x, lambda rows: rows.expand(len(rows), *shape))
+
+    def move(self, x: Node, function: Callable[[Tensor], Any], fill: float = 0.0) -> Any:
+        """Append what ``function`` does, which only moves elements within a row.
+
+        The function is traced on a tensor that holds positions, counted from 1, in place of values. A zero
+        in its result is an element that it made up, and stands for ``fill``.
+
+        Parameters
+        ----------
+        x : Node
+        function : callable
+            From a tensor of shape (n_rows, *row) to one, or to several.
+        fill : float
+            What made-up elements hold.
+
+        Returns
+        -------
+        Node, or list of Node if the function returns several tensors
+        """
+        size = math.prod(x.shape)
+        positions = torch.arange(1, EXAMPLE_ROWS * size + 1, dtype=torch.float64)
+        found = function(positions.reshape(EXAMPLE_ROWS, *x.shape))
+        if isinstance(found, Tensor):
+            return self._moved(x, found, size, fill)
+        return [self._moved(x, tensor, size, fill) for tensor in found]
+
+    def _moved(self, x: Node, positions: Tensor, size: int, fill: float) -> Node:
+        if positions.ndim == 0 or len(positions) != EXAMPLE_ROWS:
+            raise self.mixes_rows()
+        own = positions.reshape(EXAMPLE_ROWS, -1).long() - 1
+        within = torch.where(own < 0, -1, own - torch.arange(EXAMPLE_ROWS)[:, None] * size)
+        if not torch.equal(within, within[:1].expand_as(within)):
+            raise self.mixes_rows()
+        indices = within[0].reshape(positions.shape[1:])
+        if indices.shape == x.shape and torch.equal(indices.flatten(), torch.arange(size)):
+            return x
+        return self.add(Move(indices, fill), x)
+
+    def arrange(self, function: Callable[..., Tensor], *arguments: Node) -> Node:
+        """Append what ``function`` makes of several values, which only moves their elements within a row."""
+        sizes = [math.prod(x.shape) for x in arguments]
+        flat = [self.move(x, lambda rows: rows.reshape(len(rows), -1)) for x in arguments]
+
+        def of_joined(rows: Tensor) -> Tensor:
+            parts = zip(rows.split(sizes, dim=1), arguments, strict=True)
+            return function(*(part.reshape(len(rows), *x.shape) for part, x in parts))
+
+        return self.move(self.concatenate(flat, 0), of_joined)
+
+    def linear(self, x: Node, weight: Tensor, bias: Tensor | None = None) -> Node:
+        """Append ``x @ weight.T + bias`` over the last axis."""
+        weight = weight.to(torch.float64)
+        bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.to(torch.float64)
+        return self.add(Linear(weight, bias.expand(len(weight)).contiguous()), x)
+
+    def total(self, x: Node, axes: Sequence[int], keepdim: bool, scale: float = 1.0) -> Node:
+        """Append the sum over ``axes`` of a row, times ``scale``."""
+        rest = [axis for axis in range(len(x.shape)) if axis not in axes]
+        count = math.prod(x.shape[axis] for axis in axes)
+        kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+        shape = kept if keepdim else [x.shape[axis] for axis in rest]
+        order = [0, *(axis + 1 for axis in (*rest, *axes))]
+        last = self.move(x, lambda rows: rows.permute(order).reshape(len(rows), -1, count))
+        summed = self.linear(last, torch.full((1, count), scale))
+        return self.move(summed, lambda rows: rows.reshape(len(rows), *shape))
+
+    def extremum(self, x: Node, windows: Callable[[Tensor], Tensor], largest: bool) -> Node:
+        """Append the extremum over the members of windows.
+
+        ``windows`` maps positions of shape (n_rows, *row) to (n_rows, n_members, *row of the result); a
+        member of position 0 is one that does not count.
+        """
+        size = x.reference[0].numel()
+        positions = torch.arange(1, size + 1, dtype=torch.float64).reshape(1, *x.shape)
+        members = windows(positions)[0].long() - 1
+        members = torch.where(members < 0, members.amax(dim=0, keepdim=True), members)
+        return self.add(Extremum(members, largest), x)
+
+    def extremum_over(self, x: Node, axes: Sequence[int], keepdim: bool, largest: bool) -> Node:
+        """Append the extremum over ``axes`` of a row."""
+        rest = [axis for axis in range(len(x.shape)) if axis not in axes]
+        shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+        shape = shape if keepdim else [x.shape[axis] for axis in rest]
+        order = [0, *(axis + 1 for axis in (*axes, *rest))]
+        return self.extremum(x, lambda rows: rows.permute(order).reshape(len(rows), -1, *shape), largest)
+
+    def constant(self, x: Node, value: Tensor) -> Node:
+        """Append a constant of the rank of ``x``, as a value that ``x`` has no influence on."""
+        return self.constant_row(x, self.row_constant(value, x))
+
+    def constant_row(self, x: Node, row: Tensor) -> Node:
+        """Append a constant row, as a value that ``x`` has no influence on."""
+        return self.affine(self.add(Move(torch.full(tuple(row.shape), -1)), x), 1.0, row)
+
+    def choose(self, condition: Node, a: Any, b: Any) -> Node:
+        """Append ``where(condition, a, b)`` of an encrypted condition, one choice being constant or both."""
+        zero = torch.zeros((), dtype=torch.float64)
+        constants: list[Any] = [
+            v if isinstance(v, Node) else self.row_constant(torch.as_tensor(v).double(), condition)
+            for v in (a, b)
+        ]
+        nodes = [v for v in constants if isinstance(v, Node)]
+        if not nodes:
+            yes, no = constants
+            return self.univariate(condition, lambda c: torch.where(c != 0, yes + zero, no + zero))
+        if isinstance(constants[0], Node):
+            return self.elementwise(lambda c, x: torch.where(c != 0, x, constants[1]), condition, *nodes)
+        return self.elementwise(lambda c, x: torch.where(c != 0, constants[0], x), condition, *nodes)
+
+    def select(self, mask: Tensor, a: Any, b: Any) -> Node:
+        """Append ``where(mask, a, b)`` of a constant mask: elements of the one and of the other."""
+        nodes = [v for v in (a, b) if isinstance(v, Node)]
+        shape = torch.broadcast_shapes(
+            *((1, *v.shape) if isinstance(v, Node) else torch.as_tensor(v).shape for v in (a, b)), mask.shape
+        )[1:]
+        mask = self.row_constant(mask, nodes[0]).bool().expand(shape)
+        if len(nodes) == 1:
+            chosen = mask if isinstance(a, Node) else ~mask
+            other = torch.as_tensor(b if isinstance(a, Node) else a).double()
+            x = self.broadcast(nodes[0], shape)
+            return self.affine(x, chosen.double(), torch.where(chosen, 0.0, self.row_constant(other, x)))
+        both = self.concatenate(
+            [self.move(self.broadcast(x, shape), lambda rows: rows.reshape(len(rows), -1)) for x in nodes], 0
+        )
+        size = mask.numel()
+        indices = torch.arange(size).reshape(mask.shape) + torch.where(mask, 0, size)
+        return self.add(Move(indices), both)
+
+    def concatenate(self, arguments: Sequence[Node], axis: int) -> Node:
+        """Append values joined along ``axis`` of the row."""
+        return self.add(Concatenate(axis), *arguments)
+
+    def row_constant(self, constant: Tensor, x: Node) -> Tensor:
+        """Return ``constant`` without the axis of the rows, should it have one."""
+        if constant.ndim <= len(x.shape):
+            return constant
+        if constant.ndim > len(x.shape) + 1 or not torch.equal(constant, constant[:1].expand_as(constant)):
+            raise self.unsupported(f"a constant of shape {tuple(constant.shape)} differs from row to row")
+        return constant[0]
+
+
+def unsupported(name: str, label: str, reason: str, instead: str = "") -> UnsupportedOperatorError:
+    """Return the error that an operator is not supported, or not as it is used."""
+    way_out = f"; use {instead} instead" if instead else ""
+    return UnsupportedOperatorError(f"{name!r} at {label!r} cannot be evaluated encrypted: {reason}{way_out}")

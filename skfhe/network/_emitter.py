@@ -1,0 +1,238 @@
+"""What the importers' lowering writes programs with: values, their samples, bounds of accumulators."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from skfhe._typing import FloatArray, IntArray, RangeSource, Rounding
+from skfhe.cost import MAX_LOOKUP_BITS
+from skfhe.exceptions import CompilationError
+from skfhe.network._cells import tabulated
+from skfhe.network._symbolic import Grid, Symbolic
+from skfhe.program import IntegerType, Program, ProgramBuilder, evaluate, infer_type, ops
+
+__all__ = ["Emitter"]
+
+
+class Emitter:
+    """Builds a program while it runs on the calibration rows.
+
+    Parameters
+    ----------
+    range_source : {"proven", "calibrated"}
+        Whether an accumulator's interval follows from interval arithmetic, or from the calibration rows and
+        ``margin``.
+    margin : float
+        What is added to each end of a calibrated interval, in units of its length.
+    rounding : tuple of int and {"exact", "approximate"}, default=None
+        Bits that accumulators are rounded to before they are looked up, and how.
+    """
+
+    def __init__(self, range_source: RangeSource, margin: float, rounding: Rounding | None) -> None:
+        self.range_source, self.margin, self.rounding = range_source, margin, rounding
+        self.label = ""
+        self.samples: list[IntArray] = []
+        self._taken: dict[int, tuple[int, IntArray]] = {}
+        self._builder = ProgramBuilder()
+        self._narrowed = False
+
+    def finish(self, outputs: list[int]) -> Program:
+        """Return the program."""
+        return self._builder.finish(*outputs, range_source="calibrated" if self._narrowed else "proven")
+
+    def type_of(self, position: int) -> IntegerType:
+        """Return the type of a value."""
+        return self._builder.type_of(position)
+
+    def label_of(self, position: int) -> str:
+        """Return the layer that a value belongs to."""
+        return self._builder.value_at(position).label
+
+    def input(self, low: IntArray, high: IntArray, sample: IntArray, label: str) -> int:
+        """Append an encrypted input."""
+        self.samples.append(sample)
+        return self._builder.input(low, high, label=label)
+
+    def add(self, op: ops.Op, *arguments: int, label: str | None = None) -> int:
+        """Append the value that ``op`` computes from ``arguments``."""
+        position = self._builder.add(op, *arguments, label=self.label if label is None else label)
+        self.samples.append(evaluate(op, *(self.samples[a] for a in arguments)))
+        return position
+
+    def is_fresh(self, position: int) -> bool:
+        """Whether a value is made of inputs, as they were encrypted."""
+        value = self._builder.value_at(position)
+        moved = isinstance(value.op, ops.Reshape | ops.Gather | ops.Concatenate)
+        return isinstance(value.op, ops.Input) or (moved and all(map(self.is_fresh, value.arguments)))
+
+    def check_width(self, position: int, n_bits: int) -> None:
+        """Raise a `CompilationError` if a lookup of a value cannot read ``n_bits`` bits."""
+        if n_bits > MAX_LOOKUP_BITS:
+            raise CompilationError(
+                f"the accumulator of {self.label_of(position)!r} takes {n_bits} bits, and a lookup reads at "
+                f"most {MAX_LOOKUP_BITS}"
+            )
+
+    def accumulate(self, op: ops.Linear | ops.Convolution, argument: int) -> tuple[int, IntArray]:
+        """Append a linear operation whose results start at 0, channel by channel.
+
+        Returns
+        -------
+        position : int
+        low : ndarray of int64
+            What has to be added to each channel's result to get the operation's own; it broadcasts against a
+            row.
+        """
+        proven = infer_type(op, self.type_of(argument))
+        axis = 0 if isinstance(op, ops.Convolution) else len(proven.shape) - 1
+        others = tuple(a for a in range(len(proven.shape)) if a != axis)
+        low, high = proven.low.min(axis=others), proven.high.max(axis=others)
+        narrowed = False
+        if self.range_source == "calibrated":
+            sample = evaluate(op, self.samples[argument])
+            rows = (0, *(a + 1 for a in others))
+            seen_low, seen_high = sample.min(axis=rows), sample.max(axis=rows)
+            calibrated_low, calibrated_high = self._with_margin(seen_low, seen_high, low, high)
+            narrowed = bool(np.any(calibrated_low > low) or np.any(calibrated_high < high))
+            low, high = calibrated_low, calibrated_high
+        shifted = type(op)(**{**vars(op), "bias": op.bias - low})
+        position = self.add(shifted, argument)
+        across = [1] * len(proven.shape)
+        across[axis] = -1
+        if narrowed:
+            self._narrowed = True
+            position = self.add(
+                ops.Bound(np.zeros_like(low).reshape(across), (high - low).reshape(across)), position
+            )
+        return position, low.reshape(across)
+
+    def _with_margin(
+        self, low: IntArray, high: IntArray, proven_low: IntArray, proven_high: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Widen seen intervals by the margin and then to what their bits hold, within the proven ones."""
+        margin = np.ceil((high - low + 1) * self.margin).astype(np.int64)
+        low, high = np.maximum(low - margin, proven_low), np.minimum(high + margin, proven_high)
+        bits = int((high - low).max()).bit_length()
+        room = (1 << bits) - 1
+        if self.rounding and bits > self.rounding[0] and self.rounding[1] == "approximate":
+            room -= (1 << (bits - self.rounding[0])) >> 1  # rounding up must not need one more bit
+        spare = np.maximum(room - (high - low), 0)
+        low = np.maximum(low - spare // 2, proven_low)
+        return low, np.maximum(high, np.minimum(low + room, proven_high))
+
+    def move(self, position: int, indices: IntArray) -> int:
+        """Append the flattened elements at ``indices``, in their shape; -1 stands for the integer 0."""
+        shape, size = self.type_of(position).shape, self.type_of(position).size
+        if np.array_equal(indices.ravel(), np.arange(size)):
+            return position if indices.shape == shape else self.add(ops.Reshape(indices.shape), position)
+        flat = position if len(shape) == 1 else self.add(ops.Reshape((size,)), position)
+        wanted = indices.ravel()
+        source, taken = self._taken.get(position, (flat, np.arange(size)))
+        if np.any(wanted < 0):
+            first = self.add(ops.Gather(np.zeros(1, dtype=np.int64), 0), flat)
+            zero = self.add(ops.Linear(np.zeros((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)), first)
+            flat = self.add(ops.Concatenate(0), flat, zero)
+            wanted = np.where(wanted < 0, size, wanted)
+            source, taken = flat, np.arange(size + 1)
+        moved = self.add(ops.Gather(wanted.astype(np.int64), 0), flat)
+        moved = moved if indices.ndim == 1 else self.add(ops.Reshape(indices.shape), moved)
+        self._taken[moved] = source, taken[wanted]
+        return moved
+
+    def combine(self, positions: list[int], multipliers: list[int], bias: int = 0) -> int:
+        """Append ``bias + Σ multiplier * value`` of values of one shape."""
+        if bias == 0 and multipliers in ([1, 1], [1, -1]):
+            return self.add(ops.Add() if multipliers[1] > 0 else ops.Subtract(), *positions)
+        shape = self.type_of(positions[0]).shape
+        columns = [self.add(ops.Reshape((*shape, 1)), position) for position in positions]
+        joined = self.add(ops.Concatenate(-1), *columns) if len(columns) > 1 else columns[0]
+        weight = np.array(multipliers, dtype=np.int64)[:, None]
+        total = self.add(ops.Linear(weight, np.array([bias], dtype=np.int64)), joined)
+        return self.add(ops.Reshape(shape), total)
+
+    def _rounding_of(self, read: IntegerType) -> tuple[ops.Op | None, int, float]:
+        """Say how a value is rounded for its lookup, if it is wider than asked.
+
+        Returns
+        -------
+        op : ops.Truncate, ops.Round or None
+        step : int
+            Its results are multiples of.
+        middle : float
+            What is to be added to a multiple to get the middle of the cell that it stands for. Exact rounding
+            is down, which never needs one more bit; approximate rounding can only be to the nearest.
+        """
+        if self.rounding is None:
+            return None, 1, 0.0
+        n_bits, method = self.rounding
+        lsbs = int(read.max - read.min).bit_length() - n_bits  # a shift makes it start at zero, where one can
+        if lsbs <= 0:
+            return None, 1, 0.0
+        step = 1 << lsbs
+        if method == "exact":
+            return ops.Truncate(lsbs), step, (step - 1) / 2
+        return ops.Round(lsbs, method), step, -0.5
+
+    def _repeated(self, position: int, tables: IntArray) -> tuple[int, IntArray, IntArray] | None:
+        """Find a value that holds each element once, if ``position`` repeats some.
+
+        Parameters
+        ----------
+        position : int
+        tables : ndarray of int64, shape (*leading, n)
+            What the elements are looked up in.
+
+        Returns
+        -------
+        position : int
+        tables : ndarray of int64, shape (1, n) or (n_elements, n)
+        indices : ndarray of int64
+            Where the repeated elements are in it.
+        None
+            If no element is repeated, or not every time looked up in the same table.
+        """
+        if position not in self._taken:
+            return None
+        source, taken = self._taken[position]
+        elements, first, indices = np.unique(taken, return_index=True, return_inverse=True)
+        if len(elements) == len(taken):
+            return None
+        shape, leading = self.type_of(position).shape, tables.shape[:-1]
+        by_number = tables.reshape(-1, tables.shape[-1])
+        numbers = np.broadcast_to(np.arange(len(by_number)).reshape(leading), shape).ravel()
+        pairs = np.unique(np.stack([numbers, numbers[first][indices.ravel()]]), axis=1)
+        if not np.array_equal(by_number[pairs[0]], by_number[pairs[1]]):
+            return None
+        of_elements = by_number if len(by_number) == 1 else by_number[numbers[first]]
+        return self.move(source, elements), of_elements, indices.reshape(shape)
+
+    def tabulate(self, x: Symbolic, encode: Callable[[FloatArray], IntArray], grid: Grid) -> Symbolic:
+        """Append the lookup of ``encode(floats of x)``, whose integers stand for the floats of ``grid``.
+
+        Parameters
+        ----------
+        x : Symbolic
+        encode : callable
+            From floats of shape (n, *row) to integers; `UNDEFINED` where the nearest defined cell stands in.
+        grid : Grid
+        """
+        position, read = x.position, self.type_of(x.position)
+        op, step, middle = (None, 1, 0.0) if x.whole else self._rounding_of(read)
+        read = read if op is None else infer_type(op, read)
+        self.check_width(position, read.bits - step.bit_length() + 1)
+        label = self.label_of(x.position)
+        arguments = np.arange(read.min, read.max + 1, step) + middle
+        tables = tabulated(x.evaluate, encode, arguments, read.shape, label)
+        leading = tables.shape[:-1] if tables[..., 0].size > 1 else (1,)
+        tables = tables.reshape(*leading, len(arguments))
+        indices = None
+        repeated = self._repeated(position, tables)
+        if repeated is not None:
+            position, tables, indices = repeated
+        if op is not None:
+            position = self.add(op, position, label=label)
+        start = np.full(tables.shape[:-1], read.min, dtype=np.int64)
+        looked_up = self.add(ops.Lookup(tables, start, step), position, label=label)
+        if indices is not None:
+            looked_up = self.move(looked_up, indices)
+        return Symbolic.on_grid(looked_up, x.reference, grid, x.shared)

@@ -1,0 +1,480 @@
+"""From the float network to the integer program.
+
+Every value is a function of encrypted integers (`skfhe.network._symbolic`). Linear operations act on the
+integers; anything univariate is left until a lookup is needed, which then tabulates all of it, batch
+normalization, activation, quantizer and scales, in double precision. Which grid the lookup's results lie on
+is up to the scheme: chosen from calibration rows (`PostTraining`), or the network's own (`Trained`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import singledispatchmethod
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from skfhe._typing import Array, BoolArray, FloatArray, IntArray
+from skfhe.encoding import AffineDecoder, AffineQuantizer, TableDecoder
+from skfhe.exceptions import UnsupportedOperatorError
+from skfhe.network import _products as products
+from skfhe.network._builder import (
+    Affine,
+    Concatenate,
+    Convolution,
+    Elementwise,
+    Extremum,
+    Linear,
+    MatMul,
+    Move,
+    NetworkBuilder,
+    Node,
+    Operation,
+    Quantize,
+    Source,
+    Univariate,
+    unsupported,
+)
+from skfhe.network._cells import fill_undefined
+from skfhe.network._schemes.scheme import Scheme
+from skfhe.network._symbolic import Grid, RawInput, Symbolic
+from skfhe.program import Program, ops
+
+__all__ = ["Lowered", "lower_network"]
+
+
+MOST_CELLS = 1 << 24
+"""Of the tables that decode an output together; a cell may stand for several integers of a wide one."""
+FEWEST_CELLS = 1 << 12
+"""Of the table that decodes one element, unless it has fewer integers."""
+MAX_SAMPLES = 8192
+"""Rows of a layer's inputs, or patches of a convolution's, that its weights are rounded on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A program, and how to encode its inputs and decode its outputs.
+
+    Parameters
+    ----------
+    program : Program
+    quantizers : list of (int, AffineQuantizer)
+        For each input of the program, which of the network's inputs it encodes, and how.
+    decoders : list of AffineDecoder or TableDecoder
+        For each output of the program.
+    """
+
+    program: Program
+    quantizers: list[tuple[int, AffineQuantizer]]
+    decoders: list[AffineDecoder | TableDecoder]
+
+
+def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
+    """Lower a network by a scheme.
+
+    Parameters
+    ----------
+    network : NetworkBuilder
+    scheme : Scheme
+
+    Returns
+    -------
+    Lowered
+    """
+    lowering = _Lowering(scheme)
+    values: dict[int, Any] = {}
+    used = _used(network)
+    for node in network.nodes:
+        if id(node) not in used:
+            continue
+        scheme.emitter.label = node.label
+        lowering.node = node
+        with torch.no_grad():
+            values[id(node)] = lowering.lower(node.operation, *(values[id(a)] for a in node.arguments))
+    decoders: list[AffineDecoder | TableDecoder] = []
+    positions = []
+    for node in network.outputs:
+        scheme.emitter.label = node.label
+        output = scheme.decoded(values[id(node)])
+        positions.append(output.position)
+        decoders.append(_decoder(output, scheme, node.label))
+    return Lowered(scheme.emitter.finish(positions), scheme.quantizers, decoders)
+
+
+def _used(network: NetworkBuilder) -> set[int]:
+    """Nodes that an output depends on."""
+    used: set[int] = set()
+    waiting = list(network.outputs)
+    while waiting:
+        node = waiting.pop()
+        if id(node) not in used:
+            used.add(id(node))
+            waiting.extend(node.arguments)
+    return used
+
+
+def _decoder(x: Symbolic, scheme: Scheme, label: str) -> AffineDecoder | TableDecoder:
+    if x.grid is not None:
+        return AffineDecoder(x.grid.scale.copy(), x.grid.offset.copy())
+    read = scheme.emitter.type_of(x.position)
+    n_integers = read.max - read.min + 1
+    n_cells = n_integers if x.whole else max(FEWEST_CELLS, MOST_CELLS // read.size)
+    step = 1 << (-(-n_integers // n_cells) - 1).bit_length()
+    middles = torch.arange(read.min, read.max + 1, step) + (step - 1) / 2
+    table = np.moveaxis(x.evaluate(middles).numpy(), 0, -1)
+    table = fill_undefined(
+        table, np.isfinite(table) | _shared_by_rows(table, read.min, step, x, scheme), label
+    )
+    return TableDecoder(read.min, table.copy(), step)
+
+
+def _shared_by_rows(
+    table: FloatArray, start: int, step: int, x: Symbolic, scheme: Scheme
+) -> BoolArray | bool:
+    """Find the cells that are infinite or NaN in the original network, too, on all rows that lead there.
+
+    ``table`` (*row, n) decodes ``x`` from the integer ``start`` on; a cell stands for ``step`` integers.
+    """
+    if np.isfinite(table).all():
+        return False
+    cells = (scheme.emitter.samples[x.position] - start) // step
+    found = np.take_along_axis(table[None], cells[..., None], axis=-1)[..., 0]
+    same = (found == x.reference.numpy()) | (np.isnan(found) & np.isnan(x.reference.numpy()))
+    agrees, differs = (np.zeros(table.shape, dtype=bool) for _ in range(2))
+    elements = np.indices(table.shape[:-1])
+    for row, equal in zip(cells, same, strict=True):
+        agrees[(*elements, row)] |= equal
+        differs[(*elements, row)] |= ~equal
+    return agrees & ~differs
+
+
+class _Lowering:
+    """Lowers one node after another; ``node`` is the current one."""
+
+    node: Node
+
+    def __init__(self, scheme: Scheme) -> None:
+        self.scheme, self.emitter = scheme, scheme.emitter
+
+    @singledispatchmethod
+    def lower(self, operation: Operation, *arguments: Any) -> Symbolic | RawInput:
+        """Return what stands for the result of ``operation``."""
+        raise TypeError(f"{type(operation).__name__} is not an operation of a network")
+
+    @property
+    def _shared(self) -> bool:
+        return self.node.readers > 1
+
+    @lower.register
+    def _(self, operation: Source) -> Symbolic | RawInput:
+        return self.scheme.input(self.node, operation.index)
+
+    @lower.register
+    def _(self, operation: Univariate, x: Any) -> Symbolic | RawInput:
+        return replace(x.through(operation.evaluate, self.node.reference), shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Affine, x: Any) -> Symbolic | RawInput:
+        if isinstance(x, RawInput) or x.grid is None:
+            return replace(x.through(operation.evaluate, self.node.reference), shared=self._shared)
+        scale, offset = operation.scale.numpy(), operation.offset.numpy()
+        grid = Grid.of(x.grid.scale * scale, x.grid.offset * scale + offset, x.shape)
+        scaled = x.through(operation.evaluate, self.node.reference)
+        return replace(scaled, grid=grid, shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Quantize, x: Any) -> Symbolic:
+        return replace(self.scheme.quantize(x, operation, self.node.reference), shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Move, x: Any) -> Symbolic | RawInput:
+        if isinstance(x, RawInput):
+            moved = x.through(operation.evaluate, self.node.reference)
+            return replace(moved, moves=(*x.moves, operation), shared=self._shared)
+        position = self.emitter.move(x.position, operation.indices.numpy())
+        grid = None if x.grid is None else x.grid.move(operation)
+        moved = x.through(operation.evaluate, self.node.reference)
+        return replace(moved, position=position, grid=grid, shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Concatenate, *arguments: Any) -> Symbolic:
+        parts = self._of_one_width(arguments)
+        position = self.emitter.add(ops.Concatenate(operation.axis), *(x.position for x in parts))
+        grids = [x.grid for x in parts if x.grid is not None]
+        if len(grids) == len(parts):
+            scale = np.concatenate([grid.scale for grid in grids], axis=operation.axis)
+            offset = np.concatenate([grid.offset for grid in grids], axis=operation.axis)
+            return self._on_grid(position, Grid(scale, offset))
+        each = [x.evaluate for x in parts]
+
+        def evaluate(integers: torch.Tensor) -> torch.Tensor:
+            return torch.cat([part(integers) for part in each], dim=operation.axis + 1)
+
+        return Symbolic(position, self.node.reference, None, evaluate, self._shared)
+
+    @lower.register
+    def _(self, operation: Linear, x: Any) -> Symbolic:
+        weight = operation.weight.numpy()
+        x = self._summand(x, len(x.shape) - 1, weight)
+        scales = x.grid.scale.reshape(-1, weight.shape[1])[0]
+        sample = self.emitter.samples[x.position].reshape(-1, weight.shape[1])
+        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
+        wanted = (self.node.reference.numpy() - offset).reshape(-1, len(weight))
+        integers, scale = self.scheme.weights(weight * scales, _thinned(sample), _thinned(wanted))
+        zero = np.zeros(len(weight), dtype=np.int64)
+        position, low = self.emitter.accumulate(ops.Linear(integers.T.copy(), zero), x.position)
+        return self.scheme.corrected(self._accumulated(position, scale, low, offset), -1)
+
+    @lower.register
+    def _(self, operation: Convolution, x: Any) -> Symbolic:
+        weight = operation.weight.numpy()
+        x = self._summand(x, 0, weight.reshape(len(weight), -1))
+        n_outputs, n_read = weight.shape[:2]
+        n_groups = operation.groups
+        scales = x.grid.scale.reshape(len(x.grid.scale), -1)[:, 0].reshape(n_groups, n_read)
+        folded = weight * np.repeat(scales, n_outputs // n_groups, axis=0)[:, :, None, None]
+        offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
+        results = self.node.reference - torch.from_numpy(offset)
+        sample, wanted = _patches(self.emitter.samples[x.position], results, operation)
+        each = zip(*(np.split(v, n_groups, axis=1) for v in (sample, wanted)), strict=True)
+        of_groups = np.split(folded.reshape(n_outputs, -1), n_groups)
+        chosen = [self.scheme.weights(w, *pair) for w, pair in zip(of_groups, each, strict=True)]
+        flat, scale = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
+        op = ops.Convolution(
+            flat.reshape(weight.shape),
+            np.zeros(n_outputs, dtype=np.int64),
+            operation.strides,
+            operation.padding,
+            operation.dilation,
+            n_groups,
+        )
+        position, low = self.emitter.accumulate(op, x.position)
+        return self.scheme.corrected(self._accumulated(position, scale[:, None, None], low, offset), 0)
+
+    @lower.register
+    def _(self, operation: Extremum, x: Any) -> Symbolic:
+        x = self.scheme.operand(x, None)
+        if not products.comparable(x, operation):
+            x = self.scheme.operand(replace(x, grid=None), None)
+        return replace(
+            products.extremum(self.emitter, x, operation, self.node.reference), shared=self._shared
+        )
+
+    @lower.register
+    def _(self, operation: MatMul, a: Any, b: Any) -> Symbolic:
+        a, b = self._on_one_grid(a), self._on_one_grid(b)
+        return replace(products.matmul(self.emitter, a, b, self.node.reference), shared=self._shared)
+
+    @lower.register
+    def _(self, operation: Elementwise, *arguments: Any) -> Symbolic | RawInput:
+        if all(
+            isinstance(x, RawInput) and x.index == arguments[0].index and x.moves == arguments[0].moves
+            for x in arguments
+        ):
+            each = [x.evaluate for x in arguments]
+            together = lambda floats: operation.function(*(part(floats) for part in each))  # noqa: E731
+            return replace(
+                arguments[0], reference=self.node.reference, evaluate=together, shared=self._shared
+            )
+        values = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
+        result = self._of_one(operation, values) or self._of_two(operation, values)
+        if result is None:
+            raise self._too_wide(operation, values)
+        return replace(result, shared=self._shared)
+
+    def _too_wide(self, operation: Elementwise, values: list[Symbolic]) -> UnsupportedOperatorError:
+        """Return the error that a function of several values does not fit one lookup."""
+        widths = ", ".join(str(self._bits(x)) for x in values)
+        most = products.most_packed(self.emitter)
+        if len(values) == 2:
+            reason = f"its values of {widths} bits are on two grids, and a lookup of both reads {most} bits"
+            instead = self.scheme.narrower(max(1, most // 2))
+        elif operation.kind == "where":
+            reason = (
+                f"it takes values of {widths} bits, and a lookup of a condition and a value reads {most} bits"
+            )
+            instead = self.scheme.narrower(max(1, most // 2))
+        else:
+            reason, instead = f"it takes {len(values)} encrypted values", "operators of one or two"
+        return unsupported(self.node.name, self.node.label, reason, instead)
+
+    def _of_one(self, operation: Elementwise, values: list[Symbolic]) -> Symbolic | None:
+        """Lower a function of values that read the same integers: it is univariate."""
+        if any(x.position != values[0].position for x in values):
+            return None
+        result = _together(operation.function, values, self.node.reference)
+        if operation.kind in ("add", "subtract") and all(x.grid is not None for x in values):
+            sign = 1 if operation.kind == "add" else -1
+            first, second = (x.grid for x in values)
+            grid = Grid(first.scale + sign * second.scale, first.offset + sign * second.offset)  # type: ignore[union-attr]
+            return replace(result, grid=grid)
+        return result
+
+    def _of_two(self, operation: Elementwise, values: list[Symbolic]) -> Symbolic | None:
+        """Lower a function of two different values, by the cheapest way that it allows."""
+        if operation.kind == "where" and len(values) == 3:
+            return self._select(operation, values)
+        if len(values) != 2:
+            return None
+        a, b = values
+        if operation.kind in ("add", "subtract", "maximum", "minimum", "compare"):
+            aligned = self.scheme.aligned(a, b, looked_up=operation.kind not in ("add", "subtract"))
+            if aligned is not None:
+                return products.of_sum(self.emitter, operation, aligned, self.node.reference)
+        narrow = sum(self._bits(x) for x in values) <= self._most_packed
+        if operation.kind in ("multiply", "divide") and not narrow:
+            if operation.kind == "divide":
+                b = b.through(torch.reciprocal, torch.reciprocal(b.reference))
+            a, b = self._factor(a), self._factor(b)
+            return products.multiply(self.emitter, a, b, self.node.reference)
+        return self._packed(operation.function, a, b, self.node.reference)
+
+    def _select(self, operation: Elementwise, values: list[Symbolic]) -> Symbolic | None:
+        """Lower a choice between two encrypted values as a sum of two, of which one is always 0."""
+        condition, a, b = values
+        zero = torch.zeros((), dtype=torch.float64)
+        terms: list[Symbolic] = []
+        for x, choose in (
+            (a, lambda c, x: torch.where(c != 0, x, zero)),
+            (b, lambda c, x: torch.where(c != 0, zero, x)),
+        ):
+            reference = choose(condition.reference, x.reference)
+            if condition.position == x.position:
+                term: Symbolic | None = _together(choose, [condition, x], reference)
+            else:
+                term = self._packed(choose, condition, x, reference)
+            if term is None:
+                return None
+            terms.append(term)
+        aligned = self.scheme.aligned(terms[0], terms[1], looked_up=False)
+        if aligned is None:
+            return None
+        total = Elementwise(torch.add, "add")
+        return products.of_sum(self.emitter, total, aligned, self.node.reference)
+
+    def _bits(self, x: Symbolic) -> int:
+        return self.emitter.type_of(x.position).bits
+
+    def _packed(
+        self, function: Callable[..., torch.Tensor], a: Symbolic, b: Symbolic, reference: torch.Tensor
+    ) -> Symbolic | None:
+        """Lower a function of two different values as one lookup of both, side by side.
+
+        Before, what takes few values is looked up in fewer bits, and what has many bits if both are wide.
+        """
+        total = self._bits(a) + self._bits(b)
+        if total > min(products.FEWEST_PACKED_BITS, self._most_packed):
+            most = products.MOST_PACKED_BITS
+            if total > self._most_packed:
+                most = products.FEW_BITS
+                if self.emitter.rounding is not None:
+                    most = min(most, self.emitter.rounding[0] - 1)
+            a, b = self.scheme.narrowed(a, most), self.scheme.narrowed(b, most)
+        return products.packed(self.emitter, function, a, b, reference)
+
+    @property
+    def _most_packed(self) -> int:
+        """Bits up to which two values are packed as they are."""
+        most = products.MOST_PACKED_PRODUCT_BITS
+        return most if self.emitter.rounding is None else min(most, self.emitter.rounding[0])
+
+    def _factor(self, x: Symbolic) -> Symbolic:
+        """Return ``x`` on a grid, as a factor of products element by element."""
+        x = self.scheme.factor(x)
+        assert x.grid is not None
+        return x if np.all(x.grid.scale != 0) else self.scheme.operand(replace(x, grid=None), None)
+
+    def _on_one_grid(self, x: Any) -> Symbolic:
+        """Return ``x`` on the same grid for all of its elements."""
+        x = self.scheme.operand(x, None)
+        if products.is_one_grid(x.grid.scale.ravel(), x.grid.offset.ravel()):
+            return x
+        return self.scheme.operand(replace(x, grid=None), None)
+
+    def _of_one_width(self, values: Sequence[Any]) -> list[Symbolic]:
+        """Return values that a lookup of all of them can round by the same number of bits.
+
+        Those of few bits are multiplied by powers of two. Two values side by side cannot be rounded, and are
+        looked up.
+        """
+        parts = [self.scheme.operand(x, None) if isinstance(x, RawInput) or x.whole else x for x in values]
+        widest = max(self._bits(x) for x in parts)
+        if self.emitter.rounding is None or widest <= self.emitter.rounding[0]:
+            return parts
+        return [self._multiplied(x, 1 << (widest - self._bits(x))) for x in parts]
+
+    def _multiplied(self, x: Symbolic, factor: int) -> Symbolic:
+        """Return ``x`` as a function of integers that are multiples of ``factor``."""
+        if factor == 1:
+            return x
+        position = self.emitter.combine([x.position], [factor])
+        if x.grid is not None:
+            return Symbolic.on_grid(position, x.reference, Grid(x.grid.scale / factor, x.grid.offset))
+        inner = x.evaluate
+        return replace(x, position=position, evaluate=lambda integers: inner(integers / factor))
+
+    def _summand(self, x: Any, axis: int, weight: FloatArray) -> Symbolic:
+        """Return the argument of a linear layer, quantized unless it is only summed or averaged."""
+        if isinstance(x, Symbolic) and x.grid is not None:
+            magnitudes = np.abs(weight[weight != 0])
+            plain = len(magnitudes) == 0 or np.ptp(magnitudes) == 0
+            if plain and np.all(x.grid.scale == x.grid.scale.ravel()[0]):
+                return x
+        return self.scheme.operand(x, axis)
+
+    def _accumulated(self, position: int, scale: FloatArray, low: IntArray, offset: FloatArray) -> Symbolic:
+        """Return an accumulator that was shifted by ``-low``.
+
+        Its floats are rounded as the network's own are, the bias added last: biases of networks in training
+        settle where a quantizer is undecided, and half an ulp then tells which way it goes.
+        """
+        grid = Grid.of(scale, offset + scale * low, self.node.shape)
+        own = Grid.of(scale, offset, self.node.shape)
+        shift = torch.from_numpy(np.broadcast_to(low, self.node.shape).copy())
+        factor, bias = (torch.from_numpy(v.copy()) for v in (own.scale, own.offset))
+
+        def evaluate(integers: torch.Tensor) -> torch.Tensor:
+            column = integers.to(torch.float64).reshape(-1, *(1,) * shift.ndim)
+            return (column + shift) * factor + bias
+
+        return Symbolic(position, self.node.reference, grid, evaluate, self._shared)
+
+    def _on_grid(self, position: int, grid: Grid) -> Symbolic:
+        return Symbolic.on_grid(position, self.node.reference, grid, self._shared)
+
+
+def _together(
+    function: Callable[..., torch.Tensor], values: list[Symbolic], reference: torch.Tensor
+) -> Symbolic:
+    """Return a function of values that read the same integers."""
+    each = [x.evaluate for x in values]
+
+    def evaluate(integers: torch.Tensor) -> torch.Tensor:
+        return function(*(part(integers) for part in each)).to(torch.float64)
+
+    return Symbolic(values[0].position, reference, None, evaluate, whole=any(x.whole for x in values))
+
+
+def _thinned(sample: Array) -> FloatArray:
+    """Return some of the rows, evenly spread, as floats."""
+    picked = np.linspace(0, len(sample) - 1, min(len(sample), MAX_SAMPLES)).astype(np.int64)
+    return sample[picked].astype(np.float64)
+
+
+def _patches(sample: IntArray, result: torch.Tensor, operation: Convolution) -> tuple[FloatArray, FloatArray]:
+    """Return what some positions of a convolution read, and the original network's results there.
+
+    Shapes (n_patches, n_inputs * height * width) and (n_patches, n_outputs).
+    """
+    n_positions = result.shape[2] * result.shape[3]
+    n_rows = min(len(sample), max(1, 2 * MAX_SAMPLES // n_positions))
+    rows = np.linspace(0, len(sample) - 1, n_rows).astype(np.int64)
+    top, left, bottom, right = operation.padding
+    padded = functional.pad(torch.from_numpy(sample[rows]).double(), (left, right, top, bottom))
+    kernel = operation.weight.shape[2:]
+    unfolded = functional.unfold(padded, kernel, operation.dilation, 0, operation.strides)
+    results = result[torch.from_numpy(rows)].flatten(2)
+    return tuple(_thinned(v.transpose(1, 2).reshape(-1, v.shape[1]).numpy()) for v in (unfolded, results))  # type: ignore[return-value]

@@ -1,0 +1,125 @@
+"""From the trained Brevitas network to the integer program.
+
+The network is written down as a float network of the importers' operations, and lowered as any imported one
+is: a hidden layer becomes a linear layer on integers and one lookup a neuron, whose tables are filled by
+running its batch normalization, activation and quantizer, in double precision, on every accumulator that can
+occur.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skfhe._typing import BoolArray, IntArray, Rounding
+from skfhe.encoding import AffineDecoder
+from skfhe.network import Emitter, Grid, NetworkBuilder, Node, Quantize, Symbolic, Trained, lower_network
+from skfhe.neural_network._budgeted_mlp import BudgetedMLP, HiddenLayer
+from skfhe.passes import drop_unused_inputs, optimize, round_lookups
+from skfhe.program import Program
+
+__all__ = ["in_double_precision", "lower_mlp"]
+
+
+def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
+    """Return a copy of ``module`` in double precision and evaluation mode, on the CPU."""
+    return copy.deepcopy(module).to("cpu").double().eval()
+
+
+def lower_mlp(
+    module: BudgetedMLP, rounding: Rounding | None = None
+) -> tuple[Program, list[BoolArray], list[AffineDecoder]]:
+    """Lower a trained network.
+
+    Parameters
+    ----------
+    module : BudgetedMLP
+    rounding : tuple of int and {"exact", "approximate"}, default=None
+        Bits that accumulators are rounded to before they are looked up, and how.
+
+    Returns
+    -------
+    program : Program
+        Takes the bits of the input encoding that are kept, returns the output accumulators. With a skip
+        connection it takes the levels, too, and returns the skip connection's accumulators apart: they
+        are added in the clear, where they cost the lookups no precision.
+    kept : list of ndarray of bool
+        Which bits, and which features' levels, the program reads.
+    decoders : list of AffineDecoder
+        Turn the accumulators into scores, which are their sum.
+    """
+    module = in_double_precision(module)
+    with torch.no_grad():
+        network, highest = _network(module)
+        lowered = lower_network(network, _EncodedInputs(highest))
+    program, kept = drop_unused_inputs(optimize(lowered.program))
+    if rounding is not None:
+        program = optimize(program, [lambda p: round_lookups(p, *rounding)])
+    return program, kept, [decoder for decoder in lowered.decoders if isinstance(decoder, AffineDecoder)]
+
+
+class _EncodedInputs(Trained):
+    """The scheme of a network whose inputs arrive as integers.
+
+    Parameters
+    ----------
+    highest : list of ndarray of int64
+        For each input, the largest integer of each element; the smallest is 0.
+    """
+
+    def __init__(self, highest: list[IntArray]) -> None:
+        super().__init__(Emitter("proven", margin=0.0, rounding=None), n_bits=None)
+        self.highest = highest
+
+    def input(self, node: Node, index: int) -> Symbolic:  # type: ignore[override]
+        """Take over an input of the network."""
+        high = self.highest[index]
+        rows = node.reference.numpy().astype(np.int64)
+        position = self.emitter.input(np.zeros_like(high), high, rows, node.label)
+        return Symbolic.on_grid(position, node.reference, Grid.of(1.0, 0.0, node.shape))
+
+
+def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
+    """Write the network down as a function of its encoded inputs, with the largest integers of these."""
+    highest = [np.ones(len(module.kept_bits), dtype=np.int64)]
+    names = ["input bits"]
+    if module.skip is not None:
+        highest.append(module.skip.level_weights.sum(dim=0).numpy().astype(np.int64))
+        names.append("input levels")
+    build = NetworkBuilder([torch.zeros(1, len(high)) for high in highest], names)
+    value, scale = build.inputs[0], torch.ones((), dtype=torch.float64)
+    for index, layer in enumerate(module.hidden, start=1):
+        build.at("linear", f"hidden layer {index}")
+        value = build.linear(value, layer.linear.quant_weight().value)
+        quantizer = _quantizer(layer)
+        value, scale = build.add(quantizer, value), quantizer.scale
+    build.at("linear", "output layer")
+    weight = module.output.quant_weight()
+    scale = scale * weight.scale.flatten()
+    bias = torch.round(module.output.bias / scale) * scale
+    build.outputs.append(build.linear(value, weight.value, bias))
+    if module.skip is not None:
+        build.at("linear", "skip connection")
+        weight = module.skip.linear.quant_weight().value * module.skip.step
+        bias = -module.skip.center * weight.sum(dim=1)
+        varies = torch.from_numpy(highest[1] > 0)  # a constant level need not be sent
+        build.outputs.append(build.linear(build.inputs[1], weight * varies, bias))
+    return build, highest
+
+
+def _quantizer(layer: HiddenLayer) -> Quantize:
+    """Describe what a layer makes of the sums of its weighted inputs."""
+
+    def quantized(sums: Tensor) -> Any:
+        return layer.quantizer(layer.activation(layer.norm(sums)))
+
+    def integers(sums: Tensor) -> Tensor:
+        activations = quantized(sums)
+        return torch.round(activations.value / activations.scale)
+
+    scale = quantized(torch.zeros(1, layer.linear.out_features, dtype=torch.float64)).scale
+    half = 1 << (int(layer.quantizer.act_quant.bit_width()) - 1)
+    low, high = (-half, half - 1) if layer.quantizer.act_quant.is_signed else (0, 2 * half - 1)
+    return Quantize(integers, scale, torch.zeros((), dtype=torch.float64), low, high)

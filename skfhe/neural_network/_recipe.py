@@ -1,0 +1,217 @@
+"""What is fixed before training: the network's shape, and the skorch net that is made of an estimator."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from skorch.callbacks import LRScheduler
+
+from skfhe.encoding import ThresholdEncoder
+from skfhe.neural_network._budget import largest_magnitude, weight_budget
+from skfhe.neural_network._budgeted_mlp import DISCRETE, BudgetedMLP
+from skfhe.neural_network._rows import RowDataset, Rows, take_batch
+from skfhe.neural_network._training import Annealing, ValidationStopping
+
+__all__ = ["Plan", "encoded", "make_net", "module_parameters", "rebuilt"]
+
+VALIDATION_BATCH = 1024
+"""Rows that are validated at a time, where ``iterator_valid__batch_size`` does not say."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is fixed before training, and rebuilds the network after unpickling.
+
+    Parameters
+    ----------
+    seed : int
+        Seeds initialization, shuffling and noise.
+    encoder : ThresholdEncoder
+        The full input encoding, of which the program may use a part.
+    n_rows : int
+        Rows that the network was made for.
+    module : dict
+        Parameters of `BudgetedMLP`, the encoding apart.
+    """
+
+    seed: int
+    encoder: ThresholdEncoder
+    n_rows: int
+    module: dict[str, Any]
+
+
+def module_parameters(
+    estimator: Any, n_outputs: int, encoder: ThresholdEncoder, n_rows: int
+) -> dict[str, Any]:
+    """Return what the module of an estimator is made with, the input encoding apart."""
+    unit = max(math.sqrt(encoder.n_features * max(2, n_outputs)), math.cbrt(n_rows))
+    noise = estimator.module__input_noise
+    if noise == "auto":  # a tenth of a feature's range, and less where many rows regularize by themselves
+        noise = (1 << estimator.module__n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
+    discrete = mostly_discrete(encoder)
+    multiplier = estimator.module__n_hidden_neurons_multiplier
+    if multiplier == "auto":
+        multiplier = 1.5 if discrete else 0.75
+    n_output_bits = estimator.module__n_output_bits
+    if n_output_bits == "auto":
+        n_output_bits = 7 if discrete else 6
+    return {
+        "n_outputs": n_outputs,
+        "n_hidden": max(2, round(multiplier * unit)),
+        "n_layers": estimator.module__n_layers,
+        "n_w_bits": weight_bits(estimator.module__n_w_bits, estimator.module__n_accum_bits, encoder.n_bits),
+        "n_a_bits": estimator.module__n_a_bits,
+        "n_accum_bits": estimator.module__n_accum_bits,
+        "n_output_w_bits": estimator.module__n_output_w_bits,
+        "n_output_bits": n_output_bits,
+        "activation_function": estimator.module__activation_function,
+        "input_noise": noise,
+        "skip_connection": estimator.module__skip_connection,
+    }
+
+
+def mostly_discrete(encoder: ThresholdEncoder) -> bool:
+    """Return whether half of the features that vary have few values, and so get no noise in training.
+
+    What depends on such values is seldom smooth, and takes more neurons; without noise it can be learned.
+    """
+    n_thresholds = np.bincount(encoder.features, minlength=encoder.n_features)
+    varying = n_thresholds[n_thresholds > 0]
+    return bool(2 * (varying <= DISCRETE).sum() >= len(varying))
+
+
+def weight_bits(given: int | str, n_accum_bits: int, n_inputs: int) -> int:
+    """Return the bits of the hidden layers' weights.
+
+    "auto" means 2, and up to 4 for so few inputs that a neuron could not spend its budget on weights of 1.
+    """
+    if given != "auto":
+        return int(given)
+    budget = weight_budget(n_accum_bits, input_span=1)
+    return next((bits for bits in (2, 3) if n_inputs * largest_magnitude(bits) >= budget), 4)
+
+
+def make_net(
+    estimator: Any, plan: Plan, *, n_rows: int | None = None, fresh: bool = True, stopping: Any = None
+) -> Any:
+    """Return the skorch net of an estimator, not yet initialized.
+
+    Parameters
+    ----------
+    estimator : BaseNeuralNet
+    plan : Plan
+    n_rows : int, default=None
+        Rows of an epoch; None takes those of the plan.
+    fresh : bool, default=True
+        Whether the weights are new, so that training begins with wide budgets.
+    stopping : callable, default=None
+        Score that stops the training, see `ValidationStopping`.
+    """
+    callbacks: list[Any] = []
+    own = list(estimator.callbacks or [])
+    if estimator.lr_schedule == "cosine" and not any(map(_schedules, own)):
+        policy = torch.optim.lr_scheduler.CosineAnnealingLR
+        callbacks.append(("lr_schedule", LRScheduler(policy, T_max=estimator.max_epochs)))
+    if stopping is not None:
+        callbacks.append(("stopping", ValidationStopping(stopping, estimator.n_iter_no_change)))
+    options = {f"module__{name}": value for name, value in plan.module.items()}
+    options |= {"iterator_train__shuffle": True, "iterator_valid__batch_size": VALIDATION_BATCH}
+    options |= _fastest(estimator.optimizer, estimator.device) | open_options(
+        estimator, plan.module["n_outputs"]
+    )
+    if is_classifier(estimator):
+        options["classes"] = np.arange(plan.module["n_outputs"])
+    options |= {
+        "module__features": torch.as_tensor(plan.encoder.features),
+        "module__thresholds": torch.as_tensor(plan.encoder.thresholds),
+        "module__level_weights": torch.as_tensor(plan.encoder.level_weights),
+        "iterator_train__collate_fn": take_batch,
+        "iterator_valid__collate_fn": take_batch,
+        "criterion__reduction": "none",
+    }
+    net = estimator._net_class(
+        module=BudgetedMLP,
+        dataset=RowDataset,
+        criterion=estimator.criterion or estimator._default_criterion,
+        optimizer=estimator.optimizer,
+        lr=estimator.lr,
+        max_epochs=estimator.max_epochs,
+        batch_size=batch_size(estimator.batch_size, n_rows or plan.n_rows),
+        callbacks=[*callbacks, *own],
+        train_split=None,
+        device=estimator.device,
+        verbose=estimator.verbose,
+        **options,
+    )
+    if fresh:
+        n_inputs = estimator.module__n_thresholds_per_neuron * plan.module["n_hidden"]
+        net.annealing = Annealing.of(estimator.max_epochs, n_inputs)
+    return net
+
+
+def rebuilt(net: Any, weights: dict[str, Any]) -> Any:
+    """Return ``net``, initialized, with a module of these weights."""
+    net.initialize()
+    if net.module_.hidden:
+        net.module_.prune_inputs(weights["kept_bits"])
+    net.module_.load_state_dict(weights)
+    return net
+
+
+def encoded(plan: Plan, rows: Rows) -> RowDataset:
+    """Return rows as the network takes them in training."""
+    weight = rows.weight / rows.weight.mean()
+    counts = plan.encoder.counts(rows.X)
+    return RowDataset(
+        {"counts": counts.astype(np.float32), "sample_weight": weight.astype(np.float32)}, rows.y
+    )
+
+
+def batch_size(given: int | str, n_rows: int) -> int:
+    """Return the rows of a training step.
+
+    "auto" means 32, and from 16,000 rows on a 500th of them, up to 200.
+    """
+    return int(given) if given != "auto" else int(np.clip(n_rows // 500, 32, 200))
+
+
+def open_options(estimator: Any, n_outputs: int) -> dict[str, Any]:
+    """Return the parameters that are passed on to skorch; a list of weights as the tensor that torch takes.
+
+    Raises
+    ------
+    ValueError
+        If the weights of the classes are not numbers, or not one a class.
+    """
+    options = dict(estimator._open_params)
+    weight = options.get("criterion__weight")
+    if weight is not None:
+        try:
+            weight = torch.as_tensor(weight, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"criterion__weight must be one number a class, got {weight!r}") from error
+        if weight.shape != (n_outputs,):
+            raise ValueError(
+                f"criterion__weight must have one number for each of the {n_outputs} classes or targets, "
+                f"got {tuple(weight.shape)}"
+            )
+        options["criterion__weight"] = weight
+    return options
+
+
+def _schedules(callback: Any) -> bool:
+    """Return whether a callback of the user sets the learning rate."""
+    callback = callback[1] if isinstance(callback, tuple) else callback
+    return isinstance(callback, LRScheduler) or callback is LRScheduler
+
+
+def _fastest(optimizer: type, device: str) -> dict[str, Any]:
+    """Return the option that lets torch update all parameters in one call, where the optimizer has it."""
+    fused = "fused" in inspect.signature(optimizer).parameters and device == "cpu"
+    return {"optimizer__fused": True} if fused else {}

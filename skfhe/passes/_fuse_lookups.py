@@ -1,0 +1,48 @@
+"""Two lookups in a row are one: the second table read through the first."""
+
+import numpy as np
+
+from skfhe.passes._rewriting import readers, rewrite
+from skfhe.program import Program, ProgramBuilder, ops, read_tables
+
+__all__ = ["fuse_lookups"]
+
+
+def fuse_lookups(program: Program) -> Program:
+    """Return ``program`` with every lookup of a lookup's result fused into one lookup.
+
+    The first lookup must have no other reader, or nothing would be saved. Chains of any length
+    end as one.
+    """
+    reads = readers(program)
+    fused: dict[int, ops.Lookup] = {}
+    skipped: set[int] = set()
+    for position in program.lookups:
+        value = program.values[position]
+        op = fused.get(position, value.op)
+        if len(reads[position]) != 1 or reads[position][0] < 0:
+            continue
+        reader = reads[position][0]
+        second = program.values[reader].op
+        if isinstance(second, ops.Lookup):
+            assert isinstance(op, ops.Lookup)
+            fused[reader] = _compose(op, second)
+            skipped.add(position)
+
+    def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
+        if position in skipped:
+            return arguments[0]
+        value = program.values[position]
+        return builder.add(fused.get(position, value.op), *arguments, label=value.label)
+
+    return rewrite(program, emit)
+
+
+def _compose(first: ops.Lookup, second: ops.Lookup) -> ops.Lookup:
+    """Return the lookup that reads ``second`` at what ``first`` holds.
+
+    Cells of the first table that no argument reaches may point outside the second; these read its ends, and
+    stay unreached.
+    """
+    tables = read_tables(second.tables, (first.tables - second.start[..., None]) // second.step)
+    return ops.Lookup(tables, np.broadcast_to(first.start, tables.shape[:-1]).copy(), first.step)

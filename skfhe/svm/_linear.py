@@ -1,0 +1,104 @@
+"""Linear support vector machines on encrypted data."""
+
+from sklearn import svm
+
+from skfhe._linear import LinearPredictorMixin
+from skfhe._originals.inherited import method_of, parameters_of
+
+__all__ = ["LinearSVC", "LinearSVR"]
+
+
+class LinearSVC(LinearPredictorMixin, svm.LinearSVC):
+    """Linear support vector classification on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int or dict, default=8
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
+    **parameters
+        Those of `sklearn.svm.LinearSVC`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The linear function on integers: what runs encrypted.
+    scores_ : QuantizedScores
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
+    output_bits_ : list of int
+        Proven bits of the accumulators.
+    cost_ : Cost
+        Predicted seconds a row; there are no lookups.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too; they are those of the float model.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skfhe.svm import LinearSVC
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = LinearSVC(random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _original = svm.LinearSVC
+    __init__ = parameters_of(svm.LinearSVC, n_bits=8, range_margin=7.5)
+    fit = method_of(svm.LinearSVC.fit)
+
+
+class LinearSVR(LinearPredictorMixin, svm.LinearSVR):
+    """Linear support vector regression on encrypted data.
+
+    Parameters
+    ----------
+    n_bits : int or dict, default=8
+        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+        feature's values is cut into ``2**i`` steps; values far from it add bits.
+    range_margin : float, default=7.5
+        How far beyond the training range of a feature its values are represented, in widths of that range,
+        at either end. Values beyond are clipped, with an `InputClippingWarning`.
+    **parameters
+        Those of `sklearn.svm.LinearSVR`, with its defaults.
+
+    Attributes
+    ----------
+    program_ : Program
+        The linear function on integers: what runs encrypted.
+    scores_ : QuantizedScores
+        The program between its two edges: how features are encoded and scores decoded. Both follow
+        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
+    output_bits_ : list of int
+        Proven bits of the accumulators.
+    cost_ : Cost
+        Predicted seconds a row; there are no lookups.
+    fhe_circuit_ : Circuit
+        After ``compile``.
+
+    Notes
+    -----
+    All attributes of the fitted original are there, too; they are those of the float model.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skfhe.svm import LinearSVR
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = LinearSVR(random_state=0).fit(X, y)
+    >>> circuit = model.compile()
+    >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
+    True
+    """
+
+    _original = svm.LinearSVR
+    __init__ = parameters_of(svm.LinearSVR, n_bits=8, range_margin=7.5)
+    fit = method_of(svm.LinearSVR.fit)

@@ -1,0 +1,27 @@
+"""Comparing an estimator with the original that it is the original of."""
+
+import inspect
+import warnings
+
+from sklearn.utils.estimator_checks import check_estimator
+
+
+def original_of(estimator):
+    """Return the unfitted original with the same parameters."""
+    params = estimator.get_params(deep=False)
+    return type(estimator)._original(**{k: v for k, v in params.items() if k not in estimator._own_params})
+
+
+def seeded(cls, **params):
+    """Return an estimator that draws the same numbers in every run, if it draws any."""
+    if "random_state" in inspect.signature(cls).parameters:
+        params = {"random_state": 0} | params
+    return cls(**params)
+
+
+def failed_checks(estimator):
+    """Return the names of scikit-learn's checks that ``estimator`` fails."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(estimator, on_fail=None, on_skip=None)
+    return {result["check_name"] for result in results if result["status"] == "failed"}
