@@ -13,7 +13,7 @@ half a
 Programs without rounding may run on residues (the engine's CRT encoding) instead: dearer for narrow values,
 the only way for wide ones. Ciphertexts that no lookup reads have a dimension that depends on ``e`` alone.
 
-``benchmarks/cost_table.py`` measures the grid, and how many seconds a machine takes.
+``benchmarks/engine/cost_table.py`` measures the grid, and how many seconds a machine takes.
 """
 
 import itertools

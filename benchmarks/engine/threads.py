@@ -1,6 +1,6 @@
 """Encrypted rows of many kinds of model, from several threads at once: every integer equals the clear one's.
 
-    python -m benchmarks.threads [--rows 1000] [--threads 4]
+    python -m benchmarks.engine.threads [--rows 1000] [--threads 4]
 
 Every thread takes rows of one model after the other, so that threads meet on the same circuits, first use
 included. What is compared are the integers that `Circuit.execute` returns with those of the program in the

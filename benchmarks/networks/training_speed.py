@@ -1,4 +1,4 @@
-"""CPU time of training beside plain skorch: ``python -m benchmarks.training_speed``.
+"""CPU time of training beside plain skorch: ``python -m benchmarks.networks.training_speed``.
 
 The plain network is linear, batch norm, ReLU, linear, of the same width, trained by the same optimizer on
 floats in the same batches. ``fit`` of ours includes the encoding of the rows and the lowering of the network.

@@ -1,8 +1,8 @@
-"""Accuracy of the neural networks against scikit-learn's MLP: ``python -m benchmarks.accuracy``.
+"""Accuracy of the neural networks against scikit-learn's MLP: ``python -m benchmarks.networks.accuracy``.
 
 Five folds, StandardScaler in a pipeline; the score is accuracy, or R² for regression, whose targets are
 standardized for the MLP, as ours does by itself. Beside scikit-learn's data sets there are made ones whose
-features have few values, see ``benchmarks.discrete``. The clear score is
+features have few values, see ``benchmarks.networks.discrete``. The clear score is
 that of the integer program, the simulated one adds lookup errors at 2**-40; ``--rows`` of the last fold are
 then run encrypted and compared, integer by integer, with the clear program.
 """
@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 import skfhe
 import skfhe.program
 from benchmarks.datasets import CLASSIFICATION, REGRESSION, folds, load
-from benchmarks.discrete import DISCRETE, DISCRETE_REGRESSION
+from benchmarks.networks.discrete import DISCRETE, DISCRETE_REGRESSION
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
 
 MADE = DISCRETE | DISCRETE_REGRESSION

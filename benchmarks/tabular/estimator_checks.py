@@ -1,6 +1,6 @@
 """scikit-learn's ``check_estimator`` on the linear and tree estimators and their originals.
 
-Run by ``python -m benchmarks.tabular --checks``. Boosting and forests have five trees, on both sides.
+Run by ``python -m benchmarks.tabular.compare --checks``. Boosting and forests have five trees, on both sides.
 Checks are counted by name, for scikit-learn repeats some for its own classes, with further parameters.
 """
 

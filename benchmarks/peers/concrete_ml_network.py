@@ -1,4 +1,4 @@
-"""One network of Concrete ML, measured in its own environment: run by ``benchmarks.neural_network``.
+"""One network of Concrete ML, measured in its own environment: run by ``benchmarks.peers.neural_network``.
 
 Reads a data file that the caller wrote and prints one line of JSON, a result for each error rate.
 """

@@ -1,4 +1,4 @@
-"""How near each operator comes to torch, and what it takes: ``python -m benchmarks.operators``.
+"""How near each operator comes to torch, and what it takes: ``python -m benchmarks.networks.operators``.
 
 Prints a Markdown table of the examples in ``tests/importers/operators.py``: networks of one operator each,
 quantized to so many bits with all functions looked up, on uniform rows. The error is the root mean square on

@@ -1,4 +1,4 @@
-"""What fitting trees costs beside the original's fit: ``python -m benchmarks.tree_fits [NAME…]``.
+"""What fitting trees costs beside the original's fit: ``python -m benchmarks.tabular.tree_fits [NAME…]``.
 
 CPU seconds of the original's ``fit`` and of ours, which trains it and then covers its trees with lookups,
 builds the program and checks it. Run it with ``OMP_NUM_THREADS=1``, or threads that wait count, too.

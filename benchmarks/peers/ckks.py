@@ -1,4 +1,4 @@
-"""Encrypted models against CKKS: ``python -m benchmarks.ckks --tenseal-python PATH``.
+"""Encrypted models against CKKS: ``python -m benchmarks.peers.ckks --tenseal-python PATH``.
 
 ``make tenseal-environment`` builds TenSEAL's environment and prints its PATH.
 
@@ -6,7 +6,7 @@ CKKS computes sums and products of approximate numbers, so its network has a squ
 it has 32 hidden neurons. Logistic regression needs no activation. Both are trained in the clear, in
 floats. skfhe's network is the default `NeuralNetClassifier`, and its logistic regression the same with
 one layer, which has no lookup either. Seconds are of one row, encryption and decryption included, on the
-split of ``benchmarks.neural_network``.
+split of ``benchmarks.peers.neural_network``.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.datasets import load
 from benchmarks.measure import machine, save, seconds
 from skfhe.neural_network import NeuralNetClassifier
 
-SCRIPT = Path(__file__).with_name("peer_tenseal.py")
+SCRIPT = Path(__file__).with_name("tenseal_models.py")
 N_HIDDEN = 32
 
 Layers = list[tuple[np.ndarray, np.ndarray]]

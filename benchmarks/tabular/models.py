@@ -1,4 +1,4 @@
-"""The linear and tree models that ``benchmarks.tabular`` measures, by name."""
+"""The linear and tree models that ``benchmarks.tabular.compare`` measures, by name."""
 
 from dataclasses import dataclass, field
 from importlib import import_module

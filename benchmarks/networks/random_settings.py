@@ -1,4 +1,4 @@
-"""Random settings of the neural networks: ``python -m benchmarks.network_settings``.
+"""Random settings of the neural networks: ``python -m benchmarks.networks.random_settings``.
 
 Draws every parameter of both estimators, fits on small data for few epochs, and checks what is promised:
 predictions in the clear are finite, every accumulator fits ``module__n_accum_bits``, outputs fit

@@ -1,4 +1,4 @@
-"""Whether simulation errs as encrypted runs do: ``python -m benchmarks.error_rate``.
+"""Whether simulation errs as encrypted runs do: ``python -m benchmarks.engine.error_rate``.
 
 The default network on digits at three error rates. The same held-out rows are evaluated in the clear,
 simulated five times, and encrypted; compared are the integers of the output layer, and the accuracy.

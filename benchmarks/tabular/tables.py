@@ -1,4 +1,4 @@
-"""The tables that ``benchmarks.tabular`` prints from its results."""
+"""The tables that ``benchmarks.tabular.compare`` prints from its results."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks.tabular_models import MODELS
+from benchmarks.tabular.models import MODELS
 
 Result = dict[str, Any]
 SPEED_TARGETS = {"tree": 10.0, "forest": 8.0, "xgboost": 10.0}

@@ -1,6 +1,6 @@
 """A linear model or a network with square activation under CKKS, measured in TenSEAL's own environment.
 
-Run by ``benchmarks.ckks``. Reads weights and rows that the caller wrote and prints one line of JSON.
+Run by ``benchmarks.peers.ckks``. Reads weights and rows that the caller wrote and prints one line of JSON.
 """
 
 import argparse

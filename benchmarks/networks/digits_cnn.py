@@ -1,4 +1,4 @@
-"""A convolutional network on the digits, imported and encrypted: ``python -m benchmarks.digits_cnn``.
+"""A convolutional network on the digits, encrypted: ``python -m benchmarks.networks.digits_cnn``.
 
 Prints accuracy in float, of the integers in the clear, and of the first rows in simulation; whether the
 imported outputs equal those of the network in double precision; what each layer costs; and whether encrypted
@@ -11,8 +11,8 @@ import copy
 import numpy as np
 import torch
 
-from benchmarks.digits_networks import accuracy, digits_split, train_digits_cnn
 from benchmarks.measure import machine, save, seconds
+from benchmarks.networks.digits_networks import accuracy, digits_split, train_digits_cnn
 from skfhe.importers import quantize_brevitas_qat_model
 
 

@@ -1,8 +1,10 @@
 """scikit-learn's own test files, run with our classes in place of theirs.
 
-``python -m benchmarks.sklearn_tests [linear_model] [svm] [tree] [ensemble] [--json PATH]``
+``python -m benchmarks.tabular.sklearn_tests [linear_model] [svm] [tree] [ensemble] [--json PATH]``
 
-Or single files and tests: ``python -m benchmarks.sklearn_tests sklearn.svm.tests.test_svm --only linear``.
+Or single files and tests:
+
+``python -m benchmarks.tabular.sklearn_tests sklearn.svm.tests.test_svm --only linear``
 
 Each file is run in a process of its own, with every class of ours under the name of its original; what fails
 is run once more as it is. The public packages (``sklearn.linear_model`` …) show ours from the start; the
@@ -111,7 +113,7 @@ def outcomes(file: str, substitute: bool, only: str) -> dict[str, tuple[str, str
     """Run one file in a process of its own and return what came out of each test."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "outcomes.json"
-        command = [sys.executable, "-m", "benchmarks.sklearn_tests", file, "--only", only]
+        command = [sys.executable, "-m", "benchmarks.tabular.sklearn_tests", file, "--only", only]
         command += ["--here", str(output), *(["--substitute"] if substitute else [])]
         done = subprocess.run(command, capture_output=True, text=True)
         if not output.exists():

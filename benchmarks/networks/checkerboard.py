@@ -1,4 +1,4 @@
-"""The checkerboard study: ``python -m benchmarks.checkerboard``.
+"""The checkerboard study: ``python -m benchmarks.networks.checkerboard``.
 
 For each kind of network and each seed: accuracy in float, of the integers in the clear, in simulation and on
 encrypted rows of the first seed; accumulator bits; whether encrypted integers equal the clear ones; and for
@@ -18,8 +18,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import checkerboard_networks as networks
 from benchmarks.measure import machine, save
+from benchmarks.networks import checkerboard_networks as networks
 from skfhe.importers import QuantizedModule, quantize_brevitas_qat_model, quantize_torch_model
 
 KINDS: dict[str, tuple[int, int | None]] = {

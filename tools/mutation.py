@@ -174,6 +174,7 @@ def report(results: list[tuple[str, WorkItem, WorkResult]]) -> None:
 
 
 def main() -> None:
+    """Draw changes, make them one after the other, and print which of them survived."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

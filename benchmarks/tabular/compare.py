@@ -1,6 +1,6 @@
 """Encrypted linear and tree models against Concrete ML 1.9.0.
 
-``python -m benchmarks.tabular --peer-python PATH``
+``python -m benchmarks.tabular.compare --peer-python PATH``
 
 ``make peer-environment`` builds the peer's environment and prints its PATH. Without one, skfhe alone is
 measured.
@@ -34,11 +34,11 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import estimator_checks
 from benchmarks.measure import machine, save
-from benchmarks.tabular_measure import Options, Split, measure_ours, measure_peer, prepare
-from benchmarks.tabular_models import DATA, MODELS, Model, chosen
-from benchmarks.tabular_tables import accuracy_table, speed_table, target_table
+from benchmarks.tabular import estimator_checks
+from benchmarks.tabular.measured import Options, Split, measure_ours, measure_peer, prepare
+from benchmarks.tabular.models import DATA, MODELS, Model, chosen
+from benchmarks.tabular.tables import accuracy_table, speed_table, target_table
 
 PACKAGES = ("skfhe", "concrete-python", "scikit-learn", "numpy", "xgboost", "lightgbm", "catboost")
 

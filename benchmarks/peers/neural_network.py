@@ -1,4 +1,6 @@
-"""Encrypted networks against Concrete ML 1.9.0: ``python -m benchmarks.neural_network --peer-python PATH``.
+"""Encrypted networks against Concrete ML 1.9.0.
+
+``python -m benchmarks.peers.neural_network --peer-python PATH``
 
 ``make peer-environment`` builds the peer's environment and prints its PATH. Without one, skfhe alone is
 measured.
@@ -33,8 +35,8 @@ from scipy.stats import gmean
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.cost_table import lookups
 from benchmarks.datasets import folds, load
+from benchmarks.engine.cost_table import lookups
 from benchmarks.measure import machine, save, seconds
 from skfhe.circuit import compile_program
 from skfhe.cost._error_rate import ErrorRate
@@ -43,7 +45,7 @@ from skfhe.program import run
 
 DATA = ("iris", "wine", "breast_cancer", "digits", "checkerboard")
 TARGETS = ("digits", "breast_cancer", "iris")
-PEER = Path(__file__).with_name("peer_concrete_ml.py")
+PEER = Path(__file__).with_name("concrete_ml_network.py")
 BATCH = 64
 
 OURS: dict[str, dict[str, Any]] = {name: {} for name in DATA}

@@ -1,4 +1,4 @@
-"""The accumulator guarantee on digits: ``python -m benchmarks.accumulators``.
+"""The accumulator guarantee on digits: ``python -m benchmarks.networks.accumulators``.
 
 For each width P: accuracy on a quarter of the data held out, proven bits of each accumulator, the largest
 accumulator that inputs made to be the worst case reach, lookups, and predicted against actual complexity.

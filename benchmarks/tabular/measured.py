@@ -1,4 +1,4 @@
-"""One linear or tree model of skfhe, and one of the peer: what ``benchmarks.tabular`` measures."""
+"""One linear or tree model of skfhe, and one of the peer: what ``benchmarks.tabular.compare`` measures."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.datasets import REGRESSION, load
 from benchmarks.measure import seconds
-from benchmarks.tabular_models import Bits, Model
+from benchmarks.tabular.models import Bits, Model
 from skfhe.program import run_batched
 
-PEER = Path(__file__).with_name("peer_tabular.py")
+PEER = Path(__file__).parent.parent / "peers" / "concrete_ml_tabular.py"
 BATCH = 64
 LEAST_ROWS = 2
 FLOAT_ROUNDING = 1e-6

@@ -1,4 +1,4 @@
-"""Random networks, imported: ``python -m benchmarks.random_networks``.
+"""Random networks, imported: ``python -m benchmarks.networks.random_networks``.
 
 Draws small networks of supported operators (linear layers, convolutions, poolings, activations, residual
 sums, concatenations, slices, paddings, two inputs, two outputs), random bit-widths and rounding. A fifth go

@@ -1,8 +1,8 @@
-"""Measure what lookups, ciphertexts and calls cost, for the cost model: ``python -m benchmarks.cost_table``.
+"""Measure what lookups, ciphertexts and calls cost: ``python -m benchmarks.engine.cost_table``.
 
-Two parts, written to ``skfhe/cost/cost_table.json``. The first asks the engine for its parameters
-(operations, dimensions, levels) on a grid of bits read, precision kept and error rates; what it answers is
-the same on every machine. The second (``--part seconds``) times calls, encryption and decryption, in
+The cost model reads two parts, written to ``skfhe/cost/cost_table.json``. The first asks the engine for its
+parameters (operations, dimensions, levels) on a grid of bits read, precision kept and error rates; what it
+answers is the same on every machine. The second (``--part seconds``) times calls, encryption and decryption, in
 processor time of quiet runs.
 """
 
@@ -51,7 +51,7 @@ CRT_WEIGHTS = (1, 2, 3, 4, 6, 8, 12, 16)  # beyond, the engine expects no more n
 N_LOOKUPS = 4
 Cell = list[int]
 BITS_TIMED = range(1, 7)  # keys of wider lookups take long to generate, and their rates no longer differ
-TARGET = Path(__file__).parent.parent / "skfhe" / "cost" / "cost_table.json"
+TARGET = Path(__file__).parents[2] / "skfhe" / "cost" / "cost_table.json"
 
 
 # --- The engine's parameters -------------------------------------------------------------------------------
