@@ -2,8 +2,8 @@
 
 The cost model reads two parts, written to ``skfhe/cost/cost_table.json``. The first asks the engine for its
 parameters (operations, dimensions, levels) on a grid of bits read, precision kept and error rates; what it
-answers is the same on every machine. The second (``--part seconds``) times calls, encryption and decryption, in
-processor time of quiet runs.
+answers is the same on every machine. The second (``--part seconds``) times calls, encryption and decryption,
+in processor time of quiet runs.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """One linear or tree model of Concrete ML, measured in its own environment.
 
 Run by ``benchmarks.tabular.compare``. Reads a data file that the caller wrote and prints one line of JSON,
-a result for each number of bits. Predictions are the peer's own: it encrypts, runs and decrypts one row after another.
+a result for each number of bits. Predictions are the peer's own: it encrypts, runs and decrypts one row after
+another.
 """
 
 import argparse
