@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._originals.inherited import adopt, as_original, from_original, original_has
 from skfhe._trees.comparisons import BLOCK_BITS, comparisons, level_rows, on_levels
-from skfhe._trees.cover_plan import Plan, cheapest_plan
+from skfhe._trees.cover_plan import CoverPlan, cheapest_plan
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe._typing import Array, FloatArray, IntArray
@@ -408,7 +408,7 @@ def _different(bits: IntArray) -> IntArray:
 
 def _plan(
     described: Description, ensemble: TreeEnsemble, asked: IntArray | None, compared_bits: int
-) -> tuple[Plan, Scoring, float]:
+) -> tuple[CoverPlan, Scoring, float]:
     """Plan the evaluation; say how its sums become scores, and how far these can be from the float ones."""
     n_outputs = ensemble.n_outputs
     if len(ensemble.trees) == 1:
