@@ -1,7 +1,9 @@
-"""Affine grids worked out by hand: ends, limits, ties, zero points."""
+"""Affine grids: what they hold, and what lies at their ends."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skfhe.encoding import AffineQuantizer
 
@@ -65,3 +67,31 @@ def test_each_channel_has_its_scale_and_zero_point():
     quantizer = AffineQuantizer(4, False, np.array([0.1, 3.0]), np.array([1, 2]))
     assert quantizer.quantize([[0.5, 7.0], [-0.3, -9.0]]).tolist() == [[6, 4], [0, 0]]
     np.testing.assert_allclose(quantizer.dequantize([[6, 4], [0, 0]]), [[0.5, 6.0], [-0.1, -6.0]])
+
+
+@given(
+    st.integers(1, 8),
+    st.booleans(),
+    st.floats(1e-3, 1e3),
+    st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=20),
+)
+def test_affine_error_is_at_most_half_a_step_inside_the_grid(n_bits, signed, scale, x):
+    quantizer = AffineQuantizer(n_bits, signed, scale)
+    x = np.array(x)
+    q = quantizer.quantize(x)
+    assert q.min() >= quantizer.low
+    assert q.max() <= quantizer.high
+    clipped = np.clip(x, quantizer.low * scale, quantizer.high * scale)
+    assert np.all(np.abs(quantizer.dequantize(q) - clipped) <= scale * 0.5 * (1 + 1e-9))
+
+
+def test_affine_quantizing_is_idempotent():
+    quantizer = AffineQuantizer(4, True, np.array([0.1, 3.0]), np.array([1, -2]))
+    q = np.array([[-8, 7], [3, 0]])
+    np.testing.assert_array_equal(quantizer.quantize(quantizer.dequantize(q)), q)
+
+
+@pytest.mark.parametrize("bad", [{"n_bits": 0}, {"scale": 0.0}, {"scale": np.nan}])
+def test_affine_refuses_nonsense(bad):
+    with pytest.raises(ValueError, match="must be"):
+        AffineQuantizer(**{"n_bits": 3, "signed": False, "scale": 1.0} | bad)
