@@ -19,8 +19,8 @@ from tests.digests import Evaluated, grid
 __all__ = ["NETWORKS"]
 
 N_ROWS = 64
-PROVEN = {"accumulator_bounds": "proven"}
-CALIBRATED = {"accumulator_bounds": "calibrated"}
+PROVEN = {"range_source": "proven"}
+CALIBRATED = {"range_source": "calibrated"}
 EXACT = {"rounding_threshold_bits": {"n_bits": 5, "method": "exact"}}
 APPROXIMATE = {"rounding_threshold_bits": {"n_bits": 5, "method": "approximate"}}
 
