@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -201,7 +202,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         """Return the scores of validated rows, of the original's type, shape (n_rows, n_scores)."""
         clipped = self.encoder_.watch.describe(rows, getattr(self, "feature_names_in_", None))
         if clipped:
-            warnings.warn(f"{type(self).__name__}: {clipped}", InputClippingWarning, stacklevel=4)
+            message = f"{type(self).__name__}: {clipped}"
+            warnings.warn(message, InputClippingWarning, stacklevel=_frames_to_caller())
         kind = self._score_type(rows)
         with np.errstate(over="ignore"):
             found = super()._scores_of_rows(rows, fhe).astype(kind, copy=False)
@@ -218,3 +220,11 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 def _coefficients(fitted: Any) -> tuple[FloatArray, FloatArray]:
     coef = fitted.coef_.toarray() if issparse(fitted.coef_) else np.asarray(fitted.coef_)
     return coef, np.asarray(fitted.intercept_)
+
+
+def _frames_to_caller() -> int:
+    """Return the level, counted from whoever asks, of the call that a user made."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):
+        frame, level = frame.f_back, level + 1
+    return level

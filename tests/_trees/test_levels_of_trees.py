@@ -149,7 +149,7 @@ def test_splits_of_several_features_read_blocks_of_their_own():
     quantized = on_levels(collect([stump(*asked)], np.zeros(1), 3, RULE), quantizer)
     compared, encoder = comparisons(quantized, np.arange(4), quantizer)
     assert compared.inputs.tolist() == [0, 2, 3, 4]  # levels 0 and 6 of the first, 2 and 4 of the second
-    answers = compared.tables[np.arange(4), encoder.encode(X)[:, compared.inputs]]
+    answers = compared.tables[np.arange(4), encoder.encode(X)[0][:, compared.inputs]]
     np.testing.assert_array_equal(answers, quantized.splits.answers(quantizer.quantize(X).astype(float)))
 
 

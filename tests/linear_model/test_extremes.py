@@ -192,7 +192,7 @@ def test_sparse_rows_of_any_size():
     described = LinearScores(weight, [0.5], Values())
     scores = quantize_scores(described, Calibration.on(X, np.ones(4), 12, 1.0))
     (found,) = run(scores.program, scores.encoder.encode(X)[0])
-    np.testing.assert_allclose(scores.decode(found), X @ weight + 0.5, atol=0.02)
+    np.testing.assert_allclose(scores.decoder.decode(found), X @ weight + 0.5, atol=0.02)
     y = [0, 1, 1, 0]
     assert np.isfinite(LogisticRegression().fit(X[:, [0, 2]], y).predict_proba(X[:, [0, 2]])).all()
 
