@@ -20,7 +20,7 @@ class ReportRow:
     Parameters
     ----------
     layer : str
-        Where it stands in the network.
+        Its label in the program.
     bits_in : int
         Bits of the integers that its accumulator sums.
     accumulator_bits : int

@@ -331,15 +331,6 @@ def test_rounding_counts_with_the_first_layer_that_it_reaches():
     assert first.complexity > 6 * lowest > 0
 
 
-def test_a_report_of_what_cannot_be_evaluated_gives_widths_and_no_shares():
-    program = lookups(4, 31)
-    assert [layer.complexity for layer in layer_costs(program).values()] == [np.inf] * 2
-    rows = Report.of(program).rows
-    assert [(row.accumulator_bits, row.lookup_bits, row.lookups) for row in rows] == [(5, 4, 3), (16, 0, 0)]
-    assert np.isnan([row.cost_share for row in rows]).all()
-    assert "nan%" in str(Report(rows))
-
-
 def test_a_circuit_costs_as_its_parts_do():
     program = parts()
     together = estimate_cost(program)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skfhe.cost._estimate import estimate_cost
+from skfhe.cost import estimate_cost
 from skfhe.passes import optimize, round_constant_cells, shift_accumulators
 from skfhe.program import ProgramBuilder, ops, run
 from tests.conftest import random_inputs
