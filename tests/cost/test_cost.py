@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import compile_program
-from skfhe.cost import Report
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._estimate import FACTORS, Cost, count_bootstraps, estimate_cost, layer_costs, lookup_p_error
 from skfhe.exceptions import CompilationError
@@ -300,8 +299,6 @@ def test_costs_of_layers_add_up_to_the_prediction(name, error_rate):
     )
     total = sum(layer.complexity for layer in layer_costs(program, error_rate).values())
     assert total + levelled == pytest.approx(estimate_cost(program, error_rate).complexity)
-    shares = [row.cost_share for row in Report.of(program, error_rate).rows]
-    assert sum(shares) == pytest.approx(1.0 if program.lookups else 0.0)
 
 
 def test_layers_of_parts_cost_what_they_do_apart():
@@ -317,7 +314,6 @@ def test_layers_of_parts_cost_what_they_do_apart():
     apart = [estimate_cost(part.program).complexity for part in independent_parts(program)]
     assert [layer.complexity for layer in costs] == pytest.approx(apart)
     assert costs[0].complexity < costs[1].complexity
-    assert [row.lookups for row in Report.of(program).rows] == [2, 0, 2, 0]
 
 
 def test_rounding_counts_with_the_first_layer_that_it_reaches():
