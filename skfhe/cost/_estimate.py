@@ -211,7 +211,8 @@ def _part_costs(
 
 def _layer(program: Program, position: int) -> set[int]:
     """Return the positions of a value and of those that it is made of since the last lookups."""
-    found, waiting = set(), [position]
+    found: set[int] = set()
+    waiting = [position]
     while waiting:
         at = waiting.pop()
         if at == position or not isinstance(program.values[at].op, ops.Lookup):
