@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from skfhe._typing import RangeSource
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._estimate import layer_costs
 from skfhe.program import Program, ops
@@ -39,7 +40,7 @@ class ReportRow:
     layer: str
     bits_in: int
     accumulator_bits: int
-    range_source: str
+    range_source: RangeSource
     lookup_bits: int
     lookups: int
     cost_share: float
@@ -67,7 +68,7 @@ class Report:
             value = program.values[position]
             is_lookup = isinstance(value.op, ops.Lookup)
             accumulator = program.accumulator_of(position) if is_lookup else position
-            range_source, bits_in = _summed(program, accumulator)
+            range_source, bits_in = _summed(program, value.arguments[0] if is_lookup else position)
             rows.append(
                 ReportRow(
                     value.label,
@@ -113,9 +114,10 @@ class Report:
     __repr__ = __str__
 
 
-def _summed(program: Program, position: int) -> tuple[str, int]:
-    """Return how an accumulator is bounded, and the bits of what the linear layers before it sum."""
-    range_source, bits = "proven", 0
+def _summed(program: Program, position: int) -> tuple[RangeSource, int]:
+    """Return how a value is bounded, and the bits of what the linear layers before it sum."""
+    range_source: RangeSource = "proven"
+    bits = 0
     seen, waiting = {position}, [position]
     while waiting:
         value = program.values[waiting.pop()]

@@ -42,17 +42,20 @@ def test_shares_are_those_of_the_error_rate():
 
 
 def test_bounds_seen_on_data_are_told_from_proven_ones():
-    """Of a calibrated program a layer without a bound is still proven."""
+    """Of a calibrated program a layer without a bound, of its accumulator or rounded, is still proven."""
     builder = ProgramBuilder()
     x = builder.input(np.zeros(2), np.full(2, 7), label="x")
     total = builder.add(ops.Linear(np.ones((2, 1), int), np.zeros(1, int)), x, label="sum")
     bound = builder.add(ops.Bound(0, 7), total, label="sum")
     y = builder.add(ops.Lookup(np.arange(8)[None] % 4, np.array([0])), bound, label="bounded")
     z = builder.add(ops.Lookup(np.arange(4)[None], np.array([0])), y, label="not")
+    rounded = builder.add(ops.Bound(0, 6), builder.add(ops.Truncate(1), total, label="r"), label="r")
+    r = builder.add(ops.Lookup(np.arange(4)[None], np.array([0]), 2), rounded, label="rounded and bounded")
     for source in ("proven", "calibrated"):
-        rows = Report.of(builder.finish(z, range_source=source)).rows
-        assert [row.range_source for row in rows] == [source, "proven"]
-        assert [row.bits_in for row in rows] == [3, 2]
+        rows = Report.of(builder.finish(z, r, range_source=source)).rows
+        assert [row.range_source for row in rows] == [source, "proven", source]
+        assert [row.bits_in for row in rows] == [3, 2, 3]
+        assert [row.accumulator_bits for row in rows] == [3, 2, 4]
 
 
 def test_what_is_summed_many_times_over_is_walked_once():
