@@ -45,7 +45,7 @@ OUTSIDE = {
     "brevitas": {"neural_network", "importers"},
     "onnx": {"importers"},
     "skorch": {"neural_network"},
-    "concrete": {"circuit", "base", "cost", "importers"},  # but for the first for annotations alone
+    "concrete": {"circuit", "base", "importers"},  # but for the first for annotations alone
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
