@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from skfhe._typing import FloatArray
-from skfhe.network._builder import Move
+from skfhe.network._operations import Move
 
 __all__ = ["Grid", "RawInput", "Symbolic"]
 

@@ -92,20 +92,20 @@ def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
     value, scale = build.inputs[0], torch.ones((), dtype=torch.float64)
     for index, layer in enumerate(module.hidden, start=1):
         build.at("linear", f"hidden layer {index}")
-        value = build.linear(value, layer.linear.quant_weight().value)
+        value = build.linear(value, layer.linear.quant_weight().value.T)
         quantizer = _quantizer(layer)
         value, scale = build.add(quantizer, value), quantizer.scale
     build.at("linear", "output layer")
     weight = module.output.quant_weight()
     scale = scale * weight.scale.flatten()
     bias = torch.round(module.output.bias / scale) * scale
-    build.outputs.append(build.linear(value, weight.value, bias))
+    build.outputs.append(build.linear(value, weight.value.T, bias))
     if module.skip is not None:
         build.at("linear", "skip connection")
-        weight = module.skip.linear.quant_weight().value * module.skip.step
-        bias = -module.skip.center * weight.sum(dim=1)
+        weight = module.skip.linear.quant_weight().value.T * module.skip.step
+        bias = -module.skip.center * weight.sum(dim=0)
         varies = torch.from_numpy(highest[1] > 0)  # a constant level need not be sent
-        build.outputs.append(build.linear(build.inputs[1], weight * varies, bias))
+        build.outputs.append(build.linear(build.inputs[1], weight * varies[:, None], bias))
     return build, highest
 
 

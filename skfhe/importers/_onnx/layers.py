@@ -147,7 +147,7 @@ def _gemm(call: Call) -> Node:
     x, weight = call.encrypted(0), call.given(1)
     if attributes["transA"]:
         raise build.unsupported("it transposes the rows (transA=1)", "transA=0")
-    weight = weight if attributes["transB"] else weight.T
+    weight = weight.T if attributes["transB"] else weight
     bias = call.inputs[2] if len(call.inputs) > 2 else None
     if bias is None or isinstance(bias, Node):
         product = build.linear(x, attributes["alpha"] * weight)

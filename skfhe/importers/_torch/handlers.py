@@ -55,7 +55,7 @@ def _handles(*names: str) -> Callable[[Handler], Handler]:
 def _linear(build: NetworkBuilder, x: Any, weight: Any, bias: Any = None) -> Node:
     if not isinstance(x, Node) or isinstance(weight, Node) or isinstance(bias, Node):
         raise build.unsupported("its weights are encrypted", "matmul")
-    return build.linear(x, weight, bias)
+    return build.linear(x, weight.T, bias)
 
 
 @_handles("addmm")
