@@ -30,7 +30,11 @@ class Emitter:
     margin : float
         What is added to each end of a calibrated interval, in units of its length.
     rounding : tuple of int and {"exact", "approximate"}, default=None
-        Bits that accumulators are rounded to before they are looked up, and how; see `round`.
+        Bits that accumulators are rounded to before they are looked up, and how. Both remove the lowest bits
+        and look up the middle of what a result stands for. Exact rounding is down: it never needs one more
+        bit, so that a lookup reads what was asked for, and it costs a bootstrap for each bit that it removes.
+        Approximate rounding is to the nearest, half up, costs nothing, and may take the neighbour near a tie;
+        rounding up may need one more bit.
 
     Attributes
     ----------
@@ -179,8 +183,7 @@ class Emitter:
         step : int
             Its results are multiples of.
         middle : float
-            What is to be added to a multiple to get the middle of the cell that it stands for. Exact rounding
-            is down, which never needs one more bit; approximate rounding can only be to the nearest.
+            What is to be added to a multiple to get the middle of the integers that it stands for.
         """
         if self.rounding is None:
             return None, 1, 0.0
