@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from skfhe.importers import quantize_torch_model
-from tests.importers.operator_examples import Function
+from tests.importers.torch_examples import Function
 
 
 def relative_error(module, net, X):

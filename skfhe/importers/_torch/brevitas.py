@@ -31,7 +31,7 @@ def _quantize(x: Tensor, quantizer: int) -> Tensor:
 
 
 @_quantize.register_fake
-def _(x: Tensor, quantizer: int) -> Tensor:
+def _fake_quantize(x: Tensor, quantizer: int) -> Tensor:
     return torch.empty_like(x)
 
 

@@ -11,7 +11,7 @@ from skfhe.importers import quantize_torch_model
 from skfhe.importers._operators import NAMES, OPERATORS, operator_table
 from skfhe.importers._replacements import suggested
 from skfhe.importers._torch.reader import capture, in_double_precision
-from tests.importers.operator_examples import EXAMPLES, RARE, Function, errors, fresh_rows, rows
+from tests.importers.torch_examples import EXAMPLES, RARE, Function, errors, fresh_rows, rows
 
 KINDS = {operator.name: operator.kind for operator in OPERATORS}
 ALL = [(name, one) for name, some in EXAMPLES.items() for one in some]
