@@ -33,7 +33,7 @@ from skfhe.neural_network._parameter_names import (
     unknown_parameter,
     with_signature,
 )
-from skfhe.neural_network._recipe import Plan, encoded, make_net, module_parameters, rebuilt
+from skfhe.neural_network._recipe import TrainingPlan, encoded, make_net, module_parameters, rebuilt
 from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
 from skfhe.neural_network._splitting import hold_out, split_by
 from skfhe.neural_network._training import reproducible
@@ -386,7 +386,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             net.partial_fit(encoded(plan, rows), None, epochs=1)
         self._finish(plan, net, net.history[before:], earlier)
 
-    def _finish(self, plan: Plan, net: Any, epochs: list[Any], earlier: tuple[list[float], ...]) -> None:
+    def _finish(
+        self, plan: TrainingPlan, net: Any, epochs: list[Any], earlier: tuple[list[float], ...]
+    ) -> None:
         """Keep a trained network and lower it to the program."""
         net.module_.eval()
         losses = [epoch["train_loss"] for epoch in epochs if "train_loss" in epoch]
@@ -426,7 +428,12 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         return self
 
     def _keep(
-        self, plan: Plan, net: Any, program: Program, kept: list[NDArray], decoders: list[AffineDecoder]
+        self,
+        plan: TrainingPlan,
+        net: Any,
+        program: Program,
+        kept: list[NDArray],
+        decoders: list[AffineDecoder],
     ) -> None:
         """Keep a lowered network, and forget the circuit of an earlier one."""
         width = plan.module["n_accum_bits"]
@@ -444,9 +451,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.input_encoder_ = self._plan.encoder.select(read)
         self._kept_levels = kept[1] if len(kept) > 1 else None
 
-    def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> Plan:
+    def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> TrainingPlan:
         encoder = calibrate_thresholds(rows.X, self.module__n_input_bits)
-        return Plan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
+        return TrainingPlan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
 
     def _scores(self, X: ArrayLike, fhe: str) -> FloatArray:
         """Return the network's outputs, shape (n_rows, n_outputs), evaluated as ``fhe`` says."""

@@ -78,7 +78,7 @@ class _EncodedInputs(Trained):
         super().__init__(Emitter("proven", margin=0.0, rounding=rounding), n_bits=None)
         self.highest = highest
 
-    def input(self, node: Node, index: int) -> Symbolic:  # type: ignore[override]
+    def input(self, node: Node, index: int) -> Symbolic:
         """Take over an input of the network."""
         high = self.highest[index]
         rows = node.reference.numpy().astype(np.int64)

@@ -54,7 +54,7 @@ class Trained(Scheme):
         """Say how the user has two values of ``n_bits`` bits each."""
         return f"one quantizer for both, or quantizers of {n_bits} bits,"
 
-    def input(self, node: Node, index: int) -> RawInput:
+    def input(self, node: Node, index: int) -> Symbolic | RawInput:
         """Take over an input, which is encrypted once a quantizer is found for it."""
         self.inputs.append(node)
         shape = node.shape
