@@ -252,6 +252,9 @@ EXAMPLES = {
     "ReduceSum of nothing": one("ReduceSum", noop_with_empty_axes=1),
     "Dropout": one("Dropout"),
     "Identity": one("Identity"),
+    "Size": Example(
+        [node("Size", "x", "n"), node("Cast", "n", "c", to=TensorProto.FLOAT), node("Div", "x,c")], rows=3
+    ),
     # ----------------------------------------------------------------------------------------------- movement
     "Flatten": one("Flatten", inputs=IMAGE),
     "Reshape": one("Reshape", {"shape": integers(0, -1, 5)}, inputs=IMAGE),

@@ -338,12 +338,6 @@ def test_poles_that_the_calibration_rows_reach_are_an_error():
     assert "'1' reads infinite values or NaN" in message
 
 
-def test_every_operator_with_a_rule_of_its_own_is_in_the_table():
-    from skfhe.importers._torch.handlers import HANDLERS
-
-    assert set(HANDLERS) <= set(NAMES["torch"])
-
-
 class MeanOfRows(nn.Module):
     """Divides by the number of rows, which torch.export takes for a constant."""
 

@@ -97,6 +97,20 @@ def test_plain_torch_quantizers_are_read_off(quantizer):
     np.testing.assert_allclose(module.forward(X), net(torch.from_numpy(X)).detach().numpy(), atol=1e-9)
 
 
+def test_fake_quantized_weights_are_read_off():
+    """What torch's own quantizer makes of constants is computed once, in double precision."""
+
+    def layer(x):
+        weight = torch.fake_quantize_per_tensor_affine(torch.linspace(-1, 1, 10), 0.125, 0, -7, 7)
+        return torch.fake_quantize_per_tensor_affine(x, 0.25, 0, -8, 7) @ weight.reshape(5, 2).to(x)
+
+    X = np.random.default_rng(0).normal(size=(300, 5))
+    module = quantize_torch_model(Function(layer), X, import_qat=True)
+    np.testing.assert_allclose(module.forward(X), layer(torch.from_numpy(X)).numpy(), atol=1e-9)
+    (weight,) = (v.op.weight for v in module.program_.values if hasattr(v.op, "weight"))
+    assert np.abs(weight).max() == 7
+
+
 def test_float_networks_are_not_taken_for_quantized_ones():
     net, X = perceptron()
     with pytest.raises(ValueError, match="post-training quantization"):

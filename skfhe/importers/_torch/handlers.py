@@ -61,10 +61,8 @@ def _matmul(build: NetworkBuilder, a: Any, b: Any) -> Node:
     return layers.matmul(build, a, b)
 
 
-def _per_axis(value: Any, n_axes: int, default: int | None = None) -> list[int]:
+def _per_axis(value: Any, n_axes: int) -> list[int]:
     values = list(value) if isinstance(value, list | tuple) else [value]
-    if not values and default is not None:
-        values = [default]
     return [int(v) for v in (values * n_axes if len(values) == 1 else values)]
 
 
