@@ -23,7 +23,7 @@ from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Decoding, LevelQuantizer, Margins, Rule, Split, Values
+from skfhe.encoding import Head, LevelQuantizer, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["CatBoostClassifier", "CatBoostRegressor"]
@@ -31,12 +31,12 @@ __all__ = ["CatBoostClassifier", "CatBoostRegressor"]
 
 RULE = Rule("<=", "float32")
 
-CLASSIFICATION: dict[str, Decoding] = {
+CLASSIFICATION: dict[str, Head] = {
     **dict.fromkeys(("Logloss", "CrossEntropy", "Focal"), Margins("logistic")),
     "MultiClass": Margins("softmax"),
     "MultiClassOneVsAll": Margins("one_vs_rest"),
 }
-REGRESSION: dict[str, Decoding] = {
+REGRESSION: dict[str, Head] = {
     **dict.fromkeys(
         (
             *("RMSE", "MAE", "Quantile", "LogLinQuantile", "MAPE", "Lq", "Huber", "Expectile", "LogCosh"),
@@ -104,7 +104,7 @@ def _no_categories(name: str) -> str:
 # Trees.
 
 
-def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
+def _described(fitted: Any, heads: dict[str, Head]) -> Description:
     """Read a fitted model: the scaled sum of its trees, added to its biases."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.json")
@@ -116,10 +116,10 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
         if features[kind]:
             raise UnsupportedModelError(_no_categories(kind))
     loss = model["model_info"]["params"]["loss_function"]["type"]
-    if loss not in decodings:
+    if loss not in heads:
         raise UnsupportedModelError(
             f"loss_function={loss!r} of {type(fitted).__name__} cannot be evaluated; expected one of "
-            f"{', '.join(sorted(decodings))}"
+            f"{', '.join(sorted(heads))}"
         )
     scale, bias = model["scale_and_bias"]
     splits = _FloatSplits(features["float_features"])
@@ -128,7 +128,7 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
     else:
         trees = [_nested(tree, splits, scale) for tree in model["trees"]]
     n_features = len(fitted.feature_names_)
-    return Description(trees, np.array(bias, dtype=np.float64), RULE, decodings[loss], n_features, stage=1)
+    return Description(trees, np.array(bias, dtype=np.float64), RULE, heads[loss], n_features, stage=1)
 
 
 class _FloatSplits:
@@ -259,16 +259,15 @@ class CatBoostClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
         y = held.checked_targets(arguments["y"], classes=loss != "CrossEntropy")
         if loss != "CrossEntropy":  # whose targets are probabilities
             held.check_several_classes(y, arguments.get("sample_weight"))
-        TreePredictorMixin._train(self, method, arguments | {"y": y})
-        self.__dict__.update(learnt)
+        self._train_original(method, arguments | {"y": y}, learnt)
 
     def _describe(self, original: Any) -> Description:
         fitted = getattr(original, "model_", original)
         described = _described(fitted, CLASSIFICATION)
         threshold = fitted.get_probability_threshold() if fitted.classes_.size == 2 else 0.5
-        if isinstance(described.decoding, Margins) and described.decoding.link == "logistic":
-            decoding = replace(described.decoding, boundary=float(logit(threshold)))
-            described = replace(described, decoding=decoding)
+        if isinstance(described.head, Margins) and described.head.link == "logistic":
+            head = replace(described.head, boundary=float(logit(threshold)))
+            described = replace(described, head=head)
         return described
 
 
@@ -345,8 +344,7 @@ class CatBoostRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
         arguments, learnt = _checked(self, arguments)
         y = held.checked_targets(arguments["y"], classes=False, several=True)
-        TreePredictorMixin._train(self, method, arguments | {"y": y})
-        self.__dict__.update(learnt)
+        self._train_original(method, arguments | {"y": y}, learnt)
 
     def _describe(self, original: Any) -> Description:
         return _described(getattr(original, "model_", original), REGRESSION)

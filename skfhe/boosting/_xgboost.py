@@ -23,7 +23,7 @@ from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Categories, Decoding, Margins, Rule, Split, Values
+from skfhe.encoding import Categories, Head, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["XGBClassifier", "XGBRegressor"]
@@ -31,7 +31,7 @@ __all__ = ["XGBClassifier", "XGBRegressor"]
 
 RULE = Rule("<", "float32")
 
-CLASSIFICATION: dict[str, Decoding] = {
+CLASSIFICATION: dict[str, Head] = {
     "binary:logistic": Margins("logistic"),
     "reg:logistic": Margins("logistic"),
     # the original's predict takes the margin for a probability
@@ -39,7 +39,7 @@ CLASSIFICATION: dict[str, Decoding] = {
     "multi:softprob": Margins("softmax"),
     "multi:softmax": Margins("softmax"),
 }
-REGRESSION: dict[str, Decoding] = {
+REGRESSION: dict[str, Head] = {
     **dict.fromkeys(
         (
             *("reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror"),
@@ -170,22 +170,22 @@ def _model(fitted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return learner, booster.get("gbtree", booster)["model"]
 
 
-def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
+def _described(fitted: Any, heads: dict[str, Head]) -> Description:
     """Read a fitted model: the sum of its trees, up to the best iteration, added to its base score."""
     learner, model = _model(fitted)
     objective = learner["objective"]["name"]
-    if objective not in decodings:
+    if objective not in heads:
         raise UnsupportedModelError(
             f"objective={objective!r} of {type(fitted).__name__} cannot be evaluated; expected one of "
-            f"{', '.join(sorted(decodings))}"
+            f"{', '.join(sorted(heads))}"
         )
     params = learner["learner_model_param"]
     n_outputs = max(1, int(params["num_class"]), int(params.get("num_target", 1)))
     base = np.atleast_1d(np.array(json.loads(params["base_score"]), dtype=np.float32)).astype(np.float64)
-    decoding = decodings[objective]
+    head = heads[objective]
     if objective in LOGIT:
         base = logit(base)
-    elif isinstance(decoding, Values) and decoding.link == "exp":
+    elif isinstance(head, Values) and head.link == "exp":
         base = np.log(base)
     trees, columns = model["trees"], model["tree_info"]
     best = learner["attributes"].get("best_iteration")
@@ -196,7 +196,7 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
         _tree(tree, float(np.float32(weight))).in_column(column, n_outputs)
         for tree, column, weight in zip(trees, columns, weights, strict=False)
     ]
-    return Description(read, np.broadcast_to(base, n_outputs), RULE, decoding, int(params["num_feature"]))
+    return Description(read, np.broadcast_to(base, n_outputs), RULE, head, int(params["num_feature"]))
 
 
 def _tree(tree: dict[str, Any], weight: float) -> RawTree:
@@ -325,8 +325,7 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
         if sets is not None:
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
         arguments |= {"y": codes, "xgb_model": _resumed(arguments.get("xgb_model"))}
-        TreePredictorMixin._train(self, method, arguments)
-        self.__dict__.update(learnt | {"classes_": classes})
+        self._train_original(method, arguments, learnt | {"classes_": classes})
 
     def _describe(self, original: Any) -> Description:
         return _described(getattr(original, "model_", original), CLASSIFICATION)
@@ -419,8 +418,7 @@ class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
         arguments, learnt = held.checked_training(self, arguments)
         y = held.checked_targets(arguments["y"], classes=False, several=True)
         arguments |= {"y": y, "xgb_model": _resumed(arguments.get("xgb_model"))}
-        TreePredictorMixin._train(self, method, arguments)
-        self.__dict__.update(learnt)
+        self._train_original(method, arguments, learnt)
 
     def _describe(self, original: Any) -> Description:
         return _described(getattr(original, "model_", original), REGRESSION)

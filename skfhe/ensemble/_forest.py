@@ -9,16 +9,34 @@ from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array
-from skfhe.encoding import Decoding, Values, take_classes
+from skfhe.encoding import ClassFractions, Values
 
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
 
 
-def _decoded_probabilities(self: Any, X: Any, fhe: str) -> Array:
-    """Return the most probable classes, by what a subclass makes of probabilities, as the original does."""
+def predict(self: Any, X: Any, *, fhe: str = "disable") -> Array:
+    """Return the most probable class of each row, by what `predict_proba` says.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
+        NaN stands for a missing value.
+    fhe : {"disable", "simulate", "execute"}, default="disable"
+        Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
+        encrypted run, or encrypted.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,) or (n_rows, n_targets)
+
+    Raises
+    ------
+    NotCompiledError
+        If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+    """
+    # as the original does, for a subclass may override `predict_proba`, and need not know ``fhe``
     probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
-    of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
-    return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
+    return self.head_.most_probable(probabilities if isinstance(probabilities, list) else [probabilities])
 
 
 class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
@@ -70,7 +88,7 @@ class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
     _original = ensemble.ExtraTreesClassifier
     __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
-    _decoded_rows = _decoded_probabilities
+    predict = predict
 
     def _describe(self, original: Any) -> Description:
         return _forest(original, class_fractions(original))
@@ -179,7 +197,7 @@ class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier
     _original = ensemble.RandomForestClassifier
     __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
     fit = method_of(ensemble.RandomForestClassifier.fit)
-    _decoded_rows = _decoded_probabilities
+    predict = predict
 
     def _describe(self, original: Any) -> Description:
         return _forest(original, class_fractions(original))
@@ -239,10 +257,10 @@ class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
         return _forest(original, Values())
 
 
-def _forest(original: Any, decoding: Decoding) -> Description:
+def _forest(original: Any, head: ClassFractions | Values) -> Description:
     """Read a fitted forest, the mean of its trees."""
     n_trees = len(original.estimators_)
     trees = [raw_tree(member.tree_, 1 / n_trees) for member in original.estimators_]
-    unit = None if isinstance(decoding, Values) else 1 / n_trees
+    unit = None if isinstance(head, Values) else 1 / n_trees
     bias = np.zeros(trees[0].values.shape[1])
-    return Description(trees, bias, TREE_RULE, decoding, original.n_features_in_, unit)
+    return Description(trees, bias, TREE_RULE, head, original.n_features_in_, unit)

@@ -10,7 +10,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, raw_tree
-from skfhe.encoding import Decoding, Margins, Values
+from skfhe.encoding import Head, Margins, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["GradientBoostingClassifier", "GradientBoostingRegressor"]
@@ -152,7 +152,7 @@ class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingReg
         return _boosted(original, Values())
 
 
-def _boosted(original: Any, decoding: Decoding) -> Description:
+def _boosted(original: Any, head: Head) -> Description:
     """Read fitted trees, whose sum is scaled by the learning rate and added to the initial scores."""
     _check_initial(original)
     trees = []
@@ -161,4 +161,4 @@ def _boosted(original: Any, decoding: Decoding) -> Description:
             tree = raw_tree(member.tree_, original.learning_rate)
             trees.append(tree.in_column(column, len(stage)))
     bias = original._raw_predict_init(np.zeros((1, original.n_features_in_)))[0]
-    return Description(trees, bias, TREE_RULE, decoding, original.n_features_in_)
+    return Description(trees, bias, TREE_RULE, head, original.n_features_in_)

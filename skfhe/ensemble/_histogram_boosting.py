@@ -8,7 +8,7 @@ from sklearn import ensemble
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import HISTOGRAM_RULE, histogram_tree
-from skfhe.encoding import Decoding, Margins, Values
+from skfhe.encoding import Head, Margins, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["HistGradientBoostingClassifier", "HistGradientBoostingRegressor"]
@@ -147,7 +147,7 @@ class HistGradientBoostingRegressor(TreePredictorMixin, ensemble.HistGradientBoo
         return _boosted(original, Values("exp" if original.loss in ("gamma", "poisson") else "identity"))
 
 
-def _boosted(original: Any, decoding: Decoding) -> Description:
+def _boosted(original: Any, head: Head) -> Description:
     """Read fitted trees, whose sum is added to the baseline."""
     known = {
         int(feature): frozenset(int(category) for category in original._bin_mapper.bin_thresholds_[feature])
@@ -159,5 +159,5 @@ def _boosted(original: Any, decoding: Decoding) -> Description:
         for column, predictor in enumerate(stage)
     ]
     return Description(
-        trees, original._baseline_prediction.ravel(), HISTOGRAM_RULE, decoding, original.n_features_in_
+        trees, original._baseline_prediction.ravel(), HISTOGRAM_RULE, head, original.n_features_in_
     )

@@ -51,7 +51,8 @@ def predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable"
     NotCompiledError
         If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
     """
-    return self._decoded(_scores(self, X, check_input, fhe))
+    scores = _scores(self, X, check_input, fhe)
+    return self.head_.predict(scores)
 
 
 def predict_proba(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Any:
@@ -63,7 +64,8 @@ def predict_proba(self: Any, X: Any, check_input: bool = True, *, fhe: str = "di
     -------
     ndarray of float64, shape (n_rows, n_classes), or a list of them for several targets
     """
-    return self._probabilities(_scores(self, X, check_input, fhe))
+    scores = _scores(self, X, check_input, fhe)
+    return self.head_.predict_proba(scores)
 
 
 class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):

@@ -90,7 +90,7 @@ def test_rows_of_zero_weight_stay_out_of_calibration(iris):
     weight = np.r_[np.ones(len(X)), 0.0]
     model = LogisticRegression(max_iter=1000).fit(outlier, np.r_[y, 0], sample_weight=weight)
     expected = LogisticRegression(max_iter=1000).fit(X, y)
-    np.testing.assert_array_equal(model.scores_.encode(X), expected.scores_.encode(X))
+    np.testing.assert_array_equal(model.encoder_.encode(X)[0], expected.encoder_.encode(X)[0])
 
 
 def test_failed_fit_leaves_the_estimator_as_it_was(iris):

@@ -13,7 +13,7 @@ from tests.with_originals import original_of
 
 def adversarial_rows(model, X, rng, n=400):
     """Return rows with features on thresholds of the model, and one step of float32 or float64 beside."""
-    splits = model.input_encoder_
+    splits = model.encoder_
     rows = X[rng.integers(0, len(X), n)].astype(np.float64)
     for row in rows:
         for split in rng.choice(len(splits), 4):

@@ -383,7 +383,7 @@ def test_a_missing_library_is_named(monkeypatch, library):
         return importing(module, *args, **kwargs)
 
     monkeypatch.delitem(vars(package), name)
-    monkeypatch.delitem(sys.modules, f"skfhe.boosting.{library}")
+    monkeypatch.delitem(sys.modules, f"skfhe.boosting._{library}")
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=rf'pip install "skfhe\[{library}\]"'):
         getattr(package, name)

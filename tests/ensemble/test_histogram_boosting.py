@@ -34,7 +34,7 @@ def test_categorical_splits_are_membership(n_bits):
         return
     model.fit(X, y)
     original = original_of(model).fit(X, y)
-    assert any(split.categories for split in model.input_encoder_)
+    assert any(split.categories for split in model.encoder_)
     rows = X.copy()
     rows["make"] = rows["make"].cat.add_categories(["new"])
     rows.loc[:9, "make"] = "new"

@@ -38,5 +38,5 @@ def test_more_bits_come_closer_to_the_float_scores(n_bits, diabetes):
 
 def test_features_without_a_weight_are_not_sent(diabetes):
     model = Lasso(alpha=0.5).fit(*diabetes)
-    assert model.scores_.features.tolist() == np.flatnonzero(model.coef_).tolist()
+    assert model.encoder_.features.tolist() == np.flatnonzero(model.coef_).tolist()
     assert model.program_.values[0].type.shape == (np.count_nonzero(model.coef_),)

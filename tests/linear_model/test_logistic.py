@@ -26,13 +26,13 @@ def test_scale_of_a_feature_does_not_matter(iris):
     a = LogisticRegression.from_sklearn_model(original, X)
     b = LogisticRegression.from_sklearn_model(stretched, X * factors)
     np.testing.assert_array_equal(a.predict(X), b.predict(X * factors))
-    np.testing.assert_array_equal(a.scores_.encode(X), b.scores_.encode(X * factors))
+    np.testing.assert_array_equal(a.encoder_.encode(X)[0], b.encoder_.encode(X * factors)[0])
 
 
 def test_bits_of_inputs_and_weights_can_differ(iris):
     n_bits = {"op_inputs": 3, "op_weights": 10}
     model = LogisticRegression(max_iter=1000, n_bits=n_bits, range_margin=0).fit(*iris)
-    encoded = model.scores_.encode(iris[0])
+    encoded = model.encoder_.encode(iris[0])[0]
     assert (np.ptp(encoded, axis=0) >= 2**3 / 1.2).all()
     assert np.ptp(encoded, axis=0).max() <= 2**5
     weights = model.program_.values[1].op.weight
