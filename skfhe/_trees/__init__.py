@@ -3,8 +3,10 @@
 From a fitted model to its program, file by file:
 
 ``estimator``
-    The estimators' common part. A subclass describes its fitted original by `RawTree`, a bias, a rule of
-    comparison and how scores become predictions.
+    The estimators' common part. A subclass describes its fitted original.
+``description``
+    What it describes it by: raw trees, a bias, a rule of comparison and a head. From there to the program
+    and its edges.
 ``scikit_learn``
     Reads the trees of scikit-learn; those of the boosting libraries are read in ``skfhe.boosting``.
 ``ensemble``
