@@ -32,14 +32,20 @@ def test_a_batch_tells_what_it_holds(circuit):
     np.testing.assert_array_equal(circuit.decrypt(result)[0], [[7], [15]])
 
 
-@pytest.mark.parametrize("weight", [1, 2])
-def test_ciphertexts_of_another_compile_or_model_are_refused(circuit, weight):
-    other = compile_program(levelled(weight), batch_sizes=(1, 2))
+@pytest.mark.parametrize(
+    ("weight", "batch_sizes", "message"),
+    [(2, (1, 2), "another circuit"), (1, (1,), "another circuit"), (1, (1, 2), "other keys")],
+)
+def test_ciphertexts_of_another_model_or_compile_are_refused(circuit, weight, batch_sizes, message):
+    """Another model, the same with other options, and the same compiled twice, which has keys of its own."""
+    other = compile_program(levelled(weight), batch_sizes=batch_sizes)
     x = np.array([[0, 7]])
-    with pytest.raises(CiphertextMismatchError, match="another circuit"):
-        other.run(circuit.encrypt(x))
-    with pytest.raises(CiphertextMismatchError, match="another circuit"):
-        other.decrypt(circuit.run(circuit.encrypt(x)))
+    encrypted = circuit.encrypt(x)
+    for use, batch in ((other.run, encrypted), (other.decrypt, circuit.run(encrypted))) * 2:
+        with pytest.raises(CiphertextMismatchError, match=message):
+            use(batch)
+        if use == other.decrypt:
+            other.keygen()
 
 
 def test_ciphertexts_of_replaced_keys_are_refused():
@@ -77,7 +83,7 @@ def test_wrong_lookups_stay_in_the_interval_of_the_output():
     )
     rows = np.repeat([[0], [0], [7], [7]], 64, axis=1)
     results = circuit.run(circuit.encrypt(rows))
-    (raw,) = circuit._modules[0].function(4).decrypt(*results.ciphertexts)
+    (raw,) = circuit.session._functions(circuit.session._keys, 4)[0].decrypt(*results.ciphertexts[0])
     assert ((raw < 3) | (raw > 10)).any()
     for outputs in (circuit.decrypt(results), circuit.execute(rows), circuit.simulate(rows)):
         assert ((outputs[0] >= 3) & (outputs[0] <= 10)).all()
