@@ -115,8 +115,8 @@ class CircuitSpecs:
             )
         if batch.key_id != key_id:
             raise CiphertextMismatchError(
-                "these ciphertexts are of other keys than the present ones: keygen(force=True) replaced those, "
-                "or another circuit or process encrypted under its own; encrypt the rows again"
+                "these ciphertexts are of other keys than the present ones: keygen(force=True) replaced "
+                "those, or another circuit or process encrypted under its own; encrypt the rows again"
             )
         if batch.n_rows not in self.batch_sizes:
             raise CiphertextMismatchError(f"compiled for {self.batch_sizes} rows a call, got {batch.n_rows}")
