@@ -97,10 +97,11 @@ class Circuit:
     def session(self) -> ClientSession:
         """The half that a client has, with the keys of this process."""
         if "_session" not in vars(self):
-            options = self.compiled.configuration
-            cached = options and options.use_insecure_key_cache
-            made = ClientSession(self.compiled.specs, options.insecure_key_cache_location if cached else None)
-            vars(self).setdefault("_session", made)  # one step, so that two threads get the same
+            options, cache = self.compiled.configuration, None
+            if options is not None and options.use_insecure_key_cache:
+                cache = options.insecure_key_cache_location
+            # One step, so that two threads get the same.
+            vars(self).setdefault("_session", ClientSession(self.compiled.specs, cache))
         session: ClientSession = vars(self)["_session"]
         return session
 

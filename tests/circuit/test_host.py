@@ -4,6 +4,7 @@ Each test runs a script in a process of its own, for the engine changes the proc
 """
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from skfhe.circuit import _host
 
 ROOT = Path(__file__).parents[2]
 SETUP = """
@@ -54,6 +57,18 @@ def finish(code, folder, **options):
         env=environment(folder),
         **options,
     )
+
+
+def test_what_a_process_made_is_neither_pickled_nor_taken_over(monkeypatch):
+    """The engine's objects are of no use elsewhere. A parent's are kept in a child all the same, not freed."""
+    made = _host.PerProcess(dict)
+    parents = made.here()
+    parents["function"] = 1
+    assert made.here() is parents
+    assert pickle.loads(pickle.dumps(made)).here() == {}
+    monkeypatch.setattr(_host, "_current", _host.Process())
+    assert made.here() == {}
+    assert any(kept is parents for kept in made._made.values())
 
 
 def test_exit_status_handlers_and_files_are_as_without_the_engine(tmp_path):

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from skfhe.circuit import ClientSession, EvaluationKeys, compile_program
+from skfhe.circuit import Batch, ClientSession, EvaluationKeys, compile_program
+from skfhe.circuit._engine import fhe
 from skfhe.circuit._frames import pack, unpack
 from skfhe.exceptions import CiphertextMismatchError
 from skfhe.program import run
@@ -34,6 +35,19 @@ def test_keys_that_came_as_bytes_run_a_circuit(circuit, data):
     for found, wanted in zip(circuit.decrypt(results), run(circuit.program, *inputs), strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert keys.to_bytes() == data
+
+
+def test_compressed_keys_and_inputs_go_through_bytes():
+    """Their sizes are other ones, which the parameters tell."""
+    options = fhe.Configuration(compress_evaluation_keys=True, compress_input_ciphertexts=True)
+    circuit = compile_program(two_parts(), configuration=options, batch_sizes=(1,))
+    keys = circuit.session.evaluation_keys.to_bytes()
+    assert len(keys) < circuit.statistics["key_bytes"] / 2
+    inputs = random_inputs(circuit.program, 1, np.random.default_rng(0))
+    batch = Batch.from_bytes(circuit.encrypt(*inputs).to_bytes())
+    results = circuit.compiled.run(batch, EvaluationKeys.from_bytes(keys))
+    for found, wanted in zip(circuit.decrypt(results), run(circuit.program, *inputs), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_secret_keys_and_sessions_are_not_pickled(circuit):
@@ -68,11 +82,7 @@ def test_foreign_and_incomplete_bytes_are_refused(circuit, data):
     for wrong in (b"", data[:-1], data[:100], data + b"x", circuit.session._keys.native[0].serialize()):
         with pytest.raises(ValueError, match="evaluation keys"):
             EvaluationKeys.from_bytes(wrong)
-    for header, blocks in (
-        ({}, [b"", b""]),
-        ({"id": 3}, [b"", b""]),
-        ({"id": "x"}, [b""]),
-        ({"id": "x"}, []),
-    ):
+    two = [b"", b""]
+    for header, blocks in (({}, two), ({"id": 3}, two), ({"id": "x"}, two[:1]), ({"id": "x"}, [])):
         with pytest.raises(ValueError, match="header of evaluation keys"):
             EvaluationKeys.from_bytes(pack(b"skfhe-ek", header, blocks))
