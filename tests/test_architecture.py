@@ -109,6 +109,8 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.passes", ["torch", "concrete"]),
         ("import skfhe.cost", ["torch", "concrete"]),
         ("import skfhe.circuit", ["torch", "concrete"]),
+        ("from skfhe.circuit import Batch, CircuitSpecs", ["torch", "concrete"]),
+        ("from skfhe.circuit import ClientSession", ["torch", "concrete.fhe", "skfhe.cost", "skfhe.passes"]),
         ("import skfhe.linear_model", ["torch", "concrete"]),
         ("import skfhe.ensemble", ["torch", "concrete"]),
         ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),

@@ -157,7 +157,7 @@ class Circuit:
     def run(self, batch: Batch) -> Batch:
         """Evaluate the program on one encrypted batch, under the present keys; see `CompiledCircuit.run`."""
         # What does not fit is refused before keys are generated for it.
-        self.compiled.specs.check(batch, "inputs", self.session.key_id)
+        self.compiled.specs.check_batch(batch, "inputs", self.session.key_id)
         return self.compiled.run(batch, self.session.evaluation_keys)
 
     def decrypt(self, batch: Batch) -> tuple[IntArray, ...]:

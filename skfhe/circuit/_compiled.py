@@ -167,7 +167,7 @@ class CompiledCircuit:
         """
         if not isinstance(evaluation_keys, EvaluationKeys):
             raise TypeError(f"expected EvaluationKeys, got {type(evaluation_keys).__name__}")
-        self.specs.check(batch, "inputs", evaluation_keys.id)
+        self.specs.check_batch(batch, "inputs", evaluation_keys.id)
         modules = [part.module for part in self.parts]
         evaluation_keys.check(
             tuple(module.parameters for module in modules),

@@ -156,7 +156,7 @@ class ClientSession:
             If ``batch`` is of another circuit, or of keys that this session does not have, or holds inputs.
         """
         keys = self._keys
-        self.specs.check(batch, "results", keys.id if keys else None)
+        self.specs.check_batch(batch, "results", keys.id if keys else None)
         assert keys is not None  # None is the name of no batch's keys
         functions = self._functions(keys, batch.n_rows)
         return self.specs.gather(

@@ -96,7 +96,7 @@ class CircuitSpecs:
                     f"[{x.min()}, {x.max()}]; quantize with the model's own quantizer"
                 )
 
-    def check(self, batch: Batch, holds: Holds, key_id: str | None) -> None:
+    def check_batch(self, batch: Batch, holds: Holds, key_id: str | None) -> None:
         """Raise an error unless ``batch`` holds that, is of this circuit and encrypted under these keys.
 
         A batch that came as bytes also has to have the ciphertexts that the circuit's have, by number and

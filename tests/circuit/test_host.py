@@ -60,7 +60,7 @@ def finish(code, folder, **options):
 
 
 def test_what_a_process_made_is_neither_pickled_nor_taken_over(monkeypatch):
-    """The engine's objects are of no use elsewhere. A parent's are kept in a child all the same, not freed."""
+    """The engine's objects are of no use elsewhere. A parent's are kept in a child, not freed."""
     made = _host.PerProcess(dict)
     parents = made.here()
     parents["function"] = 1
