@@ -61,9 +61,9 @@ def test_parts_that_share_no_value_are_compiled_apart():
     linear = ops.Linear(np.arange(8).reshape(4, 2) - 3, np.arange(2))
     levelled = builder.add(linear, z, label="linear")
     circuit = compile_program(builder.finish(levelled, looked_up), batch_sizes=(1, 2))
-    assert len(circuit._modules) == 2
+    assert len(circuit.compiled.parts) == 2
     assert circuit.statistics["lookups"] == 3
-    first, second = (module.statistics(1) for module in circuit._modules)
+    first, second = (module.statistics(1) for module in circuit.compiled.parts)
     assert first.input_bytes / 3 > second.input_bytes / 4
     inputs = random_inputs(circuit.program, 3, np.random.default_rng(0))
     assert_encrypted_equals_clear(circuit, inputs)
@@ -292,7 +292,7 @@ def test_two_key_generations_differ(small_program):
     secrets = []
     for circuit in (one, other):
         circuit.keygen()
-        secrets.append(circuit._modules[0]._keys.native.serialize())
+        secrets.append(circuit.session._keys.native[0].serialize())
     assert secrets[0] != secrets[1]
 
 
