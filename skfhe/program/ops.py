@@ -3,17 +3,31 @@
 Each is a frozen description without behaviour. Shapes never include the rows: an operation applies to one
 row, and to many rows alike.
 
-A new operation needs a reason why these cannot say it, and a rule wherever operations are told apart:
+Add an operation
+----------------
 
-1. here, what it is, in `__all__` too;
-2. in `skfhe.program._ranges`, which interval its result has, and which arguments do not fit it;
-3. in `skfhe.program._interpreter`, what it computes;
+It needs a reason why those here cannot say it: sums with clear weights are a `Linear`, whatever is computed
+element by element is a `Lookup`, and whatever moves elements a `Gather`. Its docstring gives the reason, as
+those of `Convolution` and `Truncate` do. Then it needs a rule wherever operations are told apart:
+
+1. here, what it is: a frozen dataclass, in ``__all__`` too;
+2. in `skfhe.program._ranges`, which interval its result has, both ends included, and which arguments do not
+   fit it;
+3. in `skfhe.program._interpreter`, what it computes, on arrays whose first axis are the rows. That is its
+   meaning: all else is compared with it;
 4. in `skfhe.cost._operations`, the lookups that it takes, the noise of its result and its products; if it has
    constants that share the width of what it reads, also in ``_block_bits`` of `skfhe.cost._demands`;
-5. in `skfhe.circuit._tracing`, how it is expressed under encryption.
+5. in `skfhe.circuit._tracing`, how it is expressed under encryption. Signs and widths there follow the
+   intervals, and need no rule.
 
-Rules are registered with `functools.singledispatch`. ``tests/program/test_every_op.py`` says which one is
-missing, and takes an example of every operation all the way to the engine.
+Rules are registered with `functools.singledispatch`. Passes leave alone what they do not know, and so they
+stay right; where one should see through the operation, it is told (`BETWEEN` in
+`skfhe.passes._drop_idle_channels`, for example).
+
+Tests that it needs: an example among ``PROGRAMS`` of ``tests/program/test_every_op.py``, which says which rule
+is missing and takes the example all the way to the engine; its intervals and results worked out by hand in
+``tests/program/test_every_argument.py``; and a place in the random programs of
+``tests/circuit/test_tracing.py``, which are encrypted.
 """
 
 from dataclasses import dataclass
