@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._linear.clipping import describe_clipping
 from skfhe._linear.scores import (
@@ -20,7 +20,9 @@ from skfhe._linear.scores import (
     check_range_margin,
     quantize_scores,
 )
-from skfhe._originals.inherited import adopt, as_original, from_original, original_has
+from skfhe._originals.compat import check_sample_weight
+from skfhe._originals.conversion import from_original
+from skfhe._originals.inherited import adopt, as_original, original_has
 from skfhe._typing import Array, FloatArray
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.exceptions import CompilationError, InputClippingWarning
@@ -110,15 +112,18 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     ) -> None:
         """Quantize a fitted original's scores, and take both over."""
         rows = self._rows(original, X)
-        weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        weights = check_sample_weight(sample_weight, rows, dtype=np.float64)
         calibration = Calibration.on(rows, weights, self.n_bits, check_range_margin(self.range_margin))
         if earlier is not None:
             calibration = calibration.joined(earlier)
         lowered = self._quantized(original, calibration)
         if original is not self:
-            adopt(self, original)
+            self._adopt(original)
         self._drop_circuit()
         self._calibration, self._lowered = calibration, lowered
+
+    def _adopt(self, original: Any) -> None:
+        adopt(self, original)
 
     def _quantized(self, fitted: Any, calibration: Calibration) -> Lowered:
         """Quantize the scores of the coefficients that an estimator has now."""

@@ -16,7 +16,8 @@ from sklearn.utils import check_array, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfhe._originals.inherited import adopt, as_original, from_original, original_has
+from skfhe._originals.conversion import from_original
+from skfhe._originals.inherited import adopt, as_original, original_has
 from skfhe._trees.comparisons import BLOCK_BITS, comparisons, level_rows, on_levels
 from skfhe._trees.cover_plan import Plan, cheapest_plan
 from skfhe._trees.cover_program import lower_plan, used_splits
@@ -124,7 +125,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             If it has a part that cannot be evaluated.
         """
         check_is_fitted(fitted)
-        estimator = cls._converted(fitted, n_bits)
+        estimator = from_original(cls, fitted, n_bits=n_bits)
         estimator._check_n_bits()
         if n_bits is not None and X is None:
             raise ValueError(
@@ -135,11 +136,6 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         quantizer = None if n_bits is None else calibrate_levels(_dense(rows), n_bits)
         estimator._lower(estimator, rows, quantizer)
         return estimator
-
-    @classmethod
-    def _converted(cls, fitted: Any, n_bits: int | None) -> Any:
-        """Return an estimator with the parameters and the state of a fitted original."""
-        return from_original(cls, fitted, n_bits=n_bits)
 
     def _check_n_bits(self) -> None:
         valid = self.n_bits is None or (

@@ -14,14 +14,27 @@ from skfhe.encoding import Decoding, Values, take_classes
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
 
 
-def _decoded_probabilities(self: Any, X: Any, fhe: str) -> Array:
-    """Return the most probable classes, by what a subclass makes of probabilities, as the original does."""
-    probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
-    of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
-    return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
+class ForestClassifierMixin:
+    """What classifying forests share; goes before `TreePredictorMixin`."""
+
+    def _decoded_rows(self: Any, X: Any, fhe: str) -> Array:
+        """Return the most probable classes, as the original does, whatever a subclass makes probable."""
+        probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
+        of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
+        return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
+
+    def _describe(self, original: Any) -> Description:
+        return _forest(original, class_fractions(original))
 
 
-class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
+class ForestRegressorMixin:
+    """What regressing forests share; goes before `TreePredictorMixin`."""
+
+    def _describe(self, original: Any) -> Description:
+        return _forest(original, Values())
+
+
+class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.ExtraTreesClassifier):
     """Extremely randomized trees for classification on encrypted data.
 
     Parameters
@@ -70,13 +83,9 @@ class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
     _original = ensemble.ExtraTreesClassifier
     __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
-    _decoded_rows = _decoded_probabilities
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, class_fractions(original))
 
 
-class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
+class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.ExtraTreesRegressor):
     """Extremely randomized trees for regression on encrypted data.
 
     Parameters
@@ -126,11 +135,8 @@ class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
     __init__ = parameters_of(ensemble.ExtraTreesRegressor, n_bits=None)
     fit = method_of(ensemble.ExtraTreesRegressor.fit)
 
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, Values())
 
-
-class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier):
+class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.RandomForestClassifier):
     """Random forest for classification on encrypted data.
 
     Parameters
@@ -179,13 +185,9 @@ class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier
     _original = ensemble.RandomForestClassifier
     __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
     fit = method_of(ensemble.RandomForestClassifier.fit)
-    _decoded_rows = _decoded_probabilities
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, class_fractions(original))
 
 
-class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
+class RandomForestRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.RandomForestRegressor):
     """Random forest for regression on encrypted data.
 
     Parameters
@@ -234,9 +236,6 @@ class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
     _original = ensemble.RandomForestRegressor
     __init__ = parameters_of(ensemble.RandomForestRegressor, n_bits=None)
     fit = method_of(ensemble.RandomForestRegressor.fit)
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, Values())
 
 
 def _forest(original: Any, decoding: Decoding) -> Description:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 from sklearn import ensemble
 from sklearn.base import is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
+from skfhe._originals.compat import initial_scores
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, raw_tree
@@ -16,15 +16,15 @@ from skfhe.exceptions import UnsupportedModelError
 __all__ = ["GradientBoostingClassifier", "GradientBoostingRegressor"]
 
 
-def _check_initial(self: Any) -> None:
+def _check_initial(estimator: Any) -> None:
     """Raise an `UnsupportedModelError` unless the initial scores are the same for all rows.
 
     Those of a `DummyClassifier` of another strategy than the default are drawn, or infinite but for a clip at
     the smallest number, which leaf values then make up for. What scikit-learn's own validation refuses is
     left to it.
     """
-    init = self.init
-    if not hasattr(init, "predict_proba" if is_classifier(self) else "predict"):
+    init = estimator.init
+    if not hasattr(init, "predict_proba" if is_classifier(estimator) else "predict"):
         return
     if isinstance(init, DummyClassifier) and init.strategy != "prior":
         given = f"a DummyClassifier of strategy={init.strategy!r}"
@@ -32,14 +32,23 @@ def _check_initial(self: Any) -> None:
         return
     else:
         given = f"the class {init.__name__}" if isinstance(init, type) else f"a {type(init).__name__}"
-    allowed = "DummyClassifier()" if is_classifier(self) else "a DummyRegressor"
+    allowed = "DummyClassifier()" if is_classifier(estimator) else "a DummyRegressor"
     raise UnsupportedModelError(
         f"init is {given}: only initial scores that are finite and the same for all rows run encrypted; use "
         f"init=None, 'zero' or {allowed}"
     )
 
 
-class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingClassifier):
+class GradientBoostingMixin:
+    """What the classifier and the regressor share; goes before `TreePredictorMixin`."""
+
+    def _check_trainable(self) -> None:
+        _check_initial(self)
+
+
+class GradientBoostingClassifier(
+    GradientBoostingMixin, TreePredictorMixin, ensemble.GradientBoostingClassifier
+):
     """Gradient boosting for classification on encrypted data.
 
     Parameters
@@ -88,7 +97,6 @@ class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingCl
     _original = ensemble.GradientBoostingClassifier
     __init__ = parameters_of(ensemble.GradientBoostingClassifier, n_bits=None)
     fit = method_of(ensemble.GradientBoostingClassifier.fit)
-    _check_trainable = _check_initial
 
     def _describe(self, original: Any) -> Description:
         if original.n_trees_per_iteration_ > 1:
@@ -97,7 +105,9 @@ class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingCl
         return _boosted(original, Margins("logistic", factor, zero_wins=True))
 
 
-class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingRegressor):
+class GradientBoostingRegressor(
+    GradientBoostingMixin, TreePredictorMixin, ensemble.GradientBoostingRegressor
+):
     """Gradient boosting for regression on encrypted data.
 
     Parameters
@@ -146,7 +156,6 @@ class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingReg
     _original = ensemble.GradientBoostingRegressor
     __init__ = parameters_of(ensemble.GradientBoostingRegressor, n_bits=None)
     fit = method_of(ensemble.GradientBoostingRegressor.fit)
-    _check_trainable = _check_initial
 
     def _describe(self, original: Any) -> Description:
         return _boosted(original, Values())
@@ -160,5 +169,4 @@ def _boosted(original: Any, decoding: Decoding) -> Description:
         for column, member in enumerate(stage):
             tree = raw_tree(member.tree_, original.learning_rate)
             trees.append(tree.in_column(column, len(stage)))
-    bias = original._raw_predict_init(np.zeros((1, original.n_features_in_)))[0]
-    return Description(trees, bias, TREE_RULE, decoding, original.n_features_in_)
+    return Description(trees, initial_scores(original), TREE_RULE, decoding, original.n_features_in_)

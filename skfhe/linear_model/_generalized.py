@@ -13,19 +13,19 @@ from skfhe._typing import Array
 __all__ = ["GammaRegressor", "PoissonRegressor", "TweedieRegressor"]
 
 
-class GeneralizedPredictorMixin(LinearPredictorMixin):
-    """Mixin of the generalized linear models."""
+class GeneralizedMixin:
+    """What the generalized linear models share; goes before `LinearPredictorMixin`."""
 
-    def _linear_predictor(self, X: ArrayLike) -> Array:
+    def _linear_predictor(self: Any, X: ArrayLike) -> Array:
         """Return the integer program's scores: the original computes ``score`` from them."""
         return self._scores(X, "disable")[:, 0]
 
-    def _score_type(self, rows: Any) -> Any:
+    def _score_type(self: Any, rows: Any) -> Any:
         """Return the type of scores; these originals take nothing but two kinds of floats."""
         return super()._score_type(rows[:0].astype(np.float32 if rows.dtype == np.float32 else np.float64))
 
 
-class PoissonRegressor(GeneralizedPredictorMixin, linear_model.PoissonRegressor):
+class PoissonRegressor(GeneralizedMixin, LinearPredictorMixin, linear_model.PoissonRegressor):
     """Poisson regression on encrypted data, with a logarithmic link.
 
     Parameters
@@ -73,7 +73,7 @@ class PoissonRegressor(GeneralizedPredictorMixin, linear_model.PoissonRegressor)
     fit = method_of(linear_model.PoissonRegressor.fit)
 
 
-class GammaRegressor(GeneralizedPredictorMixin, linear_model.GammaRegressor):
+class GammaRegressor(GeneralizedMixin, LinearPredictorMixin, linear_model.GammaRegressor):
     """Gamma regression on encrypted data, with a logarithmic link.
 
     Parameters
@@ -121,7 +121,7 @@ class GammaRegressor(GeneralizedPredictorMixin, linear_model.GammaRegressor):
     fit = method_of(linear_model.GammaRegressor.fit)
 
 
-class TweedieRegressor(GeneralizedPredictorMixin, linear_model.TweedieRegressor):
+class TweedieRegressor(GeneralizedMixin, LinearPredictorMixin, linear_model.TweedieRegressor):
     """Regression with a Tweedie distribution on encrypted data.
 
     Parameters

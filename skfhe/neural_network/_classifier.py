@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from torch import nn
 
+from skfhe._originals.compat import StrOptions
+from skfhe._originals.inherited import parameters_of
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.neural_network._base import BaseNeuralNet
-from skfhe.neural_network._parameter_names import with_signature
 from skfhe.neural_network._training import ClassifierNet
 
 __all__ = ["NeuralNetClassifier"]
@@ -177,13 +177,8 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
-    def __init__(
-        self, *arguments: Any, class_weight: dict[Any, float] | str | None = None, **parameters: Any
-    ) -> None:
-        super().__init__(*arguments, **parameters)
-        self.class_weight = class_weight
-
-    __init__ = with_signature(__init__, BaseNeuralNet.__init__)
+    class_weight: dict[Any, float] | str | None
+    __init__ = parameters_of(BaseNeuralNet, class_weight=None)
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> NeuralNetClassifier:
         """Train in the clear and lower the network to ``program_``.
