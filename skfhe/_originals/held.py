@@ -73,7 +73,7 @@ class HeldOriginalMixin:
         -------
         dict
         """
-        return super().get_params(deep) | vars(self).get("_open_params", {})
+        return super().get_params(deep) | vars(self).get("_open_params", {})  # type: ignore[misc]
 
     def set_params(self: Any, **params: Any) -> Any:
         """Set parameters by name.
@@ -98,7 +98,7 @@ class HeldOriginalMixin:
             if name.partition("__")[0] not in {*declared, *self._open_names}:
                 raise ValueError(_unknown(self, name))
         others = {name: value for name, value in params.items() if name in self._open_names}
-        super().set_params(**{name: params[name] for name in params if name not in others})
+        super().set_params(**{name: params[name] for name in params if name not in others})  # type: ignore[misc]
         if others:
             self._open_params = vars(self).get("_open_params", {}) | others
         return self

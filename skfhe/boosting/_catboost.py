@@ -16,9 +16,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from skfhe._originals.docstrings import documented
 from skfhe._originals.fit_arguments import check_several_classes, checked_targets, checked_training
 from skfhe._originals.held import HeldOriginalMixin, storing
 from skfhe._originals.inherited import method_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray
@@ -139,7 +141,7 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 
     def __sklearn_tags__(self: Any) -> Any:
         """Say that missing values and sparse rows are taken."""
-        tags = super().__sklearn_tags__()
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
 
@@ -188,44 +190,17 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
         return super()._represented(arguments, quantizer)
 
 
+@documented(TREES, scores="margins, before the link")
 class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `catboost.CatBoostClassifier`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : catboost.CatBoostClassifier
-        The fitted original.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being margins, before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {classes_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -266,42 +241,16 @@ class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, Bas
         return described
 
 
+@documented(TREES, scores="predictions before the link")
 class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `catboost.CatBoostRegressor`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : catboost.CatBoostRegressor
-        The fitted original.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {attributes_of_held_trees}
 
     Notes
     -----

@@ -12,8 +12,10 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 from skfhe._originals.compat import get_feature_names
+from skfhe._originals.docstrings import documented
 from skfhe._originals.fit_arguments import frame_categories
 from skfhe._originals.inherited import adopt, method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray, IntArray
 from skfhe.boosting._levels import EvaluationSetsMixin, no_quantized_categories
@@ -210,40 +212,15 @@ class BaseLGBM(EvaluationSetsMixin, lightgbm.LGBMModel):
         return np.where(np.abs(rows) <= ZERO, 0.0, rows)
 
 
+@documented(TREES, scores="those of `decision_function`")
 class LGBMClassifier(BaseLGBM, TreePredictorMixin, lightgbm.LGBMClassifier):
     """LightGBM for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `lightgbm.LGBMClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being those of `decision_function`.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -261,40 +238,15 @@ class LGBMClassifier(BaseLGBM, TreePredictorMixin, lightgbm.LGBMClassifier):
     fit = method_of(lightgbm.LGBMClassifier.fit)
 
 
+@documented(TREES, scores="predictions before the link")
 class LGBMRegressor(BaseLGBM, TreePredictorMixin, lightgbm.LGBMRegressor):
     """LightGBM for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `lightgbm.LGBMRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------

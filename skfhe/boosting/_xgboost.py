@@ -16,6 +16,7 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
+from skfhe._originals.docstrings import documented
 from skfhe._originals.fit_arguments import (
     check_several_classes,
     checked_targets,
@@ -24,6 +25,7 @@ from skfhe._originals.fit_arguments import (
 )
 from skfhe._originals.held import HeldOriginalMixin, storing
 from skfhe._originals.inherited import method_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import Array, FloatArray, IntArray
@@ -211,14 +213,14 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 
     def __sklearn_tags__(self: Any) -> Any:
         """Say that missing values and sparse rows are taken."""
-        tags = super().__sklearn_tags__()
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
 
     def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
         model = arguments.get("xgb_model")
         resumed = model.model_ if isinstance(model, XGBoostMixin) else model
-        super()._train(method, arguments | {"xgb_model": resumed})
+        super()._train(method, arguments | {"xgb_model": resumed})  # type: ignore[misc]
 
     def _adopt(self, original: Any) -> None:
         super()._adopt(original)
@@ -255,47 +257,20 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
                 f"n_bits={self.n_bits} and missing={self.missing!r} were given; replace such values by NaN, "
                 "or use n_bits=None"
             )
-        return super()._quantizable(X)
+        return super()._quantizable(X)  # type: ignore[misc]
 
 
+@documented(TREES, scores="margins, before the link")
 class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `xgboost.XGBClassifier`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : xgboost.XGBClassifier
-        The fitted original.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being margins, before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {classes_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -343,42 +318,16 @@ class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstim
         return super().predict_proba(X, fhe=fhe)
 
 
+@documented(TREES, scores="predictions before the link")
 class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `xgboost.XGBRegressor`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : xgboost.XGBRegressor
-        The fitted original.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {attributes_of_held_trees}
 
     Notes
     -----

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from sklearn import ensemble
 
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array
@@ -34,40 +36,15 @@ class ForestRegressorMixin:
         return _forest(original, Values())
 
 
+@documented(TREES, scores="probabilities")
 class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.ExtraTreesClassifier):
     """Extremely randomized trees for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.ExtraTreesClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being probabilities.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -85,40 +62,15 @@ class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.E
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
 
 
+@documented(TREES, scores="predictions")
 class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.ExtraTreesRegressor):
     """Extremely randomized trees for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.ExtraTreesRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -136,40 +88,15 @@ class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.Ext
     fit = method_of(ensemble.ExtraTreesRegressor.fit)
 
 
+@documented(TREES, scores="probabilities")
 class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.RandomForestClassifier):
     """Random forest for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.RandomForestClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being probabilities.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -187,40 +114,15 @@ class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble
     fit = method_of(ensemble.RandomForestClassifier.fit)
 
 
+@documented(TREES, scores="predictions")
 class RandomForestRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.RandomForestRegressor):
     """Random forest for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.RandomForestRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------

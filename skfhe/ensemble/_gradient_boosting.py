@@ -7,7 +7,9 @@ from sklearn.base import is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from skfhe._originals.compat import initial_scores
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, raw_tree
 from skfhe.encoding import Decoding, Margins, Values
@@ -46,42 +48,17 @@ class GradientBoostingMixin:
         _check_initial(self)
 
 
+@documented(TREES, scores="those of `decision_function`")
 class GradientBoostingClassifier(
     GradientBoostingMixin, TreePredictorMixin, ensemble.GradientBoostingClassifier
 ):
     """Gradient boosting for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.GradientBoostingClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being those of `decision_function`.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -105,42 +82,17 @@ class GradientBoostingClassifier(
         return _boosted(original, Margins("logistic", factor, zero_wins=True))
 
 
+@documented(TREES, scores="predictions")
 class GradientBoostingRegressor(
     GradientBoostingMixin, TreePredictorMixin, ensemble.GradientBoostingRegressor
 ):
     """Gradient boosting for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.GradientBoostingRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------

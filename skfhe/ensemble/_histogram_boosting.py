@@ -5,7 +5,9 @@ from typing import Any
 from sklearn import ensemble
 
 from skfhe._originals.compat import baseline, categories_by_feature, histogram_stages, preprocessed_rows
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import HISTOGRAM_RULE, histogram_tree
 from skfhe._typing import FloatArray
@@ -34,45 +36,20 @@ class HistogramMixin:
                 f"n_bits={self.n_bits} quantizes features by their order, and {categorical} are categories; "
                 "use n_bits=None, or give the categories as numbers with categorical_features=None"
             )
-        return super()._quantizable(X)
+        return super()._quantizable(X)  # type: ignore[misc]
 
 
+@documented(TREES, scores="those of `decision_function`")
 class HistGradientBoostingClassifier(
     HistogramMixin, TreePredictorMixin, ensemble.HistGradientBoostingClassifier
 ):
     """Histogram-based gradient boosting for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.HistGradientBoostingClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being those of `decision_function`.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -93,42 +70,17 @@ class HistGradientBoostingClassifier(
         return _boosted(original, Margins("softmax" if original.n_trees_per_iteration_ > 1 else "logistic"))
 
 
+@documented(TREES, scores="predictions before the link")
 class HistGradientBoostingRegressor(
     HistogramMixin, TreePredictorMixin, ensemble.HistGradientBoostingRegressor
 ):
     """Histogram-based gradient boosting for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.HistGradientBoostingRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------

@@ -7,7 +7,9 @@ from sklearn import tree
 from sklearn.utils.validation import check_is_fitted
 
 from skfhe._originals.compat import rows_of_tree
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array, FloatArray
@@ -57,40 +59,15 @@ class DecisionTreeMixin:
         return self._decoded(self._checked_scores(X, check_input, fhe))
 
 
+@documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")
 class DecisionTreeClassifier(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeClassifier):
     """Decision tree classifier on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.tree.DecisionTreeClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        0: a single tree returns its leaves' values exactly.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -124,40 +101,15 @@ class DecisionTreeClassifier(DecisionTreeMixin, TreePredictorMixin, tree.Decisio
         return Description(trees, bias, TREE_RULE, class_fractions(original), original.n_features_in_)
 
 
+@documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")
 class DecisionTreeRegressor(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeRegressor):
     """Decision tree regressor on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.tree.DecisionTreeRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        0: a single tree returns its leaves' values exactly.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
