@@ -34,6 +34,7 @@ class DecisionTreeMixin:
             )
         return self._scores_of_rows(rows, fhe)
 
+    @documented(TREES)
     def predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Array:
         """Return the class or the value of each row.
 
@@ -43,9 +44,7 @@ class DecisionTreeMixin:
             NaN stands for a missing value.
         check_input : bool, default=True
             False leaves out the validation of ``X``, which must then be of float32.
-        fhe : {"disable", "simulate", "execute"}, default="disable"
-            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-            encrypted run, or encrypted.
+        {fhe}
 
         Returns
         -------
@@ -53,8 +52,7 @@ class DecisionTreeMixin:
 
         Raises
         ------
-        NotCompiledError
-            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+        {not_compiled}
         """
         return self._decoded(self._checked_scores(X, check_input, fhe))
 
