@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skfhe import linear_model, svm
+from skfhe._originals.inherited import method_of
 from skfhe.exceptions import NotCompiledError
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
 from skfhe.svm import LinearSVC
@@ -232,7 +233,7 @@ def test_attributes_of_a_user_reach_the_original_and_learnt_ones_do_not():
 
     class Ours(LogisticRegression):
         _original = Original
-        fit = linear_model.logistic.method_of(Original.fit)
+        fit = method_of(Original.fit)
 
     X, y = problem(LogisticRegression)
     model = Ours()
