@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from skfhe._trees.cover import TreeCover
-from skfhe.network._builder import Node
+from skfhe._trees.search import Node
 
 # In this file a tree is the number of a leaf's value, or (split, child of answer 0, child of answer 1).
 
