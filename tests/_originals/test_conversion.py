@@ -67,6 +67,17 @@ def test_inherited_and_held_originals_are_converted_alike(cls, params):
     np.testing.assert_array_equal(original(model).predict(X), expected)
 
 
+def test_parameters_that_only_a_subclass_of_the_original_has_are_left_out():
+    class Ridge(float_linear_model.Ridge):
+        def __init__(self, alpha=1.0, note=None):
+            super().__init__(alpha=alpha)
+            self.note = note
+
+    X, y = load_diabetes(return_X_y=True)
+    model = linear_model.Ridge.from_sklearn_model(Ridge(alpha=0.5, note="mine").fit(X, y), X)
+    assert model.get_params() == linear_model.Ridge(alpha=0.5).get_params()
+
+
 def test_a_wrong_class_is_told_whose_it_is():
     X, y = load_diabetes(return_X_y=True)
     lasso = float_linear_model.Lasso().fit(X, y)
