@@ -62,7 +62,7 @@ def main() -> None:
             ).fit(X_train, y_train)
             program = model.program_
             read = [program.values[position].arguments[0] for position in program.lookups]
-            rows = model.input_encoder_.quantize(X_test)
+            rows = model.encoder_.quantize(X_test)
             circuit = model.compile()
             table.add_row(
                 str(bits),

@@ -59,7 +59,7 @@ def evaluate(name: str, seed: int, n_encrypted: int, options: dict[str, Any]) ->
             else float(np.mean(simulated == y[test]))
         )
     rows = scaled[:n_encrypted]
-    inputs = model._encode(rows)
+    inputs = model.encoder_.encode(rows)
     start = time.perf_counter()
     equal = seconds = float("nan")
     if n_encrypted:

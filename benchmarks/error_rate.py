@@ -25,8 +25,8 @@ def main() -> None:
     )
     X, y = X[: arguments.rows], y[: arguments.rows]
     model = NeuralNetClassifier(random_state=0).fit(X_train, y_train)
-    inputs = model._encode(X)
-    clear = model._evaluate(inputs, "disable")
+    inputs = model.encoder_.encode(X)
+    clear = model._lowered_model().evaluate(*inputs, fhe="disable")
 
     def accuracy(outputs: tuple[np.ndarray, ...]) -> float:
         pairs = zip(model._output_decoders, outputs, strict=True)
@@ -37,7 +37,7 @@ def main() -> None:
     for p_error in arguments.p_error:
         model.compile(p_error=p_error)
         for mode, n_runs in (("simulate", 5), ("execute", 1)):
-            runs = [model._evaluate(inputs, mode) for _ in range(n_runs)]
+            runs = [model._lowered_model().evaluate(*inputs, fhe=mode) for _ in range(n_runs)]
             rows = [np.any(found[0] != clear[0], axis=1).mean() for found in runs]
             difference = np.mean([np.abs(found[0] - clear[0]) for found in runs])
             accuracies = [accuracy(found) for found in runs]

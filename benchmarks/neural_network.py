@@ -135,7 +135,7 @@ def measure_encrypted(model: Any, rows: np.ndarray, p_error: float, repetitions:
     circuit = model.fhe_circuit_
     keygen_seconds = seconds(circuit.keygen)
     batch = np.resize(rows, (BATCH, rows.shape[1]))
-    inputs = model._encode(batch)
+    inputs = model.encoder_.encode(batch)
     encrypted, clear = circuit.execute(*inputs), run(model.program_, *inputs)
     next_row = itertools.cycle(range(len(rows)))
 

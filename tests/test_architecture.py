@@ -22,20 +22,32 @@ OWN = {
     "passes": {"cost", "program", "exceptions"},
     "circuit": {"cost", "program", "exceptions"},
     "model_selection": {"_originals"},
-    "base": {"circuit", "cost", "program", "exceptions", "model_selection", "_parameters"},
+    "encrypted_model": {"circuit", "cost", "encoding", "program", "exceptions", "_parameters"},
+    "base": {
+        *("circuit", "cost", "encoding", "encrypted_model", "program", "exceptions", "model_selection"),
+        "_parameters",
+    },
     "network": {"cost", "encoding", "passes", "program", "exceptions"},
-    "importers": {"circuit", "cost", "encoding", "network", "passes", "program", "exceptions", "_parameters"},
+    "importers": {
+        *("circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program", "exceptions"),
+        "_parameters",
+    },
     "compose": {"base", "circuit"},
     "_originals": {"exceptions"},
-    "_linear": {"base", "circuit", "encoding", "exceptions", "passes", "program", "_originals"},
+    "_linear": {
+        *("base", "circuit", "encoding", "encrypted_model", "exceptions", "passes", "program", "_originals"),
+    },
     "linear_model": {"_linear", "_originals"},
     "svm": {"_linear", "_originals"},
-    "_trees": {"base", "cost", "encoding", "exceptions", "passes", "program", "_originals"},
+    "_trees": {
+        *("base", "cost", "encoding", "encrypted_model", "exceptions", "passes", "program", "_originals"),
+    },
     "tree": {"encoding", "_trees", "_originals"},
     "ensemble": {"encoding", "exceptions", "_trees", "_originals"},
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "neural_network": {
-        *("base", "encoding", "network", "passes", "program", "exceptions", "_parameters", "_originals"),
+        *("base", "encoding", "encrypted_model", "network", "passes", "program", "exceptions", "_parameters"),
+        "_originals",
     },
     "_cli": {"neural_network"},
     "__main__": {"_cli"},
@@ -47,12 +59,17 @@ OUTSIDE = {
     "brevitas": {"neural_network", "importers"},
     "onnx": {"importers"},
     "skorch": {"neural_network"},
-    "concrete": {"circuit", "base", "cost", "importers"},  # but for the first for annotations alone
+    "concrete": {
+        "circuit",
+        "base",
+        "encrypted_model",
+        "importers",
+    },  # but for the first for annotations alone
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
     "sklearn": {
-        *("base", "compose", "model_selection", "neural_network", "exceptions", "_cli", "_originals"),
+        *("base", "compose", "model_selection", "neural_network", "_cli", "_originals"),
         *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
     },
 }
@@ -130,6 +147,7 @@ OWN_OR_GIVEN = {
     # by scikit-learn's guide for developers, to subclasses of its BaseEstimator
     *("_get_param_names", "_parameter_constraints", "_validate_params"),
     "_default_callbacks",  # by skorch, to subclasses of its NeuralNet
+    "_getframe",  # by Python, to look at the stack
     "_replace",  # by named tuples
 }
 

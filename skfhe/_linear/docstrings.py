@@ -15,7 +15,9 @@ Parameters
 Attributes
 ----------
 {program_}
-{scores_}
+{encoder_}
+{decoder_}
+{head_}
 {output_bits_}
 {cost_}
 {fhe_circuit_}""",
@@ -35,11 +37,14 @@ range_margin : float, default=7.5
     # Attributes.
     "program_": """\
 program_ : Program
-    The linear function on integers: what runs encrypted.""",
-    "scores_": """\
-scores_ : QuantizedScores
-    The program between its two edges: how features are encoded and scores decoded. Both follow
-    ``coef_`` and ``intercept_`` when these are changed after ``fit``.""",
+    The linear function on integers: what runs encrypted. It and what is around it follow ``coef_`` and
+    ``intercept_`` when these are changed after ``fit``.""",
+    "encoder_": """\
+encoder_ : GridEncoder
+    Turns rows into the integers that the program takes, and knows which values it clips.""",
+    "decoder_": """\
+decoder_ : AffineDecoder
+    Turns the integers that the program returns into scores.""",
     "output_bits_": """\
 output_bits_ : list of int
     Proven bits of the accumulators.""",

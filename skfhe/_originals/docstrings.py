@@ -35,6 +35,9 @@ n_features_in_ : int
     "feature_names_in_": """\
 feature_names_in_ : ndarray of str, shape (n_features,)
     Their names, if training had any.""",
+    "head_": """\
+head_ : Head
+    Turns scores into predictions.""",
     "cost_": """\
 cost_ : Cost
     Predicted lookups by bit-width, complexity and seconds a row.""",

@@ -30,7 +30,7 @@ def on_levels(ensemble: TreeEnsemble, quantizer: LevelQuantizer) -> TreeEnsemble
     Splits that tell the same levels apart become one. A split that all levels answer alike goes.
     """
     every = np.repeat(np.arange(1 << quantizer.n_bits)[:, None], quantizer.n_features, axis=1)
-    answers = ensemble.splits.encode(quantizer.dequantize(every)).T
+    answers = ensemble.splits.answers(quantizer.dequantize(every)).T
     translated = [
         _on_levels(split, answer, quantizer) for split, answer in zip(ensemble.splits, answers, strict=True)
     ]

@@ -28,10 +28,11 @@ n_bits : int, default=None
     "attributes_of_trees": """\
 program_ : Program
     The trees on integers: what runs encrypted.
-input_encoder_ : Splits or BlockEncoder
+encoder_ : Splits or BlockEncoder
     Turns rows into the integers that the program takes.
-scoring_ : Scoring
-    Turns the program's output into scores.
+decoder_ : LeafSumDecoder or LeafDecoder
+    Turns the integers that the program returns into scores.
+{head_}
 score_error_ : float
     {score_error}
 accumulator_bits_ : list of int

@@ -26,7 +26,7 @@ from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray
 from skfhe.boosting._levels import EvaluationSetsMixin
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Decoding, LevelQuantizer, Margins, Rule, Split, Values
+from skfhe.encoding import Head, LevelQuantizer, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["CatBoostClassifier", "CatBoostRegressor"]
@@ -34,12 +34,12 @@ __all__ = ["CatBoostClassifier", "CatBoostRegressor"]
 
 RULE = Rule("<=", "float32")
 
-CLASSIFICATION: dict[str, Decoding] = {
+CLASSIFICATION: dict[str, Head] = {
     **dict.fromkeys(("Logloss", "CrossEntropy", "Focal"), Margins("logistic")),
     "MultiClass": Margins("softmax"),
     "MultiClassOneVsAll": Margins("one_vs_rest"),
 }
-REGRESSION: dict[str, Decoding] = {
+REGRESSION: dict[str, Head] = {
     **dict.fromkeys(
         (
             *("RMSE", "MAE", "Quantile", "LogLinQuantile", "MAPE", "Lq", "Huber", "Expectile", "LogCosh"),
@@ -62,7 +62,7 @@ def _no_categories(name: str) -> str:
 # Trees.
 
 
-def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
+def _described(fitted: Any, heads: dict[str, Head]) -> Description:
     """Read a fitted model: the scaled sum of its trees, added to its biases."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.json")
@@ -74,10 +74,10 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
         if features[kind]:
             raise UnsupportedModelError(_no_categories(kind))
     loss = model["model_info"]["params"]["loss_function"]["type"]
-    if loss not in decodings:
+    if loss not in heads:
         raise UnsupportedModelError(
             f"loss_function={loss!r} of {type(fitted).__name__} cannot be evaluated; expected one of "
-            f"{', '.join(sorted(decodings))}"
+            f"{', '.join(sorted(heads))}"
         )
     scale, bias = model["scale_and_bias"]
     splits = _FloatSplits(features["float_features"])
@@ -86,7 +86,7 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
     else:
         trees = [_nested(tree, splits, scale) for tree in model["trees"]]
     n_features = len(fitted.feature_names_)
-    return Description(trees, np.array(bias, dtype=np.float64), RULE, decodings[loss], n_features, stage=1)
+    return Description(trees, np.array(bias, dtype=np.float64), RULE, heads[loss], n_features, stage=1)
 
 
 class _FloatSplits:
@@ -132,7 +132,7 @@ def _nested(tree: dict[str, Any], split: _FloatSplits, scale: float) -> RawTree:
 class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
     """What both estimators of the library share; goes before `TreePredictorMixin`."""
 
-    _decodings: dict[str, Decoding]
+    _heads: dict[str, Head]
 
     @property
     def feature_importances_(self) -> FloatArray:
@@ -152,7 +152,7 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
             self.feature_names_in_ = np.asarray(original.feature_names_, dtype=object)
 
     def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), self._decodings)
+        return _described(getattr(original, "model_", original), self._heads)
 
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return validated rows in single precision."""
@@ -219,7 +219,7 @@ class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, Bas
     """
 
     _original = catboost.CatBoostClassifier
-    _decodings = CLASSIFICATION
+    _heads = CLASSIFICATION
     __init__ = storing(catboost.CatBoostClassifier.__init__, n_bits=None)
     fit = method_of(catboost.CatBoostClassifier.fit)
 
@@ -229,15 +229,14 @@ class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, Bas
         y = checked_targets(arguments["y"], classes=loss != "CrossEntropy")
         if loss != "CrossEntropy":  # whose targets are probabilities
             check_several_classes(y, arguments.get("sample_weight"))
-        super()._train(method, arguments | {"y": y})
-        self.__dict__.update(learnt)
+        self._train_original(method, arguments | {"y": y}, learnt)
 
     def _describe(self, original: Any) -> Description:
         described, fitted = super()._describe(original), getattr(original, "model_", original)
         threshold = fitted.get_probability_threshold() if fitted.classes_.size == 2 else 0.5
-        if isinstance(described.decoding, Margins) and described.decoding.link == "logistic":
-            decoding = replace(described.decoding, boundary=float(logit(threshold)))
-            described = replace(described, decoding=decoding)
+        if isinstance(described.head, Margins) and described.head.link == "logistic":
+            head = replace(described.head, boundary=float(logit(threshold)))
+            described = replace(described, head=head)
         return described
 
 
@@ -269,7 +268,7 @@ class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseE
     """
 
     _original = catboost.CatBoostRegressor
-    _decodings = REGRESSION
+    _heads = REGRESSION
     __init__ = storing(catboost.CatBoostRegressor.__init__, n_bits=None)
     fit = method_of(catboost.CatBoostRegressor.fit)
 
@@ -281,5 +280,4 @@ class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseE
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
         arguments, learnt = self._checked(arguments)
         y = checked_targets(arguments["y"], classes=False, several=True)
-        super()._train(method, arguments | {"y": y})
-        self.__dict__.update(learnt)
+        self._train_original(method, arguments | {"y": y}, learnt)

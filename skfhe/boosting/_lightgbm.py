@@ -20,7 +20,7 @@ from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray, IntArray
 from skfhe.boosting._levels import EvaluationSetsMixin, no_quantized_categories
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Categories, Decoding, Margins, Rule, Split, Values
+from skfhe.encoding import Categories, Head, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["LGBMClassifier", "LGBMRegressor"]
@@ -68,7 +68,7 @@ def _categorical(original: Any) -> IntArray:
 # Trees.
 
 
-def _described(original: Any, decoding: Decoding | None) -> Description:
+def _described(original: Any, head: Head | None) -> Description:
     """Read a fitted model: the sum of its trees up to the best iteration, or the mean of a forest's."""
     model = original.booster_.dump_model()
     stages = model["num_tree_per_iteration"]
@@ -90,11 +90,11 @@ def _described(original: Any, decoding: Decoding | None) -> Description:
 
         read.append(read_tree(tree["tree_structure"], node).in_column(position % stages, stages))
     n_features = model["max_feature_idx"] + 1
-    if decoding is None:
-        decoding = _decoding(model.get("objective", "custom"), classifier)
-        if isinstance(decoding, Margins):  # the original's raw scores are sums even in a forest
-            decoding = replace(decoding, factor=decoding.factor * factor)
-    return Description(read, np.zeros(stages), RULE, decoding, n_features)
+    if head is None:
+        head = _head(model.get("objective", "custom"), classifier)
+        if isinstance(head, Margins):  # the original's raw scores are sums even in a forest
+            head = replace(head, factor=head.factor * factor)
+    return Description(read, np.zeros(stages), RULE, head, n_features)
 
 
 def _split(node: dict[str, Any], zero_is_missing: bool) -> Split:
@@ -114,13 +114,13 @@ def _split(node: dict[str, Any], zero_is_missing: bool) -> Split:
     return Split(feature, threshold, not node["default_left"])
 
 
-def _decoding(objective: str, classifier: bool) -> Decoding:
+def _head(objective: str, classifier: bool) -> Head:
     """Return what an objective, with its options such as ``"binary sigmoid:1"``, makes of the scores."""
     name, *options = objective.split()
     given = dict(option.partition(":")[::2] for option in options)
     factor = float(given.get("sigmoid", 1.0))
     if classifier:
-        found: dict[str, Decoding] = {
+        found: dict[str, Head] = {
             "binary": Margins("logistic", factor),
             "cross_entropy": Margins("logistic"),
             "multiclass": Margins("softmax"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.boosting._levels import EvaluationSetsMixin, no_quantized_categories
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Categories, Decoding, Margins, Rule, Split, Values
+from skfhe.encoding import Categories, Head, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["XGBClassifier", "XGBRegressor"]
@@ -39,7 +40,7 @@ __all__ = ["XGBClassifier", "XGBRegressor"]
 
 RULE = Rule("<", "float32")
 
-CLASSIFICATION: dict[str, Decoding] = {
+CLASSIFICATION: dict[str, Head] = {
     "binary:logistic": Margins("logistic"),
     "reg:logistic": Margins("logistic"),
     # the original's predict takes the margin for a probability
@@ -47,7 +48,7 @@ CLASSIFICATION: dict[str, Decoding] = {
     "multi:softprob": Margins("softmax"),
     "multi:softmax": Margins("softmax"),
 }
-REGRESSION: dict[str, Decoding] = {
+REGRESSION: dict[str, Head] = {
     **dict.fromkeys(
         (
             *("reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror"),
@@ -139,22 +140,22 @@ def _model(fitted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return learner, booster.get("gbtree", booster)["model"]
 
 
-def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
+def _described(fitted: Any, heads: dict[str, Head]) -> Description:
     """Read a fitted model: the sum of its trees, up to the best iteration, added to its base score."""
     learner, model = _model(fitted)
     objective = learner["objective"]["name"]
-    if objective not in decodings:
+    if objective not in heads:
         raise UnsupportedModelError(
             f"objective={objective!r} of {type(fitted).__name__} cannot be evaluated; expected one of "
-            f"{', '.join(sorted(decodings))}"
+            f"{', '.join(sorted(heads))}"
         )
     params = learner["learner_model_param"]
     n_outputs = max(1, int(params["num_class"]), int(params.get("num_target", 1)))
     base = np.atleast_1d(np.array(json.loads(params["base_score"]), dtype=np.float32)).astype(np.float64)
-    decoding = decodings[objective]
+    head = heads[objective]
     if objective in LOGIT:
         base = logit(base)
-    elif isinstance(decoding, Values) and decoding.link == "exp":
+    elif isinstance(head, Values) and head.link == "exp":
         base = np.log(base)
     trees, columns = model["trees"], model["tree_info"]
     best = learner["attributes"].get("best_iteration")
@@ -165,7 +166,7 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
         _tree(tree, float(np.float32(weight))).in_column(column, n_outputs)
         for tree, column, weight in zip(trees, columns, weights, strict=False)
     ]
-    return Description(read, np.broadcast_to(base, n_outputs), RULE, decoding, int(params["num_feature"]))
+    return Description(read, np.broadcast_to(base, n_outputs), RULE, head, int(params["num_feature"]))
 
 
 def _tree(tree: dict[str, Any], weight: float) -> RawTree:
@@ -202,7 +203,7 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
     """What both estimators of the library share; goes before `TreePredictorMixin`."""
 
     _open_names = OPEN_NAMES
-    _decodings: dict[str, Decoding]
+    _heads: dict[str, Head]
     missing: float | None
     feature_types: Any
 
@@ -217,17 +218,17 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
         tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
 
-    def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
+    def _train_original(self: Any, method: Any, arguments: dict[str, Any], learnt: Mapping[str, Any]) -> None:
         model = arguments.get("xgb_model")
         resumed = model.model_ if isinstance(model, XGBoostMixin) else model
-        super()._train(method, arguments | {"xgb_model": resumed})  # type: ignore[misc]
+        super()._train_original(method, arguments | {"xgb_model": resumed}, learnt)  # type: ignore[misc]
 
     def _adopt(self, original: Any) -> None:
         super()._adopt(original)
         self._categories = _categories(original)
 
     def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), self._decodings)
+        return _described(getattr(original, "model_", original), self._heads)
 
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return validated rows in single precision, categories as numbers, and NaN for a missing value."""
@@ -290,7 +291,7 @@ class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstim
     """
 
     _original = xgboost.XGBClassifier
-    _decodings = CLASSIFICATION
+    _heads = CLASSIFICATION
     __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBClassifier.__init__, n_bits=None)
     fit = method_of(xgboost.XGBClassifier.fit)
 
@@ -302,8 +303,7 @@ class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstim
         sets = arguments.get("eval_set")
         if sets is not None:
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
-        super()._train(method, arguments | {"y": codes})
-        self.__dict__.update(learnt | {"classes_": classes})
+        self._train_original(method, arguments | {"y": codes}, learnt | {"classes_": classes})
 
     @available_if(lambda self: self.objective != "binary:logitraw")
     def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
@@ -346,7 +346,7 @@ class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimat
     """
 
     _original = xgboost.XGBRegressor
-    _decodings = REGRESSION
+    _heads = REGRESSION
     __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBRegressor.__init__, n_bits=None)
     fit = method_of(xgboost.XGBRegressor.fit)
 
@@ -358,8 +358,7 @@ class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimat
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
         arguments, learnt = checked_training(self, arguments)
         y = checked_targets(arguments["y"], classes=False, several=True)
-        super()._train(method, arguments | {"y": y})
-        self.__dict__.update(learnt)
+        self._train_original(method, arguments | {"y": y}, learnt)
 
 
 def _codes(labels: Any, classes: Array) -> IntArray:

@@ -11,7 +11,7 @@ from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array
-from skfhe.encoding import Decoding, Values, take_classes
+from skfhe.encoding import ClassFractions, Values
 
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
 
@@ -19,11 +19,28 @@ __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifie
 class ForestClassifierMixin:
     """What classifying forests share; goes before `TreePredictorMixin`."""
 
-    def _decoded_rows(self: Any, X: Any, fhe: str) -> Array:
-        """Return the most probable classes, as the original does, whatever a subclass makes probable."""
+    @documented(TREES)
+    def predict(self: Any, X: Any, *, fhe: str = "disable") -> Array:
+        """Return the most probable class of each row, by what `predict_proba` says.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
+            NaN stands for a missing value.
+        {fhe}
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_targets)
+
+        Raises
+        ------
+        {not_compiled}
+        """
+        # as the original does, for a subclass may override `predict_proba`, and need not know ``fhe``
         probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
         of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
-        return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
+        return self.head_.most_probable(of_targets)
 
     def _describe(self, original: Any) -> Description:
         return _forest(original, class_fractions(original))
@@ -140,10 +157,10 @@ class RandomForestRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.R
     fit = method_of(ensemble.RandomForestRegressor.fit)
 
 
-def _forest(original: Any, decoding: Decoding) -> Description:
+def _forest(original: Any, head: ClassFractions | Values) -> Description:
     """Read a fitted forest, the mean of its trees."""
     n_trees = len(original.estimators_)
     trees = [raw_tree(member.tree_, 1 / n_trees) for member in original.estimators_]
-    unit = None if isinstance(decoding, Values) else 1 / n_trees
+    unit = None if isinstance(head, Values) else 1 / n_trees
     bias = np.zeros(trees[0].values.shape[1])
-    return Description(trees, bias, TREE_RULE, decoding, original.n_features_in_, unit)
+    return Description(trees, bias, TREE_RULE, head, original.n_features_in_, unit)

@@ -12,7 +12,7 @@ from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, raw_tree
-from skfhe.encoding import Decoding, Margins, Values
+from skfhe.encoding import Head, Margins, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["GradientBoostingClassifier", "GradientBoostingRegressor"]
@@ -113,7 +113,7 @@ class GradientBoostingRegressor(
         return _boosted(original, Values())
 
 
-def _boosted(original: Any, decoding: Decoding) -> Description:
+def _boosted(original: Any, head: Head) -> Description:
     """Read fitted trees, whose sum is scaled by the learning rate and added to the initial scores."""
     _check_initial(original)
     trees = []
@@ -121,4 +121,4 @@ def _boosted(original: Any, decoding: Decoding) -> Description:
         for column, member in enumerate(stage):
             tree = raw_tree(member.tree_, original.learning_rate)
             trees.append(tree.in_column(column, len(stage)))
-    return Description(trees, initial_scores(original), TREE_RULE, decoding, original.n_features_in_)
+    return Description(trees, initial_scores(original), TREE_RULE, head, original.n_features_in_)

@@ -11,7 +11,7 @@ from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import HISTOGRAM_RULE, histogram_tree
 from skfhe._typing import FloatArray
-from skfhe.encoding import Decoding, Margins, Values
+from skfhe.encoding import Head, Margins, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["HistGradientBoostingClassifier", "HistGradientBoostingRegressor"]
@@ -101,7 +101,7 @@ class HistGradientBoostingRegressor(
         return _boosted(original, Values("exp" if original.loss in ("gamma", "poisson") else "identity"))
 
 
-def _boosted(original: Any, decoding: Decoding) -> Description:
+def _boosted(original: Any, head: Head) -> Description:
     """Read fitted trees, whose sum is added to the baseline."""
     known = categories_by_feature(original)
     trees = [
@@ -109,4 +109,4 @@ def _boosted(original: Any, decoding: Decoding) -> Description:
         for stage in histogram_stages(original)
         for column, predictor in enumerate(stage)
     ]
-    return Description(trees, baseline(original), HISTOGRAM_RULE, decoding, original.n_features_in_)
+    return Description(trees, baseline(original), HISTOGRAM_RULE, head, original.n_features_in_)

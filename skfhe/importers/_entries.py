@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from skfhe._parameters import check_rounding
 from skfhe._typing import RangeSource
 from skfhe.cost import advising
+from skfhe.encoding import AffineEncoder, OutputDecoders
+from skfhe.encrypted_model import EncryptedModel
 from skfhe.importers._quantized_module import QuantizedModule, as_floats
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
@@ -334,13 +336,9 @@ def _module(network: NetworkBuilder, scheme: Scheme) -> QuantizedModule:
     with advising(_readable(scheme)):
         lowered = lower_network(network, scheme)
     program = optimize(optimize(lowered.program), [round_constant_cells])
-    return QuantizedModule(
-        program,
-        lowered.quantizers,
-        lowered.decoders,
-        [node.shape for node in network.inputs],
-        _narrower(scheme),
-    )
+    encoder, decoder = AffineEncoder(lowered.quantizers), OutputDecoders(lowered.decoders)
+    model = EncryptedModel(encoder, program, decoder)
+    return QuantizedModule(model, [node.shape for node in network.inputs], _narrower(scheme))
 
 
 def _narrower(scheme: Scheme) -> str:

@@ -22,6 +22,12 @@ class GeneralizedMixin:
         """Return the integer program's scores: the original computes ``score`` from them."""
         return self._scores(X, "disable")[:, 0]
 
+    def _link(self, fitted: Any) -> str:
+        """Return what is applied to scores: the exponential, unless a Tweedie model says otherwise."""
+        link = getattr(fitted, "link", "log")
+        automatic = "identity" if getattr(fitted, "power", 1) <= 0 else "log"
+        return "identity" if (automatic if link == "auto" else link) == "identity" else "exp"
+
     def _score_type(self: Any, rows: Any) -> Any:
         """Return the type of scores; these originals take nothing but two kinds of floats."""
         kind = np.float32 if rows.dtype == np.float32 else np.float64

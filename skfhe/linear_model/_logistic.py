@@ -1,5 +1,7 @@
 """Logistic regression on encrypted data."""
 
+from typing import Any
+
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
@@ -34,3 +36,9 @@ class LogisticRegression(LinearPredictorMixin, linear_model.LogisticRegression):
     _original = linear_model.LogisticRegression
     __init__ = parameters_of(linear_model.LogisticRegression, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.LogisticRegression.fit)
+
+    def _link(self, fitted: Any) -> str:
+        """Return how probabilities follow: of two classes, or each against the rest, by the logistic."""
+        several = len(fitted.classes_) > 2 and fitted.solver != "liblinear"
+        chosen = getattr(fitted, "multi_class", "auto")  # a parameter until scikit-learn 1.8
+        return "softmax" if chosen == "multinomial" or (several and chosen != "ovr") else "normalized"

@@ -1,5 +1,7 @@
 """Linear models trained by stochastic gradient descent, on encrypted data."""
 
+from typing import Any
+
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
@@ -35,6 +37,10 @@ class SGDClassifier(LinearPredictorMixin, linear_model.SGDClassifier):
     __init__ = parameters_of(linear_model.SGDClassifier, n_bits=8, range_margin=7.5)
     fit = method_of(linear_model.SGDClassifier.fit)
     partial_fit = method_of(linear_model.SGDClassifier.partial_fit)
+
+    def _link(self, fitted: Any) -> str:
+        """Return how probabilities follow from scores; only two losses have any."""
+        return "modified_huber" if fitted.loss == "modified_huber" else "normalized"
 
 
 @documented(LINEAR)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
@@ -16,7 +15,8 @@ from torch import nn
 from skfhe._originals.compat import StrOptions
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import parameters_of
-from skfhe._typing import Array, FloatArray, IntArray
+from skfhe._typing import Array, IntArray
+from skfhe.encoding import Margins
 from skfhe.neural_network._base import BaseNeuralNet
 from skfhe.neural_network._docstrings import NETWORK
 from skfhe.neural_network._training import ClassifierNet
@@ -124,7 +124,8 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
                 )
             return np.searchsorted(classes, some)
 
-        self._fit(rows, labels, weight, encode, len(classes), self._class_weight(labels, weight, classes))
+        head, class_weight = _head(classes), self._class_weight(labels, weight, classes)
+        self._train(rows, labels, weight, encode, len(classes), head, class_weight)
         self.classes_ = classes
         return self
 
@@ -200,39 +201,14 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
             )
         class_weight = self._class_weight(labels, weight, known)
         weight = weight if class_weight is None else weight * class_weight[encoded]
-        self._partial_fit(rows, encoded, weight, len(known))
+        self._train_further(rows, encoded, weight, len(known), _head(known))
         self.classes_ = known
         return self
 
-    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> Array:
-        """Return the most probable class of each row.
+    def _offers(self, method: str) -> bool:
+        return method == "predict_proba"
 
-        Parameters
-        ----------
-        X : array-like of float, shape (n_rows, n_features)
-        fhe : {"disable", "simulate", "execute"}, default="disable"
-            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-            encrypted run, or encrypted.
 
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-
-        Raises
-        ------
-        NotCompiledError
-            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
-        """
-        best = self._scores(X, fhe).argmax(axis=1)
-        return self.classes_[best]
-
-    def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
-        """Return the probability of each class; the softmax is taken in the clear.
-
-        Parameters and errors are those of `predict`.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows, n_classes)
-        """
-        return softmax(self._scores(X, fhe), axis=1)
+def _head(classes: Array) -> Margins:
+    """Return what tells classes by the outputs of a network: one for each, even of two."""
+    return Margins("softmax", labels=(classes,))

@@ -88,10 +88,12 @@ warm_start : bool, default=False
     "attributes_of_network": """\
 program_ : Program
     The quantized network on integers: what runs encrypted.
-input_encoder_ : ThresholdEncoder
-    Turns rows into the bits that the program takes. Values beyond the range seen in training are clipped.
-output_decoder_ : AffineDecoder
-    Turns the program's first output into scores. The skip connection's are added to them.
+encoder_ : ThermometerEncoder
+    Turns rows into the bits that the program takes, and with a skip connection the levels. Values beyond the
+    range seen in training are clipped.
+decoder_ : SummedDecoders
+    Turns the integers that the program returns into scores, those of the skip connection added.
+{head_}
 net_ : skorch.NeuralNet
     The fitted skorch net. Its ``history`` begins when the budgets have settled.
 n_iter_ : int

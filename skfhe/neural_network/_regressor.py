@@ -11,6 +11,7 @@ from torch import nn
 
 from skfhe._originals.docstrings import documented
 from skfhe._typing import FloatArray
+from skfhe.encoding import Values
 from skfhe.neural_network._base import BaseNeuralNet
 from skfhe.neural_network._docstrings import NETWORK
 from skfhe.neural_network._training import RegressorNet
@@ -84,9 +85,9 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             mean, scale = self._known_moments(n_targets)
         else:
             mean, scale = _moments(_columns(raw), weight)
-        self._fit(rows, raw, weight, lambda some: _standardized(some, mean, scale), n_targets)
+        head = Values(flat=raw.ndim == 1, scale=scale, offset=mean)
+        self._train(rows, raw, weight, lambda some: _standardized(some, mean, scale), n_targets, head)
         self.target_mean_, self.target_scale_ = mean, scale
-        self._single_target = raw.ndim == 1
         return self
 
     def _known_moments(self, n_targets: int) -> tuple[FloatArray, FloatArray]:
@@ -133,33 +134,10 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         weight = self._check_weight(rows, sample_weight)
         n_targets = _columns(raw).shape[1]
         mean, scale = _moments(_columns(raw), weight) if first else self._known_moments(n_targets)
-        self._partial_fit(rows, _standardized(raw, mean, scale), weight, n_targets)
+        head = Values(flat=raw.ndim == 1, scale=scale, offset=mean)
+        self._train_further(rows, _standardized(raw, mean, scale), weight, n_targets, head)
         self.target_mean_, self.target_scale_ = mean, scale
-        self._single_target = raw.ndim == 1
         return self
-
-    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
-        """Return the targets of each row.
-
-        Parameters
-        ----------
-        X : array-like of float, shape (n_rows, n_features)
-        fhe : {"disable", "simulate", "execute"}, default="disable"
-            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-            encrypted run, or encrypted.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows,) or (n_rows, n_targets)
-            As ``y`` was in ``fit``.
-
-        Raises
-        ------
-        NotCompiledError
-            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
-        """
-        scores = self._scores(X, fhe) * self.target_scale_ + self.target_mean_
-        return scores[:, 0] if self._single_target else scores
 
     def __sklearn_tags__(self) -> Tags:
         """Say that several targets are taken."""

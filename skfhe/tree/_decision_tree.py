@@ -54,7 +54,7 @@ class DecisionTreeMixin:
         ------
         {not_compiled}
         """
-        return self._decoded(self._checked_scores(X, check_input, fhe))
+        return self.head_.predict(self._checked_scores(X, check_input, fhe))
 
 
 @documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")

@@ -48,7 +48,7 @@ def test_blocks_say_as_much_as_levels(n_bits, with_missing):
         X[::5, 1] = np.nan
     quantizer = calibrate_levels(X, n_bits)
     encoder = BlockEncoder(quantizer, np.arange(3), 2)
-    counts, levels = encoder.encode(X), quantizer.quantize(X)
+    (counts,), levels = encoder.encode(X), quantizer.quantize(X)
     assert 0 <= counts.min() <= counts.max() <= 3
     for feature in range(3):
         of_feature = counts[:, encoder.blocks[0] == feature]

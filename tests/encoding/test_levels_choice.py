@@ -126,7 +126,7 @@ def test_blocks_known_by_hand():
     assert feature.tolist() == [0, 0, 0, 1, 1, 2]
     assert begin.tolist() == [0, 3, 6, 0, 2, 0]
     rows = np.array([[0.0, 0.0, 9.0], [3.0, 2.0, 0.0], [4.0, 3.0, 0.0], [7.0, 4.0, 0.0], [7.0, np.nan, 0.0]])
-    assert encoder.encode(rows).tolist() == [
+    assert encoder.encode(rows)[0].tolist() == [
         [0, 0, 0, 0, 0, 0],
         [3, 0, 0, 2, 0, 0],
         [3, 1, 0, 2, 1, 0],

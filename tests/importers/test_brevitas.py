@@ -385,7 +385,7 @@ def test_what_is_not_quantized_is_refused_by_name():
     no_input = nn.Sequential(qnn.QuantLinear(10, 2, True, weight_bit_width=3))
     with pytest.raises(ValueError, match=r"input.*without having been quantized.*QuantIdentity"):
         quantize_brevitas_qat_model(no_input, X)
-    assert quantize_brevitas_qat_model(no_input, X, n_bits=5).input_quantizers_[0].n_bits == 5
+    assert quantize_brevitas_qat_model(no_input, X, n_bits=5).encoder_.quantizers[0][1].n_bits == 5
     no_hidden = nn.Sequential(
         qnn.QuantIdentity(bit_width=3),
         qnn.QuantLinear(10, 4, True, weight_bit_width=3),

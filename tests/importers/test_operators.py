@@ -36,7 +36,7 @@ def assert_close_to_torch(one, **n_bits):
 def test_results_are_those_of_torch(one):
     """Functions are looked up, outputs too: all is said by the program, and decoding is affine."""
     module = assert_close_to_torch(one, model_outputs=one.n_bits)
-    assert all(hasattr(decoder, "scale") for decoder in module.decoders_)
+    assert all(hasattr(decoder, "scale") for decoder in module.decoder_.decoders)
 
 
 @pytest.mark.parametrize("one", named(ELEMENTWISE))
@@ -120,7 +120,7 @@ def test_the_table_that_decodes_wide_accumulators_is_small():
     net = nn.Sequential(nn.Linear(64, 2048), nn.Sigmoid()).double()
     module = quantize_torch_model(net, X, {"op_inputs": 8, "op_weights": 10})
     assert module.output_bits_[0] > 16
-    assert module.decoders_[0].table.size <= 1 << 24
+    assert module.decoder_.decoders[0].table.size <= 1 << 24
     with torch.no_grad():
         wanted = net(torch.from_numpy(X)).numpy()
     assert np.abs(module.forward(X) - wanted).max() < 0.01

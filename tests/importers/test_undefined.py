@@ -53,7 +53,7 @@ def test_results_are_finite_where_the_network_is(name, widths):
         module = quantize_torch_model(net, X, n_bits, rounding_threshold_bits=10)
         found = module.forward(X)
         assert np.isfinite(found).all()
-        assert all(np.isfinite(getattr(decoder, "table", 0.0)).all() for decoder in module.decoders_)
+        assert all(np.isfinite(getattr(decoder, "table", 0.0)).all() for decoder in module.decoder_.decoders)
         errors.append(np.median(np.abs(found - wanted)))
     assert errors[-1] <= errors[0]
     assert errors[-1] <= 0.1 * np.median(np.abs(wanted))
@@ -67,7 +67,7 @@ def test_a_pole_takes_what_its_lower_neighbour_has():
     """Integers around zero stand for -0.25, 0 and 0.25, and small numbers of either sign are rounded to 0."""
     X = np.linspace(-1, 0.75, 8)[:, None] + 1e-3
     module = quantize_torch_model(Function(lambda x: 1 / x), X, 3, calibration="minmax")
-    scale = float(np.ravel(module.input_quantizers_[0].scale)[0])
+    scale = float(np.ravel(module.encoder_.quantizers[0][1].scale)[0])
     np.testing.assert_allclose(module.forward([[1e-3], [-1e-3]]), [[-1 / scale], [-1 / scale]])
 
 

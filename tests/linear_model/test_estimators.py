@@ -161,12 +161,12 @@ def test_scale_of_a_feature_does_not_matter(iris):
     a = LogisticRegression.from_sklearn_model(original, X)
     b = LogisticRegression.from_sklearn_model(stretched, X * factors)
     np.testing.assert_array_equal(a.predict(X), b.predict(X * factors))
-    np.testing.assert_array_equal(a.scores_.encode(X), b.scores_.encode(X * factors))
+    np.testing.assert_array_equal(a.encoder_.encode(X)[0], b.encoder_.encode(X * factors)[0])
 
 
 def test_features_without_a_weight_are_not_sent(diabetes):
     model = Lasso(alpha=0.5).fit(*diabetes)
-    assert model.scores_.features.tolist() == np.flatnonzero(model.coef_).tolist()
+    assert model.encoder_.features.tolist() == np.flatnonzero(model.coef_).tolist()
     assert model.program_.values[0].type.shape == (np.count_nonzero(model.coef_),)
 
 
@@ -184,7 +184,7 @@ def test_values_far_beyond_training_are_clipped(diabetes):
 def test_bits_of_inputs_and_weights_can_differ(iris):
     n_bits = {"op_inputs": 3, "op_weights": 10}
     model = LogisticRegression(max_iter=1000, n_bits=n_bits, range_margin=0).fit(*iris)
-    encoded = model.scores_.encode(iris[0])
+    encoded = model.encoder_.encode(iris[0])[0]
     assert (np.ptp(encoded, axis=0) >= 2**3 / 1.2).all()
     assert np.ptp(encoded, axis=0).max() <= 2**5
     weights = model.program_.values[1].op.weight
@@ -222,7 +222,7 @@ def test_rows_of_zero_weight_stay_out_of_calibration(iris):
     weight = np.r_[np.ones(len(X)), 0.0]
     model = LogisticRegression(max_iter=1000).fit(outlier, np.r_[y, 0], sample_weight=weight)
     expected = LogisticRegression(max_iter=1000).fit(X, y)
-    np.testing.assert_array_equal(model.scores_.encode(X), expected.scores_.encode(X))
+    np.testing.assert_array_equal(model.encoder_.encode(X)[0], expected.encoder_.encode(X)[0])
 
 
 @pytest.mark.parametrize("estimator", [SGDClassifier, SGDRegressor])

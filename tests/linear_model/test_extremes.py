@@ -7,7 +7,8 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LinearRegression as FloatLinearRegression
 
-from skfhe._linear import Calibration, quantize_scores
+from skfhe._linear.scores import Calibration, LinearScores, precision_of, quantize_scores
+from skfhe.encoding import Values
 from skfhe.exceptions import CompilationError, InputClippingWarning
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier
 from skfhe.program import run
@@ -26,7 +27,8 @@ def converted(coef, intercept, X, **parameters):
 
 
 def quantized(weight, bias, X, n_bits=8, range_margin=7.5):
-    return quantize_scores(weight, bias, Calibration.on(X, np.ones(len(X)), n_bits, range_margin))
+    described = LinearScores(weight, bias, Values())
+    return quantize_scores(described, Calibration.on(X, np.ones(len(X)), n_bits, range_margin))
 
 
 def test_every_seed_of_a_small_problem_can_be_fitted():
@@ -83,7 +85,7 @@ def test_large_values_that_lie_close_together_are_fitted_and_told_apart():
     model = LinearRegression().fit(X, y)
     original = original_of(model).fit(X, y)
     assert model.score(X, y) > original.score(X, y) - 0.01
-    assert len(np.unique(model.scores_.encode(X))) == len(np.unique(X))
+    assert len(np.unique(model.encoder_.encode(X)[0])) == len(np.unique(X))
 
 
 def test_scores_beyond_the_largest_float_are_refused():
@@ -125,18 +127,18 @@ def test_anything_finite_is_evaluated_in_its_intervals_or_refused(n_bits, margin
                 quantized(weight, bias, X, n_bits, margin)
             continue
         scores = quantized(weight, bias, X, n_bits, margin)
-        assert not scores.beyond(X).any()
+        assert not scores.encoder.watch.beyond(X).any()
         (inputs,) = [scores.program.values[position].type for position in scores.program.inputs]
         (output,) = [scores.program.values[position].type for position in scores.program.outputs]
         weights = scores.program.values[1].op.weight[:, 0]
         ends = np.where(weights > 0, [inputs.low, inputs.high], [inputs.high, inputs.low])
         exact = [sum(int(w) * int(x) for w, x in zip(weights, row, strict=True)) for row in ends]
         assert exact == [output.min, output.max]
-        (found,) = run(scores.program, np.vstack([ends, scores.encode(X)]))
+        (found,) = run(scores.program, np.vstack([ends, scores.encoder.encode(X)[0]]))
         assert found[:2, 0].tolist() == exact
         part = 2.0 ** (1 - n_bits) * (n_features + 2)  # steps of inputs and of weights
         tolerance = part * reached + 1e-12 * largest + 1e-300
-        assert np.abs(scores.decode(found[2:]) - expected).max() <= tolerance, seed
+        assert np.abs(scores.decoder.decode(found[2:]) - expected).max() <= tolerance, seed
 
 
 # Sums that are wide.
@@ -152,7 +154,7 @@ def test_wide_sums_are_encrypted_exactly(n_features, n_bits, outlier):
     X = rng.normal(size=(40, n_features))
     X[0] *= outlier
     model = Ridge(n_bits=n_bits).fit(X, X @ rng.normal(size=n_features))
-    assert 49 < model.scores_.precision < 57
+    assert 49 < precision_of(model.program_) < 57
     model.compile()
     ends = np.where(model.coef_ > 0, 1e300, -1e300)
     rows = np.vstack([X[:5], ends, -ends])
@@ -187,9 +189,10 @@ def test_a_heavy_feature_does_not_cost_the_weights_of_the_others_or_its_own():
 def test_sparse_rows_of_any_size():
     X = csr_matrix(np.array([[0.0, 1e300, 0.0], [5e-324, 0.0, 7.0], [0.0, -1e300, 7.0], [1e-3, 1e4, 0.0]]))
     weight = np.array([[1.0], [1e-300], [2.0]])
-    scores = quantize_scores(weight, [0.5], Calibration.on(X, np.ones(4), 12, 1.0))
-    (found,) = run(scores.program, scores.encode(X))
-    np.testing.assert_allclose(scores.decode(found), X @ weight + 0.5, atol=0.02)
+    described = LinearScores(weight, [0.5], Values())
+    scores = quantize_scores(described, Calibration.on(X, np.ones(4), 12, 1.0))
+    (found,) = run(scores.program, scores.encoder.encode(X)[0])
+    np.testing.assert_allclose(scores.decoder.decode(found), X @ weight + 0.5, atol=0.02)
     y = [0, 1, 1, 0]
     assert np.isfinite(LogisticRegression().fit(X[:, [0, 2]], y).predict_proba(X[:, [0, 2]])).all()
 

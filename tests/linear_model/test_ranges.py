@@ -113,8 +113,8 @@ def test_counts_and_flags_are_represented_exactly():
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.integers(0, 2, 300), rng.integers(-90, 90, 300), rng.poisson(3, 300) / 4])
     model = LinearRegression().fit(X, X @ [50.0, 1.0, 20.0])
-    encoded = model.scores_.encode(X)
-    grid = model.scores_.grid
+    encoded = model.encoder_.encode(X)[0]
+    grid = model.encoder_.grid
     np.testing.assert_array_equal(grid.origin + encoded * grid.step, X)
 
 
@@ -142,7 +142,7 @@ def test_sparse_rows_are_encoded_as_dense_ones():
         Ridge(solver="cholesky").fit(X, y),
         Ridge(solver="sparse_cg", tol=1e-12).fit(csr_matrix(X), y),
     )
-    np.testing.assert_array_equal(dense.scores_.encode(X), sparse.scores_.encode(csr_matrix(X)))
+    np.testing.assert_array_equal(dense.encoder_.encode(X)[0], sparse.encoder_.encode(csr_matrix(X))[0])
 
 
 # How far beyond the training range.
@@ -164,7 +164,7 @@ def test_range_margin_says_how_far_beyond_the_training_range(cls, margin):
         model.predict(np.vstack([X[:1], ends[0] - 0.1, ends[1] + 0.1]))
     assert clone(model).range_margin == model.get_params()["range_margin"] == margin
     converted = cls.from_sklearn_model(original_of(model).fit(X, y), X, range_margin=margin)
-    np.testing.assert_array_equal(converted.scores_.encode(ends), model.scores_.encode(ends))
+    np.testing.assert_array_equal(converted.encoder_.encode(ends)[0], model.encoder_.encode(ends)[0])
 
 
 @pytest.mark.parametrize("margin", [-0.1, np.nan, np.inf, "1", None, True])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from skfhe.passes import (
     DEFAULT_PASSES,
     drop_idle_channels,
+    drop_unused_inputs,
     drop_unused_values,
     fuse_lookups,
     merge_equal_values,
@@ -15,7 +16,6 @@ from skfhe.passes import (
     round_lookups,
     shift_accumulators,
 )
-from skfhe.passes._drop_unused_inputs import drop_unused_inputs
 from skfhe.program import Program, ProgramBuilder, ops, run, verify
 from tests.conftest import perceptron, random_inputs
 

@@ -5,9 +5,7 @@ import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
 from skfhe.passes import fuse_lookups, round_lookups
-from skfhe.program import IntegerType, ProgramBuilder, ops, run
-from skfhe.program._interpreter import evaluate
-from skfhe.program._ranges import infer_type
+from skfhe.program import IntegerType, ProgramBuilder, evaluate, infer_type, ops, run
 
 SHAPES = [
     # leading shape of the tables, shape of a row

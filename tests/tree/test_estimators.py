@@ -71,7 +71,7 @@ def scores_of(estimator, X):
 
 def adversarial_rows(model, X, rng, n=400):
     """Return rows with features on thresholds of the model, and one step of float32 or float64 beside."""
-    splits = model.input_encoder_
+    splits = model.encoder_
     rows = X[rng.integers(0, len(X), n)].astype(np.float64)
     for row in rows:
         for split in rng.choice(len(splits), 4):
@@ -181,7 +181,7 @@ def test_encrypted_scores_equal_the_clear_ones(compiled):
     model, X = compiled
     rows = X[:: len(X) // 9]
     np.testing.assert_array_equal(model.predict(rows, fhe="execute"), model.predict(rows))
-    inputs = model._encode(model._rows(model, rows[:2]))
+    inputs = model.encoder_.encode(model._rows(model, rows[:2]))
     np.testing.assert_array_equal(model.fhe_circuit_.execute(*inputs)[0], run(model.program_, *inputs)[0])
 
 
@@ -229,9 +229,9 @@ def test_cheapest_error_rate_that_keeps_the_score(iris):
 def test_client_has_thresholds_without_quantization_and_none_with_it(iris):
     X, y = iris
     exact = RandomForestClassifier(max_depth=3, **FEW).fit(X, y)
-    assert isinstance(exact.input_encoder_, Splits)
+    assert isinstance(exact.encoder_, Splits)
     private = RandomForestClassifier(max_depth=3, n_bits=3, **FEW).fit(X, y)
-    assert isinstance(private.input_encoder_, BlockEncoder)
+    assert isinstance(private.encoder_, BlockEncoder)
     # Which boundaries the client has follows from the data alone.
     other = RandomForestClassifier(max_depth=3, n_bits=3, n_estimators=9, random_state=5).fit(X, y)
     for a, b in zip(private._level_quantizer.boundaries, other._level_quantizer.boundaries, strict=True):
@@ -242,7 +242,7 @@ def test_splits_that_no_lookup_reads_are_not_sent(iris):
     X, y = iris
     model = DecisionTreeClassifier(random_state=0).fit(X, y)
     asked = {(f, t) for f, t in zip(model.tree_.feature, model.tree_.threshold, strict=True) if f >= 0}
-    sent = {(split.feature, split.threshold) for split in model.input_encoder_}
+    sent = {(split.feature, split.threshold) for split in model.encoder_}
     assert sent <= asked
     assert model.program_.values[0].type.shape == (len(sent),)
 
@@ -318,7 +318,7 @@ def test_categorical_splits_are_membership(n_bits):
         return
     model.fit(X, y)
     original = original_of(model).fit(X, y)
-    assert any(split.categories for split in model.input_encoder_)
+    assert any(split.categories for split in model.encoder_)
     rows = X.copy()
     rows["make"] = rows["make"].cat.add_categories(["new"])
     rows.loc[:9, "make"] = "new"
