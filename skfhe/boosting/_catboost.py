@@ -24,8 +24,8 @@ from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray
-from skfhe.boosting._levels import EvaluationSetsMixin
 from skfhe.boosting._reading import Branch, read_tree
+from skfhe.boosting._trained_on_levels import EvaluationSetsMixin
 from skfhe.encoding import Head, LevelQuantizer, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 

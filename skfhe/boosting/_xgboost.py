@@ -30,8 +30,8 @@ from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import Array, FloatArray, IntArray
-from skfhe.boosting._levels import EvaluationSetsMixin, no_quantized_categories
 from skfhe.boosting._reading import Branch, read_tree
+from skfhe.boosting._trained_on_levels import EvaluationSetsMixin, no_quantized_categories
 from skfhe.encoding import Categories, Head, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 

@@ -8,7 +8,7 @@ A new operation needs a reason why these cannot say it, and a rule wherever oper
 1. here, what it is, in `__all__` too;
 2. in `skfhe.program._ranges`, which interval its result has, and which arguments do not fit it;
 3. in `skfhe.program._interpreter`, what it computes;
-4. in `skfhe.cost._operations`, the lookups that it takes, the noise of its result and its products; if it has
+4. in `skfhe.cost._rules`, the lookups that it takes, the noise of its result and its products; if it has
    constants that share the width of what it reads, also in ``_block_bits`` of `skfhe.cost._demands`;
 5. in `skfhe.circuit._tracing`, how it is expressed under encryption.
 

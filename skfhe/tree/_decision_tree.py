@@ -54,7 +54,8 @@ class DecisionTreeMixin:
         ------
         {not_compiled}
         """
-        return self.head_.predict(self._checked_scores(X, check_input, fhe))
+        scores = self._checked_scores(X, check_input, fhe)
+        return self.head_.predict(scores)
 
 
 @documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")
