@@ -1,6 +1,6 @@
 """How near each operator comes to torch, and what it takes: ``python -m benchmarks.operators``.
 
-Prints a Markdown table of the examples in ``tests/importers/operators.py``: networks of one operator each,
+Prints a Markdown table of the examples in ``tests/importers/torch_examples``: networks of one operator each,
 quantized to so many bits with all functions looked up, on uniform rows. The error is the root mean square on
 200 rows that were not calibrated on, without the two farthest off, over the standard deviation of torch's
 results. For functions that jump it is the share of elements next to a jump, on its other side: off by more
@@ -11,7 +11,7 @@ import argparse
 import warnings
 
 from skfhe.importers import QuantizedModule, quantize_torch_model
-from tests.importers.operator_examples import EXAMPLES, RARE, Example, errors, fresh_rows, rows
+from tests.importers.torch_examples import EXAMPLES, RARE, Example, errors, fresh_rows, rows
 
 HEAD = ("operator", "example", "bits", "rounded to", "relative error", "lookups a row")
 

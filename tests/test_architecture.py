@@ -139,6 +139,8 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.cost", ["torch", "concrete", "sklearn"]),
         ("import skfhe.circuit", ["torch", "concrete", "sklearn"]),
         ("import skfhe.encrypted_model", ["torch", "concrete", "sklearn", "scipy"]),
+        ("from skfhe.circuit import Batch, CircuitSpecs", ["torch", "concrete"]),
+        ("from skfhe.circuit import ClientSession", ["torch", "concrete.fhe", "skfhe.cost", "skfhe.passes"]),
         ("import skfhe.linear_model", ["torch", "concrete"]),
         ("import skfhe.ensemble", ["torch", "concrete"]),
         ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),

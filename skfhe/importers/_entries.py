@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,6 @@ __all__ = [
 MAX_BITS = 16
 FEW_BITS = 6
 """What rounding to is suggested: lookups of so many bits are quick."""
-CALIBRATIONS = ("mse", "minmax", "percentile")
 
 
 def compile_torch_model(
@@ -385,10 +384,12 @@ def _scheme(
     range_source: RangeSource | None,
     margin: float,
 ) -> Scheme:
-    if calibration not in CALIBRATIONS:
-        raise ValueError(f"calibration must be one of {', '.join(CALIBRATIONS)}, got {calibration!r}")
+    if calibration not in get_args(Calibration):
+        raise ValueError(
+            f"calibration must be one of {', '.join(get_args(Calibration))}, got {calibration!r}"
+        )
     range_source = range_source or ("proven" if import_qat else "calibrated")
-    if range_source not in ("proven", "calibrated"):
+    if range_source not in get_args(RangeSource):
         raise ValueError(f'range_source must be "proven" or "calibrated", got {range_source!r}')
     if not isinstance(margin, int | float) or not 0 <= margin < float("inf"):
         raise ValueError(f"margin must be a finite number of at least 0, got {margin!r}")

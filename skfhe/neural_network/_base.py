@@ -30,7 +30,7 @@ from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP
 from skfhe.neural_network._mlp_network import lower_mlp
 from skfhe.neural_network._parameter_names import check_open_parameters, is_open, unknown_parameter
-from skfhe.neural_network._recipe import Plan, encoded, make_net, module_parameters, rebuilt
+from skfhe.neural_network._recipe import TrainingPlan, encoded, make_net, module_parameters, rebuilt
 from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
 from skfhe.neural_network._splitting import hold_out, split_by
 from skfhe.neural_network._training import reproducible
@@ -387,7 +387,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self._finish(plan, net, head, net.history[before:], earlier)
 
     def _finish(
-        self, plan: Plan, net: Any, head: Head, epochs: list[Any], earlier: tuple[list[float], ...]
+        self, plan: TrainingPlan, net: Any, head: Head, epochs: list[Any], earlier: tuple[list[float], ...]
     ) -> None:
         """Keep a trained network and lower it to the program."""
         net.module_.eval()
@@ -425,7 +425,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self._keep(self._plan, self.net_, self._lower(self._describe(self.net_), (self._plan, self.head_)))
         return self
 
-    def _keep(self, plan: Plan, net: Any, model: EncryptedModel) -> None:
+    def _keep(self, plan: TrainingPlan, net: Any, model: EncryptedModel) -> None:
         """Keep a lowered network, in place of an earlier one and its circuit."""
         width = plan.module["n_accum_bits"]
         found = model.program.accumulator_bits
@@ -442,7 +442,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """Return the trained network of a skorch net."""
         return fitted.module_
 
-    def _lower(self, described: BudgetedMLP, calibration: tuple[Plan, Head]) -> EncryptedModel:
+    def _lower(self, described: BudgetedMLP, calibration: tuple[TrainingPlan, Head]) -> EncryptedModel:
         """Return the program of a trained network, with its edges; rows are encoded as in training."""
         plan, head = calibration
         program, kept, decoders = lower_mlp(described, check_rounding(self.rounding_threshold_bits))
@@ -453,9 +453,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             encoder = ThermometerEncoder(plan.encoder.select(bits), np.arange(len(bits)))
         return EncryptedModel(encoder, program, SummedDecoders(decoders), head)
 
-    def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> Plan:
+    def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> TrainingPlan:
         encoder = calibrate_thresholds(rows.X, self.module__n_input_bits)
-        return Plan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
+        return TrainingPlan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
 
     def __sklearn_tags__(self) -> Tags:
         """Say that sparse rows are taken."""

@@ -40,6 +40,7 @@ from skfhe.network._emitter import Emitter
 from skfhe.network._lowering import lower_network
 from skfhe.network._schemes.trained import Trained
 from skfhe.program import ops, trace
+from tests.importers.torch_examples import Function
 
 
 class ConstantQuant(ExtendedInjector):
@@ -265,6 +266,11 @@ NETWORKS = {
     "residual, one quantizer": (lambda: Residual(shared=True), (10,)),
     "residual, two quantizers": (lambda: Residual(shared=False), (10,)),
     "Brevitas sum": (BrevitasSum, (10,)),
+    "activation without a quantizer": (
+        lambda: mlp({}, hidden=nn.Sequential(qnn.QuantReLU(act_quant=None), qnn.QuantIdentity(bit_width=3))),
+        (10,),
+    ),
+    "input that is moved": (lambda: nn.Sequential(nn.Flatten(), nn.ZeroPad1d((0, 2)), mlp({})), (2, 4)),
     "conv2d": (conv2d, (2, 8, 8)),
     "conv1d": (conv1d, (2, 16)),
 }
@@ -397,6 +403,16 @@ def test_what_is_not_quantized_is_refused_by_name():
     float_weights = nn.Sequential(qnn.QuantIdentity(bit_width=3), nn.Linear(10, 2))
     with pytest.raises(ValueError, match=r"weights of '1' lie on no common grid"):
         quantize_brevitas_qat_model(float_weights, X)
+
+
+def test_an_input_whose_elements_are_treated_differently_is_refused():
+    """Its integers would be those of one quantizer, and the network has several."""
+    factors = torch.arange(1.0, 11.0)
+    net = nn.Sequential(
+        Function(lambda x: x.exp() * factors), qnn.QuantIdentity(bit_width=3), qnn.QuantLinear(10, 2, True)
+    )
+    with pytest.raises(ValueError, match="elements of the input 'input' are treated differently"):
+        quantize_brevitas_qat_model(net, np.random.default_rng(0).normal(size=(50, 10)))
 
 
 def test_brevitas_layers_without_counterpart_are_named():

@@ -148,14 +148,27 @@ def test_approximate_rounding_stays_within_one_rounded_unit(iris):
     assert max(model.accumulator_bits_) <= 5
     assert set(model.cost_.lookups) == {4}
     lookup = model.program_.values[model.program_.lookups[0]]
-    cells = lookup.op.tables[:, :: 2 ** (5 - 3)]
-    jump = np.abs(np.diff(cells, axis=1)).max(axis=1)
+    jump = np.abs(np.diff(lookup.op.tables, axis=1)).max(axis=1)
     output = model.program_.values[model.program_.outputs[0]]
     bound = np.abs(output.op.weight.T) @ jump
     inputs = model.encoder_.encode(X[:6])
     encrypted, clear = model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs)
     assert np.all(np.abs(encrypted[0] - clear[0]) <= bound)
     np.testing.assert_array_equal(encrypted[1], clear[1])
+
+
+def test_exact_rounding_computes_the_clear_integers(iris):
+    """Accumulators of 5 bits rounded to 3, encrypted: 3 bits are read, and no cell but the right one."""
+    X, y = iris
+    wide = {"module__n_accum_bits": 5, "module__n_thresholds_per_neuron": 16}
+    model = NeuralNetClassifier(rounding_threshold_bits=3, **wide, **QUICK).fit(X, y)
+    assert model.accumulator_bits_ == [5]
+    assert set(model.cost_.lookups) == {3}
+    model.compile()
+    inputs = model._encode(X[:4])
+    encrypted, clear = model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs)
+    for ours, exact in zip(encrypted, clear, strict=True):
+        np.testing.assert_array_equal(ours, exact)
 
 
 # Training

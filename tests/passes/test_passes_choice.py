@@ -13,7 +13,6 @@ from skfhe.passes import (
     merge_equal_values,
     optimize,
     round_constant_cells,
-    round_lookups,
     shift_accumulators,
 )
 from skfhe.program import ProgramBuilder, ops, run, verify
@@ -145,7 +144,13 @@ def test_a_single_change_may_be_anywhere_between_two_arguments(change, lsbs):
 @pytest.mark.parametrize("n_bits", [3, 4])
 def test_what_was_rounded_before_is_not_rounded_again(n_bits):
     """By two bits or by one, so that the table has a cell for every fourth or every second argument."""
-    program = round_lookups(looked_up(np.repeat([1, 2, 3, 4], 8), 0, 31), n_bits)
+    step = 1 << (5 - n_bits)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 31), label="x")
+    h = builder.add(ops.Linear(np.ones((1, 1), dtype=int), np.zeros(1, dtype=int)), x, label="h")
+    h = builder.add(ops.Truncate(5 - n_bits), h, label="h")
+    table = ops.Lookup(np.repeat([1, 2, 3, 4], 8 // step)[None], np.zeros(1, dtype=int), step)
+    program = builder.finish(builder.add(table, h, label="y"))
     assert str(round_constant_cells(program, PRICES["bits alone"])) == str(program)
 
 
@@ -161,25 +166,6 @@ def test_tables_of_every_few_arguments_are_left_alone(step):
     rows = np.arange(32)[:, None]
     np.testing.assert_array_equal(run(kept, rows)[0], run(program, rows)[0])
     assert str(kept) == str(program)
-
-
-@pytest.mark.parametrize("method", ["exact", "approximate"])
-@pytest.mark.parametrize(("n_bits", "lsbs"), [(6, 0), (5, 0), (4, 1), (3, 2), (2, 3), (1, 4)])
-@pytest.mark.parametrize("low", [0, -16])
-def test_accumulators_are_rounded_to_the_bits_that_were_asked_for(method, n_bits, lsbs, low):
-    """[0, 31] and [-16, 15] have 5 bits. Rounding goes half up, and beyond the table its end is read."""
-    table = np.random.default_rng(0).integers(0, 99, size=32)
-    program = looked_up(table, low, low + 31)
-    rounded = round_lookups(program, n_bits, method)
-    verify(rounded)
-    assert [(v.op.lsbs, v.op.method) for v in rounded.values if isinstance(v.op, ops.Round)] == (
-        [(lsbs, method)] if lsbs else []
-    )
-    rows = np.arange(low, low + 32)
-    unit = 1 << lsbs
-    nearest = np.minimum((rows + unit // 2) // unit * unit, low + 31)
-    found = run(rounded, rows[:, None])[0].ravel()
-    np.testing.assert_array_equal(found, table[nearest - low])
 
 
 @pytest.mark.parametrize("ends", [(-9, 6), (-1, 0), (1, 8), (3, 3), (-7, -4), (0, 5)])

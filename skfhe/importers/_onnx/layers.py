@@ -1,7 +1,4 @@
-"""ONNX operators on whole tensors: shapes, movement, linear layers, poolings and reductions.
-
-Handlers are registered when the module is imported.
-"""
+"""ONNX operators on whole tensors: shapes, movement, linear layers, poolings and reductions."""
 
 from __future__ import annotations
 
@@ -14,32 +11,37 @@ from onnx import helper
 from torch import Tensor
 from torch.nn import functional
 
-from skfhe.importers._onnx.call import EVALUATED_AS, Array, Call, double, evaluated, handles
+from skfhe._typing import Array
+from skfhe.importers._handlers import HandlerTable
+from skfhe.importers._onnx.call import EVALUATED_AS, Call, double, evaluated
 from skfhe.network import EXAMPLE_ROWS, Node, Window, layers
 
-__all__: list[str] = []
+__all__ = ["HANDLERS"]
+
+HANDLERS = HandlerTable()
+"""For calls that have an encrypted input."""
 
 
 # ------------------------------------------------------------------------------------------------ shapes
 
 
-@handles("Shape")
+@HANDLERS.handles("Shape")
 def _shape(call: Call) -> Array:
     shape = np.array([call.rows, *call.encrypted().shape], dtype=np.int64)
     return shape[call.attributes.get("start", 0) : call.attributes.get("end")]
 
 
-@handles("Size")
+@HANDLERS.handles("Size")
 def _size(call: Call) -> Array:
     return np.array(call.rows * int(np.prod(call.encrypted().shape, dtype=np.int64)), dtype=np.int64)
 
 
-@handles("Identity")
+@HANDLERS.handles("Identity")
 def _identity(call: Call) -> Node:
     return call.encrypted()
 
 
-@handles("Dropout")
+@HANDLERS.handles("Dropout")
 def _dropout(call: Call) -> Node:
     training = call.constant(2)
     if training is not None and bool(np.all(training)):
@@ -50,14 +52,14 @@ def _dropout(call: Call) -> Node:
 # ---------------------------------------------------------------------------------------------- movement
 
 
-@handles("Gather")
+@HANDLERS.handles("Gather")
 def _gather(call: Call) -> list[Node]:
     if isinstance(call.inputs[1], Node):
         raise call.build.unsupported("its input 'indices' is encrypted", "one-hot rows and MatMul")
     return call.move()
 
 
-@handles("Concat")
+@HANDLERS.handles("Concat")
 def _concat(call: Call) -> Node:
     first = call.nodes[0]
     axis = call.row_axis(first, call.attributes["axis"])
@@ -65,7 +67,7 @@ def _concat(call: Call) -> Node:
     return call.build.concatenate(parts, axis)
 
 
-@handles("Pad")
+@HANDLERS.handles("Pad")
 def _pad(call: Call) -> Node:
     x, rank = call.encrypted(), len(call.encrypted().shape) + 1
     if call.opset < 11:
@@ -94,7 +96,7 @@ def _pad(call: Call) -> Node:
     )
 
 
-@handles("Resize", "Upsample")
+@HANDLERS.handles("Resize", "Upsample")
 def _resize(call: Call) -> Node:
     x, attributes, build = call.encrypted(), call.attributes, call.build
     rank = len(x.shape) + 1
@@ -141,13 +143,13 @@ def _resize(call: Call) -> Node:
 # ---------------------------------------------------------------------------------------- linear layers
 
 
-@handles("Gemm")
+@HANDLERS.handles("Gemm")
 def _gemm(call: Call) -> Node:
     attributes, build = call.attributes, call.build
     x, weight = call.encrypted(0), call.given(1)
     if attributes["transA"]:
         raise build.unsupported("it transposes the rows (transA=1)", "transA=0")
-    weight = weight if attributes["transB"] else weight.T
+    weight = weight.T if attributes["transB"] else weight
     bias = call.inputs[2] if len(call.inputs) > 2 else None
     if bias is None or isinstance(bias, Node):
         product = build.linear(x, attributes["alpha"] * weight)
@@ -160,7 +162,7 @@ def _gemm(call: Call) -> Node:
     return build.linear(x, attributes["alpha"] * weight, attributes["beta"] * row)
 
 
-@handles("MatMul")
+@HANDLERS.handles("MatMul")
 def _matmul(call: Call) -> Node:
     a, b = call.inputs
     if isinstance(a, Node) and isinstance(b, Node):
@@ -205,14 +207,14 @@ def _window(call: Call, x: Node, kernel: Sequence[int]) -> Window:
     return Window(kernel, strides, padding, dilation)
 
 
-@handles("Conv")
+@HANDLERS.handles("Conv")
 def _conv(call: Call) -> Node:
     x, weight = call.encrypted(0), call.given(1)
     window = _window(call, x, list(weight.shape[2:]))
     return layers.convolution(call.build, x, weight, call.floats(2), window, call.attributes["group"])
 
 
-@handles("ConvTranspose")
+@HANDLERS.handles("ConvTranspose")
 def _conv_transpose(call: Call) -> Node:
     x, weight, bias = call.encrypted(0), call.given(1), call.floats(2)
     n_axes = weight.ndim - 2
@@ -246,7 +248,7 @@ def _conv_transpose(call: Call) -> Node:
     return layers.linear_map(call.build, x, function)
 
 
-@handles("BatchNormalization")
+@HANDLERS.handles("BatchNormalization")
 def _batch_normalization(call: Call) -> Node:
     if call.attributes.get("training_mode", 0):
         raise call.build.unsupported("it is in training mode", "the network in evaluation mode")
@@ -256,7 +258,7 @@ def _batch_normalization(call: Call) -> Node:
     )
 
 
-@handles("CumSum")
+@HANDLERS.handles("CumSum")
 def _cumsum(call: Call) -> Node:
     x = call.encrypted(0)
     axis = call.row_axis(x, int(call.given(1))) + 1
@@ -273,7 +275,7 @@ def _cumsum(call: Call) -> Node:
 # ------------------------------------------------------------------------------- poolings and reductions
 
 
-@handles("AveragePool")
+@HANDLERS.handles("AveragePool")
 def _average_pool(call: Call) -> Node:
     x = call.encrypted()
     declared = _window(call, x, list(call.attributes["kernel_shape"]))
@@ -290,7 +292,7 @@ def _average_pool(call: Call) -> Node:
     return layers.average_pool(call.build, x, window, lambda ones: share.expand(1, x.shape[0], *share.shape))
 
 
-@handles("MaxPool")
+@HANDLERS.handles("MaxPool")
 def _max_pool(call: Call) -> Node:
     x = call.encrypted()
     window = _window(call, x, list(call.attributes["kernel_shape"]))
@@ -299,7 +301,7 @@ def _max_pool(call: Call) -> Node:
     return layers.max_pool(call.build, x, window)
 
 
-@handles("GlobalAveragePool", "GlobalMaxPool")
+@HANDLERS.handles("GlobalAveragePool", "GlobalMaxPool")
 def _global_pool(call: Call) -> Node:
     x = call.encrypted()
     axes = list(range(1, len(x.shape)))
@@ -308,7 +310,7 @@ def _global_pool(call: Call) -> Node:
     return call.build.affine(call.build.total(x, axes, keepdim=True), 1.0 / np.prod(x.shape[1:]))
 
 
-@handles("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
+@HANDLERS.handles("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
 def _reduce(call: Call) -> Node:
     x, name, build = call.encrypted(), call.proto.op_type, call.build
     chosen = call.constant(1)

@@ -1,4 +1,4 @@
-"""Where a function is undefined at an integer's own float, the nearest integer at which it is stands in."""
+"""Tables of functions: their bound, and what stands in where a function is undefined."""
 
 import brevitas.nn as qnn
 import numpy as np
@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from skfhe.exceptions import CompilationError
 from skfhe.importers import quantize_brevitas_qat_model, quantize_torch_model
-from skfhe.network._cells import UNDEFINED, fill_undefined, tabulated
-from tests.importers.operator_examples import Function
+from skfhe.network._cells import UNDEFINED, evaluated, fill_undefined, tabulated
+from tests.importers.torch_examples import Function
 
 NORMAL = np.random.default_rng(0).normal(size=(300, 2))
 UNIFORM = np.random.default_rng(0).uniform(-1, 1, size=(300, 2))
@@ -142,3 +143,19 @@ def test_tables_that_are_evaluated_in_parts_are_those_of_the_whole(monkeypatch):
     assert whole.shape == (2, 1, 13)
     np.testing.assert_array_equal(whole[:, 0, 6:11], [[6, 6, 9, 9, 10]] * 2)
     assert UNDEFINED not in whole
+
+
+def never(*_):
+    raise AssertionError("was evaluated")
+
+
+@pytest.mark.parametrize(("n_integers", "shape"), [(2**16, (64, 64, 64)), (2**40, ())])
+def test_tables_have_a_bound_that_is_checked_before_they_are_made(n_integers, shape):
+    class Arguments:
+        def __len__(self):
+            return n_integers
+
+    with pytest.raises(CompilationError, match=r"the tables of 'third' would take more than \d+ cells"):
+        tabulated(never, never, Arguments(), shape, "third")
+    with pytest.raises(CompilationError, match=r"'third' .* \(40 bits\) for each of its 3 elements"):
+        evaluated(never, 0, 2**40 - 1, 3, "third")

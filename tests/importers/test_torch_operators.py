@@ -11,7 +11,7 @@ from skfhe.importers import quantize_torch_model
 from skfhe.importers._operators import NAMES, OPERATORS, operator_table
 from skfhe.importers._replacements import suggested
 from skfhe.importers._torch.reader import capture, in_double_precision
-from tests.importers.operator_examples import EXAMPLES, RARE, Function, errors, fresh_rows, rows
+from tests.importers.torch_examples import EXAMPLES, RARE, Function, errors, fresh_rows, rows
 
 KINDS = {operator.name: operator.kind for operator in OPERATORS}
 ALL = [(name, one) for name, some in EXAMPLES.items() for one in some]
@@ -336,12 +336,6 @@ def test_poles_that_the_calibration_rows_reach_are_an_error():
     net = nn.Sequential(Function(lambda x: 1 / x.round()), nn.Linear(4, 2))
     message = refusal(net, 4, error=ValueError)
     assert "'1' reads infinite values or NaN" in message
-
-
-def test_every_operator_with_a_rule_of_its_own_is_in_the_table():
-    from skfhe.importers._torch.handlers import HANDLERS
-
-    assert set(HANDLERS) <= set(NAMES["torch"])
 
 
 class MeanOfRows(nn.Module):
