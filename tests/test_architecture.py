@@ -11,6 +11,7 @@ import pytest
 import skfhe
 
 ROOT = Path(skfhe.__file__).parent
+TESTS = Path(__file__).parent
 OWN = {
     # room: the rooms of skfhe that it imports; every room may import _typing
     "exceptions": set(),
@@ -202,3 +203,22 @@ def test_classes_are_shallow():
         room = importlib.import_module(f"skfhe.{name}")
         for cls in (getattr(room, name) for name in room.__all__):
             assert depth(cls) <= 3, cls
+
+
+def rooms(folder):
+    return {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+def test_tests_lie_where_the_rooms_are():
+    """Whoever changes a room finds its tests under its name."""
+    assert rooms(TESTS) == rooms(ROOT)
+    for room in rooms(TESTS):
+        assert any((TESTS / room).glob("test_*.py")), f"{room} has no tests"
+
+
+def test_no_helper_of_tests_bears_the_name_of_a_module():
+    """A name stands for one thing, in an import and in a traceback, too."""
+    modules = {name.strip("_") for name in (*(path.stem for path in ROOT.rglob("*.py")), *rooms(ROOT))}
+    for path in TESTS.rglob("*.py"):
+        if not path.stem.startswith("test_") and path.stem not in ("__init__", "conftest"):
+            assert path.stem not in modules, f"{path} bears the name of a module of skfhe"

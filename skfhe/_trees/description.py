@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skfhe._trees.comparisons import BLOCK_BITS, comparisons, level_rows, on_levels
-from skfhe._trees.cover_plan import Plan, cheapest_plan
+from skfhe._trees.cover_plan import CoverPlan, cheapest_plan
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe._typing import FloatArray, IntArray
@@ -135,7 +135,7 @@ def _different(bits: IntArray) -> IntArray:
 
 def _plan(
     described: Description, ensemble: TreeEnsemble, asked: IntArray | None, compared_bits: int
-) -> tuple[Plan, LeafSumDecoder | LeafDecoder]:
+) -> tuple[CoverPlan, LeafSumDecoder | LeafDecoder]:
     """Plan the evaluation; say how its sums become scores."""
     n_outputs = ensemble.n_outputs
     if len(ensemble.trees) == 1:

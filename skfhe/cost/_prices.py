@@ -11,8 +11,8 @@ A lookup, a programmable bootstrap, costs what its parameters cost, and these fo
 Programs without rounding may run on residues (the engine's CRT encoding) instead: dearer for narrow values,
 the only way for wide ones. Ciphertexts that no lookup reads have a dimension that depends on ``e`` alone.
 
-``benchmarks/cost_table.py`` measures the grid, and how many seconds a machine takes; ``python -m skfhe.cost``
-prints what the documentation shows of it.
+``benchmarks/engine/cost_table.py`` measures the grid, and how many seconds a machine takes; ``python -m
+skfhe.cost`` prints what the documentation shows of it.
 """
 
 import itertools

@@ -7,7 +7,7 @@ from skfhe._trees import cover_plan, cover_program
 from skfhe._trees.comparisons import comparisons, level_rows, on_levels
 from skfhe._trees.cover import TreeCover
 from skfhe._trees.cover_plan import (
-    Plan,
+    CoverPlan,
     asking_trees,
     cheapest_plan,
     cover_ensemble,
@@ -27,7 +27,7 @@ def plan_of(ensemble, n_bits, scale):
     outputs = tuple(range(ensemble.n_outputs))
     values, numbers = numbered_values(ensemble)
     cover = cover_ensemble(ensemble, numbers, outputs, n_bits)
-    return Plan(outputs, cover, leaf_grid(ensemble, numbers, values, outputs, scale))
+    return CoverPlan(outputs, cover, leaf_grid(ensemble, numbers, values, outputs, scale))
 
 
 def sums(plan, program, bits):
@@ -128,7 +128,7 @@ def test_tables_that_rounding_makes_zero_are_not_looked_up(n_bits):
     """Nor are the gates that only they read; the sums stay the same."""
     ensemble = random_ensemble(np.random.default_rng(2), n_trees=3, depth=7)
     plan = plan_of(ensemble, n_bits, scale=4.0)
-    slim = Plan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
+    slim = CoverPlan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
     assert slim.cover.n_lookups < plan.cover.n_lookups
     assert len(slim.cover.gates) < len(plan.cover.gates)
     bits = ensemble.splits.answers(all_rows())
@@ -138,7 +138,7 @@ def test_tables_that_rounding_makes_zero_are_not_looked_up(n_bits):
 def test_nothing_is_looked_up_where_rounding_leaves_nothing():
     ensemble = random_ensemble(np.random.default_rng(2), n_trees=3, depth=5)
     plan = plan_of(ensemble, 3, scale=1e6)
-    slim = Plan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
+    slim = CoverPlan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
     program = lower_plan(slim)
     assert not program.lookups
     bits = ensemble.splits.answers(all_rows()[:50])
