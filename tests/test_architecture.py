@@ -28,13 +28,13 @@ OWN = {
         *("circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters"),
     },
-    "model_selection": set(),
+    "model_selection": {"_originals"},
     "base": {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_parameters"),
     },
     "compose": {"base", "circuit"},
-    "_originals": {"encoding", "exceptions"},
+    "_originals": {"exceptions"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),
         *("exceptions", "_originals"),
@@ -50,7 +50,7 @@ OWN = {
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "neural_network": {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
-        *("exceptions", "_parameters"),
+        *("exceptions", "_parameters", "_originals"),
     },
     "_cli": {"neural_network"},
     "__main__": {"_cli"},
@@ -153,6 +153,56 @@ def test_importing_is_light(statement, absent):
     code = f"import sys; {statement}; print([m for m in {absent!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+PRIVATE = Path("_originals", "compat.py")
+"""The one file that names what is private in scikit-learn."""
+OWN_OR_GIVEN = {
+    # by scikit-learn's guide for developers, to subclasses of its BaseEstimator
+    *("_get_param_names", "_parameter_constraints", "_validate_params"),
+    "_default_callbacks",  # by skorch, to subclasses of its NeuralNet
+    "_getframe",  # by Python, to look at the stack
+    "_replace",  # by named tuples
+}
+
+
+def test_private_names_of_scikit_learn_are_imported_in_one_file():
+    for path, _, name in imports():
+        package, *rest = name.split(".")
+        if package == "sklearn" and path != PRIVATE:
+            assert not any(part.startswith("_") for part in rest), f"{path} imports {name}"
+
+
+def test_private_attributes_of_scikit_learn_are_read_in_one_file():
+    """Every other private attribute that files beside estimators read is one that skfhe itself has."""
+    read, own = {}, set()
+    for path in sorted(ROOT.rglob("*.py")):
+        room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                own.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                own.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                own.add(node.attr)
+            elif isinstance(node, ast.Attribute) and room in OUTSIDE["sklearn"]:
+                private = node.attr.startswith("_") and not node.attr.startswith("__")
+                if private and path.relative_to(ROOT) != PRIVATE:
+                    read.setdefault(node.attr, path)
+    assert {name: path for name, path in read.items() if name not in own | OWN_OR_GIVEN} == {}
+
+
+def test_classes_are_shallow():
+    """No class of ours is more than two of ours away from one of the libraries'."""
+
+    def depth(cls):
+        own = [base for base in cls.__bases__ if base.__module__.startswith("skfhe.")]
+        return 1 + max(map(depth, own), default=0)
+
+    for name in ("linear_model", "svm", "tree", "ensemble", "boosting", "neural_network", "model_selection"):
+        room = importlib.import_module(f"skfhe.{name}")
+        for cls in (getattr(room, name) for name in room.__all__):
+            assert depth(cls) <= 3, cls
 
 
 def rooms(folder):

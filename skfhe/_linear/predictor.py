@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._linear.scores import (
     Calibration,
@@ -21,7 +21,9 @@ from skfhe._linear.scores import (
     precision_of,
     quantize_scores,
 )
-from skfhe._originals.inherited import adopt, as_original, from_original, original_has
+from skfhe._originals.compat import check_sample_weight
+from skfhe._originals.conversion import from_original
+from skfhe._originals.inherited import adopt, as_original, original_has
 from skfhe._typing import FloatArray
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.encoding import GridEncoder, Head, Margins, Values, labelled
@@ -107,7 +109,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
         """Return what is known of the rows that an original was trained on."""
         rows = self._rows(fitted, X)
-        weights = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        weights = check_sample_weight(sample_weight, rows, dtype=np.float64)
         return Calibration.on(rows, weights, self.n_bits, check_range_margin(self.range_margin))
 
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
@@ -115,12 +117,15 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         model = self._lower(self._describe(fitted), calibration)
         coefficients = tuple(values.copy() for values in _coefficients(fitted))
         if fitted is not self:
-            adopt(self, fitted)
+            self._adopt(fitted)
         self._encrypted_model, self._lowered_coefficients, self._calibration = (
             model,
             coefficients,
             calibration,
         )
+
+    def _adopt(self, original: Any) -> None:
+        adopt(self, original)
 
     def _describe(self, fitted: Any) -> LinearScores:
         """Read the scores of the coefficients that an estimator has now."""

@@ -15,7 +15,8 @@ from sklearn.utils import check_array, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfhe._originals.inherited import adopt, as_original, from_original, original_has
+from skfhe._originals.conversion import from_original
+from skfhe._originals.inherited import adopt, as_original, original_has
 from skfhe._trees.description import Description, TreeRows, answers_of, ensemble_of, lower_trees
 from skfhe._typing import Array, FloatArray
 from skfhe.base import EncryptedPredictorMixin, squeezed
@@ -76,7 +77,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
             If it has a part that cannot be evaluated.
         """
         check_is_fitted(fitted)
-        estimator = cls._converted(fitted, n_bits)
+        estimator = from_original(cls, fitted, n_bits=n_bits)
         estimator._check_n_bits()
         if n_bits is not None and X is None:
             raise ValueError(
@@ -87,11 +88,6 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         quantizer = None if n_bits is None else calibrate_levels(dense(rows), n_bits)
         estimator._take_over(estimator, TreeRows(rows, quantizer))
         return estimator
-
-    @classmethod
-    def _converted(cls, fitted: Any, n_bits: int | None) -> Any:
-        """Return an estimator with the parameters and the state of a fitted original."""
-        return from_original(cls, fitted, n_bits=n_bits)
 
     def _check_n_bits(self) -> None:
         valid = self.n_bits is None or (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,21 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from skfhe._originals import held
+from skfhe._originals.docstrings import documented
+from skfhe._originals.fit_arguments import (
+    check_several_classes,
+    checked_targets,
+    checked_training,
+    frame_categories,
+)
+from skfhe._originals.held import HeldOriginalMixin, storing
 from skfhe._originals.inherited import method_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.boosting._reading import Branch, read_tree
+from skfhe.boosting._trained_on_levels import EvaluationSetsMixin, no_quantized_categories
 from skfhe.encoding import Categories, Head, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
@@ -68,51 +77,12 @@ OPEN_NAMES = frozenset(
 """Parameters of the library that its estimators take without naming them."""
 
 
-def _parameters(original: type) -> dict[str, inspect.Parameter]:
-    """Return the parameters of an estimator of the library, which lists most of them in its base class."""
-    listed = dict(inspect.signature(xgboost.XGBModel.__init__).parameters)
-    listed |= inspect.signature(original.__init__).parameters  # type: ignore[misc]
-    return {name: p for name, p in listed.items() if p.kind is not p.VAR_KEYWORD}
-
-
 # Rows.
-
-
-def _rows(self: Any, fitted: Any, X: Any) -> Any:
-    """Return validated rows in single precision, categories as numbers, and NaN for a missing value."""
-    categories = self._categories if fitted is self else _categories(fitted)
-    X = _numbered(X, categories)
-    options = {"accept_sparse": "coo", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
-    if fitted is self:
-        rows = validate_data(self, X, reset=False, **options)
-    else:
-        rows = check_array(X, estimator=self, input_name="X", **options)
-    if issparse(rows):  # what a sparse matrix leaves out is missing
-        dense = np.full(rows.shape, np.nan, dtype=np.float32)
-        dense[rows.row, rows.col] = rows.data
-        rows = dense
-    if self.missing is not None and not np.isnan(self.missing):
-        rows = np.where(rows == np.float32(self.missing), np.float32(np.nan), rows)
-    if categories:
-        rows = rows.copy()
-        rows[:, list(categories)] = np.floor(rows[:, list(categories)])  # the library truncates them
-    return rows
-
-
-def _quantizable(self: Any, X: Any) -> FloatArray:
-    if held.frame_categories(X) or "c" in (self.feature_types or ()):
-        raise UnsupportedModelError(held.no_quantized_categories(self))
-    if self.missing is not None and not np.isnan(self.missing):
-        raise ValueError(
-            f"n_bits={self.n_bits} and missing={self.missing!r} were given; replace such values by NaN, or "
-            "use n_bits=None"
-        )
-    return TreePredictorMixin._quantizable(self, X)
 
 
 def _numbered(X: Any, categories: dict[int, list[Any] | None]) -> Any:
     """Return a data frame with the library's numbers in place of categories."""
-    columns = held.frame_categories(X)
+    columns = frame_categories(X)
     if not columns:
         return X
     X = X.copy()
@@ -229,59 +199,79 @@ def _tree(tree: dict[str, Any], weight: float) -> RawTree:
 # Estimators.
 
 
-def _adopt(self: Any, original: Any) -> None:
-    held.adopt_model(self, original)
-    self._categories = _categories(original)
+class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
+    """What both estimators of the library share; goes before `TreePredictorMixin`."""
+
+    _open_names = OPEN_NAMES
+    _heads: dict[str, Head]
+    missing: float | None
+    feature_types: Any
+
+    @property
+    def feature_importances_(self) -> FloatArray:
+        """The features' importances, of the kind ``importance_type``, shape (n_features,)."""
+        return self.model_.feature_importances_
+
+    def __sklearn_tags__(self: Any) -> Any:
+        """Say that missing values and sparse rows are taken."""
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        return tags
+
+    def _train_original(self: Any, method: Any, arguments: dict[str, Any], learnt: Mapping[str, Any]) -> None:
+        model = arguments.get("xgb_model")
+        resumed = model.model_ if isinstance(model, XGBoostMixin) else model
+        super()._train_original(method, arguments | {"xgb_model": resumed}, learnt)  # type: ignore[misc]
+
+    def _adopt(self, original: Any) -> None:
+        super()._adopt(original)
+        self._categories = _categories(original)
+
+    def _describe(self, original: Any) -> Description:
+        return _described(getattr(original, "model_", original), self._heads)
+
+    def _rows(self, fitted: Any, X: Any) -> Any:
+        """Return validated rows in single precision, categories as numbers, and NaN for a missing value."""
+        categories = self._categories if fitted is self else _categories(fitted)
+        X = _numbered(X, categories)
+        options = {"accept_sparse": "coo", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
+        if fitted is self:
+            rows = validate_data(self, X, reset=False, **options)
+        else:
+            rows = check_array(X, estimator=self, input_name="X", **options)
+        if issparse(rows):  # what a sparse matrix leaves out is missing
+            dense = np.full(rows.shape, np.nan, dtype=np.float32)
+            dense[rows.row, rows.col] = rows.data
+            rows = dense
+        if self.missing is not None and not np.isnan(self.missing):
+            rows = np.where(rows == np.float32(self.missing), np.float32(np.nan), rows)
+        if categories:
+            rows = rows.copy()
+            rows[:, list(categories)] = np.floor(rows[:, list(categories)])  # the library truncates them
+        return rows
+
+    def _quantizable(self: Any, X: Any) -> FloatArray:
+        if frame_categories(X) or "c" in (self.feature_types or ()):
+            raise UnsupportedModelError(no_quantized_categories(self))
+        if self.missing is not None and not np.isnan(self.missing):
+            raise ValueError(
+                f"n_bits={self.n_bits} and missing={self.missing!r} were given; replace such values by NaN, "
+                "or use n_bits=None"
+            )
+        return super()._quantizable(X)  # type: ignore[misc]
 
 
-def _importances(self: Any) -> FloatArray:
-    """Return the importances of the features, of the kind ``importance_type``, shape (n_features,)."""
-    return self.model_.feature_importances_
-
-
-def _resumed(model: Any) -> Any:
-    """Return the library's model that training goes on from."""
-    return model.model_ if isinstance(model, XGBClassifier | XGBRegressor) else model
-
-
-class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
+@documented(TREES, scores="margins, before the link")
+class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `xgboost.XGBClassifier`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : xgboost.XGBClassifier
-        The fitted original.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being margins, before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {classes_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -301,34 +291,19 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
     """
 
     _original = xgboost.XGBClassifier
-    _open_names = OPEN_NAMES
-    __init__ = held.storing(_parameters(xgboost.XGBClassifier), n_bits=None)
+    _heads = CLASSIFICATION
+    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBClassifier.__init__, n_bits=None)
     fit = method_of(xgboost.XGBClassifier.fit)
-    get_params = held.get_params
-    set_params = held.set_params
-    feature_importances_ = property(_importances)
-    _converted = classmethod(held.converted)
-    _adopt = _adopt
-    _rows = _rows
-    _quantizable = _quantizable
-    _represented = held.represented
-
-    def __sklearn_tags__(self) -> Any:
-        return held.tagged(super().__sklearn_tags__())
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
-        arguments, learnt = held.checked_training(self, arguments)
-        y = held.checked_targets(arguments["y"], classes=True)
+        arguments, learnt = checked_training(self, arguments)
+        y = checked_targets(arguments["y"], classes=True)
         classes, codes = np.unique(y, return_inverse=True)
-        held.check_several_classes(y, arguments.get("sample_weight"))
+        check_several_classes(y, arguments.get("sample_weight"))
         sets = arguments.get("eval_set")
         if sets is not None:
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
-        arguments |= {"y": codes, "xgb_model": _resumed(arguments.get("xgb_model"))}
-        self._train_original(method, arguments, learnt | {"classes_": classes})
-
-    def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), CLASSIFICATION)
+        self._train_original(method, arguments | {"y": codes}, learnt | {"classes_": classes})
 
     @available_if(lambda self: self.objective != "binary:logitraw")
     def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
@@ -343,42 +318,16 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
         return super().predict_proba(X, fhe=fhe)
 
 
-class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
+@documented(TREES, scores="predictions before the link")
+class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `xgboost.XGBRegressor`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : xgboost.XGBRegressor
-        The fitted original.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -397,31 +346,19 @@ class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
     """
 
     _original = xgboost.XGBRegressor
-    _open_names = OPEN_NAMES
-    __init__ = held.storing(_parameters(xgboost.XGBRegressor), n_bits=None)
+    _heads = REGRESSION
+    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBRegressor.__init__, n_bits=None)
     fit = method_of(xgboost.XGBRegressor.fit)
-    get_params = held.get_params
-    set_params = held.set_params
-    feature_importances_ = property(_importances)
-    _converted = classmethod(held.converted)
-    _adopt = _adopt
-    _rows = _rows
-    _quantizable = _quantizable
-    _represented = held.represented
 
     def __sklearn_tags__(self) -> Any:
-        tags = held.tagged(super().__sklearn_tags__())
+        tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
-        arguments, learnt = held.checked_training(self, arguments)
-        y = held.checked_targets(arguments["y"], classes=False, several=True)
-        arguments |= {"y": y, "xgb_model": _resumed(arguments.get("xgb_model"))}
-        self._train_original(method, arguments, learnt)
-
-    def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), REGRESSION)
+        arguments, learnt = checked_training(self, arguments)
+        y = checked_targets(arguments["y"], classes=False, several=True)
+        self._train_original(method, arguments | {"y": y}, learnt)
 
 
 def _codes(labels: Any, classes: Array) -> IntArray:

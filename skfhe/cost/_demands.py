@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skfhe._typing import FloatArray
-from skfhe.cost._operations import bootstraps, rounded_bits, rounds_exactly, variance
+from skfhe.cost._rules import bootstraps, rounded_bits, rounds_exactly, variance
 from skfhe.program import Program, bit_width, ops
 
 __all__ = ["INPUT", "Demands", "Reading", "demands"]

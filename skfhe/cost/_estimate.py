@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from skfhe.cost._demands import Demands, demands
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._limits import refusal
-from skfhe.cost._operations import bootstraps
 from skfhe.cost._part_cost import PartCost, Refused, part_cost
+from skfhe.cost._rules import bootstraps
 from skfhe.program import Part, Program, independent_parts, ops
 
 __all__ = [

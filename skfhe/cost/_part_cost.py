@@ -7,7 +7,6 @@ otherwise; without lookups nothing but the ciphertexts is paid.
 from dataclasses import dataclass, field, replace
 
 from skfhe.cost._demands import INPUT, Demands
-from skfhe.cost._operations import products, rounds_exactly
 from skfhe.cost._prices import (
     MAX_CRT_BITS,
     WORD_BYTES,
@@ -19,6 +18,7 @@ from skfhe.cost._prices import (
     seconds_a_operation,
     seconds_of,
 )
+from skfhe.cost._rules import products, rounds_exactly
 from skfhe.program import Program, ops
 
 __all__ = ["PartCost", "Refused", "part_cost"]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe._typing import Array, FloatArray, IntArray
+from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
-from skfhe.encoding._rows import dense
 
 __all__ = ["ClippingWatch", "GridEncoder"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe._typing import BoolArray, FloatArray, IntArray
-from skfhe.encoding._rows import dense
+from skfhe.encoding._dense import dense
 
 __all__ = ["BlockEncoder", "LevelQuantizer", "calibrate_levels"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe._typing import BoolArray, IntArray
-from skfhe.encoding._rows import dense
+from skfhe.encoding._dense import dense
 
 __all__ = ["Categories", "Rule", "Split", "Splits"]
 

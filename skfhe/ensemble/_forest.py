@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from sklearn import ensemble
 
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array
@@ -14,65 +16,52 @@ from skfhe.encoding import ClassFractions, Values
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
 
 
-def predict(self: Any, X: Any, *, fhe: str = "disable") -> Array:
-    """Return the most probable class of each row, by what `predict_proba` says.
+class ForestClassifierMixin:
+    """What classifying forests share; goes before `TreePredictorMixin`."""
 
-    Parameters
-    ----------
-    X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
-        NaN stands for a missing value.
-    fhe : {"disable", "simulate", "execute"}, default="disable"
-        Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-        encrypted run, or encrypted.
+    @documented(TREES)
+    def predict(self: Any, X: Any, *, fhe: str = "disable") -> Array:
+        """Return the most probable class of each row, by what `predict_proba` says.
 
-    Returns
-    -------
-    ndarray of shape (n_rows,) or (n_rows, n_targets)
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
+            NaN stands for a missing value.
+        {fhe}
 
-    Raises
-    ------
-    NotCompiledError
-        If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
-    """
-    # as the original does, for a subclass may override `predict_proba`, and need not know ``fhe``
-    probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
-    return self.head_.most_probable(probabilities if isinstance(probabilities, list) else [probabilities])
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_targets)
+
+        Raises
+        ------
+        {not_compiled}
+        """
+        # as the original does, for a subclass may override `predict_proba`, and need not know ``fhe``
+        probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
+        of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
+        return self.head_.most_probable(of_targets)
+
+    def _describe(self, original: Any) -> Description:
+        return _forest(original, class_fractions(original))
 
 
-class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
+class ForestRegressorMixin:
+    """What regressing forests share; goes before `TreePredictorMixin`."""
+
+    def _describe(self, original: Any) -> Description:
+        return _forest(original, Values())
+
+
+@documented(TREES, scores="probabilities")
+class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.ExtraTreesClassifier):
     """Extremely randomized trees for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.ExtraTreesClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being probabilities.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -88,46 +77,17 @@ class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
     _original = ensemble.ExtraTreesClassifier
     __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
-    predict = predict
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, class_fractions(original))
 
 
-class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
+@documented(TREES, scores="predictions")
+class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.ExtraTreesRegressor):
     """Extremely randomized trees for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.ExtraTreesRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -144,44 +104,16 @@ class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
     __init__ = parameters_of(ensemble.ExtraTreesRegressor, n_bits=None)
     fit = method_of(ensemble.ExtraTreesRegressor.fit)
 
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, Values())
 
-
-class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier):
+@documented(TREES, scores="probabilities")
+class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.RandomForestClassifier):
     """Random forest for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.RandomForestClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being probabilities.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -197,46 +129,17 @@ class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier
     _original = ensemble.RandomForestClassifier
     __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
     fit = method_of(ensemble.RandomForestClassifier.fit)
-    predict = predict
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, class_fractions(original))
 
 
-class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
+@documented(TREES, scores="predictions")
+class RandomForestRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.RandomForestRegressor):
     """Random forest for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.RandomForestRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -252,9 +155,6 @@ class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
     _original = ensemble.RandomForestRegressor
     __init__ = parameters_of(ensemble.RandomForestRegressor, n_bits=None)
     fit = method_of(ensemble.RandomForestRegressor.fit)
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, Values())
 
 
 def _forest(original: Any, head: ClassFractions | Values) -> Description:

@@ -20,8 +20,8 @@ Add an operator
        Everything else. It needs a handler.
 
 3. A handler, where the kind is not enough: in `skfhe.importers._torch.handlers` and in
-   `skfhe.importers._onnx.layers`, registered with ``@HANDLERS.handles(name)``. It is given what the operator
-   was called with, and writes it down by the methods of `NetworkBuilder` and the functions of
+   `skfhe.importers._onnx.layer_handlers`, registered with ``@HANDLERS.handles(name)``. It is given what the
+   operator was called with, and writes it down by the methods of `NetworkBuilder` and the functions of
    `skfhe.network.layers`: ``univariate``, ``linear``, ``total``, ``move``, ``extremum`` and so on, or
    ``linear_map`` for any linear function of a row. What cannot be encrypted raises
    ``build.unsupported(reason, instead)``. A linear map of torch that takes nothing but its own arguments

@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.helper import predefined_split
 from torch import nn
 
+from skfhe._originals.compat import Interval, StrOptions, check_sample_weight
+from skfhe._originals.signatures import joined_signature
 from skfhe._parameters import check_rounding
 from skfhe._typing import FloatArray
 from skfhe.base import EncryptedPredictorMixin
@@ -28,12 +29,7 @@ from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP
 from skfhe.neural_network._mlp_network import lower_mlp
-from skfhe.neural_network._parameter_names import (
-    check_open_parameters,
-    is_open,
-    unknown_parameter,
-    with_signature,
-)
+from skfhe.neural_network._parameter_names import check_open_parameters, is_open, unknown_parameter
 from skfhe.neural_network._recipe import TrainingPlan, encoded, make_net, module_parameters, rebuilt
 from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
 from skfhe.neural_network._splitting import hold_out, split_by
@@ -81,7 +77,6 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "warm_start": ["boolean"],
     }
 
-    @with_signature
     def __init__(
         self,
         module__n_layers: int = 2,
@@ -146,6 +141,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self._open_params = kwargs
+
+    # scikit-learn asks for no ``**kwargs``: which names arrive there, `is_open` knows
+    __init__.__signature__ = joined_signature(__init__)  # type: ignore[attr-defined]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, those of the optimizer and the criterion that were set included.
@@ -248,7 +246,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     @staticmethod
     def _check_weight(X: NDArray, sample_weight: ArrayLike | None) -> FloatArray:
         """Return the rows' weights, ones by default."""
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not (weight > 0).any():
             raise ValueError("sample_weight is zero for every row; at least one must be positive")
         if not np.isfinite(weight.sum()):

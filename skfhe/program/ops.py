@@ -15,7 +15,7 @@ those of `Convolution` and `Truncate` do. Then it needs a rule wherever operatio
    fit it;
 3. in `skfhe.program._interpreter`, what it computes, on arrays whose first axis are the rows. That is its
    meaning: all else is compared with it;
-4. in `skfhe.cost._operations`, the lookups that it takes, the noise of its result and its products; if it has
+4. in `skfhe.cost._rules`, the lookups that it takes, the noise of its result and its products; if it has
    constants that share the width of what it reads, also in ``_block_bits`` of `skfhe.cost._demands`;
 5. in `skfhe.circuit._tracing`, how it is expressed under encryption. Signs and widths there follow the
    intervals, and need no rule.
@@ -24,9 +24,9 @@ Rules are registered with `functools.singledispatch`. Passes leave alone what th
 stay right; where one should see through the operation, it is told (`BETWEEN` in
 `skfhe.passes._drop_idle_channels`, for example).
 
-Tests that it needs: an example among ``PROGRAMS`` of ``tests/program/test_every_op.py``, which says which rule
-is missing and takes the example all the way to the engine; its intervals and results worked out by hand in
-``tests/program/test_every_argument.py``; and a place in the random programs of
+Tests that it needs: an example among ``PROGRAMS`` of ``tests/program/test_every_op.py``, which says which
+rule is missing and takes the example all the way to the engine; its intervals and results worked out by hand
+in ``tests/program/test_every_argument.py``; and a place in the random programs of
 ``tests/circuit/test_tracing.py``, which are encrypted.
 """
 

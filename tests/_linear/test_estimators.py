@@ -144,7 +144,10 @@ def test_conversion_says_what_is_missing(iris):
     fitted = FloatLogisticRegression(max_iter=1000).fit(X, y)
     with pytest.raises(ValueError, match="needs rows to calibrate"):
         LogisticRegression.from_sklearn_model(fitted)
-    with pytest.raises(TypeError, match="converts a fitted sklearn Ridge, got LogisticRegression"):
+    with pytest.raises(
+        TypeError,
+        match=r"a fitted sklearn\.linear_model\.Ridge, got Logis.*; use skfhe\.linear_model\.Logis",
+    ):
         Ridge.from_sklearn_model(fitted, X)
     with pytest.raises(NotFittedError):
         LogisticRegression.from_sklearn_model(FloatLogisticRegression(), X)

@@ -147,7 +147,7 @@ def test_converted_and_quantized_original(iris):
 
 
 def test_conversion_says_what_is_wrong(iris):
-    with pytest.raises(TypeError, match="converts a fitted sklearn RandomForestClassifier"):
+    with pytest.raises(TypeError, match=r"converts a fitted sklearn\.ensemble\.RandomForestClassifier"):
         RandomForestClassifier.from_sklearn_model(FloatDecisionTreeClassifier(random_state=0).fit(*iris))
     with pytest.raises(NotFittedError):
         DecisionTreeClassifier.from_sklearn_model(FloatDecisionTreeClassifier())

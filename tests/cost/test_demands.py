@@ -12,8 +12,8 @@ import pytest
 
 from skfhe.cost._demands import INPUT, demands
 from skfhe.cost._estimate import LayerCost, count_bootstraps, estimate_cost, layer_costs
-from skfhe.cost._operations import bits_read
 from skfhe.cost._prices import lookup_complexity
+from skfhe.cost._rules import bits_read
 from skfhe.program import ProgramBuilder, ops
 from tests.cost.priced import (
     P_ERROR,

@@ -11,7 +11,7 @@ from skfhe.cost import _limits as limits
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._estimate import estimate_cost
 from skfhe.cost._limits import advising, explain, refusal
-from skfhe.cost._operations import bits_read
+from skfhe.cost._rules import bits_read
 from skfhe.exceptions import CompilationError
 from skfhe.linear_model import LinearRegression
 from skfhe.program import ProgramBuilder, ops

@@ -76,7 +76,13 @@ def test_tables_of_two_modules_with_a_handler_for_one_operator_are_refused():
 
 def test_the_order_of_imports_does_not_matter():
     """Whichever module is imported first, the readers know the same operators."""
-    modules = ["_onnx.layers", "_onnx.elementwise", "_onnx.reader", "_torch.handlers", "_torch.reader"]
+    modules = [
+        "_onnx.layer_handlers",
+        "_onnx.elementwise",
+        "_onnx.reader",
+        "_torch.handlers",
+        "_torch.reader",
+    ]
     orders = (modules, modules[::-1])
     code = """if True:
         import sys

@@ -62,11 +62,16 @@ def test_every_example_belongs_to_a_row_of_the_table():
 # ------------------------------------------------------------------------------------------- what is exact
 
 
+def quantizers(module):
+    """Return the quantizer of each input of the program."""
+    return [quantizer for _, quantizer in module.encoder_.quantizers]
+
+
 def quantized(module, *x):
     """Return the floats that the encrypted integers of rows stand for."""
     encoded = module.quantize_input(*x)
     encoded = encoded if isinstance(encoded, tuple) else (encoded,)
-    return [q.dequantize(v) for q, v in zip(module.input_quantizers_, encoded, strict=True)]
+    return [q.dequantize(v) for q, v in zip(quantizers(module), encoded, strict=True)]
 
 
 @pytest.mark.parametrize("n_bits", [3, 6])
@@ -78,7 +83,7 @@ def test_a_product_is_that_of_the_quantized_factors(n_bits):
     module = quantize_torch_model(Function(lambda x, y: (x + 0.3) * (y * 2 + shift)), (X, Y), n_bits)
     x, y = quantized(module, X, Y)
     exact = (x + 0.3) * (y * 2 + shift.numpy())
-    scales = [q.scale.ravel()[0] for q in module.input_quantizers_]
+    scales = [q.scale.ravel()[0] for q in quantizers(module)]
     assert np.abs(module.forward(X, Y) - exact).max() <= 2 * scales[0] * scales[1] + 1e-9
 
 

@@ -165,7 +165,7 @@ def test_exact_rounding_computes_the_clear_integers(iris):
     assert model.accumulator_bits_ == [5]
     assert set(model.cost_.lookups) == {3}
     model.compile()
-    inputs = model._encode(X[:4])
+    inputs = model.encoder_.encode(X[:4])
     encrypted, clear = model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs)
     for ours, exact in zip(encrypted, clear, strict=True):
         np.testing.assert_array_equal(ours, exact)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import _tracing
-from skfhe.cost import _operations
+from skfhe.cost import _rules
 from skfhe.program import ProgramBuilder, evaluate, infer_type, ops, run, verify
 from tests.conftest import random_inputs
 from tests.cost.priced import assert_engine_s
@@ -14,9 +14,9 @@ RULES = {
     "the interval of its result, in skfhe/program/_ranges.py": infer_type,
     "what it computes, in skfhe/program/_interpreter.py": evaluate,
     "its lowering to concrete, in skfhe/circuit/_tracing.py": _tracing._emit,
-    "the lookups that it takes, in skfhe/cost/_operations.py": _operations.bootstraps,
-    "the noise of its result, in skfhe/cost/_operations.py": _operations.variance,
-    "its products, in skfhe/cost/_operations.py": _operations.products,
+    "the lookups that it takes, in skfhe/cost/_rules.py": _rules.bootstraps,
+    "the noise of its result, in skfhe/cost/_rules.py": _rules.variance,
+    "its products, in skfhe/cost/_rules.py": _rules.products,
 }
 GIVEN = (evaluate, _tracing._emit)
 """What inputs need no rule for: their values are given."""
@@ -41,7 +41,7 @@ def test_an_operation_without_rules_is_told_all_that_is_missing():
     new = type("Negate", (ops.Op,), {})
     assert missing(new) == list(RULES)
     for function in RULES.values():
-        more = (0,) if function is _operations.products else (None, 0)
+        more = (0,) if function is _rules.products else (None, 0)
         with pytest.raises(TypeError, match="Negate is not an operation of the program"):
             function(new(), *more)
 

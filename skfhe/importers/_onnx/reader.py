@@ -18,7 +18,7 @@ import torch
 from onnx import checker, inliner, numpy_helper, shape_inference
 from torch import Tensor
 
-from skfhe.importers._onnx import elementwise, layers
+from skfhe.importers._onnx import elementwise, layer_handlers
 from skfhe.importers._onnx.call import Call
 from skfhe.importers._onnx.elementwise import COMPARISONS, FUNCTIONS
 from skfhe.importers._operators import MOVEMENT
@@ -27,7 +27,7 @@ from skfhe.network import NO_OPERATOR, NetworkBuilder, Node
 
 __all__ = ["read_onnx"]
 
-HANDLERS = layers.HANDLERS.joined(elementwise.HANDLERS)
+HANDLERS = layer_handlers.HANDLERS.joined(elementwise.HANDLERS)
 """By operator, for nodes that have an encrypted input."""
 OLDEST_OPSET = 7
 """Before, arithmetic broadcast by attributes of its own."""
