@@ -51,6 +51,6 @@ An estimator of a family that is there is a class in the room that is called as 
 A new family has a shared room with an underscore, for its mixin and for what its docstrings say alike. The
 mixin implements `skfhe.base.Trainable`: it trains an object of `inherited.as_original`, describes and lowers
 what that has learnt to an `EncryptedModel`, and takes it over by `inherited.adopt`. Encoders, decoders and
-heads are those of `skfhe.encoding` where these will do. The table of imports in ``tests/test_architecture.py``
-gets a line for each new room.
+heads are those of `skfhe.encoding` where these will do. The table of imports in
+``tests/test_architecture.py`` gets a line for each new room.
 """
