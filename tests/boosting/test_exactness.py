@@ -1,9 +1,7 @@
 """Without ``n_bits`` every row takes the path that it takes in the library, on ties and without values."""
 
-import catboost
 import numpy as np
 import pytest
-from packaging.version import Version
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from tests.boosting.models import (
@@ -137,8 +135,6 @@ OBJECTIVES = {
     ("library", "objective"), [(library, name) for library, names in OBJECTIVES.items() for name in names]
 )
 def test_objectives_of_regression(library, objective):
-    if objective == "RMSPE" and Version(catboost.__version__) < Version("1.2.9"):
-        pytest.skip("CatBoost before 1.2.9 does not know this objective")
     X, y = load_diabetes(return_X_y=True)
     X, y = with_missing(X), y / 400
     y = (y > 0.5).astype(float) if "binary" in objective else y
