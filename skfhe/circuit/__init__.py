@@ -1,4 +1,8 @@
-"""Programs on ciphertexts: compilation, keys and batches."""
+"""Programs on ciphertexts: compilation, keys and batches.
+
+A `Circuit` is both halves in one process: `CompiledCircuit`, which runs, and `ClientSession`, which has the
+keys, encrypts and decrypts. What goes between them are `CircuitSpecs`, `EvaluationKeys` and `Batch`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,14 +10,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skfhe.circuit._batch import Batch
     from skfhe.circuit._circuit import Circuit, compile_program
+    from skfhe.circuit._compiled import CompiledCircuit
+    from skfhe.circuit._keys import EvaluationKeys
+    from skfhe.circuit._session import ClientSession
+    from skfhe.circuit._specs import CircuitSpecs
 
-__all__ = ["Batch", "Circuit", "compile_program"]
+__all__ = [
+    "Batch",
+    "Circuit",
+    "CircuitSpecs",
+    "ClientSession",
+    "CompiledCircuit",
+    "EvaluationKeys",
+    "compile_program",
+]
 
-_ROOMS = {"Batch": "_batch", "Circuit": "_circuit", "compile_program": "_circuit"}
+_FILES = {
+    "Batch": "_batch",
+    "Circuit": "_circuit",
+    "CircuitSpecs": "_specs",
+    "ClientSession": "_session",
+    "CompiledCircuit": "_compiled",
+    "EvaluationKeys": "_keys",
+    "compile_program": "_circuit",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load what needs the engine on first use."""
-    if name in _ROOMS:
-        return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    if name in _FILES:
+        return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

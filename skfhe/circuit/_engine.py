@@ -1,14 +1,9 @@
-"""The one place that imports concrete.
+"""The engine's compiler. What works on keys and ciphertexts is in `skfhe.circuit._bindings`.
 
-concrete-python announces the end of ``pkg_resources`` at import, which a user of skfhe can do nothing
-about; the warning is silenced for that import alone.
-
-Its objects must not be entered by two threads at once: results are then wrong, silently. Each of those here
-has a lock of its own, so that different ones still work at the same time.
+It keeps state of the process while it traces and compiles, and is entered by one thread at a time.
 """
 
 import atexit
-import secrets
 import shutil
 import tempfile
 import threading
@@ -22,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from skfhe._typing import IntArray
+from skfhe.circuit._bindings import compiler, value
 from skfhe.circuit._host import Work, claim, process
-from skfhe.circuit._memory import KeptMemory, kept_memory
 from skfhe.circuit._signals import keep_from_signals, keep_signal_handlers
-from skfhe.exceptions import CiphertextMismatchError
 
 with warnings.catch_warnings(), keep_signal_handlers():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
-    from concrete import compiler, fhe
+    from concrete import fhe
     from concrete.fhe.compilation import server as engine_server
     from concrete.fhe.compilation.module_compiler import FunctionDef, ModuleCompiler
     from concrete.fhe.dtypes import Integer
@@ -40,12 +34,10 @@ keep_from_signals()
 
 __all__ = [
     "CompiledModule",
-    "EngineFunction",
     "FunctionStatistics",
     "Graph",
     "GraphProcessor",
     "Integer",
-    "KeySet",
     "Operation",
     "SimulatedFunction",
     "compile_module",
@@ -84,6 +76,8 @@ class CompiledModule:
     program : concrete.compiler.ServerProgram
         The loaded library.
     mlir : str
+    parameters : bytes
+        Serialized description of keys and ciphertexts.
     complexity : float
         Of all functions together.
     p_error : float
@@ -97,6 +91,7 @@ class CompiledModule:
     module: Any
     program: Any
     mlir: str
+    parameters: bytes
     complexity: float
     p_error: float
     bootstrap_key_bytes: int
@@ -104,36 +99,10 @@ class CompiledModule:
     packing_key_bytes: int
     functions: dict[str, FunctionStatistics]
 
-    def generate_keys(self, force: bool) -> "KeySet":
-        """Return keys, secret ones among them: new ones if there are none, or with ``force``."""
-        self.module.client.keygen(force=force)
-        return KeySet(secrets.token_hex(16), self.module.client.keys._keyset, self.parameters)
-
     @property
-    def parameters(self) -> bytes:
-        """Serialized description of keys and ciphertexts."""
-        return self.module.client.specs.program_info.serialize()
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class KeySet:
-    """Secret and evaluation keys.
-
-    Parameters
-    ----------
-    name : str
-        Drawn at random, for this set alone.
-    native : concrete.compiler.Keyset
-    parameters : bytes
-        Of the module that they were generated for.
-    """
-
-    name: str
-    native: Any
-    parameters: bytes
-
-    def __reduce__(self) -> Any:
-        raise TypeError("keys are not pickled")
+    def key_bytes(self) -> int:
+        """All evaluation keys."""
+        return self.bootstrap_key_bytes + self.keyswitch_key_bytes + self.packing_key_bytes
 
 
 def _glwe_bytes(key: Any, n_matrices: int) -> int:
@@ -171,11 +140,13 @@ def compile_module(
         _prepare_thread()
         module = ModuleCompiler(definitions, fhe.NotComposable()).compile(samples, configuration)
         compiled = {name: module.functions()[name] for name in functions}
-        keys = module.client.specs.program_info.get_keyset_info()
+        information = module.client.specs.program_info
+        keys = information.get_keyset_info()
         return CompiledModule(
             module=module,
             program=compiler.ServerProgram(module.server._library, False),
             mlir=str(module.mlir),
+            parameters=information.serialize(),
             complexity=float(module.complexity),
             p_error=float(module.p_error),
             bootstrap_key_bytes=sum(
@@ -234,64 +205,6 @@ def _prepare_thread() -> None:
         tag_context.stack = []
 
 
-def _value(x: IntArray) -> Any:
-    """Return ``x`` for the engine, which reads the buffer of an array and ignores its strides."""
-    return compiler.Value(np.ascontiguousarray(x, dtype=np.int64))
-
-
-class EngineFunction:
-    """Encrypts, evaluates and decrypts one function of a module under a key set.
-
-    The module's own methods read the program's description, the library and the keys anew in every call, some
-    milliseconds in all; here it is done once. What encrypts draws its random numbers from a generator that is
-    seeded by the operating system here, so a forked process must make an object of its own.
-
-    Parameters
-    ----------
-    compiled : CompiledModule
-    keys : KeySet
-    name : str
-        The function.
-
-    Raises
-    ------
-    CiphertextMismatchError
-        If the keys were generated for other parameters: the engine would end the process.
-    """
-
-    def __init__(self, compiled: CompiledModule, keys: KeySet, name: str) -> None:
-        if keys.parameters != compiled.parameters:
-            raise CiphertextMismatchError(
-                "the keys of this circuit were generated for other parameters than it was now compiled for; "
-                "call keygen(force=True)"
-            )
-        information = compiled.module.client.specs.program_info
-        client = compiler.ClientProgram.create_encrypted(information, keys.native)
-        self._client = client.get_client_circuit(name)
-        self._server = compiled.program.get_server_circuit(name)
-        self._keys = keys.native.get_server_keys()
-        self._client_lock, self._server_lock = threading.Lock(), threading.Lock()
-        self.key_name = keys.name
-        self._memory = KeptMemory()  # the last, for what is above is freed before it
-
-    def encrypt(self, *inputs: IntArray) -> tuple[Any, ...]:
-        """Return a ciphertext for each array; shapes and ranges are the caller's to check."""
-        with self._client_lock:
-            return tuple(self._client.prepare_input(_value(x), i) for i, x in enumerate(inputs))
-
-    def run(self, *inputs: Any) -> tuple[Any, ...]:
-        """Return a ciphertext for each output."""
-        claim(Work.EVALUATION, "an encrypted run")
-        with self._server_lock, kept_memory():
-            return tuple(self._server.call(list(inputs), self._keys))
-
-    def decrypt(self, *outputs: Any) -> tuple[IntArray, ...]:
-        """Return the int64 array in each ciphertext."""
-        with self._client_lock:
-            clear = [self._client.process_output(y, i).to_py_val() for i, y in enumerate(outputs)]
-        return tuple(np.asarray(y).astype(np.int64) for y in clear)
-
-
 class SimulatedFunction:
     """Evaluates one function of a module in the clear, with the errors of an encrypted run.
 
@@ -310,10 +223,10 @@ class SimulatedFunction:
         """Return the int64 array of each output."""
         claim(Work.EVALUATION, "a simulation")
         with self._lock:
-            prepared = [self._client.simulate_prepare_input(_value(x), i) for i, x in enumerate(inputs)]
+            prepared = [self._client.simulate_prepare_input(value(x), i) for i, x in enumerate(inputs)]
             results = self._server.simulate(prepared)
-            clear = [self._client.simulate_process_output(y, i).to_py_val() for i, y in enumerate(results)]
-        return tuple(np.asarray(y).astype(np.int64) for y in clear)
+            read = [self._client.simulate_process_output(y, i) for i, y in enumerate(results)]
+        return tuple(np.asarray(y.to_py_val()).astype(np.int64) for y in read)
 
 
 def compile_simulation(compiled: CompiledModule) -> dict[str, SimulatedFunction]:

@@ -11,11 +11,15 @@ What else the engine does to its process is met in `skfhe.circuit._signals` (han
 
 import os
 import threading
+from collections.abc import Callable
 from enum import Enum
+from typing import Any, Generic, TypeVar
 
 from skfhe.exceptions import ForkedProcessError
 
-__all__ = ["Process", "Work", "claim", "process"]
+__all__ = ["PerProcess", "Process", "Work", "claim", "process"]
+
+_T = TypeVar("_T")
 
 
 class Work(Enum):
@@ -60,6 +64,29 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class PerProcess(Generic[_T]):
+    """What every process makes for itself: a forked child, and one that unpickles this, begin afresh.
+
+    Parameters
+    ----------
+    make : callable
+        Returns what a process begins with, made when it is first asked for.
+    """
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._made: dict[Process, _T] = {}
+
+    def __reduce__(self) -> Any:
+        return PerProcess, (self._make,)
+
+    def here(self) -> _T:
+        """Return what belongs to the present process."""
+        # One step, so that two threads get the same. A parent's stays: the engine's objects in it are not to
+        # be touched here, not even to be freed.
+        return self._made.setdefault(process(), self._make())
 
 
 def claim(work: Work, task: str) -> None:

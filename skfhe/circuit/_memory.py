@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from skfhe.circuit._host import Process, process
+from skfhe.circuit._host import PerProcess
 
 __all__ = ["KeptMemory", "kept_memory"]
 
@@ -49,11 +49,7 @@ class _Users:
         self.running = self.alive = 0
 
 
-_users: dict[Process, _Users] = {}
-
-
-def _here() -> _Users:
-    return _users.setdefault(process(), _Users())
+_users = PerProcess(_Users)
 
 
 @contextmanager
@@ -67,7 +63,7 @@ def kept_memory() -> Iterator[None]:
     if library is None:
         yield
         return
-    users = _here()
+    users = _users.here()
     with users.lock:
         users.running += 1
         if users.running == 1:
@@ -92,14 +88,14 @@ class KeptMemory:
     """
 
     def __init__(self) -> None:
-        users = _here()
+        users = _users.here()
         with users.lock:
             users.alive += 1
         weakref.finalize(self, _give_back, users).atexit = False
 
 
 def _give_back(users: _Users) -> None:
-    if users is not _here():  # of the parent of this process
+    if users is not _users.here():  # of the parent of this process
         return
     with users.lock:
         users.alive -= 1

@@ -68,12 +68,12 @@ def _emit(op: ops.Op, n_rows: int, types: list[IntegerType], *arguments: Any) ->
 
 
 @_emit.register
-def _(op: ops.Linear, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_linear(op: ops.Linear, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     return x @ op.weight + op.bias if op.bias.any() else x @ op.weight
 
 
 @_emit.register
-def _(op: ops.Convolution, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_convolution(op: ops.Convolution, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     # The engine's own padding does not compile.
     if any(op.padding):
         (channels, height, width), (top, left, bottom, right) = types[0].shape, op.padding
@@ -86,27 +86,27 @@ def _(op: ops.Convolution, n_rows: int, types: list[IntegerType], x: Any) -> Any
 
 
 @_emit.register
-def _(op: ops.Add, n_rows: int, types: list[IntegerType], x: Any, y: Any) -> Any:
+def _emit_add(op: ops.Add, n_rows: int, types: list[IntegerType], x: Any, y: Any) -> Any:
     return x + y
 
 
 @_emit.register
-def _(op: ops.Subtract, n_rows: int, types: list[IntegerType], x: Any, y: Any) -> Any:
+def _emit_subtract(op: ops.Subtract, n_rows: int, types: list[IntegerType], x: Any, y: Any) -> Any:
     return x - y
 
 
 @_emit.register
-def _(op: ops.Sum, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_sum(op: ops.Sum, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     return np.sum(x, axis=op.axis if op.axis < 0 else op.axis + 1)
 
 
 @_emit.register
-def _(op: ops.Reshape, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_reshape(op: ops.Reshape, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     return x.reshape((n_rows, *op.shape))
 
 
 @_emit.register
-def _(op: ops.Gather, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_gather(op: ops.Gather, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     axis = op.axis % len(types[0].shape) + 1
     indices = op.indices % types[0].shape[axis - 1]
     run = bool(np.all(np.diff(indices) == 1))
@@ -115,17 +115,17 @@ def _(op: ops.Gather, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 
 
 @_emit.register
-def _(op: ops.Concatenate, n_rows: int, types: list[IntegerType], *arguments: Any) -> Any:
+def _emit_concatenate(op: ops.Concatenate, n_rows: int, types: list[IntegerType], *arguments: Any) -> Any:
     return np.concatenate(arguments, axis=op.axis if op.axis < 0 else op.axis + 1)
 
 
 @_emit.register
-def _(op: ops.Bound, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_bound(op: ops.Bound, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     return x
 
 
 @_emit.register
-def _(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_lookup(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     (read,) = types
     n_cells = op.tables.shape[-1]
     cells, numbers = op.tables.reshape(-1), table_numbers(op, read.shape)
@@ -141,13 +141,13 @@ def _(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) -> Any:
 
 
 @_emit.register
-def _(op: ops.Round, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_round(op: ops.Round, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     exactness = fhe.Exactness.EXACT if op.method == "exact" else fhe.Exactness.APPROXIMATE
     return fhe.round_bit_pattern(x, lsbs_to_remove=op.lsbs, exactness=exactness)
 
 
 @_emit.register
-def _(op: ops.Truncate, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+def _emit_truncate(op: ops.Truncate, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     (read,) = types
     if read.bits <= MAX_LOOKUP_BITS:
         return fhe.truncate_bit_pattern(x, lsbs_to_remove=op.lsbs)

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
-from skfhe.circuit import compile_program
+from skfhe.circuit import Batch, _bindings, compile_program
 from skfhe.circuit._engine import fhe
+from skfhe.circuit._frames import pack, unpack
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.exceptions import CiphertextMismatchError, InsecureKeyCacheWarning
 from skfhe.program import ProgramBuilder, ops, run
 from tests.conftest import random_inputs
+
+MAGIC = b"skfhe-ct"
 
 
 def levelled(weight=1):
@@ -32,14 +35,20 @@ def test_a_batch_tells_what_it_holds(circuit):
     np.testing.assert_array_equal(circuit.decrypt(result)[0], [[7], [15]])
 
 
-@pytest.mark.parametrize("weight", [1, 2])
-def test_ciphertexts_of_another_compile_or_model_are_refused(circuit, weight):
-    other = compile_program(levelled(weight), batch_sizes=(1, 2))
+@pytest.mark.parametrize(
+    ("weight", "batch_sizes", "message"),
+    [(2, (1, 2), "another circuit"), (1, (1,), "another circuit"), (1, (1, 2), "other keys")],
+)
+def test_ciphertexts_of_another_model_or_compile_are_refused(circuit, weight, batch_sizes, message):
+    """Another model, the same with other options, and the same compiled twice, which has keys of its own."""
+    other = compile_program(levelled(weight), batch_sizes=batch_sizes)
     x = np.array([[0, 7]])
-    with pytest.raises(CiphertextMismatchError, match="another circuit"):
-        other.run(circuit.encrypt(x))
-    with pytest.raises(CiphertextMismatchError, match="another circuit"):
-        other.decrypt(circuit.run(circuit.encrypt(x)))
+    encrypted = circuit.encrypt(x)
+    for use, batch in ((other.run, encrypted), (other.decrypt, circuit.run(encrypted))) * 2:
+        with pytest.raises(CiphertextMismatchError, match=message):
+            use(batch)
+        if use == other.decrypt:
+            other.keygen()
 
 
 def test_ciphertexts_of_replaced_keys_are_refused():
@@ -63,6 +72,64 @@ def test_the_order_of_steps_is_checked(circuit):
         circuit.run(batch.ciphertexts)
 
 
+def rewritten(batch, blocks=None, **fields):
+    """Return bytes of a batch whose header says something else, or that has other ciphertexts."""
+    header, present = unpack(MAGIC, batch.to_bytes(), "a batch")
+    return pack(MAGIC, header | fields, present if blocks is None else blocks)
+
+
+def test_a_batch_goes_through_bytes(circuit):
+    """Inputs and results, by which nothing is lost: not the row count, nor whose they are."""
+    batch = Batch.from_bytes(circuit.encrypt(np.array([[1, 2], [3, 4]])).to_bytes())
+    assert (len(batch), batch.holds, batch.key_id) == (2, "inputs", circuit.session.key_id)
+    result = Batch.from_bytes(circuit.run(batch).to_bytes())
+    np.testing.assert_array_equal(circuit.decrypt(result)[0], [[7], [15]])
+    assert batch.to_bytes() == Batch.from_bytes(batch.to_bytes()).to_bytes()
+
+
+def test_foreign_and_incomplete_bytes_are_refused(circuit):
+    batch = circuit.encrypt(np.array([[0, 7]]))
+    data = batch.to_bytes()
+    keys = circuit.session.evaluation_keys.to_bytes()
+    for wrong in (b"", data[:-1], data[:30], data + b"x", batch.ciphertexts[0][0].serialize(), keys):
+        with pytest.raises(ValueError, match="a batch of ciphertexts"):
+            Batch.from_bytes(wrong)
+    for fields in (
+        {"holds": "keys"},
+        {"n_rows": 0},
+        {"n_rows": True},
+        {"n_rows": "1"},
+        {"circuit_id": None},
+        {"key_id": 3},
+        {"ciphertexts": [2]},
+        {"ciphertexts": [2, -1]},
+        {"ciphertexts": 1},
+    ):
+        with pytest.raises(ValueError, match="header of a batch"):
+            Batch.from_bytes(rewritten(batch, **fields))
+
+
+def test_bytes_are_compared_with_the_circuit_before_the_engine_reads_them(circuit, monkeypatch):
+    """Names, rows, numbers and sizes: what the engine is given has the form of what the circuit takes."""
+    batch = circuit.encrypt(np.array([[0, 7]]))
+    (part,) = batch.ciphertexts
+    serialized = part[0].serialize()
+    monkeypatch.setattr(_bindings, "_ciphertext", lambda given: pytest.fail("given to the engine"))
+    for message, data in (
+        ("another circuit", rewritten(batch, circuit_id="0")),
+        ("other keys", rewritten(batch, key_id="0")),
+        ("expected encrypted inputs", rewritten(batch, holds="results")),
+        (r"compiled for \(1, 2\) rows", rewritten(batch, n_rows=3)),
+        (r"expected \[1\] ciphertext\(s\) .* got \[2\]", rewritten(batch, [serialized] * 2, ciphertexts=[2])),
+        (r"expected \[1\] ciphertext\(s\) .* got \[0, 1\]", rewritten(batch, ciphertexts=[0, 1])),
+        ("expected a ciphertext of", rewritten(batch, n_rows=2)),
+        ("expected a ciphertext of", rewritten(batch, [serialized[:-2000]])),
+        ("expected a ciphertext of", rewritten(batch, [serialized + bytes(2000)])),
+    ):
+        with pytest.raises(CiphertextMismatchError, match=message):
+            circuit.run(Batch.from_bytes(data))
+
+
 def test_wrong_lookups_stay_in_the_interval_of_the_output():
     """At the ends of a table a wrong cell can be one outside of it, where the bootstrap reads other numbers.
 
@@ -77,7 +144,7 @@ def test_wrong_lookups_stay_in_the_interval_of_the_output():
     )
     rows = np.repeat([[0], [0], [7], [7]], 64, axis=1)
     results = circuit.run(circuit.encrypt(rows))
-    (raw,) = circuit._modules[0].function(4).decrypt(*results.ciphertexts)
+    (raw,) = circuit.session._functions(circuit.session._keys, 4)[0].decrypt(*results.ciphertexts[0])
     assert ((raw < 3) | (raw > 10)).any()
     for outputs in (circuit.decrypt(results), circuit.execute(rows), circuit.simulate(rows)):
         assert ((outputs[0] >= 3) & (outputs[0] <= 10)).all()

@@ -4,6 +4,7 @@ Each test runs a script in a process of its own, for the engine changes the proc
 """
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from skfhe.circuit import _host
 
 ROOT = Path(__file__).parents[2]
 SETUP = """
@@ -56,6 +59,18 @@ def finish(code, folder, **options):
     )
 
 
+def test_what_a_process_made_is_neither_pickled_nor_taken_over(monkeypatch):
+    """The engine's objects are of no use elsewhere. A parent's are kept in a child, not freed."""
+    made = _host.PerProcess(dict)
+    parents = made.here()
+    parents["function"] = 1
+    assert made.here() is parents
+    assert pickle.loads(pickle.dumps(made)).here() == {}
+    monkeypatch.setattr(_host, "_current", _host.Process())
+    assert made.here() == {}
+    assert any(kept is parents for kept in made._made.values())
+
+
 def test_exit_status_handlers_and_files_are_as_without_the_engine(tmp_path):
     """The engine ends such a process with status 0, takes its signal handlers, and leaves a folder a compile.
 
@@ -70,7 +85,8 @@ def test_exit_status_handlers_and_files_are_as_without_the_engine(tmp_path):
         signal.signal(signal.SIGTERM, lambda *_: print("terminated", flush=True))
         signal.signal(signal.SIGUSR1, lambda *_: print("called", flush=True))
         atexit.register(lambda: print("left behind:", {*os.listdir(tempfile.gettempdir())} - {"optimizer"}))
-        import torch  # whose own files are none of the engine's
+        import threading, torch  # whose own files are none of the engine's
+        threading.Thread(target=int).start()  # for the first, the C library takes a signal of its own
         for name in glob.glob(tempfile.gettempdir() + "/*"):
             os.rename(name, os.getcwd() + "/" + os.path.basename(name))
         before = kernel()
@@ -220,7 +236,7 @@ def test_forked_children_share_no_randomness_and_are_refused_what_would_hang(tmp
         {textwrap.indent(FORKS, " " * 8).strip()}
         circuit = compile_program(program(), batch_sizes=(1, 8))
         def words(encrypted):
-            serialized = encrypted.ciphertexts[0].serialize()
+            serialized = encrypted.ciphertexts[0][0].serialize()
             return set(np.frombuffer(serialized[: len(serialized) // 8 * 8], dtype=np.uint64).tolist())
         parent = [words(circuit.encrypt(X)) for _ in range(2)]
         packed = lambda: np.array(sorted(words(circuit.encrypt(X))), dtype=np.uint64).tobytes()

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from skfhe.circuit import compile_program
-from skfhe.circuit._engine import CompiledModule
+from skfhe.circuit import _session, compile_program
 from skfhe.linear_model import LogisticRegression
 from skfhe.program import run
 from skfhe.tree import DecisionTreeClassifier
@@ -63,11 +62,11 @@ def test_threads_on_one_circuit_get_the_clear_integers(models, kind, n_threads):
 def test_first_use_by_four_threads_makes_one_key_set(models, kind, monkeypatch):
     """The circuit is fresh from a pickle: all four compile it, generate keys and make functions."""
     made = []
-    generate = CompiledModule.generate_keys
-    monkeypatch.setattr(CompiledModule, "generate_keys", lambda *a: made.append(a) or generate(*a))
+    generate = _session.generate_keys
+    monkeypatch.setattr(_session, "generate_keys", lambda *a: made.append(a) or generate(*a))
     circuit = pickle.loads(pickle.dumps(models[kind].fhe_circuit_))
     in_threads(4, lambda number: check_everything(circuit, number))
-    assert len(made) == len(circuit._parts)
+    assert len(made) == 1
 
 
 def test_compiling_costs_and_predictions_mix(models):
@@ -95,7 +94,7 @@ def test_independent_models_run_at_the_same_time(models, monkeypatch):
     meeting = threading.Barrier(2, timeout=60)
     circuits = [models["tree"].fhe_circuit_, models["network"].fhe_circuit_]
     for circuit in circuits:
-        function = circuit._modules[0].function(1)
+        function = circuit.compiled.parts[0].function(1)
 
         class Meeting:
             def __init__(self, server):

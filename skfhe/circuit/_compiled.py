@@ -1,0 +1,219 @@
+"""The half of a circuit that knows the program, and no key."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from skfhe._typing import IntArray
+from skfhe.circuit._batch import Batch
+from skfhe.circuit._compiled_part import CompiledPart
+from skfhe.circuit._engine import fhe
+from skfhe.circuit._keys import EvaluationKeys
+from skfhe.circuit._specs import CircuitSpecs
+from skfhe.cost import Cost, ErrorRate, estimate_cost, lookup_p_error
+from skfhe.program import Program, independent_parts, run_batched
+
+__all__ = ["CompiledCircuit"]
+
+BATCH_SIZES = (1, 8, 32)
+LEVELLED_BATCH_SIZES = (1, 8)
+"""Without lookups there is no key material to prepare for, and 32 rows of ciphertexts outgrow the caches."""
+SECONDS_A_BATCH = 10.0
+_KEY_FRAME_BYTES = 4096
+"""More than the engine puts around the words of evaluation keys when it serializes them."""
+
+
+class CompiledCircuit:
+    """A program and what the engine compiled from it: what runs batches, and can decrypt none.
+
+    It can be sent to another process: a pickle holds the program and the options. Every process compiles
+    anew, on first use, and gets the same parameters and the same name of the circuit from the same engine,
+    so that batches and evaluation keys can go from one to the other.
+
+    Parts of the program that share no value are compiled apart, each with the cheapest parameters and keys of
+    its own. Within a part, one-row and many-row functions share one key set.
+
+    Parameters
+    ----------
+    program, error_rate, configuration, batch_sizes
+        See `compile_program`.
+
+    Attributes
+    ----------
+    program : Program
+    error_rate : ErrorRate
+    batch_sizes : tuple of int
+        Rows that one call can take, ascending.
+    parts : tuple of CompiledPart
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        error_rate: ErrorRate,
+        configuration: "fhe.Configuration | None",
+        batch_sizes: tuple[int, ...] | None,
+    ) -> None:
+        self.program = program
+        self.error_rate = error_rate
+        self.configuration = configuration
+        if batch_sizes is None:
+            sizes = BATCH_SIZES if program.lookups else LEVELLED_BATCH_SIZES
+            batch_sizes = tuple(n for n in sizes if n * self.cost.seconds <= SECONDS_A_BATCH)
+        self.batch_sizes = tuple(sorted({1, *batch_sizes}))
+        if error_rate.global_p_error is not None:
+            # The engine would count the rows of all batch sizes as one run, and each part for itself.
+            error_rate = ErrorRate(lookup_p_error(program, error_rate))
+        self.parts = tuple(
+            CompiledPart(part, error_rate, configuration, self.batch_sizes)
+            for part in independent_parts(program)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "specs"}
+
+    def __repr__(self) -> str:
+        return f"CompiledCircuit({self.cost}, batch_sizes={self.batch_sizes})"
+
+    @cached_property
+    def specs(self) -> CircuitSpecs:
+        """What one needs to know to generate keys, encrypt and decrypt."""
+        types = [value.type for value in self.program.values]
+        return CircuitSpecs(
+            circuit_id=self._id(),
+            batch_sizes=self.batch_sizes,
+            labels=tuple(self.program.values[position].label for position in self.program.inputs),
+            inputs=tuple(types[position] for position in self.program.inputs),
+            outputs=tuple(types[position] for position in self.program.outputs),
+            parts=tuple(part.specs for part in self.parts),
+        )
+
+    def _id(self) -> str:
+        """Return a name that circuits have in common which compute the same on the same ciphertexts."""
+        digest = hashlib.sha256()
+        for part in self.parts:
+            places = repr((part.part.inputs, part.part.outputs)).encode()
+            for text in (places, part.module.mlir.encode(), part.module.parameters):
+                digest.update(len(text).to_bytes(8, "little") + text)
+        return digest.hexdigest()
+
+    @property
+    def cost(self) -> Cost:
+        """What one row was predicted to cost before compiling."""
+        return estimate_cost(self.program, self.error_rate)
+
+    @property
+    def complexity(self) -> float:
+        """Complexity of one row as the engine counts it, in elementary operations."""
+        return sum(part.module.complexity for part in self.parts) / sum(self.batch_sizes)
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What the engine reports about the compiled circuit.
+
+        Returns
+        -------
+        dict
+            ``"lookups"``, programmable bootstraps of one row; ``"complexity"`` of one row;
+            ``"p_error"`` of one lookup; ``"key_bytes"``, all evaluation keys, and of these
+            ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"`` and ``"packing_key_bytes"``;
+            ``"input_bytes"`` and ``"output_bytes"``, ciphertexts of one row.
+        """
+        rows = [part.statistics(1) for part in self.parts]
+        modules = [part.module for part in self.parts]
+        return {
+            "lookups": sum(row.lookups for row in rows),
+            "complexity": self.complexity,
+            "p_error": max(module.p_error for module in modules),
+            "key_bytes": sum(module.key_bytes for module in modules),
+            "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in modules),
+            "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in modules),
+            "packing_key_bytes": sum(module.packing_key_bytes for module in modules),
+            "input_bytes": sum(row.input_bytes for row in rows),
+            "output_bytes": sum(row.output_bytes for row in rows),
+        }
+
+    @property
+    def mlir(self) -> str:
+        """The compiled modules as MLIR text."""
+        return "\n".join(part.module.mlir for part in self.parts)
+
+    def run(self, batch: Batch, evaluation_keys: EvaluationKeys) -> Batch:
+        """Evaluate the program on one encrypted batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            Returned by `ClientSession.encrypt`.
+        evaluation_keys : EvaluationKeys
+            Of the same session.
+
+        Returns
+        -------
+        Batch
+            To be given to `ClientSession.decrypt`.
+
+        Raises
+        ------
+        CiphertextMismatchError
+            If ``batch`` is of another circuit or of other keys, or holds results; or if the keys were
+            generated for other parameters.
+        ForkedProcessError
+            If this process was forked from one that had run or simulated a circuit.
+        """
+        if not isinstance(evaluation_keys, EvaluationKeys):
+            raise TypeError(f"expected EvaluationKeys, got {type(evaluation_keys).__name__}")
+        self.specs.check_batch(batch, "inputs", evaluation_keys.id)
+        modules = [part.module for part in self.parts]
+        evaluation_keys.check(
+            tuple(module.parameters for module in modules),
+            [module.key_bytes + _KEY_FRAME_BYTES for module in modules],
+        )
+        results = tuple(
+            part.function(batch.n_rows).run(evaluation_keys.keyset(i), *ciphertexts)
+            for i, (part, ciphertexts) in enumerate(zip(self.parts, batch.ciphertexts, strict=True))
+        )
+        return replace(batch, ciphertexts=results, holds="results")
+
+    def check_calibrated(self, inputs: Sequence[IntArray]) -> None:
+        """Raise an error for rows that lead out of intervals which were only seen on data."""
+        if self.program.range_source == "calibrated":
+            run_batched(self.program, *inputs)
+
+    def simulate(self, *inputs: IntArray) -> tuple[IntArray, ...]:
+        """Compute in the clear, with the lookup errors that an encrypted run would have.
+
+        Intervals that were seen on data need not hold for other rows, and an encrypted run cannot notice a
+        value that leaves its own: here the rows are checked first.
+
+        Parameters
+        ----------
+        *inputs : ndarray of int64, shape (n_rows, …)
+
+        Returns
+        -------
+        tuple of ndarray of int64
+            One for each output of the program, rows first.
+
+        Raises
+        ------
+        AccumulatorOverflowError
+            If the program's intervals are calibrated and a value leaves its own; the message names the layer.
+        """
+        self.check_calibrated(inputs)
+        size = self.batch_sizes[-1]
+        batches = []
+        for start in range(0, len(inputs[0]), size):
+            batch = [x[start : start + size] for x in inputs]
+            n_rows = len(batch[0])
+            padded = [np.concatenate([x, np.repeat(x[-1:], size - n_rows, axis=0)]) for x in batch]
+            by_part = [
+                part.simulate(*given)
+                for part, given in zip(self.parts, self.specs.scatter(padded), strict=True)
+            ]
+            batches.append(tuple(y[:n_rows] for y in self.specs.gather(by_part)))
+        return self.specs.join(batches)

@@ -1,0 +1,134 @@
+"""One part of a program, compiled by the engine."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skfhe._typing import IntArray
+from skfhe.circuit._bindings import ServerFunction
+from skfhe.circuit._engine import (
+    CompiledModule,
+    FunctionStatistics,
+    SimulatedFunction,
+    compile_module,
+    compile_simulation,
+    fhe,
+)
+from skfhe.circuit._host import PerProcess
+from skfhe.circuit._specs import PartSpecs, function_name
+from skfhe.circuit._tracing import IntervalTyping, lower
+from skfhe.cost import ErrorRate, check_limits, estimate_cost, explain
+from skfhe.exceptions import CompilationError
+from skfhe.program import Part
+
+__all__ = ["CompiledPart"]
+
+
+@dataclass(eq=False)
+class _Made:
+    """What the engine made in one process, which no other may use.
+
+    Parameters
+    ----------
+    module : CompiledModule or None
+    functions : dict of int to ServerFunction
+        By number of rows.
+    simulated : dict of str to SimulatedFunction
+        By name.
+    lock : lock
+        Held while any of these is made.
+    """
+
+    module: CompiledModule | None = None
+    functions: dict[int, ServerFunction] = field(default_factory=dict)
+    simulated: dict[str, SimulatedFunction] = field(default_factory=dict)
+    lock: Any = field(default_factory=threading.RLock)
+
+
+class CompiledPart:
+    """A part of a program, compiled into one engine function for each batch size.
+
+    Any number of threads may use it. Every process compiles it anew, on first use.
+
+    Parameters
+    ----------
+    part : Part
+    error_rate : ErrorRate
+    configuration : concrete.fhe.Configuration or None
+    batch_sizes : tuple of int
+        Rows that one call can take.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        error_rate: ErrorRate,
+        configuration: "fhe.Configuration | None",
+        batch_sizes: tuple[int, ...],
+    ) -> None:
+        self.part = part
+        self.error_rate = error_rate
+        self.configuration = configuration
+        self.batch_sizes = batch_sizes
+        self._made = PerProcess(_Made)
+
+    @property
+    def module(self) -> CompiledModule:
+        """What the engine makes of the program, compiled on first use in each process."""
+        made = self._made.here()
+        with made.lock:
+            if made.module is None:
+                made.module = self._compile()
+            return made.module
+
+    def _compile(self) -> CompiledModule:
+        program = self.part.program
+        check_limits(program)
+        functions = {}
+        for n_rows in self.batch_sizes:
+            name = function_name(n_rows)
+            zeros = [
+                np.zeros((n_rows, *program.values[position].type.shape), dtype=np.int64)
+                for position in program.inputs
+            ]
+            functions[name] = lower(program, n_rows, name), zeros
+        configuration = self.configuration or fhe.Configuration()
+        configuration = configuration.fork(
+            p_error=self.error_rate.p_error,
+            global_p_error=self.error_rate.global_p_error,
+            additional_pre_processors=[*configuration.additional_pre_processors, IntervalTyping(program)],
+            dump_artifacts_on_unexpected_failures=False,
+        )
+        try:
+            return compile_module(functions, configuration)
+        except RuntimeError as error:
+            reason = estimate_cost(program, self.error_rate).refusal
+            raise CompilationError(explain(program, error, reason)) from error
+
+    @property
+    def specs(self) -> PartSpecs:
+        """What its keys and ciphertexts look like."""
+        return PartSpecs(self.part.inputs, self.part.outputs, self.module.parameters)
+
+    def statistics(self, n_rows: int) -> FunctionStatistics:
+        """Return what the engine reports about the function for ``n_rows`` rows."""
+        return self.module.functions[function_name(n_rows)]
+
+    def function(self, n_rows: int) -> ServerFunction:
+        """Return the function for ``n_rows`` rows."""
+        made = self._made.here()
+        with made.lock:
+            if n_rows not in made.functions:
+                made.functions[n_rows] = ServerFunction(self.module.program, function_name(n_rows))
+            return made.functions[n_rows]
+
+    def simulate(self, *inputs: IntArray) -> tuple[IntArray, ...]:
+        """Return the integers of each output of one batch, with the errors of an encrypted run."""
+        made = self._made.here()
+        with made.lock:
+            if not made.simulated:
+                made.simulated = compile_simulation(self.module)
+            function = made.simulated[function_name(len(inputs[0]))]
+        return function.run(*inputs)

@@ -1,0 +1,115 @@
+"""The session half encrypts and decrypts by what it is told of a circuit, and compiles nothing."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from skfhe.circuit import Batch, ClientSession, EvaluationKeys, compile_program
+from skfhe.exceptions import CiphertextMismatchError
+from skfhe.program import run
+from tests.circuit.test_host import environment
+from tests.circuit.two_parts import two_parts
+from tests.conftest import random_inputs
+
+CLIENT = """
+import pickle, sys
+from skfhe.circuit import Batch, ClientSession
+specs, inputs = pickle.load(sys.stdin.buffer)
+session = ClientSession(specs)
+def send(message):
+    pickle.dump(message, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+send((session.evaluation_keys.to_bytes(), session.encrypt(*inputs).to_bytes()))
+outputs = session.decrypt(Batch.from_bytes(pickle.load(sys.stdin.buffer)))
+send((outputs, [name for name in ("concrete.fhe", "torch") if name in sys.modules]))
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return compile_program(two_parts(), batch_sizes=(1, 2)).compiled
+
+
+def test_a_client_process_needs_the_specs_alone(compiled, tmp_path):
+    """It generates keys, encrypts and decrypts without the engine's compiler, or torch, which that loads."""
+    inputs = random_inputs(compiled.program, 2, np.random.default_rng(0))
+    with subprocess.Popen(
+        [sys.executable, "-c", CLIENT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(tmp_path),
+    ) as client:
+        pickle.dump((compiled.specs, inputs), client.stdin)
+        client.stdin.flush()
+        keys, batch = pickle.load(client.stdout)
+        results = compiled.run(Batch.from_bytes(batch), EvaluationKeys.from_bytes(keys))
+        pickle.dump(results.to_bytes(), client.stdin)
+        client.stdin.flush()
+        outputs, loaded = pickle.load(client.stdout)
+        client.wait(timeout=60)
+    assert loaded == []
+    for got, wanted in zip(outputs, run(compiled.program, *inputs), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_specs_tell_nothing_of_weights_and_tables():
+    """Programs that differ in these alone have the same specs, but for a hash that names them."""
+
+    def specs(program):
+        specs = compile_program(program, batch_sizes=(1,)).compiled.specs
+        return pickle.dumps(specs).replace(specs.circuit_id.encode(), b"")
+
+    mirrored = two_parts()
+    values = [*mirrored.values]
+    for position, value in enumerate(values):
+        if hasattr(value.op, "weight"):
+            op = type(value.op)(value.op.weight[::-1].copy(), value.op.bias)
+        elif hasattr(value.op, "tables"):
+            op = type(value.op)(value.op.tables[:, ::-1].copy(), value.op.start)
+        else:
+            continue
+        values[position] = type(value)(op, value.arguments, value.type, value.label)
+    other = type(mirrored)(tuple(values), mirrored.outputs)
+    inputs = random_inputs(other, 3, np.random.default_rng(0))
+    assert any((a != b).any() for a, b in zip(run(other, *inputs), run(mirrored, *inputs), strict=True))
+    assert specs(mirrored) == specs(other)
+
+
+def test_sessions_of_one_circuit_do_not_mix(compiled):
+    """A server runs both, each under its own evaluation keys; neither decrypts what is the other's."""
+    sessions = [ClientSession(compiled.specs) for _ in range(2)]
+    inputs = random_inputs(compiled.program, 1, np.random.default_rng(0))
+    results = [compiled.run(s.encrypt(*inputs), s.evaluation_keys) for s in sessions]
+    for session, result in zip(sessions, results, strict=True):
+        for got, wanted in zip(session.decrypt(result), run(compiled.program, *inputs), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    for session, result in zip(sessions, results[::-1], strict=True):
+        with pytest.raises(CiphertextMismatchError, match="other keys"):
+            session.decrypt(result)
+
+
+def test_a_session_without_keys_generates_none_to_decrypt(compiled):
+    session, other = ClientSession(compiled.specs), ClientSession(compiled.specs)
+    result = compiled.run(
+        other.encrypt(*random_inputs(compiled.program, 1, np.random.default_rng(0))), other.evaluation_keys
+    )
+    with pytest.raises(CiphertextMismatchError, match="other keys"):
+        session.decrypt(result)
+    assert session.key_id is None
+    assert repr(session) == "ClientSession(without keys)"
+
+
+def test_inputs_are_checked_before_keys_are_generated(compiled):
+    session = ClientSession(compiled.specs)
+    x, z = random_inputs(compiled.program, 1, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"takes 2 input\(s\), got 1"):
+        session.encrypt(x)
+    with pytest.raises(ValueError, match=r"'z' takes rows of shape \(4,\), got \(3,\)"):
+        session.encrypt(x, z[:, 1:])
+    with pytest.raises(ValueError, match=r"'x' takes integers in \[0, 3\]"):
+        session.encrypt(x + 4, z)
+    assert session.key_id is None
