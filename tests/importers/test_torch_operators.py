@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from torch import nn
 from torch.nn import functional
 
@@ -314,7 +315,13 @@ def test_constants_cannot_differ_from_row_to_row(function):
         (Inner(lambda x: functional.rrelu(x, training=True)), "random"),
         (Inner(lambda x: x + torch.rand_like(x)), "nothing may be random"),
         (Inner(lambda x: x + torch.randn(4)), "random"),
-        (nn.BatchNorm1d(4, track_running_stats=False), "statistics are those of the rows"),
+        pytest.param(
+            nn.BatchNorm1d(4, track_running_stats=False),
+            "statistics are those of the rows",
+            marks=pytest.mark.skipif(
+                Version(torch.__version__) < Version("2.8"), reason="it cannot export buffers that are None"
+            ),
+        ),
         (
             Inner(lambda x: functional.batch_norm(x, x.new_zeros(4), x.new_ones(4), training=True)),
             "statistics are those of the rows",
