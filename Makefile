@@ -27,13 +27,13 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 # Whether a room's tests notice single changes of its code, made in a copy of the tree, for example
-# make mutate ROOM=skfhe/_trees/cover.py N=20 SEED=1 KINDS="comparison number extreme" TESTS="tests/trees -k cover"
+# make mutate ROOM=skfhe/_trees/cover.py N=20 SEED=1 KINDS="comparison number extreme" TESTS="tests/_trees -k cover"
 N ?= 40
 SEED ?= 0
 MUTATION := $(VENV)/.mutation
 mutate: $(MUTATION)
 	$(if $(ROOM),,$(error name a file or folder: make mutate ROOM=skfhe/_trees))
-	$(BIN)/python -m benchmarks.mutation $(ROOM) --number $(N) --seed $(SEED) \
+	$(BIN)/python -m tools.mutation $(ROOM) --number $(N) --seed $(SEED) \
 		$(if $(KINDS),--kinds $(KINDS)) $(if $(TESTS),--tests="$(TESTS)")
 
 $(MUTATION): $(STAMP)
@@ -47,7 +47,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,lint]"
 	touch $(STAMP)
 
-# The environment that benchmarks.neural_network compares with. Concrete ML 1.9.0 needs Python 3.8 to 3.12.
+# The environment that benchmarks.peers.neural_network compares with. Concrete ML 1.9.0 needs Python 3.8 to 3.12.
 PEER := .venv-peer
 peer-environment: $(PEER)/.installed
 	@echo $(abspath $(PEER))/bin/python

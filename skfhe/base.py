@@ -1,33 +1,64 @@
-"""What all estimators share: compiling a fitted program, and evaluating it in one of three ways."""
+"""What all estimators share: compiling a fitted program, and predicting by it in one of three ways."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfhe._parameters import check_fhe_mode, what_to_lower
-from skfhe._typing import IntArray
+from skfhe._parameters import what_to_lower
+from skfhe._typing import Array, FloatArray
+from skfhe.cost import Cost, resolve_error_rate
+from skfhe.encoding import Decoder, Encoder, Head
+from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import NotCompiledError
-from skfhe.program import Program, run_batched
+from skfhe.program import Program
 
 if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
     from skfhe.circuit import Circuit
-    from skfhe.cost import Cost
 
-__all__ = ["EncryptedPredictorMixin"]
+__all__ = ["EncryptedPredictorMixin", "NotCompiledEstimatorError", "Trainable", "squeezed"]
+
+
+class NotCompiledEstimatorError(NotCompiledError, NotFittedError):
+    """A `NotCompiledError` that scikit-learn's users catch, too."""
+
+
+class Trainable(Protocol):
+    """What a family of estimators implements; all else it inherits from `EncryptedPredictorMixin`.
+
+    Training goes through the three in turn, conversion of a fitted original through the last two.
+    """
+
+    def _train(self, *args: Any, **kwargs: Any) -> None:
+        """Train the original in the clear, then describe, lower and keep what it learnt.
+
+        The estimator is as it was before if any of that fails.
+        """
+
+    def _describe(self, fitted: Any) -> Any:
+        """Return a fitted original in the terms of its family: trees, weights or layers, and the head."""
+
+    def _lower(self, described: Any, calibration: Any) -> EncryptedModel:
+        """Return the program of what was described, and its edges, by what is known of the rows."""
+
+
+def _if_offered(method: str) -> Callable[[Any], bool]:
+    """Return a check that an estimator has ``method``, as its class says in ``_offers``."""
+    return lambda estimator: estimator._offers(method)
 
 
 class EncryptedPredictorMixin:
-    """Mixin of estimators that end ``fit`` with a ``program_``.
+    """Mixin of estimators that end ``fit`` with a ``program_``; `Trainable` says what they implement.
 
-    The subclass encodes its input and decodes its output; everything between is integers, and the same
-    integers whatever ``fhe`` says.
+    Between rows and scores everything is integers, and the same integers whatever ``fhe`` says.
     """
 
     __metadata_request__predict = {"fhe": True}
@@ -35,8 +66,82 @@ class EncryptedPredictorMixin:
     __metadata_request__predict_log_proba = {"fhe": True}
     __metadata_request__decision_function = {"fhe": True}
 
-    program_: Program
-    fhe_circuit_: Circuit
+    _encrypted_model: EncryptedModel
+
+    # The model, and what is known of it.
+
+    def _lowered_model(self) -> EncryptedModel:
+        """Return the model that predicts.
+
+        Raises
+        ------
+        AttributeError
+            Before ``fit``.
+        """
+        if "_encrypted_model" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted")
+        return self._encrypted_model
+
+    def _fitted_model(self) -> EncryptedModel:
+        """Return the model that predicts.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "program_")
+        return self._lowered_model()
+
+    @property
+    def program_(self) -> Program:
+        """The quantized model on integers: what runs encrypted."""
+        return self._lowered_model().program
+
+    @property
+    def encoder_(self) -> Encoder:
+        """Turns rows into the integers that the program takes."""
+        return self._lowered_model().encoder
+
+    @property
+    def decoder_(self) -> Decoder:
+        """Turns the integers that the program returns into scores."""
+        return self._lowered_model().decoder
+
+    @property
+    def head_(self) -> Head:
+        """Turns scores into predictions."""
+        head = self._lowered_model().head
+        assert head is not None
+        return head
+
+    @property
+    def fhe_circuit_(self) -> Circuit:
+        """The compiled program; after ``compile``."""
+        circuit = self._lowered_model().circuit
+        if circuit is None:
+            raise AttributeError(f"this {type(self).__name__} is not compiled")
+        return circuit
+
+    @property
+    def accumulator_bits_(self) -> list[int]:
+        """Proven bits of every accumulator that a lookup reads, in layer order."""
+        return self._fitted_model().program.accumulator_bits
+
+    @property
+    def output_bits_(self) -> list[int]:
+        """Proven bits of every output, which no lookup reads."""
+        return self._fitted_model().program.output_bits
+
+    @property
+    def cost_(self) -> Cost:
+        """Predicted lookups by bit-width, complexity and seconds a row.
+
+        At the error rate that was compiled for, or at 2**-40 before.
+        """
+        return self._fitted_model().cost
+
+    # Compiling.
 
     def compile(
         self,
@@ -85,10 +190,7 @@ class EncryptedPredictorMixin:
         CompilationError
             If the engine finds no parameters; the message names the layer and what to turn.
         """
-        from skfhe.circuit import compile_program
-        from skfhe.cost import advising, resolve_error_rate
-
-        check_is_fitted(self, "program_")
+        model = self._fitted_model()
         if X is not None:
             self._rows(self, X)
         if isinstance(p_error, str):
@@ -96,14 +198,9 @@ class EncryptedPredictorMixin:
                 raise ValueError(f'p_error must be a number in (0, 1), None or "auto", got {p_error!r}')
             p_error = self._search_error_rate(X, y, global_p_error, tolerance)
         error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-        start = time.perf_counter()
-        with advising(what_to_lower(self.get_params(deep=False))):  # type: ignore[attr-defined]
-            circuit = compile_program(self.program_, error_rate, configuration)
-        circuit.verbose = verbose
-        if verbose:
-            print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")
-        self.fhe_circuit_ = circuit
-        return circuit
+        advice = what_to_lower(self.get_params(deep=False))  # type: ignore[attr-defined]
+        self._encrypted_model = model.compiled(error_rate, configuration, advice=advice, verbose=verbose)
+        return self.fhe_circuit_
 
     def _search_error_rate(
         self, X: ArrayLike | None, y: ArrayLike | None, global_p_error: float | None, tolerance: float
@@ -118,57 +215,94 @@ class EncryptedPredictorMixin:
             )
         return ErrorRateSearch(self, tolerance=tolerance, random_state=0).fit(X, y).p_error_
 
-    def _rows(self, fitted: Any, X: ArrayLike) -> Any:
+    # Predicting.
+
+    def _rows(self, fitted: Any, X: Any) -> Any:
         """Return rows validated for this estimator, or for an original that it has yet to take over."""
         return validate_data(fitted, X, reset=False)
 
-    @property
-    def accumulator_bits_(self) -> list[int]:
-        """Proven bits of every accumulator that a lookup reads, in layer order."""
+    def _offers(self, method: str) -> bool:
+        """Whether the estimator has a method that not all of its kind have."""
+        return False
+
+    def _scores(self, X: Any, fhe: str) -> FloatArray:
+        """Return the scores of rows, shape (n_rows, n_scores)."""
         check_is_fitted(self, "program_")
-        return self.program_.accumulator_bits
+        return self._scores_of_rows(self._rows(self, X), fhe)
 
-    @property
-    def output_bits_(self) -> list[int]:
-        """Proven bits of every output, which no lookup reads."""
-        check_is_fitted(self, "program_")
-        return self.program_.output_bits
+    def _scores_of_rows(self, rows: Any, fhe: str) -> FloatArray:
+        """Return the scores of validated rows, shape (n_rows, n_scores)."""
+        try:
+            return self._lowered_model().scores(rows, fhe=fhe)
+        except NotCompiledError:
+            raise NotCompiledEstimatorError(
+                f"fhe={fhe!r} needs a compiled circuit, and this {type(self).__name__} has none since "
+                "it was last fitted; call compile() first, or use fhe='disable'"
+            ) from None
 
-    @property
-    def cost_(self) -> Cost:
-        """Predicted lookups by bit-width, complexity and seconds a row.
+    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> Array:
+        """Return the class or the value of each row.
 
-        At the error rate that was compiled for, or at 2**-40 before.
-        """
-        from skfhe.cost import estimate_cost
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+            Sparse, or with NaN for missing values, where the original takes them.
+        fhe : {"disable", "simulate", "execute"}, default="disable"
+            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
+            encrypted run, or encrypted.
 
-        check_is_fitted(self, "program_")
-        circuit = getattr(self, "fhe_circuit_", None)
-        return estimate_cost(self.program_, circuit.error_rate if circuit else None)
-
-    def _drop_circuit(self) -> None:
-        """Forget the circuit of an earlier fit."""
-        vars(self).pop("fhe_circuit_", None)
-
-    def _evaluate(self, inputs: Sequence[IntArray], fhe: str) -> tuple[IntArray, ...]:
-        """Return the outputs of the program on encoded rows, one array for each input.
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_targets)
 
         Raises
         ------
-        ValueError
-            If ``fhe`` is unknown.
         NotCompiledError
-            If a circuit is needed and there is none.
-        ForkedProcessError
-            If this process was forked from one that had begun such work.
+            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``. It is a
+            `NotFittedError`, too.
+
+        Warns
+        -----
+        InputClippingWarning
+            If values lie beyond the range that a linear model represents; see its ``range_margin``.
         """
-        check_fhe_mode(fhe)
-        if fhe == "disable":
-            return run_batched(self.program_, *inputs)
-        circuit = getattr(self, "fhe_circuit_", None)
-        if circuit is None:
-            raise NotCompiledError(
-                f"fhe={fhe!r} needs a compiled circuit, and this {type(self).__name__} has none since "
-                "it was last fitted; call compile() first, or use fhe='disable'"
-            )
-        return circuit.simulate(*inputs) if fhe == "simulate" else circuit.execute(*inputs)
+        scores = self._scores(X, fhe)
+        return self.head_.predict(scores)
+
+    @available_if(_if_offered("predict_proba"))
+    def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
+        """Return the probability of each class, computed from the scores in the clear.
+
+        Parameters, errors and warnings are those of `predict`.
+
+        Returns
+        -------
+        ndarray of float, shape (n_rows, n_classes), or a list of them for several targets
+        """
+        scores = self._scores(X, fhe)
+        return self.head_.predict_proba(scores)  # type: ignore[attr-defined]
+
+    @available_if(_if_offered("predict_log_proba"))
+    def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
+        """Return the logarithm of `predict_proba`."""
+        # a subclass that overrides `predict_proba` need not know ``fhe``
+        found = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
+        with np.errstate(divide="ignore"):
+            return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
+
+    @available_if(_if_offered("decision_function"))
+    def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+        """Return the score of each class, or that of the second of two.
+
+        Parameters, errors and warnings are those of `predict`.
+
+        Returns
+        -------
+        ndarray of float, shape (n_rows,) or (n_rows, n_classes)
+        """
+        return squeezed(self._scores(X, fhe))
+
+
+def squeezed(scores: FloatArray) -> FloatArray:
+    """Return the scores of two classes without an axis of their own, and any others as they are."""
+    return scores[:, 0] if scores.shape[1] == 1 else scores

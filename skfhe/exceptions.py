@@ -1,9 +1,8 @@
 """Errors and warnings that skfhe raises.
 
-Every class derives from the built-in or scikit-learn exception that a caller would already catch.
+Every class derives from the built-in exception that a caller would already catch. Nothing is imported here;
+what estimators raise as a `NotCompiledError` is scikit-learn's ``NotFittedError``, too.
 """
-
-from sklearn.exceptions import NotFittedError
 
 __all__ = [
     "AccumulatorBudgetError",
@@ -19,7 +18,7 @@ __all__ = [
 ]
 
 
-class NotCompiledError(NotFittedError):
+class NotCompiledError(ValueError, AttributeError):
     """A prediction with ``fhe="simulate"`` or ``"execute"`` was asked for before ``compile``."""
 
 

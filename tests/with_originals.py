@@ -1,9 +1,18 @@
-"""Comparing an estimator with the original that it is the original of."""
+"""Every estimator that has an original, and comparing it with that."""
 
 import inspect
 import warnings
 
 from sklearn.utils.estimator_checks import check_estimator
+
+from skfhe import boosting, ensemble, linear_model, svm, tree
+
+ORIGINALS = [
+    getattr(module, name)
+    for module in (linear_model, svm, tree, ensemble, boosting)
+    for name in module.__all__
+]
+"""Every estimator that has an original."""
 
 
 def original_of(estimator):

@@ -15,6 +15,5 @@ any size are exact. Link functions, softmax and argmax are applied to the decryp
 """
 
 from skfhe._linear.predictor import LinearPredictorMixin
-from skfhe._linear.scores import Calibration, QuantizedScores, check_n_bits, quantize_scores
 
-__all__ = ["Calibration", "LinearPredictorMixin", "QuantizedScores", "check_n_bits", "quantize_scores"]
+__all__ = ["LinearPredictorMixin"]

@@ -12,12 +12,21 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
+from skfhe._linear.spread import FeatureSpread, spread_of
 from skfhe._typing import FloatArray, IntArray
-from skfhe.encoding import FeatureGrid, FeatureSpread, spread_of
+from skfhe.encoding import AffineDecoder, ClippingWatch, FeatureGrid, GridEncoder, Head
+from skfhe.encrypted_model import EncryptedModel
 from skfhe.passes import drop_unused_inputs, optimize
 from skfhe.program import Program, ProgramBuilder, ops
 
-__all__ = ["Calibration", "QuantizedScores", "check_n_bits", "check_range_margin", "quantize_scores"]
+__all__ = [
+    "Calibration",
+    "LinearScores",
+    "check_n_bits",
+    "check_range_margin",
+    "precision_of",
+    "quantize_scores",
+]
 
 
 MAX_PRECISION = 55.8
@@ -97,72 +106,27 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedScores:
-    """A linear function on integers, and its two edges.
+class LinearScores:
+    """What `quantize_scores` is given of a fitted model.
 
     Parameters
     ----------
-    program : Program
-        From the encoded features to one accumulator a score.
-    features : ndarray of int64, shape (n_used,)
-        The features that are encoded: those with a weight.
-    grid : FeatureGrid
-        Encodes them.
-    scale : ndarray of float64, shape (n_scores,)
-        What one unit of each accumulator is worth.
-    offset : ndarray of float64, shape (n_scores,)
-        The scores of the grid's origin.
-    watched : ndarray of int64, shape (n_watched,)
-        All features with a weight in the float model: those that are encoded, those that are constant in
-        training and those whose weight is too small to count.
-    watched_grid : FeatureGrid
-        Where their values are represented.
-    watched_effect : ndarray of float64, shape (n_watched,)
-        How much of a score's resolution, one step of its most important feature, a unit of each is worth.
-    range_margin : float
-        How far beyond the training range that is, in widths of it.
-    max_range_margin : float
-        The largest that the engine could take.
+    weight : ndarray of float, shape (n_features, n_scores)
+    bias : ndarray of float, shape (n_scores,)
+    head : Head
+        Scores to predictions.
     """
 
-    program: Program
-    features: IntArray
-    grid: FeatureGrid
-    scale: FloatArray
-    offset: FloatArray
-    watched: IntArray
-    watched_grid: FeatureGrid
-    watched_effect: FloatArray
-    range_margin: float
-    max_range_margin: float
-
-    @property
-    def precision(self) -> float:
-        """Bits of the sums and of the norm of their weights: what the engine's parameters depend on."""
-        (linear,) = (v.op for v in self.program.values if isinstance(v.op, ops.Linear))
-        norm = np.sqrt(np.square(linear.weight.astype(np.float64)).sum(axis=0).max())
-        return max(self.program.output_bits) + float(np.log2(max(norm, 1.0)))
-
-    def encode(self, X: Any) -> IntArray:
-        """Return the integers of the rows ``X``, dense or sparse, shape (n_rows, n_used)."""
-        return self.grid.quantize(_dense(X[:, self.features]))
-
-    def decode(self, accumulators: IntArray) -> FloatArray:
-        """Return the scores, shape (n_rows, n_scores)."""
-        return accumulators * self.scale + self.offset
-
-    def beyond(self, X: Any) -> FloatArray:
-        """Return how far values of ``watched`` features lie beyond the grid, shape (n_rows, n_watched).
-
-        It is 0 where that makes no difference to any score.
-        """
-        excess = self.watched_grid.beyond(_dense(X[:, self.watched]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.where(excess * self.watched_effect >= 1, excess, 0.0)
+    weight: FloatArray
+    bias: FloatArray
+    head: Head
 
 
-def _dense(X: Any) -> FloatArray:
-    return np.asarray(X.toarray() if issparse(X) else X, dtype=np.float64)
+def precision_of(program: Program) -> float:
+    """Return the bits of the sums and of the norm of their weights, which parameters depend on."""
+    (linear,) = (v.op for v in program.values if isinstance(v.op, ops.Linear))
+    norm = np.sqrt(np.square(linear.weight.astype(np.float64)).sum(axis=0).max())
+    return max(program.output_bits) + float(np.log2(max(norm, 1.0)))
 
 
 def check_n_bits(n_bits: Any) -> tuple[int, int]:
@@ -214,28 +178,27 @@ def check_range_margin(range_margin: Any) -> float:
     return float(range_margin)
 
 
-def quantize_scores(weight: ArrayLike, bias: ArrayLike, calibration: Calibration) -> QuantizedScores:
+def quantize_scores(scores: LinearScores, calibration: Calibration) -> EncryptedModel:
     """Quantize ``X @ weight + bias`` and build its program.
 
     Parameters
     ----------
-    weight : array-like of float, shape (n_features, n_scores)
-    bias : array-like of float, shape (n_scores,)
+    scores : LinearScores
     calibration : Calibration
 
     Returns
     -------
-    QuantizedScores
+    EncryptedModel
+        From the features with a weight to one accumulator a score, and back.
 
     Raises
     ------
     ValueError
         If weights or biases are not finite, scores exceed the largest float, or sums 64 bits.
     """
-    weight, bias = np.asarray(weight, dtype=np.float64), np.asarray(bias, dtype=np.float64)
+    weight, bias = (np.asarray(values, dtype=np.float64) for values in (scores.weight, scores.bias))
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise ValueError("coefficients or intercepts are not finite; predictions would not be either")
-    weighted = weight.any(axis=1)
     step, (integers, scale), possible = _fitted(weight, calibration)
     margin = min(calibration.range_margin, max(possible, 0.0))
     grid = _grid(calibration.spread, step, margin)
@@ -246,12 +209,13 @@ def quantize_scores(weight: ArrayLike, bias: ArrayLike, calibration: Calibration
     y = builder.add(ops.Linear(integers, np.zeros(len(scale), dtype=np.int64)), x, label="scores")
     program, (kept,) = drop_unused_inputs(optimize(builder.finish(y)))
     encoded = FeatureGrid(grid.origin, grid.step, np.where(sent, grid.low, 0), np.where(sent, grid.high, 0))
+    watched = np.flatnonzero(weight.any(axis=1))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        effect = (np.abs(weight[weighted]) / (scale * np.abs(integers).max(axis=0))).max(axis=1, initial=0.0)
-    return QuantizedScores(
-        program, np.flatnonzero(kept), encoded.select(kept), scale, offset,
-        np.flatnonzero(weighted), grid.select(weighted), effect, margin, possible,
-    )  # fmt: skip
+        effect = (np.abs(weight[watched]) / (scale * np.abs(integers).max(axis=0))).max(axis=1, initial=0.0)
+    width = calibration.spread.width[watched]
+    watch = ClippingWatch(watched, grid.select(watched), width, effect, margin, possible)
+    encoder = GridEncoder(np.flatnonzero(kept), encoded.select(kept), watch)
+    return EncryptedModel(encoder, program, AffineDecoder(scale, offset), scores.head)
 
 
 def _fitted(

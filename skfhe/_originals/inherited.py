@@ -1,4 +1,4 @@
-"""Estimators that inherit from one of another library: trained by that, the original, evaluated by a program.
+"""Estimators that inherit from their original: trained by that, evaluated by a program.
 
 The original trains in an object of its own class, which never sees our methods; what it learnt is then taken
 over. So a `fit` that predicts on the way predicts with the float model, and one that fails leaves
@@ -8,28 +8,19 @@ the estimator as it was. Converting a fitted original is the same road without t
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-__all__ = [
-    "adopt",
-    "as_original",
-    "bound_arguments",
-    "check_original",
-    "from_original",
-    "method_of",
-    "original_has",
-    "parameters_of",
-]
+from skfhe._originals.compat import KEPT_BY_CLONES, METADATA_REQUEST
+from skfhe._originals.signatures import bound_arguments, joined_signature
+
+__all__ = ["adopt", "as_original", "method_of", "original_has", "parameters_of"]
 
 Method = Callable[..., Any]
 
-SETTINGS = frozenset({"_metadata_request", "_sklearn_output_config", "_skl_callbacks"})
-"""What scikit-learn's ``clone`` keeps beside parameters: never learnt."""
-_LOWERED = frozenset({"program_", "fhe_circuit_", "_metadata_request", "_taken_over"})
-"""What is ours alone, and means nothing to an original."""
+_OURS = frozenset({"program_", "fhe_circuit_", "_taken_over", METADATA_REQUEST})
+"""What means nothing to an original. It has requests of metadata of its own."""
 
 
 def parameters_of(original: type, **own: Any) -> Method:
@@ -47,20 +38,14 @@ def parameters_of(original: type, **own: Any) -> Method:
     callable
         Only stores, as scikit-learn's contract asks.
     """
-    theirs = inspect.signature(original.__init__)  # type: ignore[misc]
-    extra = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in own.items()
-    ]
-    listed = list(theirs.parameters.values())
-    last = len(listed) - (listed[-1].kind is inspect.Parameter.VAR_KEYWORD)
-    signature = theirs.replace(parameters=[*listed[:last], *extra, *listed[last:]])
+    initialize: Method = original.__init__  # type: ignore[misc]
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         given = {name: kwargs.pop(name, default) for name, default in own.items()}
-        original.__init__(self, *args, **kwargs)  # type: ignore[misc]
+        initialize(self, *args, **kwargs)
         vars(self).update(given)
 
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    __init__.__signature__ = joined_signature(initialize, open_ended=True, **own)  # type: ignore[attr-defined]
     return __init__
 
 
@@ -77,19 +62,6 @@ def method_of(method: Method) -> Method:
         return self
 
     return train
-
-
-def bound_arguments(method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call of ``method`` by name, ``self`` apart.
-
-    Raises
-    ------
-    TypeError
-        If they do not fit its signature.
-    """
-    bound = inspect.signature(method).bind(None, *args, **kwargs).arguments
-    named = dict(list(bound.items())[1:])
-    return named | named.pop("kwargs", {})
 
 
 def as_original(estimator: Any, fitted: bool) -> Any:
@@ -112,7 +84,7 @@ def as_original(estimator: Any, fitted: bool) -> Any:
     params = {name: value for name, value in given.items() if name not in own}
     original = estimator._original(**params)
     state, learnt = vars(estimator), _learnt(estimator)
-    ours = {*own, *params, *_LOWERED, *getattr(estimator, "_own_state", ())}
+    ours = {*own, *params, *_OURS, *getattr(estimator, "_own_state", ())}
     vars(original).update({name: value for name, value in state.items() if name not in learnt | ours})
     if fitted:
         vars(original).update(copy.deepcopy({name: state[name] for name in learnt - ours}))
@@ -149,29 +121,4 @@ def adopt(estimator: Any, original: Any) -> None:
     }
     given = {name for name in state if vars(estimator).get(name, original) is state[name]}
     vars(estimator).update(state)
-    estimator._taken_over = frozenset(state) - given - SETTINGS
-
-
-def from_original(cls: type, fitted: Any, **own: Any) -> Any:
-    """Return an estimator of ``cls`` with the parameters and the state of a fitted original.
-
-    Raises
-    ------
-    TypeError
-        If ``fitted`` is not of the class that ``cls`` stands for.
-    """
-    check_original(cls, fitted)
-    estimator = cls(**fitted.get_params(deep=False), **own)
-    callbacks = getattr(fitted, "_skl_callbacks", ())  # shared by clones, too
-    adopt(estimator, copy.deepcopy(fitted, {id(callback): callback for callback in callbacks}))
-    return estimator
-
-
-def check_original(cls: type, fitted: Any) -> None:
-    """Raise a `TypeError` unless ``fitted`` is of the class that ``cls`` stands for."""
-    original = cls._original  # type: ignore[attr-defined]
-    if not isinstance(fitted, original) or isinstance(fitted, cls):
-        raise TypeError(
-            f"{cls.__name__}.from_sklearn_model converts a fitted {original.__module__.split('.')[0]} "
-            f"{original.__name__}, got {type(fitted).__name__}"
-        )
+    estimator._taken_over = frozenset(state) - given - KEPT_BY_CLONES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from skfhe._trees.cover_program import Comparisons
-from skfhe._trees.ensemble import RawTree, TreeEnsemble, collect
+from skfhe._trees.ensemble import Tree, TreeEnsemble
 from skfhe._typing import FloatArray, IntArray
-from skfhe.encoding import BlockEncoder, LevelQuantizer, Rule, Split
+from skfhe.encoding import BlockEncoder, LevelQuantizer, Rule, Split, Splits
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["comparisons", "level_rows", "on_levels"]
@@ -30,32 +30,38 @@ def on_levels(ensemble: TreeEnsemble, quantizer: LevelQuantizer) -> TreeEnsemble
     Splits that tell the same levels apart become one. A split that all levels answer alike goes.
     """
     every = np.repeat(np.arange(1 << quantizer.n_bits)[:, None], quantizer.n_features, axis=1)
-    answers = ensemble.splits.encode(quantizer.dequantize(every)).T
-    translated = [
+    answers = ensemble.splits.answers(quantizer.dequantize(every)).T
+    asked = [
         _on_levels(split, answer, quantizer) for split, answer in zip(ensemble.splits, answers, strict=True)
     ]
-    trees = []
-    for tree in ensemble.trees:
-        splits: list[Split | None] = []
-        passed = np.arange(len(tree.splits))  # where each node leads to without asking
-        for node, split in enumerate(tree.splits):
-            found = None if split < 0 else translated[split]
-            if isinstance(found, bool):
-                passed[node] = tree.right[node] if found else tree.left[node]
-                found = None
-            splits.append(found)
-        while (further := passed[passed] != passed).any():
-            passed[further] = passed[passed][further]
-        order = passed.copy()  # a node that is passed by holds what it leads to
-        trees.append(
-            RawTree(
-                [splits[at] for at in order],
-                passed[tree.left[order]],
-                passed[tree.right[order]],
-                tree.values[order],
-            )
-        )
-    return collect(trees, ensemble.bias, ensemble.splits.n_features, LEVEL_RULE)
+    splits = Splits(
+        ensemble.splits.n_features, LEVEL_RULE, (split for split in asked if isinstance(split, Split))
+    )
+    # one more for the leaves, whose split is -1
+    number = np.array([*(-1 if isinstance(split, bool) else splits.numbers[split] for split in asked), -1])
+    known = np.array([*(int(split) if isinstance(split, bool) else -1 for split in asked), -1])
+    trees = [_renumbered(tree, number, known) for tree in ensemble.trees]
+    return TreeEnsemble(splits, trees, ensemble.bias)
+
+
+def _renumbered(tree: Tree, number: IntArray, known: IntArray) -> Tree:
+    """Return the tree with splits numbered anew, past those whose answer is known.
+
+    Parameters
+    ----------
+    tree : Tree
+    number, known : ndarray of int64, shape (n_splits + 1,)
+        Of each split its number, or -1, and its answer, or -1 where that is for the row to say; last those
+        of a leaf.
+    """
+    answer = known[tree.splits]
+    child = np.where(answer == 1, tree.right, tree.left)
+    passed = np.where(answer < 0, np.arange(len(tree.splits)), child)  # where each node leads to unasked
+    while (further := passed[passed] != passed).any():
+        passed[further] = passed[passed][further]
+    # a node that is passed by holds what it leads to
+    splits, left, right = number[tree.splits[passed]], tree.left[passed], tree.right[passed]
+    return Tree(splits, passed[left], passed[right], tree.values[passed])
 
 
 def _on_levels(split: Split, answer: IntArray, quantizer: LevelQuantizer) -> Split | bool:

@@ -32,10 +32,10 @@ from itertools import product
 
 import numpy as np
 
-from skfhe._trees.search import DESCEND, GATE, IMPOSSIBLE, NO_GATE, OWN_GATE, Node, Search
+from skfhe._trees.search import DESCEND, GATE, IMPOSSIBLE, NO_GATE, OWN_GATE, Search, TreeNode
 from skfhe._typing import IntArray
 
-__all__ = ["GateLookup", "Index", "Node", "PieceLookup", "TreeCover"]
+__all__ = ["GateLookup", "Index", "PieceLookup", "TreeCover"]
 
 Bounds = dict[int, tuple[int | None, int | None]]
 
@@ -87,7 +87,7 @@ class TreeCover:
 
     Parameters
     ----------
-    root : Node
+    root : TreeNode
         A tree that asks nothing whose answer is known from the path.
     chains : ndarray of int64
         Chain of each split; the splits of a chain are numbered in ascending order of their thresholds.
@@ -107,11 +107,11 @@ class TreeCover:
         If lookups of one bit are too narrow for it; those of two bits cover every tree.
     """
 
-    def __init__(self, root: Node, chains: IntArray, n_bits: int) -> None:
+    def __init__(self, root: TreeNode, chains: IntArray, n_bits: int) -> None:
         self._read(Search([root], chains, n_bits), 0, chains)
 
     @classmethod
-    def of_trees(cls, roots: Sequence[Node], chains: IntArray, n_bits: int) -> list[TreeCover]:
+    def of_trees(cls, roots: Sequence[TreeNode], chains: IntArray, n_bits: int) -> list[TreeCover]:
         """Return the covers of several trees, which are searched together: that is much faster."""
         covers = []
         for batch in _batches(roots):
@@ -254,9 +254,9 @@ class TreeCover:
         return PieceLookup(index, plus, np.full_like(plus, offset)), left
 
 
-def _batches(roots: Sequence[Node]) -> list[list[Node]]:
+def _batches(roots: Sequence[TreeNode]) -> list[list[TreeNode]]:
     """Split trees into runs that are searched together, for an array has a row a node."""
-    batches: list[list[Node]] = []
+    batches: list[list[TreeNode]] = []
     n_nodes = MAX_NODES
     for root in roots:
         if n_nodes >= MAX_NODES:

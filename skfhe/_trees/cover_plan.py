@@ -12,11 +12,11 @@ import numpy as np
 
 from skfhe._trees.cover import GateLookup, Index, PieceLookup, TreeCover
 from skfhe._trees.ensemble import TreeEnsemble
-from skfhe._trees.search import Node
+from skfhe._trees.search import TreeNode
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import DEFAULT_P_ERROR, lookup_seconds, precision_steps
 
-__all__ = ["EnsembleCover", "LeafGrid", "Plan", "cheapest_plan", "gate_levels", "numbered_values"]
+__all__ = ["CoverPlan", "EnsembleCover", "LeafGrid", "cheapest_plan", "gate_levels", "numbered_values"]
 
 
 WIDTHS = (2, 3, 4)
@@ -94,7 +94,7 @@ class LeafGrid:
 
 def asking_trees(
     ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int]
-) -> list[list[Node]]:
+) -> list[list[TreeNode]]:
     """Return the trees for each output, without splits whose answer is known or makes no difference."""
     chains = ensemble.splits.chains.tolist()
     found = []
@@ -109,12 +109,12 @@ def asking_trees(
 
 def _asking(
     splits: list[int], left: list[int], right: list[int], values: list[int], chains: list[int]
-) -> Node:
+) -> TreeNode:
     """Return one tree without splits whose answer is known or makes no difference.
 
     From the leaves up, without recursion, for trees may be deep: a node that is met again has both children.
     """
-    done: list[Node] = []
+    done: list[TreeNode] = []
     todo: list[tuple[int, dict[int, tuple[float, float]] | None]] = [(0, {})]
     while todo:
         node, bounds = todo.pop()
@@ -122,9 +122,9 @@ def _asking(
         if bounds is None:
             one, zero = done.pop(), done.pop()
             alike = zero.value >= 0 and zero.value == one.value
-            done.append(zero if alike else Node(-1, split, (zero, one)))
+            done.append(zero if alike else TreeNode(-1, split, (zero, one)))
         elif split < 0:
-            done.append(Node(values[node]))
+            done.append(TreeNode(values[node]))
         else:
             chain = chains[split]
             exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
@@ -162,7 +162,7 @@ def cover_ensemble(
     return cover_trees(asking_trees(ensemble, numbers, outputs), ensemble.splits.chains, n_bits)
 
 
-def cover_trees(trees: Sequence[Sequence[Node]], chains: IntArray, n_bits: int) -> EnsembleCover:
+def cover_trees(trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int) -> EnsembleCover:
     """Cover trees, those of each output, and share lookups of the same index."""
     gates: dict[Index, int] = {}
     pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
@@ -259,7 +259,7 @@ def leaf_grid(
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class CoverPlan:
     """How an ensemble is evaluated.
 
     Parameters
@@ -282,7 +282,7 @@ def cheapest_plan(
     unit: float | None = None,
     bits: IntArray | None = None,
     compared_bits: int = 0,
-) -> Plan:
+) -> CoverPlan:
     """Choose the width of the lookups and the precision of the leaf values.
 
     Parameters
@@ -302,7 +302,7 @@ def cheapest_plan(
 
     Returns
     -------
-    Plan
+    CoverPlan
         The fastest at the default error rate by the cost model.
     """
     values, numbers = numbered_values(ensemble)
@@ -330,9 +330,8 @@ def cheapest_plan(
         assert grid is not None
         cover = without_idle(cover, grid.values)
         needed = int(grid.span.max()).bit_length() + noise
-        plans.append(
-            (_price(cover, needed, len(ensemble.splits), compared_bits), width, Plan(outputs, cover, grid))
-        )
+        price = _price(cover, needed, len(ensemble.splits), compared_bits)
+        plans.append((price, width, CoverPlan(outputs, cover, grid)))
         if not cover.n_bits:
             break  # no width has fewer lookups than none
     return min(plans, key=lambda plan: plan[:2])[2]

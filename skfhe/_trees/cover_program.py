@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skfhe._trees.cover import Index
-from skfhe._trees.cover_plan import Plan, gate_levels, piece_table
+from skfhe._trees.cover_plan import CoverPlan, gate_levels, piece_table
 from skfhe._typing import IntArray
 from skfhe.passes import optimize
 from skfhe.program import Program, ProgramBuilder, ops
@@ -44,14 +44,14 @@ class Comparisons:
     n_inputs: int
 
 
-def used_splits(plan: Plan) -> IntArray:
+def used_splits(plan: CoverPlan) -> IntArray:
     """Return the numbers of the splits that some lookup reads, ascending; the first if none is."""
     indices = [*plan.cover.gates, *(index for _, index in plan.cover.pieces)]
     used = sorted({at for index in indices for at, _ in index.weights if at >= 0})
     return np.array(used or [0], dtype=np.int64)
 
 
-def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
+def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Program:
     """Return the program of a plan.
 
     Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
@@ -59,7 +59,7 @@ def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
 
     Parameters
     ----------
-    plan : Plan
+    plan : CoverPlan
     comparisons : Comparisons, optional
         How the used splits are answered under encryption.
 
@@ -101,12 +101,12 @@ def lower_plan(plan: Plan, comparisons: Comparisons | None = None) -> Program:
     return optimize(builder.finish(scores))
 
 
-def _offset(plan: Plan) -> IntArray:
+def _offset(plan: CoverPlan) -> IntArray:
     """Sum of the values that the pieces are relative to, for each output."""
     return np.array([plan.grid.values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
 
 
-def _tables(plan: Plan) -> tuple[IntArray, IntArray]:
+def _tables(plan: CoverPlan) -> tuple[IntArray, IntArray]:
     """Table of each index, and the output that it adds to as a weight of 1."""
     cover = plan.cover
     tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
@@ -117,7 +117,7 @@ def _tables(plan: Plan) -> tuple[IntArray, IntArray]:
     return tables, weight
 
 
-def _add_linear(plan: Plan, column: dict[int, int], weight: IntArray, offset: IntArray) -> None:
+def _add_linear(plan: CoverPlan, column: dict[int, int], weight: IntArray, offset: IntArray) -> None:
     """Add pieces that read ranks: from each rank to the next, a table rises by the weight of a split."""
     for (output, index), pieces in plan.cover.pieces.items():
         table = piece_table(pieces, plan.grid.values)

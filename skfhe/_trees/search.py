@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skfhe._trees.subtrees import Parts, slots, some
+from skfhe._trees.subtrees import Subtrees, slots, some
 from skfhe._typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["DESCEND", "GATE", "IMPOSSIBLE", "NO_GATE", "OWN_GATE", "PIECE", "Node", "Search"]
+__all__ = ["DESCEND", "GATE", "IMPOSSIBLE", "NO_GATE", "OWN_GATE", "PIECE", "Search", "TreeNode"]
 
 
 MOST_INNER, MOST_INNER_WIDE = 7, 4
@@ -40,7 +40,7 @@ IMPOSSIBLE = float(1 << 30)
 """What cannot be done costs so many lookups, or more."""
 
 
-class Node:
+class TreeNode:
     """Node of a tree with one output: an inner node has a split and two children, a leaf a value.
 
     Parameters
@@ -49,13 +49,13 @@ class Node:
         Number of the leaf's value; -1 for an inner node.
     split : int
         Number of the split of an inner node.
-    children : tuple of Node
+    children : tuple of TreeNode
         For the answers 0 and 1.
     """
 
     __slots__ = ("children", "split", "value")
 
-    def __init__(self, value: int, split: int = -1, children: tuple[Node, ...] = ()) -> None:
+    def __init__(self, value: int, split: int = -1, children: tuple[TreeNode, ...] = ()) -> None:
         self.value = value
         self.split = split
         self.children = children
@@ -79,7 +79,7 @@ class Search:
 
     Parameters
     ----------
-    roots : sequence of Node
+    roots : sequence of TreeNode
         Trees that ask nothing whose answer is known from the path.
     chains : ndarray of int64
         Chain of each split.
@@ -87,14 +87,14 @@ class Search:
 
     Attributes
     ----------
-    parts : list of Parts
+    parts : list of Subtrees
         The parts that pieces may read.
     left, right, parent, split, value, depth : list of int
         Of each node; -1 where there is none. The roots are the first nodes. A node below which all values are
         one is a leaf: elsewhere, a path that is too long for any lookup ends at nothing that needs none.
     """
 
-    def __init__(self, roots: Sequence[Node], chains: IntArray, n_bits: int) -> None:
+    def __init__(self, roots: Sequence[TreeNode], chains: IntArray, n_bits: int) -> None:
         self.cells = 1 << n_bits
         self._number(roots)
         zero, one = self._value[self._left], self._value[self._right]
@@ -108,7 +108,7 @@ class Search:
 
     # Nodes, numbered by depth.
 
-    def _number(self, roots: Sequence[Node]) -> None:
+    def _number(self, roots: Sequence[TreeNode]) -> None:
         left: list[int] = []
         right: list[int] = []
         parent, side = [-1] * len(roots), [0] * len(roots)
@@ -118,7 +118,7 @@ class Search:
         level = list(roots)
         n_nodes = len(level)
         while level:
-            below: list[Node] = []
+            below: list[TreeNode] = []
             for number, node in enumerate(level, start=self._starts[-1]):
                 split.append(node.split)
                 value.append(node.value)
@@ -176,7 +176,7 @@ class Search:
 
     # Parts.
 
-    def _shapes(self, most: int) -> Iterator[Parts]:
+    def _shapes(self, most: int) -> Iterator[Subtrees]:
         """Yield the connected parts of up to ``most`` inner nodes, shape by shape.
 
         A shape is that of parts with a node less, and a node that comes after theirs. An index is no smaller
@@ -199,7 +199,7 @@ class Search:
                 continue
             at, members, fits = at[kept], members[kept], fits[kept]
             ends = {way + step for way in shape for step in "01"} - set(shape)
-            yield Parts(at, shape, *self._left_below(at, ends), fits, 0)
+            yield Subtrees(at, shape, *self._left_below(at, ends), fits, 0)
             if len(shape) < most:
                 later = sorted((len(end), end) for end in ends if (len(end), end) > (len(way), way))
                 todo += ((shape, end, at, members) for _, end in later)
@@ -219,7 +219,7 @@ class Search:
             nodes = (self._right if step == "1" else self._left)[nodes]
         return nodes
 
-    def _cut_off(self, most: int) -> Iterator[Parts]:
+    def _cut_off(self, most: int) -> Iterator[Subtrees]:
         """Yield the parts of more than ``most`` inner nodes that are cut off at one depth, depth by depth."""
         nodes = np.flatnonzero(self._left >= 0)
         top, member = nodes, nodes  # pairs of a part's node and one of its inner nodes
@@ -242,7 +242,7 @@ class Search:
             left = np.isin(edge_top[order], at)
             below = edge[order][left]
             owner = np.searchsorted(at, edge_top[order][left])
-            parts = Parts(at, (), below, owner, np.full(len(below), cut), fits, cut)
+            parts = Subtrees(at, (), below, owner, np.full(len(below), cut), fits, cut)
             if fits.any():
                 yield some(parts, fits.any(axis=1))
 
@@ -462,9 +462,9 @@ class Search:
         return node
 
 
-def _without_idle(root: Node) -> Node:
+def _without_idle(root: TreeNode) -> TreeNode:
     """Return the tree with a leaf in place of all that is of one value, without recursion: it may be deep."""
-    done: list[Node] = []
+    done: list[TreeNode] = []
     todo = [(root, False)]
     while todo:
         node, met = todo.pop()
@@ -475,7 +475,7 @@ def _without_idle(root: Node) -> Node:
         else:
             one, zero = done.pop(), done.pop()
             alike = zero.value >= 0 and zero.value == one.value
-            done.append(zero if alike else Node(-1, node.split, (zero, one)))
+            done.append(zero if alike else TreeNode(-1, node.split, (zero, one)))
     return done[0]
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from skfhe._typing import BoolArray, IntArray
 
-__all__ = ["Parts", "slots", "some"]
+__all__ = ["Subtrees", "slots", "some"]
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Subtrees:
     """Parts of one kind: those of one shape, or all that are cut off at one depth.
 
     Parameters
@@ -56,11 +56,11 @@ def slots(chains: IntArray, splits: IntArray) -> tuple[IntArray, IntArray]:
     return np.where(opens, chains, -1), counts
 
 
-def some(parts: Parts, kept: BoolArray) -> Parts:
+def some(parts: Subtrees, kept: BoolArray) -> Subtrees:
     """Return some of the parts."""
     position = np.cumsum(kept) - 1
     left = kept[parts.owner]
-    return Parts(
+    return Subtrees(
         parts.nodes[kept],
         parts.inner,
         parts.below[left],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import tempfile
 from dataclasses import replace
@@ -17,13 +16,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from skfhe._originals import held
+from skfhe._originals.docstrings import documented
+from skfhe._originals.fit_arguments import check_several_classes, checked_targets, checked_training
+from skfhe._originals.held import HeldOriginalMixin, storing
 from skfhe._originals.inherited import method_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Decoding, LevelQuantizer, Margins, Rule, Split, Values
+from skfhe.boosting._trained_on_levels import EvaluationSetsMixin
+from skfhe.encoding import Head, LevelQuantizer, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["CatBoostClassifier", "CatBoostRegressor"]
@@ -31,12 +34,12 @@ __all__ = ["CatBoostClassifier", "CatBoostRegressor"]
 
 RULE = Rule("<=", "float32")
 
-CLASSIFICATION: dict[str, Decoding] = {
+CLASSIFICATION: dict[str, Head] = {
     **dict.fromkeys(("Logloss", "CrossEntropy", "Focal"), Margins("logistic")),
     "MultiClass": Margins("softmax"),
     "MultiClassOneVsAll": Margins("one_vs_rest"),
 }
-REGRESSION: dict[str, Decoding] = {
+REGRESSION: dict[str, Head] = {
     **dict.fromkeys(
         (
             *("RMSE", "MAE", "Quantile", "LogLinQuantile", "MAPE", "Lq", "Huber", "Expectile", "LogCosh"),
@@ -46,51 +49,6 @@ REGRESSION: dict[str, Decoding] = {
     ),
     **dict.fromkeys(("Poisson", "Tweedie"), Values("exp")),
 }
-
-
-def _parameters(original: type) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(original.__init__).parameters)  # type: ignore[misc]
-
-
-# Rows.
-
-
-def _rows(self: Any, fitted: Any, X: Any) -> Any:
-    """Return validated rows in single precision."""
-    options = {"accept_sparse": "csr", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
-    if fitted is self:
-        return validate_data(self, X, reset=False, **options)
-    return check_array(X, estimator=self, input_name="X", **options)
-
-
-def _represented(self: Any, arguments: dict[str, Any], quantizer: LevelQuantizer) -> dict[str, Any]:
-    sets = arguments.get("eval_set")
-    pairs = sets if isinstance(sets, list) else [sets]
-    if sets is not None and not all(isinstance(pair, tuple) for pair in pairs):
-        raise ValueError(
-            f"n_bits={self.n_bits} quantizes rows, which eval_set has in a {type(sets).__name__}; give it as "
-            "(X, y) or a list of such pairs"
-        )
-    return held.represented(self, arguments, quantizer)
-
-
-def _checked(self: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Check what ``fit`` was given; see `skfhe._originals.held.checked_training`."""
-    if isinstance(arguments["X"], catboost.Pool | catboost.FeaturesData | str | Path):
-        raise TypeError(
-            f"X must be array-like, got {type(arguments['X']).__name__}; give the rows and targets that it "
-            "was made of: fit(X, y)"
-        )
-    for name in ("cat_features", "text_features", "embedding_features"):
-        if arguments.get(name) is not None or getattr(self, name) is not None:
-            raise UnsupportedModelError(_no_categories(name))
-    model = arguments.get("init_model")
-    if isinstance(model, CatBoostClassifier | CatBoostRegressor):
-        arguments = arguments | {"init_model": model.model_}
-    checked, learnt = held.checked_training(self, arguments, ensure_min_samples=2, accept_large_sparse=False)
-    if issparse(checked["X"]):
-        checked["X"] = csr_matrix(checked["X"])  # the library does not know sparse arrays
-    return checked, learnt
 
 
 def _no_categories(name: str) -> str:
@@ -104,7 +62,7 @@ def _no_categories(name: str) -> str:
 # Trees.
 
 
-def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
+def _described(fitted: Any, heads: dict[str, Head]) -> Description:
     """Read a fitted model: the scaled sum of its trees, added to its biases."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.json")
@@ -116,10 +74,10 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
         if features[kind]:
             raise UnsupportedModelError(_no_categories(kind))
     loss = model["model_info"]["params"]["loss_function"]["type"]
-    if loss not in decodings:
+    if loss not in heads:
         raise UnsupportedModelError(
             f"loss_function={loss!r} of {type(fitted).__name__} cannot be evaluated; expected one of "
-            f"{', '.join(sorted(decodings))}"
+            f"{', '.join(sorted(heads))}"
         )
     scale, bias = model["scale_and_bias"]
     splits = _FloatSplits(features["float_features"])
@@ -128,7 +86,7 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
     else:
         trees = [_nested(tree, splits, scale) for tree in model["trees"]]
     n_features = len(fitted.feature_names_)
-    return Description(trees, np.array(bias, dtype=np.float64), RULE, decodings[loss], n_features, stage=1)
+    return Description(trees, np.array(bias, dtype=np.float64), RULE, heads[loss], n_features, stage=1)
 
 
 class _FloatSplits:
@@ -171,56 +129,78 @@ def _nested(tree: dict[str, Any], split: _FloatSplits, scale: float) -> RawTree:
 # Estimators.
 
 
-def _adopt(self: Any, original: Any) -> None:
-    held.adopt_model(self, original)
-    self.n_features_in_ = len(original.feature_names_)  # a copied or loaded original says 0
-    if original.feature_names_ != [str(feature) for feature in range(len(original.feature_names_))]:
-        self.feature_names_in_ = np.asarray(original.feature_names_, dtype=object)
+class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
+    """What both estimators of the library share; goes before `TreePredictorMixin`."""
+
+    _heads: dict[str, Head]
+
+    @property
+    def feature_importances_(self) -> FloatArray:
+        """The features' importances, shape (n_features,)."""
+        return self.model_.feature_importances_
+
+    def __sklearn_tags__(self: Any) -> Any:
+        """Say that missing values and sparse rows are taken."""
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        return tags
+
+    def _adopt(self: Any, original: Any) -> None:
+        super()._adopt(original)
+        self.n_features_in_ = len(original.feature_names_)  # a copied or loaded original says 0
+        if original.feature_names_ != [str(feature) for feature in range(len(original.feature_names_))]:
+            self.feature_names_in_ = np.asarray(original.feature_names_, dtype=object)
+
+    def _describe(self, original: Any) -> Description:
+        return _described(getattr(original, "model_", original), self._heads)
+
+    def _rows(self, fitted: Any, X: Any) -> Any:
+        """Return validated rows in single precision."""
+        options = {"accept_sparse": "csr", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
+        if fitted is self:
+            return validate_data(self, X, reset=False, **options)
+        return check_array(X, estimator=self, input_name="X", **options)
+
+    def _checked(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Check what ``fit`` was given; see `skfhe._originals.fit_arguments.checked_training`."""
+        if isinstance(arguments["X"], catboost.Pool | catboost.FeaturesData | str | Path):
+            raise TypeError(
+                f"X must be array-like, got {type(arguments['X']).__name__}; give the rows and targets that "
+                "it was made of: fit(X, y)"
+            )
+        for name in ("cat_features", "text_features", "embedding_features"):
+            if arguments.get(name) is not None or getattr(self, name) is not None:
+                raise UnsupportedModelError(_no_categories(name))
+        model = arguments.get("init_model")
+        if isinstance(model, CatBoostMixin):
+            arguments = arguments | {"init_model": model.model_}
+        checked, learnt = checked_training(self, arguments, ensure_min_samples=2, accept_large_sparse=False)
+        if issparse(checked["X"]):
+            checked["X"] = csr_matrix(checked["X"])  # the library does not know sparse arrays
+        return checked, learnt
+
+    def _represented(self: Any, arguments: dict[str, Any], quantizer: LevelQuantizer) -> dict[str, Any]:
+        sets = arguments.get("eval_set")
+        pairs = sets if isinstance(sets, list) else [sets]
+        if sets is not None and not all(isinstance(pair, tuple) for pair in pairs):
+            raise ValueError(
+                f"n_bits={self.n_bits} quantizes rows, which eval_set has in a {type(sets).__name__}; give "
+                "it as (X, y) or a list of such pairs"
+            )
+        return super()._represented(arguments, quantizer)
 
 
-def _importances(self: Any) -> FloatArray:
-    """Return the importances of the features, shape (n_features,)."""
-    return self.model_.feature_importances_
-
-
-class CatBoostClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
+@documented(TREES, scores="margins, before the link")
+class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `catboost.CatBoostClassifier`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : catboost.CatBoostClassifier
-        The fitted original.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being margins, before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {classes_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -239,75 +219,37 @@ class CatBoostClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
     """
 
     _original = catboost.CatBoostClassifier
-    _open_names: frozenset[str] = frozenset()
-    __init__ = held.storing(_parameters(catboost.CatBoostClassifier), n_bits=None)
+    _heads = CLASSIFICATION
+    __init__ = storing(catboost.CatBoostClassifier.__init__, n_bits=None)
     fit = method_of(catboost.CatBoostClassifier.fit)
-    get_params = held.get_params
-    set_params = held.set_params
-    feature_importances_ = property(_importances)
-    _converted = classmethod(held.converted)
-    _adopt = _adopt
-    _rows = _rows
-    _represented = _represented
-
-    def __sklearn_tags__(self) -> Any:
-        return held.tagged(super().__sklearn_tags__())
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
-        arguments, learnt = _checked(self, arguments)
+        arguments, learnt = self._checked(arguments)
         loss = self.loss_function or self.objective
-        y = held.checked_targets(arguments["y"], classes=loss != "CrossEntropy")
+        y = checked_targets(arguments["y"], classes=loss != "CrossEntropy")
         if loss != "CrossEntropy":  # whose targets are probabilities
-            held.check_several_classes(y, arguments.get("sample_weight"))
-        TreePredictorMixin._train(self, method, arguments | {"y": y})
-        self.__dict__.update(learnt)
+            check_several_classes(y, arguments.get("sample_weight"))
+        self._train_original(method, arguments | {"y": y}, learnt)
 
     def _describe(self, original: Any) -> Description:
-        fitted = getattr(original, "model_", original)
-        described = _described(fitted, CLASSIFICATION)
+        described, fitted = super()._describe(original), getattr(original, "model_", original)
         threshold = fitted.get_probability_threshold() if fitted.classes_.size == 2 else 0.5
-        if isinstance(described.decoding, Margins) and described.decoding.link == "logistic":
-            decoding = replace(described.decoding, boundary=float(logit(threshold)))
-            described = replace(described, decoding=decoding)
+        if isinstance(described.head, Margins) and described.head.link == "logistic":
+            head = replace(described.head, boundary=float(logit(threshold)))
+            described = replace(described, head=head)
         return described
 
 
-class CatBoostRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
+@documented(TREES, scores="predictions before the link")
+class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `catboost.CatBoostRegressor`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : catboost.CatBoostRegressor
-        The fitted original.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -326,27 +268,16 @@ class CatBoostRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
     """
 
     _original = catboost.CatBoostRegressor
-    _open_names: frozenset[str] = frozenset()
-    __init__ = held.storing(_parameters(catboost.CatBoostRegressor), n_bits=None)
+    _heads = REGRESSION
+    __init__ = storing(catboost.CatBoostRegressor.__init__, n_bits=None)
     fit = method_of(catboost.CatBoostRegressor.fit)
-    get_params = held.get_params
-    set_params = held.set_params
-    feature_importances_ = property(_importances)
-    _converted = classmethod(held.converted)
-    _adopt = _adopt
-    _rows = _rows
-    _represented = _represented
 
     def __sklearn_tags__(self) -> Any:
-        tags = held.tagged(super().__sklearn_tags__())
+        tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = str(self.loss_function or self.objective).startswith("MultiRMSE")
         return tags
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
-        arguments, learnt = _checked(self, arguments)
-        y = held.checked_targets(arguments["y"], classes=False, several=True)
-        TreePredictorMixin._train(self, method, arguments | {"y": y})
-        self.__dict__.update(learnt)
-
-    def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), REGRESSION)
+        arguments, learnt = self._checked(arguments)
+        y = checked_targets(arguments["y"], classes=False, several=True)
+        self._train_original(method, arguments | {"y": y}, learnt)

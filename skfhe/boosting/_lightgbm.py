@@ -9,14 +9,18 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils.validation import _get_feature_names, validate_data
+from sklearn.utils.validation import validate_data
 
-from skfhe._originals import held
-from skfhe._originals.inherited import adopt, from_original, method_of, parameters_of
+from skfhe._originals.compat import get_feature_names
+from skfhe._originals.docstrings import documented
+from skfhe._originals.fit_arguments import frame_categories
+from skfhe._originals.inherited import adopt, method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import FloatArray, IntArray
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Categories, Decoding, Margins, Rule, Split, Values
+from skfhe.boosting._trained_on_levels import EvaluationSetsMixin, no_quantized_categories
+from skfhe.encoding import Categories, Head, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["LGBMClassifier", "LGBMRegressor"]
@@ -34,42 +38,6 @@ EXP = ("poisson", "gamma", "tweedie")
 
 
 # Rows.
-
-
-def _rows(self: Any, fitted: Any, X: Any) -> Any:
-    """Return validated rows, categories as numbers, and NaN for every missing value."""
-    if hasattr(X, "columns"):
-        X = _numbered(X, fitted.booster_.pandas_categorical or [])
-        # the library has put underscores in place of spaces
-        known = {str(name).replace(" ", "_"): str(name) for name in getattr(fitted, "feature_names_in_", ())}
-        X.columns = [known.get(str(name).replace(" ", "_"), name) for name in X.columns]
-    rows = validate_data(
-        fitted, X, reset=False, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False
-    )
-    zero = np.nan if _zero_is_missing(fitted) else 0.0
-    categorical = self._categorical if fitted is self else _categorical(fitted)
-    if issparse(rows):
-        if zero == 0 and not len(categorical):
-            rows = rows.copy()
-            rows.data = np.where(np.abs(rows.data) <= ZERO, 0.0, rows.data)
-            return rows
-        rows = rows.toarray()
-    rows = np.where(np.abs(rows) <= ZERO, zero, rows)
-    if len(categorical):
-        rows[:, categorical] = np.trunc(rows[:, categorical])  # as the library does
-    return rows
-
-
-def _quantizable(self: Any, X: Any) -> FloatArray:
-    if held.frame_categories(X):
-        raise UnsupportedModelError(held.no_quantized_categories(self))
-    if _zero_is_missing(self):
-        raise ValueError(
-            f"n_bits={self.n_bits} and zero_as_missing=True were given; replace zeros by NaN, or use "
-            "n_bits=None"
-        )
-    rows = TreePredictorMixin._quantizable(self, X)
-    return np.where(np.abs(rows) <= ZERO, 0.0, rows)
 
 
 def _numbered(X: Any, categories: list[list[Any]]) -> Any:
@@ -100,7 +68,7 @@ def _categorical(original: Any) -> IntArray:
 # Trees.
 
 
-def _described(original: Any, decoding: Decoding | None) -> Description:
+def _described(original: Any, head: Head | None) -> Description:
     """Read a fitted model: the sum of its trees up to the best iteration, or the mean of a forest's."""
     model = original.booster_.dump_model()
     stages = model["num_tree_per_iteration"]
@@ -122,11 +90,11 @@ def _described(original: Any, decoding: Decoding | None) -> Description:
 
         read.append(read_tree(tree["tree_structure"], node).in_column(position % stages, stages))
     n_features = model["max_feature_idx"] + 1
-    if decoding is None:
-        decoding = _decoding(model.get("objective", "custom"), classifier)
-        if isinstance(decoding, Margins):  # the original's raw scores are sums even in a forest
-            decoding = replace(decoding, factor=decoding.factor * factor)
-    return Description(read, np.zeros(stages), RULE, decoding, n_features)
+    if head is None:
+        head = _head(model.get("objective", "custom"), classifier)
+        if isinstance(head, Margins):  # the original's raw scores are sums even in a forest
+            head = replace(head, factor=head.factor * factor)
+    return Description(read, np.zeros(stages), RULE, head, n_features)
 
 
 def _split(node: dict[str, Any], zero_is_missing: bool) -> Split:
@@ -146,13 +114,13 @@ def _split(node: dict[str, Any], zero_is_missing: bool) -> Split:
     return Split(feature, threshold, not node["default_left"])
 
 
-def _decoding(objective: str, classifier: bool) -> Decoding:
+def _head(objective: str, classifier: bool) -> Head:
     """Return what an objective, with its options such as ``"binary sigmoid:1"``, makes of the scores."""
     name, *options = objective.split()
     given = dict(option.partition(":")[::2] for option in options)
     factor = float(given.get("sigmoid", 1.0))
     if classifier:
-        found: dict[str, Decoding] = {
+        found: dict[str, Head] = {
             "binary": Margins("logistic", factor),
             "cross_entropy": Margins("logistic"),
             "multiclass": Margins("softmax"),
@@ -177,69 +145,82 @@ def _decoding(objective: str, classifier: bool) -> Decoding:
 # Estimators.
 
 
-def _adopt(self: Any, original: Any) -> None:
-    adopt(self, original)
-    self._categorical = _categorical(original)
+class BaseLGBM(EvaluationSetsMixin, lightgbm.LGBMModel):
+    """What both estimators of the library share; goes before `TreePredictorMixin`.
+
+    The library's ``get_params`` asks the first or the second base class of an estimator, which so has to be
+    one of its own.
+    """
+
+    @property
+    def feature_names_in_(self) -> NDArray[np.object_]:
+        """The features' names, if training had any; shape (n_features,)."""
+        if getattr(self, "_given_names", None) is not None:
+            return self._given_names
+        return super().feature_names_in_
+
+    def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
+        given = [arguments.get("categorical_feature"), *(self.get_params().get(name) for name in CATEGORICAL)]
+        if self.n_bits is not None and any(names not in (None, "auto", "", []) for names in given):
+            raise UnsupportedModelError(no_quantized_categories(self))
+        weight = arguments.get("sample_weight")
+        if weight is not None and not np.any(np.asarray(weight)):
+            raise ValueError("sample_weight is zero for every row; expected some positive weights")
+        super()._train(method, arguments)
+        self._given_names = get_feature_names(arguments["X"])
+
+    def _adopt(self, original: Any) -> None:
+        adopt(self, original)
+        self._categorical = _categorical(original)
+
+    def _describe(self, original: Any) -> Description:
+        return _described(original, None)
+
+    def _rows(self, fitted: Any, X: Any) -> Any:
+        """Return validated rows, categories as numbers, and NaN for every missing value."""
+        if hasattr(X, "columns"):
+            X = _numbered(X, fitted.booster_.pandas_categorical or [])
+            # the library has put underscores in place of spaces
+            names = getattr(fitted, "feature_names_in_", ())
+            known = {str(name).replace(" ", "_"): str(name) for name in names}
+            X.columns = [known.get(str(name).replace(" ", "_"), name) for name in X.columns]
+        rows = validate_data(
+            fitted, X, reset=False, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False
+        )
+        zero = np.nan if _zero_is_missing(fitted) else 0.0
+        categorical = self._categorical if fitted is self else _categorical(fitted)
+        if issparse(rows):
+            if zero == 0 and not len(categorical):
+                rows = rows.copy()
+                rows.data = np.where(np.abs(rows.data) <= ZERO, 0.0, rows.data)
+                return rows
+            rows = rows.toarray()
+        rows = np.where(np.abs(rows) <= ZERO, zero, rows)
+        if len(categorical):
+            rows[:, categorical] = np.trunc(rows[:, categorical])  # as the library does
+        return rows
+
+    def _quantizable(self: Any, X: Any) -> FloatArray:
+        if frame_categories(X):
+            raise UnsupportedModelError(no_quantized_categories(self))
+        if _zero_is_missing(self):
+            raise ValueError(
+                f"n_bits={self.n_bits} and zero_as_missing=True were given; replace zeros by NaN, or use "
+                "n_bits=None"
+            )
+        rows = super()._quantizable(X)
+        return np.where(np.abs(rows) <= ZERO, 0.0, rows)
 
 
-def _converted(cls: Any, fitted: Any, n_bits: int | None) -> Any:
-    estimator = from_original(cls, fitted, n_bits=n_bits)
-    estimator._categorical = _categorical(estimator)
-    return estimator
-
-
-def _names(self: Any) -> NDArray[np.object_]:
-    """Return the names of the features, if training had any; shape (n_features,)."""
-    if getattr(self, "_given_names", None) is not None:
-        return self._given_names
-    return lightgbm.LGBMModel.feature_names_in_.fget(self)
-
-
-def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
-    given = [arguments.get("categorical_feature"), *(self.get_params().get(name) for name in CATEGORICAL)]
-    if self.n_bits is not None and any(names not in (None, "auto", "", []) for names in given):
-        raise UnsupportedModelError(held.no_quantized_categories(self))
-    weight = arguments.get("sample_weight")
-    if weight is not None and not np.any(np.asarray(weight)):
-        raise ValueError("sample_weight is zero for every row; expected some positive weights")
-    TreePredictorMixin._train(self, method, arguments)
-    self._given_names = _get_feature_names(arguments["X"])
-
-
-class LGBMClassifier(TreePredictorMixin, lightgbm.LGBMClassifier):
+@documented(TREES, scores="those of `decision_function`")
+class LGBMClassifier(BaseLGBM, TreePredictorMixin, lightgbm.LGBMClassifier):
     """LightGBM for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `lightgbm.LGBMClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being those of `decision_function`.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -255,52 +236,17 @@ class LGBMClassifier(TreePredictorMixin, lightgbm.LGBMClassifier):
     _original = lightgbm.LGBMClassifier
     __init__ = parameters_of(lightgbm.LGBMClassifier, n_bits=None)
     fit = method_of(lightgbm.LGBMClassifier.fit)
-    feature_names_in_ = property(_names)
-    _converted = classmethod(_converted)
-    _train = _train
-    _adopt = _adopt
-    _rows = _rows
-    _quantizable = _quantizable
-    _represented = held.represented
-
-    def _describe(self, original: Any) -> Description:
-        return _described(original, None)
 
 
-class LGBMRegressor(TreePredictorMixin, lightgbm.LGBMRegressor):
+@documented(TREES, scores="predictions before the link")
+class LGBMRegressor(BaseLGBM, TreePredictorMixin, lightgbm.LGBMRegressor):
     """LightGBM for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `lightgbm.LGBMRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -316,13 +262,3 @@ class LGBMRegressor(TreePredictorMixin, lightgbm.LGBMRegressor):
     _original = lightgbm.LGBMRegressor
     __init__ = parameters_of(lightgbm.LGBMRegressor, n_bits=None)
     fit = method_of(lightgbm.LGBMRegressor.fit)
-    feature_names_in_ = property(_names)
-    _converted = classmethod(_converted)
-    _train = _train
-    _adopt = _adopt
-    _rows = _rows
-    _quantizable = _quantizable
-    _represented = held.represented
-
-    def _describe(self, original: Any) -> Description:
-        return _described(original, None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,22 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from skfhe._originals import held
+from skfhe._originals.docstrings import documented
+from skfhe._originals.fit_arguments import (
+    check_several_classes,
+    checked_targets,
+    checked_training,
+    frame_categories,
+)
+from skfhe._originals.held import HeldOriginalMixin, storing
 from skfhe._originals.inherited import method_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.boosting._reading import Branch, read_tree
-from skfhe.encoding import Categories, Decoding, Margins, Rule, Split, Values
+from skfhe.boosting._trained_on_levels import EvaluationSetsMixin, no_quantized_categories
+from skfhe.encoding import Categories, Head, Margins, Rule, Split, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["XGBClassifier", "XGBRegressor"]
@@ -31,7 +40,7 @@ __all__ = ["XGBClassifier", "XGBRegressor"]
 
 RULE = Rule("<", "float32")
 
-CLASSIFICATION: dict[str, Decoding] = {
+CLASSIFICATION: dict[str, Head] = {
     "binary:logistic": Margins("logistic"),
     "reg:logistic": Margins("logistic"),
     # the original's predict takes the margin for a probability
@@ -39,7 +48,7 @@ CLASSIFICATION: dict[str, Decoding] = {
     "multi:softprob": Margins("softmax"),
     "multi:softmax": Margins("softmax"),
 }
-REGRESSION: dict[str, Decoding] = {
+REGRESSION: dict[str, Head] = {
     **dict.fromkeys(
         (
             *("reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror"),
@@ -68,51 +77,12 @@ OPEN_NAMES = frozenset(
 """Parameters of the library that its estimators take without naming them."""
 
 
-def _parameters(original: type) -> dict[str, inspect.Parameter]:
-    """Return the parameters of an estimator of the library, which lists most of them in its base class."""
-    listed = dict(inspect.signature(xgboost.XGBModel.__init__).parameters)
-    listed |= inspect.signature(original.__init__).parameters  # type: ignore[misc]
-    return {name: p for name, p in listed.items() if p.kind is not p.VAR_KEYWORD}
-
-
 # Rows.
-
-
-def _rows(self: Any, fitted: Any, X: Any) -> Any:
-    """Return validated rows in single precision, categories as numbers, and NaN for a missing value."""
-    categories = self._categories if fitted is self else _categories(fitted)
-    X = _numbered(X, categories)
-    options = {"accept_sparse": "coo", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
-    if fitted is self:
-        rows = validate_data(self, X, reset=False, **options)
-    else:
-        rows = check_array(X, estimator=self, input_name="X", **options)
-    if issparse(rows):  # what a sparse matrix leaves out is missing
-        dense = np.full(rows.shape, np.nan, dtype=np.float32)
-        dense[rows.row, rows.col] = rows.data
-        rows = dense
-    if self.missing is not None and not np.isnan(self.missing):
-        rows = np.where(rows == np.float32(self.missing), np.float32(np.nan), rows)
-    if categories:
-        rows = rows.copy()
-        rows[:, list(categories)] = np.floor(rows[:, list(categories)])  # the library truncates them
-    return rows
-
-
-def _quantizable(self: Any, X: Any) -> FloatArray:
-    if held.frame_categories(X) or "c" in (self.feature_types or ()):
-        raise UnsupportedModelError(held.no_quantized_categories(self))
-    if self.missing is not None and not np.isnan(self.missing):
-        raise ValueError(
-            f"n_bits={self.n_bits} and missing={self.missing!r} were given; replace such values by NaN, or "
-            "use n_bits=None"
-        )
-    return TreePredictorMixin._quantizable(self, X)
 
 
 def _numbered(X: Any, categories: dict[int, list[Any] | None]) -> Any:
     """Return a data frame with the library's numbers in place of categories."""
-    columns = held.frame_categories(X)
+    columns = frame_categories(X)
     if not columns:
         return X
     X = X.copy()
@@ -170,22 +140,22 @@ def _model(fitted: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return learner, booster.get("gbtree", booster)["model"]
 
 
-def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
+def _described(fitted: Any, heads: dict[str, Head]) -> Description:
     """Read a fitted model: the sum of its trees, up to the best iteration, added to its base score."""
     learner, model = _model(fitted)
     objective = learner["objective"]["name"]
-    if objective not in decodings:
+    if objective not in heads:
         raise UnsupportedModelError(
             f"objective={objective!r} of {type(fitted).__name__} cannot be evaluated; expected one of "
-            f"{', '.join(sorted(decodings))}"
+            f"{', '.join(sorted(heads))}"
         )
     params = learner["learner_model_param"]
     n_outputs = max(1, int(params["num_class"]), int(params.get("num_target", 1)))
     base = np.atleast_1d(np.array(json.loads(params["base_score"]), dtype=np.float32)).astype(np.float64)
-    decoding = decodings[objective]
+    head = heads[objective]
     if objective in LOGIT:
         base = logit(base)
-    elif isinstance(decoding, Values) and decoding.link == "exp":
+    elif isinstance(head, Values) and head.link == "exp":
         base = np.log(base)
     trees, columns = model["trees"], model["tree_info"]
     best = learner["attributes"].get("best_iteration")
@@ -196,7 +166,7 @@ def _described(fitted: Any, decodings: dict[str, Decoding]) -> Description:
         _tree(tree, float(np.float32(weight))).in_column(column, n_outputs)
         for tree, column, weight in zip(trees, columns, weights, strict=False)
     ]
-    return Description(read, np.broadcast_to(base, n_outputs), RULE, decoding, int(params["num_feature"]))
+    return Description(read, np.broadcast_to(base, n_outputs), RULE, head, int(params["num_feature"]))
 
 
 def _tree(tree: dict[str, Any], weight: float) -> RawTree:
@@ -229,59 +199,79 @@ def _tree(tree: dict[str, Any], weight: float) -> RawTree:
 # Estimators.
 
 
-def _adopt(self: Any, original: Any) -> None:
-    held.adopt_model(self, original)
-    self._categories = _categories(original)
+class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
+    """What both estimators of the library share; goes before `TreePredictorMixin`."""
+
+    _open_names = OPEN_NAMES
+    _heads: dict[str, Head]
+    missing: float | None
+    feature_types: Any
+
+    @property
+    def feature_importances_(self) -> FloatArray:
+        """The features' importances, of the kind ``importance_type``, shape (n_features,)."""
+        return self.model_.feature_importances_
+
+    def __sklearn_tags__(self: Any) -> Any:
+        """Say that missing values and sparse rows are taken."""
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        return tags
+
+    def _train_original(self: Any, method: Any, arguments: dict[str, Any], learnt: Mapping[str, Any]) -> None:
+        model = arguments.get("xgb_model")
+        resumed = model.model_ if isinstance(model, XGBoostMixin) else model
+        super()._train_original(method, arguments | {"xgb_model": resumed}, learnt)  # type: ignore[misc]
+
+    def _adopt(self, original: Any) -> None:
+        super()._adopt(original)
+        self._categories = _categories(original)
+
+    def _describe(self, original: Any) -> Description:
+        return _described(getattr(original, "model_", original), self._heads)
+
+    def _rows(self, fitted: Any, X: Any) -> Any:
+        """Return validated rows in single precision, categories as numbers, and NaN for a missing value."""
+        categories = self._categories if fitted is self else _categories(fitted)
+        X = _numbered(X, categories)
+        options = {"accept_sparse": "coo", "dtype": np.float32, "ensure_all_finite": "allow-nan"}
+        if fitted is self:
+            rows = validate_data(self, X, reset=False, **options)
+        else:
+            rows = check_array(X, estimator=self, input_name="X", **options)
+        if issparse(rows):  # what a sparse matrix leaves out is missing
+            dense = np.full(rows.shape, np.nan, dtype=np.float32)
+            dense[rows.row, rows.col] = rows.data
+            rows = dense
+        if self.missing is not None and not np.isnan(self.missing):
+            rows = np.where(rows == np.float32(self.missing), np.float32(np.nan), rows)
+        if categories:
+            rows = rows.copy()
+            rows[:, list(categories)] = np.floor(rows[:, list(categories)])  # the library truncates them
+        return rows
+
+    def _quantizable(self: Any, X: Any) -> FloatArray:
+        if frame_categories(X) or "c" in (self.feature_types or ()):
+            raise UnsupportedModelError(no_quantized_categories(self))
+        if self.missing is not None and not np.isnan(self.missing):
+            raise ValueError(
+                f"n_bits={self.n_bits} and missing={self.missing!r} were given; replace such values by NaN, "
+                "or use n_bits=None"
+            )
+        return super()._quantizable(X)  # type: ignore[misc]
 
 
-def _importances(self: Any) -> FloatArray:
-    """Return the importances of the features, of the kind ``importance_type``, shape (n_features,)."""
-    return self.model_.feature_importances_
-
-
-def _resumed(model: Any) -> Any:
-    """Return the library's model that training goes on from."""
-    return model.model_ if isinstance(model, XGBClassifier | XGBRegressor) else model
-
-
-class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
+@documented(TREES, scores="margins, before the link")
+class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `xgboost.XGBClassifier`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : xgboost.XGBClassifier
-        The fitted original.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being margins, before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {classes_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -301,35 +291,19 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
     """
 
     _original = xgboost.XGBClassifier
-    _open_names = OPEN_NAMES
-    __init__ = held.storing(_parameters(xgboost.XGBClassifier), n_bits=None)
+    _heads = CLASSIFICATION
+    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBClassifier.__init__, n_bits=None)
     fit = method_of(xgboost.XGBClassifier.fit)
-    get_params = held.get_params
-    set_params = held.set_params
-    feature_importances_ = property(_importances)
-    _converted = classmethod(held.converted)
-    _adopt = _adopt
-    _rows = _rows
-    _quantizable = _quantizable
-    _represented = held.represented
-
-    def __sklearn_tags__(self) -> Any:
-        return held.tagged(super().__sklearn_tags__())
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
-        arguments, learnt = held.checked_training(self, arguments)
-        y = held.checked_targets(arguments["y"], classes=True)
+        arguments, learnt = checked_training(self, arguments)
+        y = checked_targets(arguments["y"], classes=True)
         classes, codes = np.unique(y, return_inverse=True)
-        held.check_several_classes(y, arguments.get("sample_weight"))
+        check_several_classes(y, arguments.get("sample_weight"))
         sets = arguments.get("eval_set")
         if sets is not None:
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
-        arguments |= {"y": codes, "xgb_model": _resumed(arguments.get("xgb_model"))}
-        TreePredictorMixin._train(self, method, arguments)
-        self.__dict__.update(learnt | {"classes_": classes})
-
-    def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), CLASSIFICATION)
+        self._train_original(method, arguments | {"y": codes}, learnt | {"classes_": classes})
 
     @available_if(lambda self: self.objective != "binary:logitraw")
     def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
@@ -344,42 +318,16 @@ class XGBClassifier(ClassifierMixin, TreePredictorMixin, BaseEstimator):
         return super().predict_proba(X, fhe=fhe)
 
 
-class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
+@documented(TREES, scores="predictions before the link")
+class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `xgboost.XGBRegressor`, with its defaults.
+    {parameters}
 
     Attributes
     ----------
-    model_ : xgboost.XGBRegressor
-        The fitted original.
-    n_features_in_ : int
-        Features of a row.
-    feature_names_in_ : ndarray of str, shape (n_features,)
-        Their names, if training had any.
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {model_}
+    {attributes_of_held_trees}
 
     Notes
     -----
@@ -398,32 +346,19 @@ class XGBRegressor(RegressorMixin, TreePredictorMixin, BaseEstimator):
     """
 
     _original = xgboost.XGBRegressor
-    _open_names = OPEN_NAMES
-    __init__ = held.storing(_parameters(xgboost.XGBRegressor), n_bits=None)
+    _heads = REGRESSION
+    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBRegressor.__init__, n_bits=None)
     fit = method_of(xgboost.XGBRegressor.fit)
-    get_params = held.get_params
-    set_params = held.set_params
-    feature_importances_ = property(_importances)
-    _converted = classmethod(held.converted)
-    _adopt = _adopt
-    _rows = _rows
-    _quantizable = _quantizable
-    _represented = held.represented
 
     def __sklearn_tags__(self) -> Any:
-        tags = held.tagged(super().__sklearn_tags__())
+        tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
-        arguments, learnt = held.checked_training(self, arguments)
-        y = held.checked_targets(arguments["y"], classes=False, several=True)
-        arguments |= {"y": y, "xgb_model": _resumed(arguments.get("xgb_model"))}
-        TreePredictorMixin._train(self, method, arguments)
-        self.__dict__.update(learnt)
-
-    def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), REGRESSION)
+        arguments, learnt = checked_training(self, arguments)
+        y = checked_targets(arguments["y"], classes=False, several=True)
+        self._train_original(method, arguments | {"y": y}, learnt)
 
 
 def _codes(labels: Any, classes: Array) -> IntArray:

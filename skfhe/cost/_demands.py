@@ -14,18 +14,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skfhe._typing import FloatArray
-from skfhe.program import Program, Value, bit_width, correlate, ops
+from skfhe.cost._rules import bootstraps, rounded_bits, rounds_exactly, variance
+from skfhe.program import Program, bit_width, ops
 
-__all__ = ["INPUT", "Demands", "Reading", "bits_read", "demands", "rounds_exactly", "takes_clipping"]
+__all__ = ["INPUT", "Demands", "Reading", "demands"]
 
 Noise = dict[int, FloatArray]
 
 INPUT = -1
 """Where the noise of inputs is kept, among that of lookups by their bits."""
-
-CLIPPED_BITS = 5
-"""From so many bits on, the engine cuts off what approximate rounding overflows by a lookup of one bit less,
-rather than to read one bit more."""
 
 CAST_BITS = 8
 """Up to so many bits, the engine reads a value of a wider block by its own bits, beyond by the block's."""
@@ -101,55 +98,6 @@ class Demands:
         return readers.pop() if len(readers) == 1 else min(reading.bits for reading in self.readings)
 
 
-def rounds_exactly(value: Value) -> bool:
-    """Whether a value is rounded bit by bit, each by a lookup."""
-    return isinstance(value.op, ops.Truncate) or (
-        isinstance(value.op, ops.Round) and value.op.method == "exact"
-    )
-
-
-def takes_clipping(program: Program, position: int) -> bool:
-    """Whether the engine takes a lookup to cut off what a value overflows by, rounded up approximately."""
-    value = program.values[position]
-    if not isinstance(value.op, ops.Round) or value.op.method == "exact":
-        return False
-    before = program.values[value.arguments[0]].type.bits
-    return _rounded_bits(program, position, value) > before and before - value.op.lsbs >= CLIPPED_BITS
-
-
-def _rounded_bits(program: Program, position: int, stated: Value) -> int:
-    """Bits of a rounded value of ``stated`` type, read in an interval that holds the unrounded, too."""
-    if isinstance(program.values[position].op, ops.Truncate):
-        return stated.type.bits
-    before = program.values[program.values[position].arguments[0]].type
-    return bit_width(min(stated.type.min, before.min), max(stated.type.max, before.max))
-
-
-def bits_read(program: Program, position: int) -> int:
-    """Bits of the table that a lookup uses: those its argument keeps after rounding."""
-    (read,) = program.values[position].arguments
-    rounded = _unbounded(program, read)
-    value = program.values[rounded]
-    if not isinstance(value.op, ops.Round | ops.Truncate):
-        return program.values[read].type.bits
-    bits = _rounded_bits(program, rounded, program.values[read])
-    if isinstance(value.op, ops.Truncate):
-        # what has fewer bits after truncation is still looked up in those of the accumulator
-        bits = max(bits, program.values[value.arguments[0]].type.bits)
-    return bits - value.op.lsbs - takes_clipping(program, rounded)
-
-
-def _reads_rounded(program: Program, position: int) -> bool:
-    (read,) = program.values[position].arguments
-    return isinstance(program.values[_unbounded(program, read)].op, ops.Round | ops.Truncate)
-
-
-def _unbounded(program: Program, position: int) -> int:
-    while isinstance(program.values[position].op, ops.Bound):
-        (position,) = program.values[position].arguments
-    return position
-
-
 def demands(program: Program) -> Demands:
     """Return what a program demands that is compiled as one.
 
@@ -164,13 +112,13 @@ def demands(program: Program) -> Demands:
     found = Demands(block_of=_blocks(program))
     found.block_bits = _block_bits(program, found.block_of)
     found.readings = _readings(program, found)
-    bits = {reading.position: reading.bits for reading in found.readings}
+    read = {reading.position: reading for reading in found.readings}
     for reading in found.readings:
         target = found.block_of[reading.position]
         found.collected.setdefault(target, set()).add(reading.bits)
     noise: list[Noise] = []
     for position, value in enumerate(program.values):
-        noise.append(_noise(program, position, bits.get(position, 0), [noise[a] for a in value.arguments]))
+        noise.append(_noise(program, position, read.get(position), [noise[a] for a in value.arguments]))
     for reading in found.readings:
         _demand_reading(found, program, reading, noise)
     for position in program.outputs:
@@ -180,8 +128,8 @@ def demands(program: Program) -> Demands:
 
 def _demand(found: Demands, noise: Noise, bits: int, position: int, shared: float = 0.0) -> None:
     """Note what reading a value with ``noise`` by ``bits`` bits demands of where the noise comes from."""
-    for source, variance in noise.items():
-        largest = float(variance.max(initial=0.0))
+    for source, variances in noise.items():
+        largest = float(variances.max(initial=0.0))
         if largest > 0.0:
             needed = bits + 0.5 * np.log2(max(largest, 1.0)) + (0.0 if source == INPUT else shared)
             if needed > found.precision.get(source, 0.0):
@@ -195,12 +143,12 @@ def _demand_reading(found: Demands, program: Program, reading: Reading, noise: l
     read = noise[argument]
     bits, width = reading.bits, found.block_bits[reading.source]
     if isinstance(value.op, ops.Lookup):
-        rounded = _reads_rounded(program, reading.position)
+        rounded = bool(program.roundings_of(reading.position))
         if rounded or bits != width:  # the engine cannot do this on residues
             found.residues = False
         if not rounded:  # to read it by its own bits, the engine shifts it, and its noise, by those above
             bits = width
-        total = sum((variance for variance in read.values()), np.zeros(1))
+        total = sum(read.values(), np.zeros(1))
         found.log2_norm = max(found.log2_norm, 0.5 * float(np.log2(max(float(np.max(total)), 1.0))))
     elif rounds_exactly(value):
         bits = width - 1  # it takes the value apart from the lowest bit on, which is half of its first cell
@@ -213,18 +161,14 @@ def _demand_reading(found: Demands, program: Program, reading: Reading, noise: l
 def _readings(program: Program, found: Demands) -> list[Reading]:
     readings = []
     for position, value in enumerate(program.values):
-        if isinstance(value.op, ops.Lookup):
-            bits, count = bits_read(program, position), value.type.size
-            if bits > CAST_BITS and not _reads_rounded(program, position):
-                bits = found.block_bits[found.block_of[value.arguments[0]]]
-        elif rounds_exactly(value):
-            bits, count = 0, value.type.size * value.op.lsbs  # type: ignore[attr-defined]
-        elif takes_clipping(program, position):
-            argument = program.values[value.arguments[0]].type.bits
-            bits, count = argument - value.op.lsbs - 1, value.type.size  # type: ignore[attr-defined]
-        else:
+        bits, count = bootstraps(value.op, program, position)
+        if not count:
             continue
-        readings.append(Reading(position, bits, count, found.block_of[value.arguments[0]]))
+        source = found.block_of[value.arguments[0]]
+        is_lookup = isinstance(value.op, ops.Lookup)
+        if is_lookup and bits > CAST_BITS and not program.roundings_of(position):
+            bits = found.block_bits[source]
+        readings.append(Reading(position, bits, count, source))
     return readings
 
 
@@ -245,7 +189,7 @@ def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:
     for position, value in enumerate(program.values):
         widths = [] if position in bounded else [value.type.bits]  # the engine is told the stated interval
         if isinstance(value.op, ops.Round):
-            widths = [_rounded_bits(program, position, value)]
+            widths = [rounded_bits(program, position, value)]
         if isinstance(value.op, ops.Linear | ops.Convolution):  # constants share the width
             for constant in (value.op.weight, value.op.bias):
                 if constant.size:
@@ -255,45 +199,23 @@ def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:
     return bits
 
 
-def _noise(program: Program, position: int, bits: int, arguments: list[Noise]) -> Noise:
+def _noise(program: Program, position: int, reading: Reading | None, arguments: list[Noise]) -> Noise:
     """Variance of each element by where it comes from, in units of that of one result.
 
-    ``bits`` are those of the lookups that the value takes, if it takes any.
+    ``reading`` are the lookups that the value takes, if it takes any.
     """
     value = program.values[position]
     op, shape = value.op, value.type.shape
     if isinstance(op, ops.Input):
-        return {INPUT: np.ones(shape)}
+        return {INPUT: variance(op)}
     if isinstance(op, ops.Lookup):
-        return {bits: np.ones(shape)}
+        return {reading.bits: variance(op, np.zeros(shape))} if reading else {}
     sources = sorted(set().union(*arguments))
     empty = [np.zeros(program.values[a].type.shape) for a in value.arguments]
     noise = {
-        source: _through(op, [found.get(source, none) for found, none in zip(arguments, empty, strict=True)])
+        source: variance(op, *(found.get(source, none) for found, none in zip(arguments, empty, strict=True)))
         for source in sources
     }
-    if rounds_exactly(value):
-        noise[0] = noise.get(0, 0.0) + np.full(shape, float(op.lsbs))  # type: ignore[attr-defined]
-    elif takes_clipping(program, position):
-        noise[bits] = noise.get(bits, 0.0) + np.ones(shape)
+    if reading:  # what rounds it, as many for each element
+        noise[reading.bits] = noise.get(reading.bits, 0.0) + np.full(shape, reading.count / value.type.size)
     return noise
-
-
-def _through(op: ops.Op, arguments: list[FloatArray]) -> FloatArray:
-    """Variance of each element of the result of a levelled operation."""
-    if isinstance(op, ops.Linear):
-        return arguments[0] @ op.weight.astype(float) ** 2
-    if isinstance(op, ops.Convolution):
-        return correlate(arguments[0][None], op.weight.astype(float) ** 2, op)[0]
-    if isinstance(op, ops.Add | ops.Subtract):
-        return arguments[0] + arguments[1]
-    if isinstance(op, ops.Sum):
-        return arguments[0].sum(axis=op.axis)
-    if isinstance(op, ops.Reshape):
-        return arguments[0].reshape(op.shape)
-    if isinstance(op, ops.Gather):
-        return np.take(arguments[0], op.indices, axis=op.axis)
-    if isinstance(op, ops.Concatenate):
-        return np.concatenate(arguments, axis=op.axis)
-    assert isinstance(op, ops.Bound | ops.Round | ops.Truncate)
-    return arguments[0]

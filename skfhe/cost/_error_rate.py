@@ -1,12 +1,9 @@
-"""Options of a compilation: the error rate, and concrete's configuration behind it."""
+"""How often lookups may go wrong: each, or any of a run."""
 
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from concrete import fhe
+from typing import Any, Protocol
 
 __all__ = ["DEFAULT_P_ERROR", "SMALLEST_P_ERROR", "ErrorRate", "resolve_error_rate"]
 
@@ -75,10 +72,17 @@ class ErrorRate:
         return -math.expm1(math.log1p(-self.global_p_error) / max(1, n_lookups))
 
 
+class _Configuration(Protocol):
+    """What is read of the engine's configuration."""
+
+    p_error: float | None
+    global_p_error: float | None
+
+
 def resolve_error_rate(
     p_error: float | None,
     global_p_error: float | None,
-    configuration: "fhe.Configuration | None" = None,
+    configuration: _Configuration | None = None,
 ) -> ErrorRate:
     """Choose the error rate from the arguments, the configuration, and the default, in this order.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from skfhe.cost._demands import bits_read
+from skfhe.cost._rules import bits_read
 from skfhe.exceptions import CompilationError
 
 if TYPE_CHECKING:

@@ -3,17 +3,16 @@
 A lookup, a programmable bootstrap, costs what its parameters cost, and these follow from three things:
 
 - the bits ``b`` that it reads;
-- the precision ``e`` that its result keeps until it is read again: a sum of ``n`` results with weights
-``w`` has
-  ``‖w‖`` times the noise of one, so ``e = bits of the sum + log2 ‖w‖``;
-- the probability that it reads a wrong cell. That is how many standard deviations of the noise fit into
-half a
-  cell, so between two measured rates the precision is shifted by the logarithm of their ratio.
+- the precision ``e`` that its result keeps until it is read again: a sum of ``n`` results with weights ``w``
+  has ``‖w‖`` times the noise of one, so ``e = bits of the sum + log2 ‖w‖``;
+- the probability that it reads a wrong cell. That is how many standard deviations of the noise fit into half
+  a cell, so between two measured rates the precision is shifted by the logarithm of their ratio.
 
 Programs without rounding may run on residues (the engine's CRT encoding) instead: dearer for narrow values,
 the only way for wide ones. Ciphertexts that no lookup reads have a dimension that depends on ``e`` alone.
 
-``benchmarks/cost_table.py`` measures the grid, and how many seconds a machine takes.
+``benchmarks/engine/cost_table.py`` measures the grid, and how many seconds a machine takes; ``python -m
+skfhe.cost`` prints what the documentation shows of it.
 """
 
 import itertools
@@ -38,7 +37,9 @@ __all__ = [
     "lookup_seconds",
     "precision_limit",
     "precision_steps",
+    "seconds_a_operation",
     "seconds_of",
+    "truncated_lookup_complexity",
 ]
 
 WORD_BYTES = 8
@@ -310,6 +311,35 @@ def lookup_complexity(bits: int, precision: float, p_error: float) -> float:
     if price is None:
         price = crt_price(max(bits, math.ceil(min(precision, MAX_CRT_BITS))), math.inf, p_error)
     return math.inf if price is None else price.complexity
+
+
+def truncated_lookup_complexity(bits: int, lsbs: int, p_error: float) -> float:
+    """Return the complexity of one lookup whose argument is truncated before, in elementary operations.
+
+    Parameters
+    ----------
+    bits : int
+        Bits of the argument, which the results of lookups that clear one have to keep; the lookup's own are
+        taken to keep as many as it reads.
+    lsbs : int
+        Lowest bits that are cleared, each by a lookup of its own; 0 for a lookup of all.
+    p_error : float
+        Probability that a lookup reads a wrong cell.
+
+    Returns
+    -------
+    float
+        Infinite if the engine has no parameters for it. Nothing is truncated on residues.
+
+    Examples
+    --------
+    >>> [round(truncated_lookup_complexity(8, lsbs, 2.0**-40) / 1e6) for lsbs in (0, 4)]
+    [3938, 280]
+    """
+    if lsbs == 0:
+        return lookup_complexity(bits, bits, p_error)
+    lowest, rest = lookup_price(0, bits, p_error), lookup_price(bits - lsbs, bits - lsbs, p_error)
+    return math.inf if lowest is None or rest is None else lsbs * lowest.complexity + rest.complexity
 
 
 def lookup_seconds(bits: int, precision: float, p_error: float) -> float:

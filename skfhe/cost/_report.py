@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from skfhe._typing import RangeSource
 from skfhe.cost._error_rate import ErrorRate
-from skfhe.cost._estimate import lookup_costs
+from skfhe.cost._estimate import layer_costs
 from skfhe.program import Program, ops
 
 __all__ = ["Report", "ReportRow"]
@@ -19,7 +21,7 @@ class ReportRow:
     Parameters
     ----------
     layer : str
-        Where it stands in the network.
+        Its label in the program.
     bits_in : int
         Bits of the integers that its accumulator sums.
     accumulator_bits : int
@@ -29,15 +31,16 @@ class ReportRow:
     lookup_bits : int
         Bits that a lookup reads; 0 without lookup.
     lookups : int
-        Lookups of one row.
+        Lookups of one row, without those that rounding is made of.
     cost_share : float
-        Share of the row's complexity, in [0, 1].
+        Share of the complexity of all lookups, those of rounding included, in [0, 1]. NaN if the engine
+        cannot evaluate the program.
     """
 
     layer: str
     bits_in: int
     accumulator_bits: int
-    range_source: str
+    range_source: RangeSource
     lookup_bits: int
     lookups: int
     cost_share: float
@@ -58,21 +61,25 @@ class Report:
     @classmethod
     def of(cls, program: Program, error_rate: ErrorRate | None = None) -> Report:
         """Describe a program at an error rate, 2**-40 a lookup by default."""
-        costs = lookup_costs(program, error_rate)
-        total = sum(price for _, price in costs.values()) or 1.0
+        costs = layer_costs(program, error_rate)
+        total = sum(cost.complexity for cost in costs.values())
         rows = []
-        for position, value in enumerate(program.values):
-            if position in costs:
-                bits, price = costs[position]
-                accumulator = _before_rounding(program, value.arguments[0])
-                share, count = price / total, value.type.size
-            elif position in program.outputs:
-                bits, share, count, accumulator = 0, 0.0, 0, position
-            else:
-                continue
-            range_source, bits_in = _summed(program, accumulator)
-            width = program.values[accumulator].type.bits
-            rows.append(ReportRow(value.label, bits_in, width, range_source, bits, count, share))
+        for position, cost in costs.items():
+            value = program.values[position]
+            is_lookup = isinstance(value.op, ops.Lookup)
+            accumulator = program.accumulator_of(position) if is_lookup else position
+            range_source, bits_in = _summed(program, value.arguments[0] if is_lookup else position)
+            rows.append(
+                ReportRow(
+                    value.label,
+                    bits_in,
+                    program.values[accumulator].type.bits,
+                    range_source,
+                    cost.bits,
+                    value.type.size if is_lookup else 0,
+                    math.nan if math.isinf(total) else cost.complexity / (total or 1.0),
+                )
+            )
         return cls(rows)
 
     def to_frame(self) -> Any:
@@ -107,17 +114,11 @@ class Report:
     __repr__ = __str__
 
 
-def _before_rounding(program: Program, position: int) -> int:
-    """Return the accumulator that is rounded for a lookup."""
-    while isinstance(program.values[position].op, ops.Round | ops.Truncate):
-        (position,) = program.values[position].arguments
-    return position
-
-
-def _summed(program: Program, position: int) -> tuple[str, int]:
-    """Return how an accumulator is bounded, and the bits of what the linear layers before it sum."""
-    range_source, bits = "proven", 0
-    waiting = [position]
+def _summed(program: Program, position: int) -> tuple[RangeSource, int]:
+    """Return how a value is bounded, and the bits of what the linear layers before it sum."""
+    range_source: RangeSource = "proven"
+    bits = 0
+    seen, waiting = {position}, [position]
     while waiting:
         value = program.values[waiting.pop()]
         if isinstance(value.op, ops.Bound) and program.range_source == "calibrated":
@@ -125,5 +126,6 @@ def _summed(program: Program, position: int) -> tuple[str, int]:
         if isinstance(value.op, ops.Lookup | ops.Input):
             bits = max(bits, value.type.bits)
         else:
-            waiting.extend(value.arguments)
+            waiting.extend(set(value.arguments) - seen)
+            seen.update(value.arguments)
     return range_source, bits

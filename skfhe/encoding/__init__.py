@@ -1,33 +1,56 @@
-"""The client's arithmetic: rows to integers, integers to scores, scores to predictions."""
+"""The client's arithmetic: rows to integers, integers to scores, scores to predictions. NumPy, nothing else.
 
-from skfhe.encoding._affine import AffineQuantizer
-from skfhe.encoding._decoders import AffineDecoder, TableDecoder
-from skfhe.encoding._grid import FeatureGrid, FeatureSpread, spread_of
-from skfhe.encoding._heads import ClassFractions, Decoding, Margins, Scoring, Values, take_classes
+Encoders have ``encode``, decoders ``decode`` and heads ``predict``; `Encoder`, `Decoder` and `Head` say what
+is expected of each.
+"""
+
+from skfhe.encoding._affine import AffineEncoder, AffineQuantizer
+from skfhe.encoding._decoders import (
+    AffineDecoder,
+    Decoder,
+    LeafDecoder,
+    LeafSumDecoder,
+    OutputDecoders,
+    SummedDecoders,
+    TableDecoder,
+)
+from skfhe.encoding._dense import dense
+from skfhe.encoding._grid import FeatureGrid
+from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
+from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, calibrate_levels
+from skfhe.encoding._seam import Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, Splits
-from skfhe.encoding._thresholds import ThresholdEncoder, calibrate_thresholds
+from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
     "AffineDecoder",
+    "AffineEncoder",
     "AffineQuantizer",
     "BlockEncoder",
     "Categories",
     "ClassFractions",
-    "Decoding",
+    "ClippingWatch",
+    "Decoder",
+    "Encoder",
     "FeatureGrid",
-    "FeatureSpread",
+    "GridEncoder",
+    "Head",
+    "LeafDecoder",
+    "LeafSumDecoder",
     "LevelQuantizer",
     "Margins",
+    "OutputDecoders",
     "Rule",
-    "Scoring",
     "Split",
     "Splits",
+    "SummedDecoders",
     "TableDecoder",
+    "ThermometerEncoder",
     "ThresholdEncoder",
     "Values",
     "calibrate_levels",
     "calibrate_thresholds",
-    "spread_of",
-    "take_classes",
+    "dense",
+    "labelled",
 ]

@@ -1,5 +1,6 @@
 """Affine quantizers: integers on an evenly spaced grid of floats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from skfhe._typing import FloatArray, IntArray
 
-__all__ = ["AffineQuantizer"]
+__all__ = ["AffineEncoder", "AffineQuantizer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,3 +94,26 @@ class AffineQuantizer:
     def dequantize(self, q: ArrayLike) -> FloatArray:
         """Return the floats that the integers ``q`` stand for, as float64."""
         return (np.asarray(q, dtype=np.int64) - self.zero_point) * np.asarray(self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class AffineEncoder:
+    """Encodes each input of a model by a quantizer of its own, or by several.
+
+    Parameters
+    ----------
+    quantizers : sequence of (int, AffineQuantizer)
+        For each input of the program, which of the model's inputs it encodes, and how.
+
+    Examples
+    --------
+    >>> half, third = (AffineQuantizer(n_bits=4, signed=True, scale=scale) for scale in (1 / 2, 1 / 3))
+    >>> AffineEncoder([(0, half), (0, third)]).encode([[1.0]])
+    (array([[2]]), array([[3]]))
+    """
+
+    quantizers: Sequence[tuple[int, AffineQuantizer]]
+
+    def encode(self, *rows: ArrayLike) -> tuple[IntArray, ...]:
+        """Return the integers of each input of the program, from rows of each input of the model."""
+        return tuple(quantizer.quantize(rows[index]) for index, quantizer in self.quantizers)

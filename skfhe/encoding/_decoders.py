@@ -1,13 +1,22 @@
 """Decoders: from integers that were decrypted to the floats that they stand for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skfhe._typing import FloatArray
+from skfhe._typing import FloatArray, IntArray
 
-__all__ = ["AffineDecoder", "TableDecoder"]
+__all__ = [
+    "AffineDecoder",
+    "Decoder",
+    "LeafDecoder",
+    "LeafSumDecoder",
+    "OutputDecoders",
+    "SummedDecoders",
+    "TableDecoder",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +72,144 @@ class TableDecoder:
         cells = (np.asarray(q, dtype=np.int64) - self.start) // self.step
         cells = np.clip(cells, 0, self.table.shape[-1] - 1)
         return np.take_along_axis(self.table[None], cells[..., None], axis=-1)[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class SummedDecoders:
+    """The sum of what the outputs of a program stand for.
+
+    Parameters
+    ----------
+    decoders : sequence of AffineDecoder
+        One for each output; all are of one shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> halves, tens = (AffineDecoder(np.array([scale]), np.array([0.0])) for scale in (0.5, 10.0))
+    >>> SummedDecoders([halves, tens]).decode(np.array([[3]]), np.array([[2]]))
+    array([[21.5]])
+    """
+
+    decoders: Sequence[AffineDecoder]
+
+    def decode(self, *outputs: IntArray) -> FloatArray:
+        """Return the floats of integers, all of shape (n_rows, *row)."""
+        floats = [decoder.decode(q) for decoder, q in zip(self.decoders, outputs, strict=True)]
+        return sum(floats[1:], start=floats[0])
+
+
+@dataclass(frozen=True, eq=False)
+class OutputDecoders:
+    """A decoder for each output of a program.
+
+    Parameters
+    ----------
+    decoders : sequence of AffineDecoder or TableDecoder
+    """
+
+    decoders: Sequence[AffineDecoder | TableDecoder]
+
+    def decode(self, *outputs: IntArray) -> tuple[FloatArray, ...]:
+        """Return the floats of each output.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer outputs than decoders.
+        """
+        if len(outputs) != len(self.decoders):
+            raise ValueError(f"the network has {len(self.decoders)} output(s), got {len(outputs)}")
+        return tuple(decoder.decode(q) for decoder, q in zip(self.decoders, outputs, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class LeafSumDecoder:
+    """From sums of leaf values, as integers, to scores.
+
+    What a wrong lookup brings out of the sums that there can be is taken for the nearest of them.
+
+    Parameters
+    ----------
+    scale : float
+        What one unit of a sum is worth.
+    least : ndarray of int64, shape (n_computed,)
+        Sums of no leaf values at all.
+    span : ndarray of int64, shape (n_computed,)
+        How far beyond them the sums can reach.
+    columns : ndarray of int64, shape (n_computed,)
+        The scores that the sums are.
+    remainders : tuple of (int, tuple of int)
+        Scores that are 1 less some others; if there are any, 1 is a multiple of the scale.
+    n_outputs : int
+        Scores of a row.
+    error : float, default=0
+        No score is farther than this from that of the float leaf values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one, least, span = np.array([1]), np.array([0]), np.array([4])
+    >>> LeafSumDecoder(0.25, least, span, one, ((0, (1,)),), 2).decode(np.array([[3]]))
+    array([[0.25, 0.75]])
+    """
+
+    scale: float
+    least: IntArray
+    span: IntArray
+    columns: IntArray
+    remainders: tuple[tuple[int, tuple[int, ...]], ...]
+    n_outputs: int
+    error: float = 0.0
+
+    def decode(self, sums: IntArray) -> FloatArray:
+        """Return the scores, shape (n_rows, n_outputs)."""
+        integers = np.clip(sums, 0, self.span) + self.least
+        if not self.remainders:
+            scores = np.zeros((len(sums), self.n_outputs))
+            scores[:, self.columns] = integers * self.scale
+            return scores
+        # Votes of trees are counted, so that classes with equally many have equal scores.
+        one = round(1 / self.scale)
+        counts = np.zeros((len(sums), self.n_outputs), dtype=np.int64)
+        counts[:, self.columns] = integers
+        for output, others in self.remainders:
+            counts[:, output] = one - counts[:, list(others)].sum(axis=1)
+        return counts / one
+
+
+@dataclass(frozen=True, eq=False)
+class LeafDecoder:
+    """From the number of one of a single tree's different leaves to its scores.
+
+    A number beyond the last, as a wrong lookup can make it, is taken for the nearest.
+
+    Parameters
+    ----------
+    least, span : int
+        The first leaf's number, less that of what the program returns, and the number of those behind it.
+    leaves : ndarray of float64, shape (n_different, n_outputs)
+        Their scores.
+    error : float, default=0
+        They are exact.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> LeafDecoder(0, 1, np.array([[0.5], [1.25]])).decode(np.array([[1], [7]]))
+    array([[1.25],
+           [1.25]])
+    """
+
+    least: int
+    span: int
+    leaves: FloatArray
+    error: float = 0.0
+
+    def decode(self, numbers: IntArray) -> FloatArray:
+        """Return the scores, shape (n_rows, n_outputs)."""
+        return self.leaves[np.clip(numbers[:, 0], 0, self.span) + self.least]
+
+
+Decoder = AffineDecoder | SummedDecoders | OutputDecoders | LeafSumDecoder | LeafDecoder
+"""What turns the outputs of a program into floats: ``decode`` takes an array for each of them."""

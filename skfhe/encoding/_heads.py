@@ -1,76 +1,26 @@
-"""From an ensemble's scores to predictions: what the client computes in the clear."""
+"""Heads: from scores to predictions, which the client computes in the clear.
+
+Classes are told apart by probabilities (`ClassFractions`) or by scores behind a link (`Margins`); `Values`
+are predictions of a regression. A head that is given labels returns these, others positions of classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from skfhe._typing import Array, FloatArray, IntArray
+from skfhe.encoding._links import logistic, softmax
 
-__all__ = ["ClassFractions", "Decoding", "Margins", "Scoring", "Values"]
+__all__ = ["ClassFractions", "Margins", "Values", "labelled"]
 
-
-class Decoding(Protocol):
-    """What all of them can do."""
-
-    def relevance(self, scores: FloatArray) -> float:
-        """Return the size of an error of a score that would matter to a typical row."""
+Labels = tuple[Array, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Scoring:
-    """From the program's output to scores: what a client needs besides the encoder.
-
-    Parameters
-    ----------
-    scale : float
-        What one unit of a sum is worth.
-    least : ndarray of int64, shape (n_computed,)
-        Sums of no leaf values at all.
-    span : ndarray of int64, shape (n_computed,)
-        How far beyond them the sums can reach. What a wrong lookup brings out of [0, span] is taken for its
-        nearest end.
-    columns : ndarray of int64, shape (n_computed,)
-        The scores that the sums are.
-    remainders : tuple of (int, tuple of int)
-        Scores that are 1 less some others; if there are any, 1 is a multiple of the scale.
-    n_outputs : int
-        Scores of a row.
-    leaves : ndarray of float64, shape (n_different, n_outputs), optional
-        For a single tree, whose only sum is the number of one of its different leaves: their scores.
-    """
-
-    scale: float
-    least: IntArray
-    span: IntArray
-    columns: IntArray
-    remainders: tuple[tuple[int, tuple[int, ...]], ...]
-    n_outputs: int
-    leaves: FloatArray | None = None
-
-    def scores(self, sums: IntArray) -> FloatArray:
-        """Return the scores, shape (n_rows, n_outputs)."""
-        integers = np.clip(sums, 0, self.span) + self.least
-        if self.leaves is not None:
-            return self.leaves[integers[:, 0]]
-        if not self.remainders:
-            scores = np.zeros((len(sums), self.n_outputs))
-            scores[:, self.columns] = integers * self.scale
-            return scores
-        # Votes of trees are counted, so that classes with equally many have equal scores.
-        one = round(1 / self.scale)
-        counts = np.zeros((len(sums), self.n_outputs), dtype=np.int64)
-        counts[:, self.columns] = integers
-        for output, others in self.remainders:
-            counts[:, output] = one - counts[:, list(others)].sum(axis=1)
-        return counts / one
-
-
-@dataclass(frozen=True)
 class ClassFractions:
     """Scores that are the classes' probabilities, those of several targets one after another.
 
@@ -84,74 +34,123 @@ class ClassFractions:
         Classes of each target.
     width : int
         Scores of each target; those beyond its classes are zero.
+    labels : tuple of ndarray, default=()
+        The classes of each target.
+
+    Examples
+    --------
+    >>> head = ClassFractions((2,), 2, (np.array(["no", "yes"]),))
+    >>> head.predict(np.array([[0.25, 0.75], [0.9, 0.1]])).tolist()
+    ['yes', 'no']
     """
 
     n_classes: Sequence[int]
     width: int
+    labels: Labels = ()
 
     def probabilities(self, scores: FloatArray) -> list[FloatArray]:
         """Return the probabilities for each target, shape (n_rows, its classes)."""
         return [_fractions(of_target) for of_target in self._by_target(scores)]
 
-    def _by_target(self, scores: FloatArray) -> list[FloatArray]:
-        return [scores[:, i * self.width : i * self.width + n] for i, n in enumerate(self.n_classes)]
+    def predict_proba(self, scores: FloatArray) -> Any:
+        """Return the probabilities, a list of them for several targets."""
+        found = self.probabilities(scores)
+        return found if len(found) > 1 else found[0]
 
-    def winners(self, scores: FloatArray) -> list[IntArray]:
-        """Return the position of the most probable class for each target."""
-        return [probabilities.argmax(axis=1) for probabilities in self.probabilities(scores)]
+    def predict(self, scores: FloatArray) -> Array:
+        """Return the most probable classes, shape (n_rows,) or (n_rows, n_targets)."""
+        return self.most_probable(self.probabilities(scores))
+
+    def most_probable(self, probabilities: Sequence[FloatArray]) -> Array:
+        """Return the most probable classes of probabilities for each target."""
+        return _labels([of_target.argmax(axis=1) for of_target in probabilities], self.labels)
 
     def relevance(self, scores: FloatArray) -> float:
-        """Return half the median distance of the two most probable classes, over rows and targets."""
+        """Return the size of an error of a score that would matter to a typical row.
+
+        Half the median distance of the two most probable classes, over rows and targets.
+        """
         gaps = [_gap(of_target) for of_target in self._by_target(scores) if of_target.shape[1] > 1]
         return _median(np.concatenate(gaps)) if gaps else 1.0
 
+    def _by_target(self, scores: FloatArray) -> list[FloatArray]:
+        return [scores[:, i * self.width : i * self.width + n] for i, n in enumerate(self.n_classes)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Margins:
     """Scores that tell classes apart, one for two classes and one a class for more.
 
     Parameters
     ----------
-    link : {"logistic", "softmax", "one_vs_rest"}
-        How probabilities follow: the logistic function of the only score, the softmax, or the logistic
-        function of each score, whose sum need not be 1.
+    link : {"logistic", "softmax", "one_vs_rest", "normalized", "modified_huber"}
+        How probabilities follow: the logistic function of the only score; the softmax; the logistic function
+        of each score, whose sum need not be 1; the same divided by their sum; or scores clipped to [-1, 1]
+        and brought to [0, 1], divided by their sum [1]_. With a single score, the last two are those of the
+        second of two classes.
     factor : float, default=1
         Scores are multiplied by it first.
     zero_wins : bool, default=False
         Whether a score of exactly ``boundary`` means the second of two classes.
     boundary : float, default=0
         The only score's value between two classes.
+    labels : tuple of ndarray, default=()
+        The classes, as those of the only target.
+
+    References
+    ----------
+    .. [1] Zadrozny and Elkan, "Transforming Classifier Scores into Accurate Multiclass Probability
+       Estimates", KDD 2002.
+
+    Examples
+    --------
+    >>> head = Margins("logistic", labels=(np.array(["no", "yes"]),))
+    >>> head.predict(np.array([[-1.0], [2.0]])).tolist()
+    ['no', 'yes']
+    >>> head.predict_proba(np.array([[0.0]]))
+    array([[0.5, 0.5]])
     """
 
-    link: Literal["logistic", "softmax", "one_vs_rest"]
+    link: Literal["logistic", "softmax", "one_vs_rest", "normalized", "modified_huber"]
     factor: float = 1.0
     zero_wins: bool = False
     boundary: float = 0.0
+    labels: Labels = ()
 
-    def probabilities(self, scores: FloatArray) -> list[FloatArray]:
-        """Return the classes' probabilities as the only target's."""
-        scores = scores * self.factor
+    def predict_proba(self, scores: FloatArray) -> FloatArray:
+        """Return the probabilities of the classes, shape (n_rows, n_classes)."""
+        if self.factor != 1:
+            scores = scores * self.factor
         if self.link == "softmax":
-            return [softmax(scores, axis=1)]
+            return softmax(scores if scores.shape[1] > 1 else np.concatenate([-scores, scores], axis=1))
         if self.link == "one_vs_rest":
-            return [expit(scores)]
-        second = expit(scores[:, 0])
-        return [np.stack([1 - second, second], axis=1)]
+            return logistic(scores)
+        likely = (np.clip(scores, -1, 1) + 1) / 2 if self.link == "modified_huber" else logistic(scores)
+        if scores.shape[1] == 1:
+            return np.concatenate([1 - likely, likely], axis=1)
+        total = likely.sum(axis=1, keepdims=True)
+        none = total == 0  # where no class is likely, all are alike
+        if none.any():
+            likely, total = np.where(none, 1, likely), np.where(none, likely.shape[1], total)
+        return likely / total
 
-    def winners(self, scores: FloatArray) -> list[IntArray]:
-        """Return the position of the predicted class as the only target's."""
-        if self.link != "logistic":
-            return [scores.argmax(axis=1)]
+    def predict(self, scores: FloatArray) -> Array:
+        """Return the predicted classes, shape (n_rows,)."""
+        if scores.shape[1] > 1:
+            return _labels([scores.argmax(axis=1)], self.labels)
         beyond = scores[:, 0] - self.boundary
         second = beyond >= 0 if self.zero_wins else beyond > 0
-        return [second.astype(np.int64)]
+        return _labels([second.astype(np.int64)], self.labels)
 
     def relevance(self, scores: FloatArray) -> float:
-        """Return the median distance of the scores from another decision."""
-        return _median(np.abs(scores[:, 0] - self.boundary) if self.link == "logistic" else _gap(scores))
+        """Return the size of an error of a score that would matter to a typical row.
+
+        The median distance of the scores from another decision.
+        """
+        return _median(np.abs(scores[:, 0] - self.boundary) if scores.shape[1] == 1 else _gap(scores))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Values:
     """Scores that are predictions of a regression, behind a link.
 
@@ -161,20 +160,64 @@ class Values:
         What is applied to them.
     flat : bool, default=True
         Whether one target is returned without an axis of its own.
+    scale, offset : float or ndarray of float64, shape (n_targets,)
+        What scores are multiplied by, and what is added then, before the link.
+
+    Examples
+    --------
+    >>> Values(scale=2.0, offset=1.0).predict(np.array([[0.5], [3.0]]))
+    array([2., 7.])
     """
 
     link: Literal["identity", "exp", "logistic"] = "identity"
     flat: bool = True
+    scale: float | FloatArray = 1.0
+    offset: float | FloatArray = 0.0
 
-    def values(self, scores: FloatArray) -> FloatArray:
-        """Return the predictions."""
-        linked = {"identity": lambda s: s, "exp": np.exp, "logistic": expit}[self.link](scores)
-        return linked[:, 0] if self.flat and linked.shape[1] == 1 else linked
+    def predict(self, scores: FloatArray) -> FloatArray:
+        """Return the predictions, shape (n_rows,) or (n_rows, n_targets)."""
+        if np.any(self.scale != 1.0) or np.any(self.offset != 0.0):
+            scores = scores * self.scale + self.offset
+        if self.link == "exp":
+            scores = np.exp(scores)
+        elif self.link == "logistic":
+            scores = logistic(scores)
+        return scores[:, 0] if self.flat and scores.shape[1] == 1 else scores
 
     def relevance(self, scores: FloatArray) -> float:
-        """Return the smallest standard deviation of a target that varies."""
+        """Return the size of an error of a score that would matter to a typical row.
+
+        The smallest standard deviation of a target that varies.
+        """
         deviations = scores.std(axis=0)
         return float(min(deviations[deviations > 0], default=1.0))
+
+
+def labelled(head: Any, classes: Any) -> Any:
+    """Return a head that predicts classes with their labels.
+
+    Parameters
+    ----------
+    head : ClassFractions, Margins or Values
+    classes : ndarray, or list of ndarray
+        Of the only target, or of each of several.
+
+    Returns
+    -------
+    ClassFractions, Margins or Values
+        The head itself if it predicts values.
+    """
+    if isinstance(head, Values):
+        return head
+    of_targets = classes if isinstance(classes, list) else [classes]
+    return replace(head, labels=tuple(np.asarray(names) for names in of_targets))
+
+
+def _labels(winners: Sequence[IntArray], labels: Labels) -> Array:
+    """Return what the winning classes of each target are called, shape (n_rows,) or (n_rows, n_targets)."""
+    if labels:
+        winners = [names.take(won) for names, won in zip(labels, winners, strict=True)]
+    return np.stack(winners, axis=1) if len(winners) > 1 else winners[0]
 
 
 def _fractions(scores: FloatArray) -> FloatArray:
@@ -198,11 +241,3 @@ def _median(distances: FloatArray) -> float:
     """Median of the distances that are not ties."""
     apart = distances[distances > 0]
     return float(np.median(apart)) if len(apart) else 1.0
-
-
-def take_classes(classes: Any, winners: list[IntArray]) -> Array:
-    """Return the labels of the winning classes, shape (n_rows,) or (n_rows, n_targets)."""
-    if isinstance(classes, list):
-        labels = [np.asarray(names).take(won) for names, won in zip(classes, winners, strict=True)]
-        return np.stack(labels, axis=1)
-    return np.asarray(classes).take(winners[0])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe._typing import BoolArray, FloatArray, IntArray
+from skfhe.encoding._dense import dense
 
 __all__ = ["BlockEncoder", "LevelQuantizer", "calibrate_levels"]
 
@@ -125,7 +127,7 @@ class BlockEncoder:
     >>> import numpy as np
     >>> boundaries = [np.arange(7) + 0.5]
     >>> quantizer = LevelQuantizer(3, boundaries, [np.arange(8.0)], np.array([False]))
-    >>> BlockEncoder(quantizer, np.array([1]), n_bits=2).encode(np.array([[9.0, 4.0], [9.0, 7.0]]))
+    >>> BlockEncoder(quantizer, np.array([1]), n_bits=2).encode(np.array([[9.0, 4.0], [9.0, 7.0]]))[0]
     array([[3, 1, 0],
            [3, 3, 1]])
     """
@@ -147,21 +149,21 @@ class BlockEncoder:
         begins = [np.arange(count) * size for count, size in zip(counts, self.sizes, strict=True)]
         return np.repeat(np.arange(len(counts)), counts), np.concatenate(begins)
 
-    def encode(self, X: FloatArray) -> IntArray:
-        """Return the counts of all blocks, shape (n_rows, n_blocks).
+    def encode(self, X: Any) -> tuple[IntArray]:
+        """Return the counts of all blocks, shape (n_rows, n_blocks), as the only input of a program.
 
         Parameters
         ----------
-        X : ndarray of float, shape (n_rows, n_features)
+        X : {ndarray, sparse matrix} of float, shape (n_rows, n_features)
             All features of the rows.
 
         Returns
         -------
-        ndarray of int64, in [0, ``2**n_bits``)
+        tuple of ndarray of int64, in [0, ``2**n_bits``)
         """
-        return self.encode_levels(self.quantizer.quantize(X[:, self.features]))
+        return (self.counts(self.quantizer.quantize(dense(X[:, self.features]))),)
 
-    def encode_levels(self, levels: IntArray) -> IntArray:
+    def counts(self, levels: IntArray) -> IntArray:
         """Return the counts of rows of levels, shape (n_rows, n_encoded)."""
         feature, begin = self.blocks
         missing = (levels == (1 << self.quantizer.n_bits) - 1) & self.quantizer.missing

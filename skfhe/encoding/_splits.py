@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from skfhe._typing import BoolArray, IntArray
+from skfhe.encoding._dense import dense
 
 __all__ = ["Categories", "Rule", "Split", "Splits"]
 
@@ -108,7 +108,7 @@ class Splits(Sequence[Split]):
     --------
     >>> asked = [Split(1, 0.5, False), Split(0, 2.0, True), Split(0, 1.0, True)]
     >>> splits = Splits(2, Rule("<=", "float64"), asked)
-    >>> splits.encode([[1.5, 0.5], [float("nan"), 0.6]])
+    >>> splits.answers([[1.5, 0.5], [float("nan"), 0.6]])
     array([[1, 0, 0],
            [1, 1, 1]])
     """
@@ -152,7 +152,12 @@ class Splits(Sequence[Split]):
         """Return the splits numbered ``kept``."""
         return Splits(self.n_features, self.rule, (self[int(number)] for number in kept))
 
-    def encode(self, X: Any) -> IntArray:
+    def encode(self, X: Any) -> tuple[IntArray]:
+        """Return the `answers` of rows as the only input of a program, with a zero in place of none."""
+        bits = self.answers(X)
+        return (bits if bits.shape[1] else np.zeros((len(bits), 1), dtype=np.int64),)
+
+    def answers(self, X: Any) -> IntArray:
         """Return the bits of rows.
 
         Parameters
@@ -170,11 +175,10 @@ class Splits(Sequence[Split]):
         ValueError
             If ``X`` has another number of features.
         """
-        X = X if issparse(X) else np.asarray(X)
+        X = X if hasattr(X, "toarray") else np.asarray(X)
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
-        read = X[:, self.features]
-        values = (read.toarray() if issparse(read) else read).astype(np.float64)
+        values = dense(X[:, self.features]).astype(np.float64)
         thresholds = np.array([split.threshold for split in self], dtype=np.float64)
         missing_right = np.array([split.missing_right for split in self], dtype=bool)
         bits = self.rule.goes_right(values, thresholds)

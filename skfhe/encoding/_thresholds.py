@@ -8,13 +8,15 @@ the inputs are resolved.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skfhe._typing import FloatArray, IntArray
 
-__all__ = ["ThresholdEncoder", "calibrate_thresholds"]
+__all__ = ["ThermometerEncoder", "ThresholdEncoder", "calibrate_thresholds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +83,23 @@ class ThresholdEncoder:
         X = self._checked(X)
         return (X[:, self.features] > self.thresholds).astype(np.int64, order="C")
 
-    @property
-    def level_weights(self) -> IntArray:
-        """What each bit adds to its feature's level, shape (n_bits, n_features).
+    @cached_property
+    def steps(self) -> IntArray:
+        """What each threshold of a feature adds to its level, shape (n_features,); 0 for one without any.
 
         A feature with fewer thresholds takes larger steps, so that all levels span about the same range.
         """
         counts = np.bincount(self.features, minlength=self.n_features)
-        steps = counts.max() // np.maximum(counts, 1)
+        return np.where(counts > 0, counts.max(initial=0) // np.maximum(counts, 1), 0)
+
+    @property
+    def level_weights(self) -> IntArray:
+        """What each bit adds to its feature's level, shape (n_bits, n_features).
+
+        See `steps`.
+        """
         weights = np.zeros((self.n_bits, self.n_features), dtype=np.int64)
-        weights[np.arange(self.n_bits), self.features] = steps[self.features]
+        weights[np.arange(self.n_bits), self.features] = self.steps[self.features]
         return weights
 
     def levels(self, X: ArrayLike) -> IntArray:
@@ -114,7 +123,7 @@ class ThresholdEncoder:
                [1, 0],
                [2, 2]])
         """
-        return self.counts(X) * self.level_weights.max(axis=0)
+        return self.counts(X) * self.steps
 
     def counts(self, X: ArrayLike) -> IntArray:
         """Return how many thresholds of each feature a row passes.
@@ -142,10 +151,28 @@ class ThresholdEncoder:
         """
         X = self._checked(X)
         counts = np.empty(X.shape, dtype=np.int64)
-        for feature, column in enumerate(X.T):
-            own = np.sort(self.thresholds[self.features == feature])
+        for feature, (own, column) in enumerate(zip(self._of_features, X.T, strict=True)):
             counts[:, feature] = np.searchsorted(own, column)
         return counts
+
+    @cached_property
+    def _of_features(self) -> list[FloatArray]:
+        """The thresholds of each feature, ascending."""
+        return [np.sort(self.thresholds[self.features == feature]) for feature in range(self.n_features)]
+
+    @cached_property
+    def ranks(self) -> IntArray:
+        """Thresholds of its feature that each bit's own exceeds, shape (n_bits,).
+
+        A bit is 1 if its feature passes more thresholds than these.
+        """
+        return np.array(
+            [
+                np.searchsorted(self._of_features[feature], threshold)
+                for feature, threshold in zip(self.features, self.thresholds, strict=True)
+            ],
+            dtype=np.int64,
+        )
 
     def _checked(self, X: ArrayLike) -> FloatArray:
         X = np.asarray(X, dtype=np.float64)
@@ -156,6 +183,63 @@ class ThresholdEncoder:
     def select(self, kept: NDArray) -> "ThresholdEncoder":
         """Return the encoder of the bits ``kept``, a mask or indices."""
         return ThresholdEncoder(self.n_features, self.features[kept], self.thresholds[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class ThermometerEncoder:
+    """Encodes rows as bits of some thresholds and, as a second array, the levels of some features.
+
+    A row is compared with the thresholds once: how many of a feature's it passes says both.
+
+    Parameters
+    ----------
+    thresholds : ThresholdEncoder
+        All that rows are compared with.
+    bits : ndarray of int64, shape (n_sent,)
+        Which of its bits are sent.
+    levels : ndarray of int64, shape (n_levels,), or None
+        Features whose levels are sent; None sends bits alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> thresholds = ThresholdEncoder(2, np.array([0, 0, 1]), np.array([-1.0, 1.0, 0.0]))
+    >>> bits, levels = ThermometerEncoder(thresholds, np.array([1]), np.array([0, 1])).encode([[0.0, 3.0]])
+    >>> bits, levels
+    (array([[0]]), array([[1, 2]]))
+    """
+
+    thresholds: ThresholdEncoder
+    bits: IntArray
+    levels: IntArray | None = None
+
+    @property
+    def n_bits(self) -> int:
+        """Bits that are sent of a row."""
+        return len(self.bits)
+
+    def encode(self, X: Any) -> tuple[IntArray, ...]:
+        """Return the bits, and the levels if some are sent, each of shape (n_rows, n_sent or n_levels).
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+
+        Returns
+        -------
+        tuple of ndarray of int64
+
+        Raises
+        ------
+        ValueError
+            If ``X`` has another number of features.
+        """
+        counts = self.thresholds.counts(X)
+        passed = counts[:, self.thresholds.features[self.bits]]
+        bits = (passed > self.thresholds.ranks[self.bits]).astype(np.int64)
+        if self.levels is None:
+            return (bits,)
+        return bits, counts[:, self.levels] * self.thresholds.steps[self.levels]
 
 
 def calibrate_thresholds(X: ArrayLike, n_bits: int, percentile: float = 0.0) -> ThresholdEncoder:

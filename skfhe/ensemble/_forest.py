@@ -5,56 +5,63 @@ from typing import Any
 import numpy as np
 from sklearn import ensemble
 
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array
-from skfhe.encoding import Decoding, Values, take_classes
+from skfhe.encoding import ClassFractions, Values
 
 __all__ = ["ExtraTreesClassifier", "ExtraTreesRegressor", "RandomForestClassifier", "RandomForestRegressor"]
 
 
-def _decoded_probabilities(self: Any, X: Any, fhe: str) -> Array:
-    """Return the most probable classes, by what a subclass makes of probabilities, as the original does."""
-    probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
-    of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
-    return take_classes(self.classes_, [np.argmax(p, axis=1) for p in of_targets])
+class ForestClassifierMixin:
+    """What classifying forests share; goes before `TreePredictorMixin`."""
+
+    @documented(TREES)
+    def predict(self: Any, X: Any, *, fhe: str = "disable") -> Array:
+        """Return the most probable class of each row, by what `predict_proba` says.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
+            NaN stands for a missing value.
+        {fhe}
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_targets)
+
+        Raises
+        ------
+        {not_compiled}
+        """
+        # as the original does, for a subclass may override `predict_proba`, and need not know ``fhe``
+        probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
+        of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
+        return self.head_.most_probable(of_targets)
+
+    def _describe(self, original: Any) -> Description:
+        return _forest(original, class_fractions(original))
 
 
-class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
+class ForestRegressorMixin:
+    """What regressing forests share; goes before `TreePredictorMixin`."""
+
+    def _describe(self, original: Any) -> Description:
+        return _forest(original, Values())
+
+
+@documented(TREES, scores="probabilities")
+class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.ExtraTreesClassifier):
     """Extremely randomized trees for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.ExtraTreesClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being probabilities.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -70,46 +77,17 @@ class ExtraTreesClassifier(TreePredictorMixin, ensemble.ExtraTreesClassifier):
     _original = ensemble.ExtraTreesClassifier
     __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
-    _decoded_rows = _decoded_probabilities
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, class_fractions(original))
 
 
-class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
+@documented(TREES, scores="predictions")
+class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.ExtraTreesRegressor):
     """Extremely randomized trees for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.ExtraTreesRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -126,44 +104,16 @@ class ExtraTreesRegressor(TreePredictorMixin, ensemble.ExtraTreesRegressor):
     __init__ = parameters_of(ensemble.ExtraTreesRegressor, n_bits=None)
     fit = method_of(ensemble.ExtraTreesRegressor.fit)
 
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, Values())
 
-
-class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier):
+@documented(TREES, scores="probabilities")
+class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.RandomForestClassifier):
     """Random forest for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.RandomForestClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being probabilities.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -179,46 +129,17 @@ class RandomForestClassifier(TreePredictorMixin, ensemble.RandomForestClassifier
     _original = ensemble.RandomForestClassifier
     __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
     fit = method_of(ensemble.RandomForestClassifier.fit)
-    _decoded_rows = _decoded_probabilities
-
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, class_fractions(original))
 
 
-class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
+@documented(TREES, scores="predictions")
+class RandomForestRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.RandomForestRegressor):
     """Random forest for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.RandomForestRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -235,14 +156,11 @@ class RandomForestRegressor(TreePredictorMixin, ensemble.RandomForestRegressor):
     __init__ = parameters_of(ensemble.RandomForestRegressor, n_bits=None)
     fit = method_of(ensemble.RandomForestRegressor.fit)
 
-    def _describe(self, original: Any) -> Description:
-        return _forest(original, Values())
 
-
-def _forest(original: Any, decoding: Decoding) -> Description:
+def _forest(original: Any, head: ClassFractions | Values) -> Description:
     """Read a fitted forest, the mean of its trees."""
     n_trees = len(original.estimators_)
     trees = [raw_tree(member.tree_, 1 / n_trees) for member in original.estimators_]
-    unit = None if isinstance(decoding, Values) else 1 / n_trees
+    unit = None if isinstance(head, Values) else 1 / n_trees
     bias = np.zeros(trees[0].values.shape[1])
-    return Description(trees, bias, TREE_RULE, decoding, original.n_features_in_, unit)
+    return Description(trees, bias, TREE_RULE, head, original.n_features_in_, unit)

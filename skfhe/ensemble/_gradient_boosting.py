@@ -2,29 +2,31 @@
 
 from typing import Any
 
-import numpy as np
 from sklearn import ensemble
 from sklearn.base import is_classifier
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
+from skfhe._originals.compat import initial_scores
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, raw_tree
-from skfhe.encoding import Decoding, Margins, Values
+from skfhe.encoding import Head, Margins, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["GradientBoostingClassifier", "GradientBoostingRegressor"]
 
 
-def _check_initial(self: Any) -> None:
+def _check_initial(estimator: Any) -> None:
     """Raise an `UnsupportedModelError` unless the initial scores are the same for all rows.
 
     Those of a `DummyClassifier` of another strategy than the default are drawn, or infinite but for a clip at
     the smallest number, which leaf values then make up for. What scikit-learn's own validation refuses is
     left to it.
     """
-    init = self.init
-    if not hasattr(init, "predict_proba" if is_classifier(self) else "predict"):
+    init = estimator.init
+    if not hasattr(init, "predict_proba" if is_classifier(estimator) else "predict"):
         return
     if isinstance(init, DummyClassifier) and init.strategy != "prior":
         given = f"a DummyClassifier of strategy={init.strategy!r}"
@@ -32,47 +34,31 @@ def _check_initial(self: Any) -> None:
         return
     else:
         given = f"the class {init.__name__}" if isinstance(init, type) else f"a {type(init).__name__}"
-    allowed = "DummyClassifier()" if is_classifier(self) else "a DummyRegressor"
+    allowed = "DummyClassifier()" if is_classifier(estimator) else "a DummyRegressor"
     raise UnsupportedModelError(
         f"init is {given}: only initial scores that are finite and the same for all rows run encrypted; use "
         f"init=None, 'zero' or {allowed}"
     )
 
 
-class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingClassifier):
+class GradientBoostingMixin:
+    """What the classifier and the regressor share; goes before `TreePredictorMixin`."""
+
+    def _check_trainable(self) -> None:
+        _check_initial(self)
+
+
+@documented(TREES, scores="those of `decision_function`")
+class GradientBoostingClassifier(
+    GradientBoostingMixin, TreePredictorMixin, ensemble.GradientBoostingClassifier
+):
     """Gradient boosting for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.GradientBoostingClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being those of `decision_function`.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -88,7 +74,6 @@ class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingCl
     _original = ensemble.GradientBoostingClassifier
     __init__ = parameters_of(ensemble.GradientBoostingClassifier, n_bits=None)
     fit = method_of(ensemble.GradientBoostingClassifier.fit)
-    _check_trainable = _check_initial
 
     def _describe(self, original: Any) -> Description:
         if original.n_trees_per_iteration_ > 1:
@@ -97,40 +82,17 @@ class GradientBoostingClassifier(TreePredictorMixin, ensemble.GradientBoostingCl
         return _boosted(original, Margins("logistic", factor, zero_wins=True))
 
 
-class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingRegressor):
+@documented(TREES, scores="predictions")
+class GradientBoostingRegressor(
+    GradientBoostingMixin, TreePredictorMixin, ensemble.GradientBoostingRegressor
+):
     """Gradient boosting for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.GradientBoostingRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -146,13 +108,12 @@ class GradientBoostingRegressor(TreePredictorMixin, ensemble.GradientBoostingReg
     _original = ensemble.GradientBoostingRegressor
     __init__ = parameters_of(ensemble.GradientBoostingRegressor, n_bits=None)
     fit = method_of(ensemble.GradientBoostingRegressor.fit)
-    _check_trainable = _check_initial
 
     def _describe(self, original: Any) -> Description:
         return _boosted(original, Values())
 
 
-def _boosted(original: Any, decoding: Decoding) -> Description:
+def _boosted(original: Any, head: Head) -> Description:
     """Read fitted trees, whose sum is scaled by the learning rate and added to the initial scores."""
     _check_initial(original)
     trees = []
@@ -160,5 +121,4 @@ def _boosted(original: Any, decoding: Decoding) -> Description:
         for column, member in enumerate(stage):
             tree = raw_tree(member.tree_, original.learning_rate)
             trees.append(tree.in_column(column, len(stage)))
-    bias = original._raw_predict_init(np.zeros((1, original.n_features_in_)))[0]
-    return Description(trees, bias, TREE_RULE, decoding, original.n_features_in_)
+    return Description(trees, initial_scores(original), TREE_RULE, head, original.n_features_in_)

@@ -2,73 +2,54 @@
 
 from typing import Any
 
-import numpy as np
 from sklearn import ensemble
 
+from skfhe._originals.compat import baseline, categories_by_feature, histogram_stages, preprocessed_rows
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import HISTOGRAM_RULE, histogram_tree
-from skfhe.encoding import Decoding, Margins, Values
+from skfhe._typing import FloatArray
+from skfhe.encoding import Head, Margins, Values
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["HistGradientBoostingClassifier", "HistGradientBoostingRegressor"]
 
 
-def _preprocessed(self: Any, fitted: Any, X: Any) -> Any:
-    """Return rows as the trees read them: categories as numbers, and before the other features."""
-    return fitted._preprocess_X(X, reset=False)
+class HistogramMixin:
+    """What the classifier and the regressor share; goes before `TreePredictorMixin`."""
+
+    def _rows(self, fitted: Any, X: Any) -> Any:
+        return preprocessed_rows(fitted, X)
+
+    def _quantizable(self: Any, X: Any) -> FloatArray:
+        """Return rows that are to be quantized before training, none of their features categorical."""
+        given = self.categorical_features
+        by_dtype = isinstance(given, str) and given == "from_dtype"
+        if by_dtype and hasattr(X, "dtypes"):
+            categorical = [str(name) for name, kind in X.dtypes.items() if str(kind) == "category"]
+        else:
+            categorical = [] if given is None or by_dtype else list(given)
+        if categorical:
+            raise UnsupportedModelError(
+                f"n_bits={self.n_bits} quantizes features by their order, and {categorical} are categories; "
+                "use n_bits=None, or give the categories as numbers with categorical_features=None"
+            )
+        return super()._quantizable(X)  # type: ignore[misc]
 
 
-def _numeric(self: Any, X: Any) -> Any:
-    """Return rows that are to be quantized before training, none of their features categorical."""
-    given = self.categorical_features
-    by_dtype = isinstance(given, str) and given == "from_dtype"
-    if by_dtype and hasattr(X, "dtypes"):
-        categorical = [str(name) for name, kind in X.dtypes.items() if str(kind) == "category"]
-    else:
-        categorical = [] if given is None or by_dtype else list(given)
-    if categorical:
-        raise UnsupportedModelError(
-            f"n_bits={self.n_bits} quantizes features by their order, and {categorical} are categories; use "
-            "n_bits=None, or give the categories as numbers with categorical_features=None"
-        )
-    return TreePredictorMixin._quantizable(self, X)
-
-
-class HistGradientBoostingClassifier(TreePredictorMixin, ensemble.HistGradientBoostingClassifier):
+@documented(TREES, scores="those of `decision_function`")
+class HistGradientBoostingClassifier(
+    HistogramMixin, TreePredictorMixin, ensemble.HistGradientBoostingClassifier
+):
     """Histogram-based gradient boosting for classification on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.HistGradientBoostingClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being those of `decision_function`.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -84,47 +65,22 @@ class HistGradientBoostingClassifier(TreePredictorMixin, ensemble.HistGradientBo
     _original = ensemble.HistGradientBoostingClassifier
     __init__ = parameters_of(ensemble.HistGradientBoostingClassifier, n_bits=None)
     fit = method_of(ensemble.HistGradientBoostingClassifier.fit)
-    _rows = _preprocessed
-    _quantizable = _numeric
 
     def _describe(self, original: Any) -> Description:
         return _boosted(original, Margins("softmax" if original.n_trees_per_iteration_ > 1 else "logistic"))
 
 
-class HistGradientBoostingRegressor(TreePredictorMixin, ensemble.HistGradientBoostingRegressor):
+@documented(TREES, scores="predictions before the link")
+class HistGradientBoostingRegressor(
+    HistogramMixin, TreePredictorMixin, ensemble.HistGradientBoostingRegressor
+):
     """Histogram-based gradient boosting for regression on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.ensemble.HistGradientBoostingRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        No score differs from that of the float trees by more, the scores being predictions before the link.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -140,24 +96,17 @@ class HistGradientBoostingRegressor(TreePredictorMixin, ensemble.HistGradientBoo
     _original = ensemble.HistGradientBoostingRegressor
     __init__ = parameters_of(ensemble.HistGradientBoostingRegressor, n_bits=None)
     fit = method_of(ensemble.HistGradientBoostingRegressor.fit)
-    _rows = _preprocessed
-    _quantizable = _numeric
 
     def _describe(self, original: Any) -> Description:
         return _boosted(original, Values("exp" if original.loss in ("gamma", "poisson") else "identity"))
 
 
-def _boosted(original: Any, decoding: Decoding) -> Description:
+def _boosted(original: Any, head: Head) -> Description:
     """Read fitted trees, whose sum is added to the baseline."""
-    known = {
-        int(feature): frozenset(int(category) for category in original._bin_mapper.bin_thresholds_[feature])
-        for feature in np.flatnonzero(original._bin_mapper.is_categorical_)
-    }
+    known = categories_by_feature(original)
     trees = [
         histogram_tree(predictor, column, len(stage), known)
-        for stage in original._predictors
+        for stage in histogram_stages(original)
         for column, predictor in enumerate(stage)
     ]
-    return Description(
-        trees, original._baseline_prediction.ravel(), HISTOGRAM_RULE, decoding, original.n_features_in_
-    )
+    return Description(trees, baseline(original), HISTOGRAM_RULE, head, original.n_features_in_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from skfhe._parameters import check_rounding
 from skfhe._typing import RangeSource
 from skfhe.cost import advising
+from skfhe.encoding import AffineEncoder, OutputDecoders
+from skfhe.encrypted_model import EncryptedModel
 from skfhe.importers._quantized_module import QuantizedModule, as_floats
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
@@ -32,7 +34,6 @@ __all__ = [
 MAX_BITS = 16
 FEW_BITS = 6
 """What rounding to is suggested: lookups of so many bits are quick."""
-CALIBRATIONS = ("mse", "minmax", "percentile")
 
 
 def compile_torch_model(
@@ -334,13 +335,9 @@ def _module(network: NetworkBuilder, scheme: Scheme) -> QuantizedModule:
     with advising(_readable(scheme)):
         lowered = lower_network(network, scheme)
     program = optimize(optimize(lowered.program), [round_constant_cells])
-    return QuantizedModule(
-        program,
-        lowered.quantizers,
-        lowered.decoders,
-        [node.shape for node in network.inputs],
-        _narrower(scheme),
-    )
+    encoder, decoder = AffineEncoder(lowered.quantizers), OutputDecoders(lowered.decoders)
+    model = EncryptedModel(encoder, program, decoder)
+    return QuantizedModule(model, [node.shape for node in network.inputs], _narrower(scheme))
 
 
 def _narrower(scheme: Scheme) -> str:
@@ -387,10 +384,12 @@ def _scheme(
     range_source: RangeSource | None,
     margin: float,
 ) -> Scheme:
-    if calibration not in CALIBRATIONS:
-        raise ValueError(f"calibration must be one of {', '.join(CALIBRATIONS)}, got {calibration!r}")
+    if calibration not in get_args(Calibration):
+        raise ValueError(
+            f"calibration must be one of {', '.join(get_args(Calibration))}, got {calibration!r}"
+        )
     range_source = range_source or ("proven" if import_qat else "calibrated")
-    if range_source not in ("proven", "calibrated"):
+    if range_source not in get_args(RangeSource):
         raise ValueError(f'range_source must be "proven" or "calibrated", got {range_source!r}')
     if not isinstance(margin, int | float) or not 0 <= margin < float("inf"):
         raise ValueError(f"margin must be a finite number of at least 0, got {margin!r}")

@@ -1,6 +1,43 @@
 """The operators that can be imported: what they are called, and what they cost.
 
 One table for both frontends and for the documentation, `docs/your_own_network.md`.
+
+Add an operator
+---------------
+
+1. Names. A network that has it raises an `UnsupportedOperatorError`, which names it as the reader sees it: by
+   its ATen name in torch, by its type in ONNX.
+
+2. A row of `OPERATORS`. Its kind decides who reads it:
+
+   movement
+       Each result is an element of the argument, or a constant. Both readers let the framework move numbers
+       and see where they went; nothing more is to be written.
+   elementwise
+       A function of elements. torch's reader tabulates torch's own function; for ONNX it is written in torch,
+       in ``FUNCTIONS`` of `skfhe.importers._onnx.elementwise`.
+   linear, extremum
+       Everything else. It needs a handler.
+
+3. A handler, where the kind is not enough: in `skfhe.importers._torch.handlers` and in
+   `skfhe.importers._onnx.layer_handlers`, registered with ``@HANDLERS.handles(name)``. It is given what the
+   operator was called with, and writes it down by the methods of `NetworkBuilder` and the functions of
+   `skfhe.network.layers`: ``univariate``, ``linear``, ``total``, ``move``, ``extremum`` and so on, or
+   ``linear_map`` for any linear function of a row. What cannot be encrypted raises
+   ``build.unsupported(reason, instead)``. A linear map of torch that takes nothing but its own arguments
+   needs no handler, only its name in ``_LINEAR_MAPS`` of `skfhe.importers._torch.reader`.
+
+   What the network's operations cannot say needs a new one: its ``evaluate`` in `skfhe.network._operations`,
+   its ``lower_…`` in `skfhe.network._lowering`. Few do.
+
+4. Examples: a network for each way of calling it in ``tests/importers/torch_examples``, a graph in
+   ``tests/importers/onnx_examples.py``. Tests compare each with torch, or onnxruntime, and say which name,
+   handler or row has none.
+
+5. If `skfhe.importers._replacements` says what to use in its place, that goes.
+
+6. The documentation: ``python -m skfhe.importers._operators`` prints the table that
+   ``docs/your_own_network.md`` shows between its marks.
 """
 
 from dataclasses import dataclass

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skfhe._parameters import check_fhe_mode
 from skfhe._typing import FloatArray
-from skfhe.cost import Report
-from skfhe.encoding import AffineDecoder, AffineQuantizer, TableDecoder
-from skfhe.exceptions import NotCompiledError
-from skfhe.program import Program, run_batched
+from skfhe.cost import Cost, Report, resolve_error_rate
+from skfhe.encoding import AffineEncoder, OutputDecoders
+from skfhe.encrypted_model import EncryptedModel
+from skfhe.program import Program
 
 if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
     from skfhe.circuit import Circuit
-    from skfhe.cost import Cost
 
 __all__ = ["QuantizedModule"]
 
@@ -32,11 +29,8 @@ class QuantizedModule:
 
     Parameters
     ----------
-    program : Program
-    quantizers : sequence of (int, AffineQuantizer)
-        For each input of the program, which of the network's inputs it encodes, and how.
-    decoders : sequence of AffineDecoder or TableDecoder
-        For each output of the program, what its integers stand for.
+    model : EncryptedModel
+        From an `AffineEncoder` to `OutputDecoders`.
     input_shapes : sequence of tuple of int
         Shape of a row of each of the network's inputs.
     advice : str, default=""
@@ -48,29 +42,21 @@ class QuantizedModule:
         The quantized integer program.
     fhe_circuit_ : Circuit
         After `compile`.
-    input_quantizers_ : list of AffineQuantizer
-        One for each input of the program.
+    encoder_ : AffineEncoder
+        Turns floats into the integers that the program takes.
+    decoder_ : OutputDecoders
+        Turns the integers that the program returns into floats.
     """
 
-    fhe_circuit_: Circuit
-
     def __init__(
-        self,
-        program: Program,
-        quantizers: Sequence[tuple[int, AffineQuantizer]],
-        decoders: Sequence[AffineDecoder | TableDecoder],
-        input_shapes: Sequence[tuple[int, ...]],
-        advice: str = "",
+        self, model: EncryptedModel, input_shapes: Sequence[tuple[int, ...]], advice: str = ""
     ) -> None:
-        self.program_ = program
-        self.input_quantizers_ = [quantizer for _, quantizer in quantizers]
-        self._input_of = [index for index, _ in quantizers]
-        self.decoders_ = list(decoders)
+        self._encrypted_model = model
         self.input_shapes_ = [tuple(shape) for shape in input_shapes]
         self._advice = advice
 
     def __repr__(self) -> str:
-        state = "compiled" if hasattr(self, "fhe_circuit_") else "not compiled"
+        state = "not compiled" if self._encrypted_model.circuit is None else "compiled"
         return f"QuantizedModule({state}; {self.cost_})"
 
     def compile(
@@ -106,17 +92,37 @@ class QuantizedModule:
         CompilationError
             If the engine finds no parameters; the message names the layer and what to turn.
         """
-        from skfhe.circuit import compile_program
-        from skfhe.cost import advising, resolve_error_rate
-
         error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-        start = time.perf_counter()
-        with advising(self._advice):
-            circuit = compile_program(self.program_, error_rate, configuration)
-        circuit.verbose = verbose
-        if verbose:
-            print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")
-        self.fhe_circuit_ = circuit
+        self._encrypted_model = self._encrypted_model.compiled(
+            error_rate, configuration, advice=self._advice, verbose=verbose
+        )
+        return self.fhe_circuit_
+
+    @property
+    def program_(self) -> Program:
+        """The quantized integer program."""
+        return self._encrypted_model.program
+
+    @property
+    def encoder_(self) -> AffineEncoder:
+        """Turns floats into the integers that the program takes."""
+        encoder = self._encrypted_model.encoder
+        assert isinstance(encoder, AffineEncoder)
+        return encoder
+
+    @property
+    def decoder_(self) -> OutputDecoders:
+        """Turns the integers that the program returns into floats."""
+        decoder = self._encrypted_model.decoder
+        assert isinstance(decoder, OutputDecoders)
+        return decoder
+
+    @property
+    def fhe_circuit_(self) -> Circuit:
+        """The compiled program; after `compile`."""
+        circuit = self._encrypted_model.circuit
+        if circuit is None:
+            raise AttributeError("this QuantizedModule is not compiled")
         return circuit
 
     @property
@@ -135,10 +141,7 @@ class QuantizedModule:
 
         At the error rate that was compiled for, or at 2**-40 before.
         """
-        from skfhe.cost import estimate_cost
-
-        circuit = getattr(self, "fhe_circuit_", None)
-        return estimate_cost(self.program_, circuit.error_rate if circuit else None)
+        return self._encrypted_model.cost
 
     def report(self) -> Report:
         """Return what each layer costs, and how its accumulators are bounded.
@@ -148,7 +151,7 @@ class QuantizedModule:
         Report
             Prints as a table; ``to_frame()`` gives it as a pandas DataFrame.
         """
-        circuit = getattr(self, "fhe_circuit_", None)
+        circuit = self._encrypted_model.circuit
         return Report.of(self.program_, circuit.error_rate if circuit else None)
 
     def forward(self, *x: ArrayLike, fhe: str = "disable") -> Any:
@@ -190,12 +193,7 @@ class QuantizedModule:
         ndarray of int64, or tuple of them
             One for each input of the program.
         """
-        rows = self._checked(x)
-        integers = tuple(
-            quantizer.quantize(rows[index])
-            for index, quantizer in zip(self._input_of, self.input_quantizers_, strict=True)
-        )
-        return integers[0] if len(integers) == 1 else integers
+        return _alone(self.encoder_.encode(*self._checked(x)))
 
     def quantized_forward(self, *q: Any, fhe: str = "disable") -> Any:
         """Evaluate the program on integers.
@@ -211,7 +209,7 @@ class QuantizedModule:
         ndarray of int64, or tuple of them
             One for each output of the network.
         """
-        check_fhe_mode(fhe)
+        self._encrypted_model.check_mode(fhe)
         inputs = q[0] if len(q) == 1 and isinstance(q[0], tuple | list) else q
         inputs = tuple(np.asarray(x) for x in inputs)
         if len(inputs) != len(self.program_.inputs):
@@ -221,18 +219,7 @@ class QuantizedModule:
                 f"quantized_forward takes integers, got {[str(x.dtype) for x in inputs]}; use quantize_input "
                 "first, or forward, which takes floats"
             )
-        inputs = tuple(x.astype(np.int64) for x in inputs)
-        if fhe != "disable" and not hasattr(self, "fhe_circuit_"):
-            raise NotCompiledError(
-                f"fhe={fhe!r} needs a compiled circuit; call compile() first, or use fhe='disable'"
-            )
-        if fhe == "disable":
-            outputs = run_batched(self.program_, *inputs)
-        elif fhe == "simulate":
-            outputs = self.fhe_circuit_.simulate(*inputs)
-        else:
-            outputs = self.fhe_circuit_.execute(*inputs)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return _alone(self._encrypted_model.evaluate(*(x.astype(np.int64) for x in inputs), fhe=fhe))
 
     def dequantize_output(self, q: Any) -> Any:
         """Return the floats that decrypted integers stand for.
@@ -246,11 +233,7 @@ class QuantizedModule:
         -------
         ndarray of float64, or tuple of them
         """
-        outputs = q if isinstance(q, tuple | list) else (q,)
-        if len(outputs) != len(self.decoders_):
-            raise ValueError(f"the network has {len(self.decoders_)} output(s), got {len(outputs)}")
-        floats = tuple(d.decode(x) for d, x in zip(self.decoders_, outputs, strict=True))
-        return floats[0] if len(floats) == 1 else floats
+        return _alone(self.decoder_.decode(*(q if isinstance(q, tuple | list) else (q,))))
 
     def _checked(self, x: Sequence[ArrayLike]) -> list[FloatArray]:
         """Return rows as float64, having checked that they fit the network's inputs."""
@@ -266,6 +249,11 @@ class QuantizedModule:
         if len({len(array) for array in rows}) > 1:
             raise ValueError(f"all inputs must have the same number of rows, got {[len(a) for a in rows]}")
         return rows
+
+
+def _alone(arrays: tuple[Any, ...]) -> Any:
+    """Return the only one of several arrays without a tuple around it."""
+    return arrays[0] if len(arrays) == 1 else arrays
 
 
 def as_floats(values: Any, name: str) -> FloatArray:

@@ -7,55 +7,42 @@ from numpy.typing import ArrayLike
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
+from skfhe._linear.docstrings import LINEAR
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._typing import Array
 
 __all__ = ["GammaRegressor", "PoissonRegressor", "TweedieRegressor"]
 
 
-class GeneralizedPredictorMixin(LinearPredictorMixin):
-    """Mixin of the generalized linear models."""
+class GeneralizedMixin:
+    """What the generalized linear models share; goes before `LinearPredictorMixin`."""
 
-    def _linear_predictor(self, X: ArrayLike) -> Array:
+    def _linear_predictor(self: Any, X: ArrayLike) -> Array:
         """Return the integer program's scores: the original computes ``score`` from them."""
         return self._scores(X, "disable")[:, 0]
 
-    def _score_type(self, rows: Any) -> Any:
+    def _link(self, fitted: Any) -> str:
+        """Return what is applied to scores: the exponential, unless a Tweedie model says otherwise."""
+        link = getattr(fitted, "link", "log")
+        automatic = "identity" if getattr(fitted, "power", 1) <= 0 else "log"
+        return "identity" if (automatic if link == "auto" else link) == "identity" else "exp"
+
+    def _score_type(self: Any, rows: Any) -> Any:
         """Return the type of scores; these originals take nothing but two kinds of floats."""
-        return super()._score_type(rows[:0].astype(np.float32 if rows.dtype == np.float32 else np.float64))
+        kind = np.float32 if rows.dtype == np.float32 else np.float64
+        return super()._score_type(rows[:0].astype(kind))  # type: ignore[misc]
 
 
-class PoissonRegressor(GeneralizedPredictorMixin, linear_model.PoissonRegressor):
+@documented(LINEAR)
+class PoissonRegressor(GeneralizedMixin, LinearPredictorMixin, linear_model.PoissonRegressor):
     """Poisson regression on encrypted data, with a logarithmic link.
 
-    Parameters
-    ----------
-    n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-        feature's values is cut into ``2**i`` steps; values far from it add bits.
-    range_margin : float, default=7.5
-        How far beyond the training range of a feature its values are represented, in widths of that range,
-        at either end. Values beyond are clipped, with an `InputClippingWarning`.
-    **parameters
-        Those of `sklearn.linear_model.PoissonRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The linear function on integers: what runs encrypted.
-    scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded. Both follow
-        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
-    output_bits_ : list of int
-        Proven bits of the accumulators.
-    cost_ : Cost
-        Predicted seconds a row; there are no lookups.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too; they are those of the float model.
+    {notes}
 
     Examples
     --------
@@ -73,37 +60,15 @@ class PoissonRegressor(GeneralizedPredictorMixin, linear_model.PoissonRegressor)
     fit = method_of(linear_model.PoissonRegressor.fit)
 
 
-class GammaRegressor(GeneralizedPredictorMixin, linear_model.GammaRegressor):
+@documented(LINEAR)
+class GammaRegressor(GeneralizedMixin, LinearPredictorMixin, linear_model.GammaRegressor):
     """Gamma regression on encrypted data, with a logarithmic link.
 
-    Parameters
-    ----------
-    n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-        feature's values is cut into ``2**i`` steps; values far from it add bits.
-    range_margin : float, default=7.5
-        How far beyond the training range of a feature its values are represented, in widths of that range,
-        at either end. Values beyond are clipped, with an `InputClippingWarning`.
-    **parameters
-        Those of `sklearn.linear_model.GammaRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The linear function on integers: what runs encrypted.
-    scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded. Both follow
-        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
-    output_bits_ : list of int
-        Proven bits of the accumulators.
-    cost_ : Cost
-        Predicted seconds a row; there are no lookups.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too; they are those of the float model.
+    {notes}
 
     Examples
     --------
@@ -121,37 +86,15 @@ class GammaRegressor(GeneralizedPredictorMixin, linear_model.GammaRegressor):
     fit = method_of(linear_model.GammaRegressor.fit)
 
 
-class TweedieRegressor(GeneralizedPredictorMixin, linear_model.TweedieRegressor):
+@documented(LINEAR)
+class TweedieRegressor(GeneralizedMixin, LinearPredictorMixin, linear_model.TweedieRegressor):
     """Regression with a Tweedie distribution on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-        feature's values is cut into ``2**i`` steps; values far from it add bits.
-    range_margin : float, default=7.5
-        How far beyond the training range of a feature its values are represented, in widths of that range,
-        at either end. Values beyond are clipped, with an `InputClippingWarning`.
-    **parameters
-        Those of `sklearn.linear_model.TweedieRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The linear function on integers: what runs encrypted.
-    scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded. Both follow
-        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
-    output_bits_ : list of int
-        Proven bits of the accumulators.
-    cost_ : Cost
-        Predicted seconds a row; there are no lookups.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too; they are those of the float model.
+    {notes}
 
     Examples
     --------

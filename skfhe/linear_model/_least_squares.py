@@ -3,42 +3,22 @@
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
+from skfhe._linear.docstrings import LINEAR
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 
 __all__ = ["ElasticNet", "Lasso", "LinearRegression", "Ridge"]
 
 
+@documented(LINEAR)
 class LinearRegression(LinearPredictorMixin, linear_model.LinearRegression):
     """Ordinary least squares on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-        feature's values is cut into ``2**i`` steps; values far from it add bits.
-    range_margin : float, default=7.5
-        How far beyond the training range of a feature its values are represented, in widths of that range,
-        at either end. Values beyond are clipped, with an `InputClippingWarning`.
-    **parameters
-        Those of `sklearn.linear_model.LinearRegression`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The linear function on integers: what runs encrypted.
-    scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded. Both follow
-        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
-    output_bits_ : list of int
-        Proven bits of the accumulators.
-    cost_ : Cost
-        Predicted seconds a row; there are no lookups.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too; they are those of the float model.
+    {notes}
 
     Examples
     --------
@@ -56,37 +36,15 @@ class LinearRegression(LinearPredictorMixin, linear_model.LinearRegression):
     fit = method_of(linear_model.LinearRegression.fit)
 
 
+@documented(LINEAR)
 class Ridge(LinearPredictorMixin, linear_model.Ridge):
     """Least squares with an L2 penalty on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-        feature's values is cut into ``2**i`` steps; values far from it add bits.
-    range_margin : float, default=7.5
-        How far beyond the training range of a feature its values are represented, in widths of that range,
-        at either end. Values beyond are clipped, with an `InputClippingWarning`.
-    **parameters
-        Those of `sklearn.linear_model.Ridge`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The linear function on integers: what runs encrypted.
-    scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded. Both follow
-        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
-    output_bits_ : list of int
-        Proven bits of the accumulators.
-    cost_ : Cost
-        Predicted seconds a row; there are no lookups.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too; they are those of the float model.
+    {notes}
 
     Examples
     --------
@@ -104,37 +62,15 @@ class Ridge(LinearPredictorMixin, linear_model.Ridge):
     fit = method_of(linear_model.Ridge.fit)
 
 
+@documented(LINEAR)
 class Lasso(LinearPredictorMixin, linear_model.Lasso):
     """Least squares with an L1 penalty on encrypted data; features without a weight are not sent.
 
-    Parameters
-    ----------
-    n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-        feature's values is cut into ``2**i`` steps; values far from it add bits.
-    range_margin : float, default=7.5
-        How far beyond the training range of a feature its values are represented, in widths of that range,
-        at either end. Values beyond are clipped, with an `InputClippingWarning`.
-    **parameters
-        Those of `sklearn.linear_model.Lasso`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The linear function on integers: what runs encrypted.
-    scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded. Both follow
-        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
-    output_bits_ : list of int
-        Proven bits of the accumulators.
-    cost_ : Cost
-        Predicted seconds a row; there are no lookups.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too; they are those of the float model.
+    {notes}
 
     Examples
     --------
@@ -151,37 +87,15 @@ class Lasso(LinearPredictorMixin, linear_model.Lasso):
     fit = method_of(linear_model.Lasso.fit)
 
 
+@documented(LINEAR)
 class ElasticNet(LinearPredictorMixin, linear_model.ElasticNet):
     """Least squares with L1 and L2 penalties on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int or dict, default=8
-        Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-        feature's values is cut into ``2**i`` steps; values far from it add bits.
-    range_margin : float, default=7.5
-        How far beyond the training range of a feature its values are represented, in widths of that range,
-        at either end. Values beyond are clipped, with an `InputClippingWarning`.
-    **parameters
-        Those of `sklearn.linear_model.ElasticNet`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The linear function on integers: what runs encrypted.
-    scores_ : QuantizedScores
-        The program between its two edges: how features are encoded and scores decoded. Both follow
-        ``coef_`` and ``intercept_`` when these are changed after ``fit``.
-    output_bits_ : list of int
-        Proven bits of the accumulators.
-    cost_ : Cost
-        Predicted seconds a row; there are no lookups.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too; they are those of the float model.
+    {notes}
 
     Examples
     --------

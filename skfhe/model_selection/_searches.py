@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, is_classifier
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, is_classifier
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
+
+from skfhe._originals.compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
 
 __all__ = ["ErrorRateSearch", "RoundingSearch"]
 
@@ -56,7 +57,7 @@ class ScoreSearch(MetaEstimatorMixin, BaseEstimator):
         self.test_size = test_size
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: ArrayLike) -> ScoreSearch:
         """Search on one part of the rows and confirm on the other.
 

@@ -5,13 +5,12 @@ from skfhe.network._builder import (
     EXAMPLE_ROWS,
     NO_OPERATOR,
     NetworkBuilder,
-    Node,
-    Operation,
-    Quantize,
     unsupported,
 )
 from skfhe.network._emitter import Emitter
 from skfhe.network._lowering import Lowered, lower_network
+from skfhe.network._node import Node
+from skfhe.network._operations import Operation, Quantize
 from skfhe.network._schemes.calibration import Calibration
 from skfhe.network._schemes.post_training import PostTraining
 from skfhe.network._schemes.scheme import Scheme

@@ -1,228 +1,36 @@
-"""The float network that an importer reads, whatever it was written in.
+"""Float networks, as frontends write them, whatever they read them from.
 
-A small closed set of operations on rows of floats, each with its parameters as tensors in double precision.
-Frontends (`skfhe.importers._torch.reader`, `skfhe.importers._onnx.reader`) translate to it,
-`skfhe.network._lowering` translates it to integers. Shapes never include the rows.
-
-Building executes: each operation is evaluated on the calibration rows as it is added, so that every value
-knows its shape and the floats that the original network has there.
+Building executes: each operation is evaluated on the calibration rows as it is added, once, so that every
+value knows its shape and the floats that the original network has there.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from skfhe.exceptions import UnsupportedOperatorError
+from skfhe.network._node import Node
+from skfhe.network._operations import (
+    Affine,
+    Concatenate,
+    Elementwise,
+    Extremum,
+    Linear,
+    Move,
+    Operation,
+    Source,
+    Univariate,
+)
 
-__all__ = [
-    "Affine",
-    "Concatenate",
-    "Convolution",
-    "Elementwise",
-    "Extremum",
-    "Linear",
-    "MatMul",
-    "Move",
-    "NetworkBuilder",
-    "Node",
-    "Operation",
-    "Quantize",
-    "Source",
-    "Univariate",
-    "unsupported",
-]
+__all__ = ["EXAMPLE_ROWS", "NO_OPERATOR", "NetworkBuilder", "unsupported"]
 
 NO_OPERATOR = "it is none of the operators in docs/your_own_network.md"
 """Why most of the operators that cannot be imported cannot."""
 EXAMPLE_ROWS = 3
 """Rows of the examples that data movements are traced on."""
-
-
-class Operation:
-    """Base of all operations."""
-
-    def evaluate(self, *x: Tensor) -> Tensor:
-        """Apply to float64 tensors whose first axis is the rows."""
-        return self._apply(*x)
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, eq=False)
-class Source(Operation):
-    """An input of the network, counted from 0."""
-
-    index: int
-
-
-@dataclass(frozen=True, eq=False)
-class Univariate(Operation):
-    """A function applied element by element; its parameters may differ from element to element."""
-
-    function: Callable[[Tensor], Tensor]
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        return self.function(*x).to(torch.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Affine(Operation):
-    """``scale * x + offset``; both broadcast against a row."""
-
-    scale: Tensor
-    offset: Tensor
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        return x[0] * self.scale + self.offset
-
-
-@dataclass(frozen=True, eq=False)
-class Move(Operation):
-    """The elements of a row, selected, repeated and rearranged.
-
-    ``indices`` has the shape of the result's row and points into the flattened argument; -1 stands for the
-    constant ``fill``.
-    """
-
-    indices: Tensor
-    fill: float = 0.0
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        flat = x[0].reshape(len(x[0]), -1)
-        moved = flat[:, self.indices.clamp(min=0).flatten()].reshape(len(flat), *self.indices.shape)
-        return torch.where(self.indices < 0, torch.full((), self.fill, dtype=moved.dtype), moved)
-
-
-@dataclass(frozen=True, eq=False)
-class Linear(Operation):
-    """``x @ weight.T + bias`` over the last axis; ``weight`` is (n_outputs, n_inputs)."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        return functional.linear(x[0], self.weight, self.bias)
-
-
-@dataclass(frozen=True, eq=False)
-class Convolution(Operation):
-    """Two-dimensional cross-correlation of rows of shape (channels, height, width).
-
-    ``weight`` is (n_outputs, n_inputs // groups, height, width), ``padding`` the zeros at the top, left,
-    bottom and right.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    strides: tuple[int, int]
-    padding: tuple[int, int, int, int]
-    dilation: tuple[int, int]
-    groups: int
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        top, left, bottom, right = self.padding
-        padded = functional.pad(x[0], (left, right, top, bottom))
-        return functional.conv2d(padded, self.weight, self.bias, self.strides, 0, self.dilation, self.groups)
-
-
-@dataclass(frozen=True, eq=False)
-class Elementwise(Operation):
-    """A function of several values of one shape, element by element.
-
-    ``kind`` is one of "add", "subtract", "multiply", "divide", "maximum", "minimum", "compare" and "where" if
-    it is one of these, for which there are cheaper ways than for any function.
-    """
-
-    function: Callable[..., Tensor]
-    kind: str = ""
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        return self.function(*x).to(torch.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class MatMul(Operation):
-    """``x @ y`` of two encrypted values, over their last two axes."""
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        return x[0] @ x[1]
-
-
-@dataclass(frozen=True, eq=False)
-class Extremum(Operation):
-    """The largest or smallest of several elements.
-
-    ``members`` is (n_members, *row of the result) and points into the flattened argument.
-    """
-
-    members: Tensor
-    largest: bool
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        found = x[0].reshape(len(x[0]), -1)[:, self.members]
-        return found.amax(dim=1) if self.largest else found.amin(dim=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Concatenate(Operation):
-    """Values joined along an axis of the row."""
-
-    axis: int
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        return torch.cat(x, dim=self.axis + 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Quantize(Operation):
-    """A quantizer of the network's own: ``scale * (q - zero_point)`` with ``q = function(x)`` in [low, high].
-
-    ``scale`` and ``zero_point`` broadcast against a row.
-    """
-
-    function: Callable[[Tensor], Tensor]
-    scale: Tensor
-    zero_point: Tensor
-    low: int
-    high: int
-
-    def _apply(self, *x: Tensor) -> Tensor:
-        return (self.function(x[0]) - self.zero_point) * self.scale
-
-
-@dataclass(eq=False)
-class Node:
-    """One value of a network.
-
-    Parameters
-    ----------
-    operation : Operation
-    arguments : tuple of Node
-    name : str
-        The operator, as the user's framework calls it.
-    label : str
-        Where it stands in the network.
-    reference : Tensor of float64, shape (n_rows, *row)
-        Its floats on the calibration rows.
-    """
-
-    operation: Operation
-    arguments: tuple["Node", ...]
-    name: str
-    label: str
-    reference: Tensor
-    readers: int = field(default=0)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
-        return tuple(self.reference.shape[1:])
 
 
 class NetworkBuilder:
@@ -258,10 +66,14 @@ class NetworkBuilder:
         """Return the error that the current operator takes elements of several rows together."""
         return self.unsupported("it mixes rows, which are encrypted apart", "axes other than the first")
 
-    def add(self, operation: Operation, *arguments: Node) -> Node:
-        """Append the value that ``operation`` computes from ``arguments``."""
-        with torch.no_grad():
-            reference = operation.evaluate(*(a.reference for a in arguments))
+    def add(self, operation: Operation, *arguments: Node, reference: Tensor | None = None) -> Node:
+        """Append the value that ``operation`` computes from ``arguments``.
+
+        ``reference`` is what it makes of their floats on the calibration rows, where that is known already.
+        """
+        if reference is None:
+            with torch.no_grad():
+                reference = operation.evaluate(*(a.reference for a in arguments))
         node = Node(operation, arguments, self.name, self.label, reference)
         for argument in arguments:
             argument.readers += 1
@@ -276,9 +88,10 @@ class NetworkBuilder:
 
     def univariate(self, x: Node, function: Callable[[Tensor], Tensor]) -> Node:
         """Append ``function(x)``, element by element."""
+        operation = Univariate(function)
         with torch.no_grad():
-            shape = tuple(function(x.reference[:1]).shape[1:])
-        return self.add(Univariate(function), self.broadcast(x, shape))
+            reference = operation.evaluate(x.reference)
+        return self.add(operation, self.broadcast(x, reference.shape[1:]), reference=reference)
 
     def elementwise(self, function: Callable[..., Tensor], *arguments: Node, kind: str = "") -> Node:
         """Append a function of several values, broadcast to one shape; see `Elementwise`."""
@@ -343,10 +156,11 @@ class NetworkBuilder:
         return self.move(self.concatenate(flat, 0), of_joined)
 
     def linear(self, x: Node, weight: Tensor, bias: Tensor | None = None) -> Node:
-        """Append ``x @ weight.T + bias`` over the last axis."""
+        """Append ``x @ weight + bias`` over the last axis; ``weight`` is (n_inputs, n_outputs)."""
         weight = weight.to(torch.float64)
-        bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.to(torch.float64)
-        return self.add(Linear(weight, bias.expand(len(weight)).contiguous()), x)
+        n_outputs = weight.shape[1]
+        bias = torch.zeros(n_outputs, dtype=torch.float64) if bias is None else bias.to(torch.float64)
+        return self.add(Linear(weight, bias.expand(n_outputs).contiguous()), x)
 
     def total(self, x: Node, axes: Sequence[int], keepdim: bool, scale: float = 1.0) -> Node:
         """Append the sum over ``axes`` of a row, times ``scale``."""
@@ -356,7 +170,7 @@ class NetworkBuilder:
         shape = kept if keepdim else [x.shape[axis] for axis in rest]
         order = [0, *(axis + 1 for axis in (*rest, *axes))]
         last = self.move(x, lambda rows: rows.permute(order).reshape(len(rows), -1, count))
-        summed = self.linear(last, torch.full((1, count), scale))
+        summed = self.linear(last, torch.full((count, 1), scale))
         return self.move(summed, lambda rows: rows.reshape(len(rows), *shape))
 
     def extremum(self, x: Node, windows: Callable[[Tensor], Tensor], largest: bool) -> Node:

@@ -1,6 +1,10 @@
-"""What the importers' lowering writes programs with: values, their samples, bounds of accumulators."""
+"""What the lowering writes programs with: values, their samples, bounds of accumulators, rounding.
+
+Here is the one place where accumulators are rounded before they are looked up, for networks of all origins.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +12,7 @@ from skfhe._typing import FloatArray, IntArray, RangeSource, Rounding
 from skfhe.cost import MAX_LOOKUP_BITS
 from skfhe.exceptions import CompilationError
 from skfhe.network._cells import tabulated
+from skfhe.network._node import Node
 from skfhe.network._symbolic import Grid, Symbolic
 from skfhe.program import IntegerType, Program, ProgramBuilder, evaluate, infer_type, ops
 
@@ -25,12 +30,24 @@ class Emitter:
     margin : float
         What is added to each end of a calibrated interval, in units of its length.
     rounding : tuple of int and {"exact", "approximate"}, default=None
-        Bits that accumulators are rounded to before they are looked up, and how.
+        Bits that accumulators are rounded to before they are looked up, and how. Both remove the lowest bits
+        and look up the middle of what a result stands for. Exact rounding is down: it never needs one more
+        bit, so that a lookup reads what was asked for, and it costs a bootstrap for each bit that it removes.
+        Approximate rounding is to the nearest, half up, costs nothing, and may take the neighbour near a tie;
+        rounding up may need one more bit.
+
+    Attributes
+    ----------
+    node : Node
+        The network's node that is being lowered: whatever takes part in the lowering reads it here.
+    samples : list of ndarray of int64
+        What each value of the program is on the calibration rows.
     """
+
+    node: Node
 
     def __init__(self, range_source: RangeSource, margin: float, rounding: Rounding | None) -> None:
         self.range_source, self.margin, self.rounding = range_source, margin, rounding
-        self.label = ""
         self.samples: list[IntArray] = []
         self._taken: dict[int, tuple[int, IntArray]] = {}
         self._builder = ProgramBuilder()
@@ -44,6 +61,11 @@ class Emitter:
         """Return the type of a value."""
         return self._builder.type_of(position)
 
+    @property
+    def label(self) -> str:
+        """Where the current node stands in the network."""
+        return self.node.label
+
     def label_of(self, position: int) -> str:
         """Return the layer that a value belongs to."""
         return self._builder.value_at(position).label
@@ -55,9 +77,12 @@ class Emitter:
 
     def add(self, op: ops.Op, *arguments: int, label: str | None = None) -> int:
         """Append the value that ``op`` computes from ``arguments``."""
-        position = self._builder.add(op, *arguments, label=self.label if label is None else label)
-        self.samples.append(evaluate(op, *(self.samples[a] for a in arguments)))
-        return position
+        sample = evaluate(op, *(self.samples[a] for a in arguments))
+        return self._append(op, arguments, sample, self.label if label is None else label)
+
+    def _append(self, op: ops.Op, arguments: tuple[int, ...], sample: IntArray, label: str) -> int:
+        self.samples.append(sample)
+        return self._builder.add(op, *arguments, label=label)
 
     def is_fresh(self, position: int) -> bool:
         """Whether a value is made of inputs, as they were encrypted."""
@@ -87,24 +112,23 @@ class Emitter:
         axis = 0 if isinstance(op, ops.Convolution) else len(proven.shape) - 1
         others = tuple(a for a in range(len(proven.shape)) if a != axis)
         low, high = proven.low.min(axis=others), proven.high.max(axis=others)
+        sample = evaluate(op, self.samples[argument])
         narrowed = False
         if self.range_source == "calibrated":
-            sample = evaluate(op, self.samples[argument])
             rows = (0, *(a + 1 for a in others))
             seen_low, seen_high = sample.min(axis=rows), sample.max(axis=rows)
             calibrated_low, calibrated_high = self._with_margin(seen_low, seen_high, low, high)
             narrowed = bool(np.any(calibrated_low > low) or np.any(calibrated_high < high))
             low, high = calibrated_low, calibrated_high
-        shifted = type(op)(**{**vars(op), "bias": op.bias - low})
-        position = self.add(shifted, argument)
         across = [1] * len(proven.shape)
         across[axis] = -1
+        start, length = low.reshape(across), (high - low).reshape(across)
+        shifted = replace(op, bias=op.bias - low)
+        position = self._append(shifted, (argument,), sample - start, self.label)
         if narrowed:
             self._narrowed = True
-            position = self.add(
-                ops.Bound(np.zeros_like(low).reshape(across), (high - low).reshape(across)), position
-            )
-        return position, low.reshape(across)
+            position = self.add(ops.Bound(np.zeros_like(length), length), position)
+        return position, start
 
     def _with_margin(
         self, low: IntArray, high: IntArray, proven_low: IntArray, proven_high: IntArray
@@ -159,8 +183,7 @@ class Emitter:
         step : int
             Its results are multiples of.
         middle : float
-            What is to be added to a multiple to get the middle of the cell that it stands for. Exact rounding
-            is down, which never needs one more bit; approximate rounding can only be to the nearest.
+            What is to be added to a multiple to get the middle of the integers that it stands for.
         """
         if self.rounding is None:
             return None, 1, 0.0

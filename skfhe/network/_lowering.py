@@ -21,7 +21,10 @@ from skfhe._typing import Array, BoolArray, FloatArray, IntArray
 from skfhe.encoding import AffineDecoder, AffineQuantizer, TableDecoder
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.network import _products as products
-from skfhe.network._builder import (
+from skfhe.network._builder import NetworkBuilder, unsupported
+from skfhe.network._cells import fill_undefined
+from skfhe.network._node import Node
+from skfhe.network._operations import (
     Affine,
     Concatenate,
     Convolution,
@@ -30,15 +33,11 @@ from skfhe.network._builder import (
     Linear,
     MatMul,
     Move,
-    NetworkBuilder,
-    Node,
     Operation,
     Quantize,
     Source,
     Univariate,
-    unsupported,
 )
-from skfhe.network._cells import fill_undefined
 from skfhe.network._schemes.scheme import Scheme
 from skfhe.network._symbolic import Grid, RawInput, Symbolic
 from skfhe.program import Program, ops
@@ -90,14 +89,13 @@ def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
     for node in network.nodes:
         if id(node) not in used:
             continue
-        scheme.emitter.label = node.label
-        lowering.node = node
+        scheme.emitter.node = node
         with torch.no_grad():
             values[id(node)] = lowering.lower(node.operation, *(values[id(a)] for a in node.arguments))
     decoders: list[AffineDecoder | TableDecoder] = []
     positions = []
     for node in network.outputs:
-        scheme.emitter.label = node.label
+        scheme.emitter.node = node
         output = scheme.decoded(values[id(node)])
         positions.append(output.position)
         decoders.append(_decoder(output, scheme, node.label))
@@ -152,9 +150,7 @@ def _shared_by_rows(
 
 
 class _Lowering:
-    """Lowers one node after another; ``node`` is the current one."""
-
-    node: Node
+    """Lowers one node after another."""
 
     def __init__(self, scheme: Scheme) -> None:
         self.scheme, self.emitter = scheme, scheme.emitter
@@ -165,42 +161,48 @@ class _Lowering:
         raise TypeError(f"{type(operation).__name__} is not an operation of a network")
 
     @property
+    def _node(self) -> Node:
+        """The current node."""
+        return self.emitter.node
+
+    @property
     def _shared(self) -> bool:
-        return self.node.readers > 1
+        """Whether more than one operation reads the current node."""
+        return self._node.readers > 1
 
     @lower.register
-    def _(self, operation: Source) -> Symbolic | RawInput:
-        return self.scheme.input(self.node, operation.index)
+    def lower_source(self, operation: Source) -> Symbolic | RawInput:
+        return self.scheme.input(self._node, operation.index)
 
     @lower.register
-    def _(self, operation: Univariate, x: Any) -> Symbolic | RawInput:
-        return replace(x.through(operation.evaluate, self.node.reference), shared=self._shared)
+    def lower_univariate(self, operation: Univariate, x: Any) -> Symbolic | RawInput:
+        return replace(x.through(operation.evaluate, self._node.reference), shared=self._shared)
 
     @lower.register
-    def _(self, operation: Affine, x: Any) -> Symbolic | RawInput:
+    def lower_affine(self, operation: Affine, x: Any) -> Symbolic | RawInput:
         if isinstance(x, RawInput) or x.grid is None:
-            return replace(x.through(operation.evaluate, self.node.reference), shared=self._shared)
+            return replace(x.through(operation.evaluate, self._node.reference), shared=self._shared)
         scale, offset = operation.scale.numpy(), operation.offset.numpy()
         grid = Grid.of(x.grid.scale * scale, x.grid.offset * scale + offset, x.shape)
-        scaled = x.through(operation.evaluate, self.node.reference)
+        scaled = x.through(operation.evaluate, self._node.reference)
         return replace(scaled, grid=grid, shared=self._shared)
 
     @lower.register
-    def _(self, operation: Quantize, x: Any) -> Symbolic:
-        return replace(self.scheme.quantize(x, operation, self.node.reference), shared=self._shared)
+    def lower_quantize(self, operation: Quantize, x: Any) -> Symbolic:
+        return replace(self.scheme.quantize(x, operation, self._node.reference), shared=self._shared)
 
     @lower.register
-    def _(self, operation: Move, x: Any) -> Symbolic | RawInput:
+    def lower_move(self, operation: Move, x: Any) -> Symbolic | RawInput:
         if isinstance(x, RawInput):
-            moved = x.through(operation.evaluate, self.node.reference)
+            moved = x.through(operation.evaluate, self._node.reference)
             return replace(moved, moves=(*x.moves, operation), shared=self._shared)
         position = self.emitter.move(x.position, operation.indices.numpy())
         grid = None if x.grid is None else x.grid.move(operation)
-        moved = x.through(operation.evaluate, self.node.reference)
+        moved = x.through(operation.evaluate, self._node.reference)
         return replace(moved, position=position, grid=grid, shared=self._shared)
 
     @lower.register
-    def _(self, operation: Concatenate, *arguments: Any) -> Symbolic:
+    def lower_concatenate(self, operation: Concatenate, *arguments: Any) -> Symbolic:
         parts = self._of_one_width(arguments)
         position = self.emitter.add(ops.Concatenate(operation.axis), *(x.position for x in parts))
         grids = [x.grid for x in parts if x.grid is not None]
@@ -213,23 +215,24 @@ class _Lowering:
         def evaluate(integers: torch.Tensor) -> torch.Tensor:
             return torch.cat([part(integers) for part in each], dim=operation.axis + 1)
 
-        return Symbolic(position, self.node.reference, None, evaluate, self._shared)
+        return Symbolic(position, self._node.reference, None, evaluate, self._shared)
 
     @lower.register
-    def _(self, operation: Linear, x: Any) -> Symbolic:
+    def lower_linear(self, operation: Linear, x: Any) -> Symbolic:
         weight = operation.weight.numpy()
+        n_inputs, n_outputs = weight.shape
         x = self._summand(x, len(x.shape) - 1, weight)
-        scales = x.grid.scale.reshape(-1, weight.shape[1])[0]
-        sample = self.emitter.samples[x.position].reshape(-1, weight.shape[1])
+        scales = x.grid.scale.reshape(-1, n_inputs)[0]
+        sample = self.emitter.samples[x.position].reshape(-1, n_inputs)
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
-        wanted = (self.node.reference.numpy() - offset).reshape(-1, len(weight))
-        integers, scale = self.scheme.weights(weight * scales, _thinned(sample), _thinned(wanted))
-        zero = np.zeros(len(weight), dtype=np.int64)
-        position, low = self.emitter.accumulate(ops.Linear(integers.T.copy(), zero), x.position)
+        wanted = (self._node.reference.numpy() - offset).reshape(-1, n_outputs)
+        integers, scale = self.scheme.weights(weight * scales[:, None], _thinned(sample), _thinned(wanted))
+        zero = np.zeros(n_outputs, dtype=np.int64)
+        position, low = self.emitter.accumulate(ops.Linear(integers, zero), x.position)
         return self.scheme.corrected(self._accumulated(position, scale, low, offset), -1)
 
     @lower.register
-    def _(self, operation: Convolution, x: Any) -> Symbolic:
+    def lower_convolution(self, operation: Convolution, x: Any) -> Symbolic:
         weight = operation.weight.numpy()
         x = self._summand(x, 0, weight.reshape(len(weight), -1))
         n_outputs, n_read = weight.shape[:2]
@@ -237,14 +240,14 @@ class _Lowering:
         scales = x.grid.scale.reshape(len(x.grid.scale), -1)[:, 0].reshape(n_groups, n_read)
         folded = weight * np.repeat(scales, n_outputs // n_groups, axis=0)[:, :, None, None]
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
-        results = self.node.reference - torch.from_numpy(offset)
+        results = self._node.reference - torch.from_numpy(offset)
         sample, wanted = _patches(self.emitter.samples[x.position], results, operation)
         each = zip(*(np.split(v, n_groups, axis=1) for v in (sample, wanted)), strict=True)
-        of_groups = np.split(folded.reshape(n_outputs, -1), n_groups)
-        chosen = [self.scheme.weights(w, *pair) for w, pair in zip(of_groups, each, strict=True)]
-        flat, scale = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
+        matrices = np.split(folded.reshape(n_outputs, -1).T, n_groups, axis=1)  # patches are multiplied with
+        chosen = [self.scheme.weights(w, *pair) for w, pair in zip(matrices, each, strict=True)]
+        columns, scale = (np.concatenate(parts, axis=-1) for parts in zip(*chosen, strict=True))
         op = ops.Convolution(
-            flat.reshape(weight.shape),
+            columns.T.reshape(weight.shape),
             np.zeros(n_outputs, dtype=np.int64),
             operation.strides,
             operation.padding,
@@ -255,21 +258,21 @@ class _Lowering:
         return self.scheme.corrected(self._accumulated(position, scale[:, None, None], low, offset), 0)
 
     @lower.register
-    def _(self, operation: Extremum, x: Any) -> Symbolic:
+    def lower_extremum(self, operation: Extremum, x: Any) -> Symbolic:
         x = self.scheme.operand(x, None)
         if not products.comparable(x, operation):
             x = self.scheme.operand(replace(x, grid=None), None)
         return replace(
-            products.extremum(self.emitter, x, operation, self.node.reference), shared=self._shared
+            products.extremum(self.emitter, x, operation, self._node.reference), shared=self._shared
         )
 
     @lower.register
-    def _(self, operation: MatMul, a: Any, b: Any) -> Symbolic:
+    def lower_matmul(self, operation: MatMul, a: Any, b: Any) -> Symbolic:
         a, b = self._on_one_grid(a), self._on_one_grid(b)
-        return replace(products.matmul(self.emitter, a, b, self.node.reference), shared=self._shared)
+        return replace(products.matmul(self.emitter, a, b, self._node.reference), shared=self._shared)
 
     @lower.register
-    def _(self, operation: Elementwise, *arguments: Any) -> Symbolic | RawInput:
+    def lower_elementwise(self, operation: Elementwise, *arguments: Any) -> Symbolic | RawInput:
         if all(
             isinstance(x, RawInput) and x.index == arguments[0].index and x.moves == arguments[0].moves
             for x in arguments
@@ -277,7 +280,7 @@ class _Lowering:
             each = [x.evaluate for x in arguments]
             together = lambda floats: operation.function(*(part(floats) for part in each))  # noqa: E731
             return replace(
-                arguments[0], reference=self.node.reference, evaluate=together, shared=self._shared
+                arguments[0], reference=self._node.reference, evaluate=together, shared=self._shared
             )
         values = [self.scheme.operand(x, None) if isinstance(x, RawInput) else x for x in arguments]
         result = self._of_one(operation, values) or self._of_two(operation, values)
@@ -299,13 +302,13 @@ class _Lowering:
             instead = self.scheme.narrower(max(1, most // 2))
         else:
             reason, instead = f"it takes {len(values)} encrypted values", "operators of one or two"
-        return unsupported(self.node.name, self.node.label, reason, instead)
+        return unsupported(self._node.name, self._node.label, reason, instead)
 
     def _of_one(self, operation: Elementwise, values: list[Symbolic]) -> Symbolic | None:
         """Lower a function of values that read the same integers: it is univariate."""
         if any(x.position != values[0].position for x in values):
             return None
-        result = _together(operation.function, values, self.node.reference)
+        result = _together(operation.function, values, self._node.reference)
         if operation.kind in ("add", "subtract") and all(x.grid is not None for x in values):
             sign = 1 if operation.kind == "add" else -1
             first, second = (x.grid for x in values)
@@ -323,14 +326,14 @@ class _Lowering:
         if operation.kind in ("add", "subtract", "maximum", "minimum", "compare"):
             aligned = self.scheme.aligned(a, b, looked_up=operation.kind not in ("add", "subtract"))
             if aligned is not None:
-                return products.of_sum(self.emitter, operation, aligned, self.node.reference)
+                return products.of_sum(self.emitter, operation, aligned, self._node.reference)
         narrow = sum(self._bits(x) for x in values) <= self._most_packed
         if operation.kind in ("multiply", "divide") and not narrow:
             if operation.kind == "divide":
                 b = b.through(torch.reciprocal, torch.reciprocal(b.reference))
             a, b = self._factor(a), self._factor(b)
-            return products.multiply(self.emitter, a, b, self.node.reference)
-        return self._packed(operation.function, a, b, self.node.reference)
+            return products.multiply(self.emitter, a, b, self._node.reference)
+        return self._packed(operation.function, a, b, self._node.reference)
 
     def _select(self, operation: Elementwise, values: list[Symbolic]) -> Symbolic | None:
         """Lower a choice between two encrypted values as a sum of two, of which one is always 0."""
@@ -353,7 +356,7 @@ class _Lowering:
         if aligned is None:
             return None
         total = Elementwise(torch.add, "add")
-        return products.of_sum(self.emitter, total, aligned, self.node.reference)
+        return products.of_sum(self.emitter, total, aligned, self._node.reference)
 
     def _bits(self, x: Symbolic) -> int:
         return self.emitter.type_of(x.position).bits
@@ -431,19 +434,19 @@ class _Lowering:
         Its floats are rounded as the network's own are, the bias added last: biases of networks in training
         settle where a quantizer is undecided, and half an ulp then tells which way it goes.
         """
-        grid = Grid.of(scale, offset + scale * low, self.node.shape)
-        own = Grid.of(scale, offset, self.node.shape)
-        shift = torch.from_numpy(np.broadcast_to(low, self.node.shape).copy())
+        grid = Grid.of(scale, offset + scale * low, self._node.shape)
+        own = Grid.of(scale, offset, self._node.shape)
+        shift = torch.from_numpy(np.broadcast_to(low, self._node.shape).copy())
         factor, bias = (torch.from_numpy(v.copy()) for v in (own.scale, own.offset))
 
         def evaluate(integers: torch.Tensor) -> torch.Tensor:
             column = integers.to(torch.float64).reshape(-1, *(1,) * shift.ndim)
             return (column + shift) * factor + bias
 
-        return Symbolic(position, self.node.reference, grid, evaluate, self._shared)
+        return Symbolic(position, self._node.reference, grid, evaluate, self._shared)
 
     def _on_grid(self, position: int, grid: Grid) -> Symbolic:
-        return Symbolic.on_grid(position, self.node.reference, grid, self._shared)
+        return Symbolic.on_grid(position, self._node.reference, grid, self._shared)
 
 
 def _together(

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from skfhe._typing import FloatArray, IntArray
-from skfhe.network._builder import Elementwise, Extremum
 from skfhe.network._emitter import Emitter
+from skfhe.network._operations import Elementwise, Extremum
 from skfhe.network._symbolic import Grid, Symbolic
 from skfhe.program import bit_width, ops
 

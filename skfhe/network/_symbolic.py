@@ -1,4 +1,10 @@
-"""Values under lowering: which integers are encrypted, and which floats they stand for."""
+"""Values under lowering: which integers are encrypted, and which floats they stand for.
+
+A `Node` is a value of the float network. While it is lowered, each node has a counterpart here, which
+says how its floats follow from integers that no row has given yet: `Symbolic`, once its integers are in the
+program, or `RawInput`, as long as they are not, for no quantizer has been met. Both put off what is done
+element by element (``through``), so that one table holds all of it in the end.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ import torch
 from torch import Tensor
 
 from skfhe._typing import FloatArray
-from skfhe.network._builder import Move
+from skfhe.network._operations import Move
 
 __all__ = ["Grid", "RawInput", "Symbolic"]
 
@@ -44,10 +50,11 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Symbolic:
-    """One value of the network under lowering.
+    """What a node of the network is, in terms of integers in the program.
 
-    Each element is a function of one encrypted integer. As long as that function is affine, the integers
-    take part in sums; any other is left to the next lookup, which tabulates all of it at once.
+    Each element is a function of one integer, which is encrypted when the program runs. As long as that
+    function is affine, the integers take part in sums; any other is left to the next lookup, which tabulates
+    all of it at once.
 
     Parameters
     ----------
@@ -90,7 +97,10 @@ class Symbolic:
 
 @dataclass(frozen=True, eq=False)
 class RawInput:
-    """An input that no quantizer has been found for yet: the client still holds it in the clear.
+    """What a node is that depends on one input for which no quantizer has been found yet.
+
+    The client still holds it in the clear: nothing of it is in the program. As soon as a quantizer is met, or
+    a layer, its integers are encrypted and it becomes `Symbolic`.
 
     Parameters
     ----------

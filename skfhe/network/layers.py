@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from skfhe.network._builder import EXAMPLE_ROWS, Convolution, MatMul, NetworkBuilder, Node
+from skfhe.network._builder import EXAMPLE_ROWS, NetworkBuilder
+from skfhe.network._node import Node
+from skfhe.network._operations import Convolution, MatMul
 
 __all__ = [
     "Window",
@@ -188,10 +190,10 @@ def matmul(build: NetworkBuilder, a: Node | Tensor, b: Node | Tensor) -> Node:
     if isinstance(a, Node):
         assert isinstance(b, Tensor)
         if b.ndim == 1:
-            summed = build.linear(a, b[None])
+            summed = build.linear(a, b[:, None])
             return build.move(summed, lambda rows: rows.squeeze(-1))
         if b.ndim == 2 and len(a.shape) >= 1:
-            return build.linear(a, b.T.contiguous())
+            return build.linear(a, b)
         constant = build.row_constant(b.double(), a)
         return linear_map(build, a, lambda rows: rows @ constant)
     assert isinstance(a, Tensor)
@@ -199,7 +201,7 @@ def matmul(build: NetworkBuilder, a: Node | Tensor, b: Node | Tensor) -> Node:
     if len(b.shape) < 2:
         raise build.mixes_rows()
     if a.ndim == 2 and len(b.shape) == 2:
-        turned = build.linear(build.move(b, lambda rows: rows.mT), a)
+        turned = build.linear(build.move(b, lambda rows: rows.mT), a.T)
         return build.move(turned, lambda rows: rows.mT)
     constant = build.row_constant(a.double(), b)
     return linear_map(build, b, lambda rows: constant @ rows)
@@ -214,7 +216,7 @@ def linear_map(build: NetworkBuilder, x: Node, function: Callable[[Tensor], Tens
             raise build.unsupported(f"it would take a matrix of {size} × {bias.numel()} weights")
         basis = function(torch.eye(size, dtype=torch.float64).reshape(size, *x.shape)) - bias
     flat = build.move(x, lambda rows: rows.reshape(len(rows), -1))
-    result = build.linear(flat, basis.reshape(size, -1).T.contiguous(), bias.flatten())
+    result = build.linear(flat, basis.reshape(size, -1), bias.flatten())
     result = build.move(result, lambda rows: rows.reshape(len(rows), *bias.shape[1:]))
     several = x.reference[:EXAMPLE_ROWS]
     if not torch.allclose(function(several), result.reference[:EXAMPLE_ROWS]):

@@ -14,30 +14,26 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.helper import predefined_split
 from torch import nn
 
+from skfhe._originals.compat import Interval, StrOptions, check_sample_weight
+from skfhe._originals.signatures import joined_signature
 from skfhe._parameters import check_rounding
-from skfhe._typing import FloatArray, IntArray
+from skfhe._typing import FloatArray
 from skfhe.base import EncryptedPredictorMixin
-from skfhe.encoding import AffineDecoder, calibrate_thresholds
+from skfhe.encoding import Head, SummedDecoders, ThermometerEncoder, calibrate_thresholds
+from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP
 from skfhe.neural_network._mlp_network import lower_mlp
-from skfhe.neural_network._parameter_names import (
-    check_open_parameters,
-    is_open,
-    unknown_parameter,
-    with_signature,
-)
-from skfhe.neural_network._recipe import Plan, encoded, make_net, module_parameters, rebuilt
+from skfhe.neural_network._parameter_names import check_open_parameters, is_open, unknown_parameter
+from skfhe.neural_network._recipe import TrainingPlan, encoded, make_net, module_parameters, rebuilt
 from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
 from skfhe.neural_network._splitting import hold_out, split_by
 from skfhe.neural_network._training import reproducible
-from skfhe.program import Program
 
 __all__ = ["BaseNeuralNet"]
 
@@ -81,7 +77,6 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "warm_start": ["boolean"],
     }
 
-    @with_signature
     def __init__(
         self,
         module__n_layers: int = 2,
@@ -146,6 +141,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self._open_params = kwargs
+
+    # scikit-learn asks for no ``**kwargs``: which names arrive there, `is_open` knows
+    __init__.__signature__ = joined_signature(__init__)  # type: ignore[attr-defined]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, those of the optimizer and the criterion that were set included.
@@ -248,7 +246,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     @staticmethod
     def _check_weight(X: NDArray, sample_weight: ArrayLike | None) -> FloatArray:
         """Return the rows' weights, ones by default."""
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not (weight > 0).any():
             raise ValueError("sample_weight is zero for every row; at least one must be positive")
         if not np.isfinite(weight.sum()):
@@ -280,18 +278,20 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """Return rows, validated."""
         return self._validated(X, reset=False)
 
-    def _fit(
+    def _train(
         self,
         X: NDArray,
         y: NDArray,
         weight: NDArray,
         encode: Callable[[NDArray], NDArray],
         n_outputs: int,
+        head: Head,
         class_weight: NDArray | None = None,
     ) -> None:
         """Train on validated rows; nothing is kept if that fails.
 
-        ``encode`` turns targets as they were given into those of the network.
+        ``encode`` turns targets as they were given into those of the network, ``head`` its outputs into
+        predictions.
         """
         warm = self._goes_on
         if warm:
@@ -320,7 +320,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
                 rebuilt(net, self.net_.module_.state_dict())
             net.fit(encoded(plan, rows), None) if not warm else net.partial_fit(encoded(plan, rows), None)
         earlier = (self.loss_curve_, self.validation_scores_ or []) if warm else ([], [])
-        self._finish(plan, net, [*net.annealing_history, *net.history], earlier)
+        self._finish(plan, net, head, [*net.annealing_history, *net.history], earlier)
 
     @property
     def _goes_on(self) -> bool:
@@ -364,7 +364,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
                 f"{remedy} to make another"
             )
 
-    def _partial_fit(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int) -> None:
+    def _train_further(self, X: NDArray, y: NDArray, weight: NDArray, n_outputs: int, head: Head) -> None:
         """Train one more epoch on validated rows and targets, with the constraint in full force."""
         rows = Rows(X, y, weight)
         earlier: tuple[list[float], ...] = ([], [])
@@ -384,9 +384,11 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         before = len(net.history)
         with reproducible(seed):
             net.partial_fit(encoded(plan, rows), None, epochs=1)
-        self._finish(plan, net, net.history[before:], earlier)
+        self._finish(plan, net, head, net.history[before:], earlier)
 
-    def _finish(self, plan: Plan, net: Any, epochs: list[Any], earlier: tuple[list[float], ...]) -> None:
+    def _finish(
+        self, plan: TrainingPlan, net: Any, head: Head, epochs: list[Any], earlier: tuple[list[float], ...]
+    ) -> None:
         """Keep a trained network and lower it to the program."""
         net.module_.eval()
         losses = [epoch["train_loss"] for epoch in epochs if "train_loss" in epoch]
@@ -396,8 +398,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
                 f"training did not converge: the loss or a weight is not finite after {len(losses)} epochs; "
                 "lower lr, or choose another optimizer"
             )
-        lowered = lower_mlp(net.module_, check_rounding(self.rounding_threshold_bits))
-        self._keep(plan, net, *lowered)
+        self._keep(plan, net, self._lower(self._describe(net), (plan, head)))
         self.loss_curve_ = earlier[0] + losses
         self.n_iter_ = len(self.loss_curve_)
         self.best_loss_ = None if self.early_stopping else min(self.loss_curve_, default=None)
@@ -421,55 +422,40 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         """
         check_is_fitted(self, "net_")
         self._check_params()
-        lowered = lower_mlp(self.net_.module_, check_rounding(self.rounding_threshold_bits))
-        self._keep(self._plan, self.net_, *lowered)
+        self._keep(self._plan, self.net_, self._lower(self._describe(self.net_), (self._plan, self.head_)))
         return self
 
-    def _keep(
-        self, plan: Plan, net: Any, program: Program, kept: list[NDArray], decoders: list[AffineDecoder]
-    ) -> None:
-        """Keep a lowered network, and forget the circuit of an earlier one."""
+    def _keep(self, plan: TrainingPlan, net: Any, model: EncryptedModel) -> None:
+        """Keep a lowered network, in place of an earlier one and its circuit."""
         width = plan.module["n_accum_bits"]
-        for index, bits in enumerate(program.accumulator_bits, start=1):
+        found = model.program.accumulator_bits
+        for index, bits in enumerate(found, start=1):
             if bits > width:
                 raise AccumulatorBudgetError(
                     f"hidden layer {index} needs accumulators of {bits} bits, more than "
                     f"module__n_accum_bits={width}; the smallest module__n_accum_bits that would do is "
-                    f"{max(program.accumulator_bits)}"
+                    f"{max(found)}"
                 )
-        self._drop_circuit()
-        self._plan, self.net_ = plan, net
-        self.program_, self._output_decoders = program, decoders
-        read = self.net_.module_.kept_bits.numpy(force=True)[kept[0]]
-        self.input_encoder_ = self._plan.encoder.select(read)
-        self._kept_levels = kept[1] if len(kept) > 1 else None
+        self._plan, self.net_, self._encrypted_model = plan, net, model
 
-    def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> Plan:
+    def _describe(self, fitted: Any) -> BudgetedMLP:
+        """Return the trained network of a skorch net."""
+        return fitted.module_
+
+    def _lower(self, described: BudgetedMLP, calibration: tuple[TrainingPlan, Head]) -> EncryptedModel:
+        """Return the program of a trained network, with its edges; rows are encoded as in training."""
+        plan, head = calibration
+        program, kept, decoders = lower_mlp(described, check_rounding(self.rounding_threshold_bits))
+        bits = described.kept_bits.numpy(force=True)[kept[0]]
+        if len(kept) > 1:
+            encoder = ThermometerEncoder(plan.encoder, bits, np.flatnonzero(kept[1]))
+        else:
+            encoder = ThermometerEncoder(plan.encoder.select(bits), np.arange(len(bits)))
+        return EncryptedModel(encoder, program, SummedDecoders(decoders), head)
+
+    def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> TrainingPlan:
         encoder = calibrate_thresholds(rows.X, self.module__n_input_bits)
-        return Plan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
-
-    def _scores(self, X: ArrayLike, fhe: str) -> FloatArray:
-        """Return the network's outputs, shape (n_rows, n_outputs), evaluated as ``fhe`` says."""
-        check_is_fitted(self, "program_")
-        X = self._validated(X, reset=False)
-        outputs = self._evaluate(self._encode(X), fhe)
-        return sum(
-            (decoder.decode(q) for decoder, q in zip(self._output_decoders, outputs, strict=True)),
-            start=np.zeros(outputs[0].shape),
-        )
-
-    def _encode(self, X: ArrayLike) -> list[IntArray]:
-        """Return what the program takes: the bits, and with a skip connection the levels."""
-        bits = self.input_encoder_.quantize(X)
-        if self._kept_levels is None:
-            return [bits]
-        return [bits, self._plan.encoder.levels(X)[:, self._kept_levels]]
-
-    @property
-    def output_decoder_(self) -> AffineDecoder:
-        """Turns the first output of the program, the output layer's accumulators, into scores."""
-        check_is_fitted(self, "program_")
-        return self._output_decoders[0]
+        return TrainingPlan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
 
     def __sklearn_tags__(self) -> Tags:
         """Say that sparse rows are taken."""

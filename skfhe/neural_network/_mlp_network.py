@@ -1,7 +1,7 @@
 """From the trained Brevitas network to the integer program.
 
-The network is written down as a float network of the importers' operations, and lowered as any imported one
-is: a hidden layer becomes a linear layer on integers and one lookup a neuron, whose tables are filled by
+The network is written down as a float network, and lowered and rounded as any imported one is: a hidden layer
+becomes a linear layer on integers and one lookup a neuron, whose tables are filled by
 running its batch normalization, activation and quantizer, in double precision, on every accumulator that can
 occur.
 """
@@ -17,7 +17,7 @@ from skfhe._typing import BoolArray, IntArray, Rounding
 from skfhe.encoding import AffineDecoder
 from skfhe.network import Emitter, Grid, NetworkBuilder, Node, Quantize, Symbolic, Trained, lower_network
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP, HiddenLayer
-from skfhe.passes import drop_unused_inputs, optimize, round_lookups
+from skfhe.passes import drop_unused_inputs, optimize
 from skfhe.program import Program
 
 __all__ = ["in_double_precision", "lower_mlp"]
@@ -53,11 +53,14 @@ def lower_mlp(
     module = in_double_precision(module)
     with torch.no_grad():
         network, highest = _network(module)
-        lowered = lower_network(network, _EncodedInputs(highest))
+        lowered = lower_network(network, _EncodedInputs(highest, rounding))
+    decoders: list[AffineDecoder] = []
+    for decoder in lowered.decoders:
+        if not isinstance(decoder, AffineDecoder):
+            raise TypeError(f"the output layer is linear, and was given a {type(decoder).__name__}")
+        decoders.append(decoder)
     program, kept = drop_unused_inputs(optimize(lowered.program))
-    if rounding is not None:
-        program = optimize(program, [lambda p: round_lookups(p, *rounding)])
-    return program, kept, [decoder for decoder in lowered.decoders if isinstance(decoder, AffineDecoder)]
+    return program, kept, decoders
 
 
 class _EncodedInputs(Trained):
@@ -67,13 +70,15 @@ class _EncodedInputs(Trained):
     ----------
     highest : list of ndarray of int64
         For each input, the largest integer of each element; the smallest is 0.
+    rounding : tuple of int and {"exact", "approximate"}, default=None
+        See `lower_mlp`.
     """
 
-    def __init__(self, highest: list[IntArray]) -> None:
-        super().__init__(Emitter("proven", margin=0.0, rounding=None), n_bits=None)
+    def __init__(self, highest: list[IntArray], rounding: Rounding | None) -> None:
+        super().__init__(Emitter("proven", margin=0.0, rounding=rounding), n_bits=None)
         self.highest = highest
 
-    def input(self, node: Node, index: int) -> Symbolic:  # type: ignore[override]
+    def input(self, node: Node, index: int) -> Symbolic:
         """Take over an input of the network."""
         high = self.highest[index]
         rows = node.reference.numpy().astype(np.int64)
@@ -92,20 +97,20 @@ def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
     value, scale = build.inputs[0], torch.ones((), dtype=torch.float64)
     for index, layer in enumerate(module.hidden, start=1):
         build.at("linear", f"hidden layer {index}")
-        value = build.linear(value, layer.linear.quant_weight().value)
+        value = build.linear(value, layer.linear.quant_weight().value.T)
         quantizer = _quantizer(layer)
         value, scale = build.add(quantizer, value), quantizer.scale
     build.at("linear", "output layer")
     weight = module.output.quant_weight()
     scale = scale * weight.scale.flatten()
     bias = torch.round(module.output.bias / scale) * scale
-    build.outputs.append(build.linear(value, weight.value, bias))
+    build.outputs.append(build.linear(value, weight.value.T, bias))
     if module.skip is not None:
         build.at("linear", "skip connection")
-        weight = module.skip.linear.quant_weight().value * module.skip.step
-        bias = -module.skip.center * weight.sum(dim=1)
+        weight = module.skip.linear.quant_weight().value.T * module.skip.step
+        bias = -module.skip.center * weight.sum(dim=0)
         varies = torch.from_numpy(highest[1] > 0)  # a constant level need not be sent
-        build.outputs.append(build.linear(build.inputs[1], weight * varies, bias))
+        build.outputs.append(build.linear(build.inputs[1], weight * varies[:, None], bias))
     return build, highest
 
 

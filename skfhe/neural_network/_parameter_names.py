@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-__all__ = ["check_open_parameters", "is_open", "unknown_parameter", "with_signature"]
+__all__ = ["check_open_parameters", "is_open", "unknown_parameter"]
 
 PREFIXES = ("optimizer__", "criterion__", "iterator_train__", "iterator_valid__", "callbacks__")
 
@@ -17,23 +17,6 @@ FIXED = {
     "iterator_valid__collate_fn": "the rows arrive as batches",
 }
 """Open-ended names that the estimators set themselves, and why."""
-
-
-def with_signature(init: Any, *others: Any) -> Any:
-    """Give ``init`` the named parameters of ``others`` and its own as its signature.
-
-    scikit-learn's contract asks for parameters by name, and for no ``**kwargs``: what arrives there is looked
-    up in `PREFIXES`.
-    """
-    hidden = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    shown = {
-        name: parameter
-        for function in (*others, init)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind not in hidden
-    }
-    init.__signature__ = inspect.Signature([*shown.values()])
-    return init
 
 
 def is_open(name: str) -> bool:

@@ -18,14 +18,14 @@ from skfhe.neural_network._budgeted_mlp import DISCRETE, BudgetedMLP
 from skfhe.neural_network._rows import RowDataset, Rows, take_batch
 from skfhe.neural_network._training import Annealing, ValidationStopping
 
-__all__ = ["Plan", "encoded", "make_net", "module_parameters", "rebuilt"]
+__all__ = ["TrainingPlan", "encoded", "make_net", "module_parameters", "rebuilt"]
 
 VALIDATION_BATCH = 1024
 """Rows that are validated at a time, where ``iterator_valid__batch_size`` does not say."""
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class TrainingPlan:
     """What is fixed before training, and rebuilds the network after unpickling.
 
     Parameters
@@ -98,14 +98,14 @@ def weight_bits(given: int | str, n_accum_bits: int, n_inputs: int) -> int:
 
 
 def make_net(
-    estimator: Any, plan: Plan, *, n_rows: int | None = None, fresh: bool = True, stopping: Any = None
+    estimator: Any, plan: TrainingPlan, *, n_rows: int | None = None, fresh: bool = True, stopping: Any = None
 ) -> Any:
     """Return the skorch net of an estimator, not yet initialized.
 
     Parameters
     ----------
     estimator : BaseNeuralNet
-    plan : Plan
+    plan : TrainingPlan
     n_rows : int, default=None
         Rows of an epoch; None takes those of the plan.
     fresh : bool, default=True
@@ -164,7 +164,7 @@ def rebuilt(net: Any, weights: dict[str, Any]) -> Any:
     return net
 
 
-def encoded(plan: Plan, rows: Rows) -> RowDataset:
+def encoded(plan: TrainingPlan, rows: Rows) -> RowDataset:
     """Return rows as the network takes them in training."""
     weight = rows.weight / rows.weight.mean()
     counts = plan.encoder.counts(rows.X)

@@ -9,13 +9,17 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from torch import nn
 
+from skfhe._originals.docstrings import documented
 from skfhe._typing import FloatArray
+from skfhe.encoding import Values
 from skfhe.neural_network._base import BaseNeuralNet
+from skfhe.neural_network._docstrings import NETWORK
 from skfhe.neural_network._training import RegressorNet
 
 __all__ = ["NeuralNetRegressor"]
 
 
+@documented(NETWORK, score="R²", loss="MSELoss", parameters_of_loss="", how_held_out=",")
 class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     """Multilayer perceptron for one or several targets, whose predictions run on encrypted data.
 
@@ -24,128 +28,16 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
 
     Parameters
     ----------
-    module__n_layers : int, default=2
-        Linear layers, the output layer included: 2 means one hidden layer.
-    module__n_w_bits : int or "auto", default="auto"
-        Bits of the hidden layers' weights, on a grid symmetric about zero: 2 means -1, 0 and 1. "auto" takes
-        2, and up to 4 for so few inputs, such as five bits, that a neuron could not use its accumulator.
-    module__n_a_bits : int, default=2
-        Bits of the hidden activations.
-    module__n_accum_bits : int, default=4
-        Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
-        encrypted prediction depends on little else.
-    module__n_hidden_neurons_multiplier : float or "auto", default="auto"
-        Neurons of a hidden layer, in units of ``sqrt(n_features * max(2, n_outputs))`` or the cube root of
-        the number of rows (the sum of their weights), whichever is larger; at least 2. Each costs one lookup.
-        "auto" means 0.75, and 1.5 where half of the features that vary have at most 9 values.
-    module__activation_function : type, default=torch.nn.ReLU
-        Class of a univariate torch activation. It is folded into lookups, so all cost the same.
-    module__n_input_bits : int, default=5
-        Bits that each feature is quantized to before it is encoded by its thresholds.
-    module__n_output_w_bits : int, default=3
-        Bits of the output layer's weights.
-    module__n_output_bits : int or "auto", default="auto"
-        Bits of the output layer's accumulators, guaranteed. No lookup reads them, but from 7 bits
-        on they can make the hidden layer's lookups dearer, for those must be more precise. "auto" means 6,
-        and 7 where half of the features that vary have at most 9 values.
-    module__n_thresholds_per_neuron : int, default=4
-        The first hidden layer reads this many of the inputs' thresholds for each of its neurons, on average;
-        neurons can share them. Each is a ciphertext that the client has to make.
-    module__input_noise : float or "auto", default="auto"
-        Standard deviation of the noise added to the inputs in training, in quantization steps. "auto" is a
-        tenth of a feature's range, and falls with the cube root of the rows from 1000 rows on. Features of at
-        most 9 values get none, those of more than 16 all of it, and those between a part.
-    module__skip_connection : bool, default=True
-        Add a linear function of the features to the scores, around the hidden layers. It takes no lookup, and
-        the network needs fewer neurons. The client adds the two parts, so it sees them apart.
-    max_epochs : int, default=60
-        Passes over the training data.
-    lr : float, default=0.01
-        Learning rate to begin with.
-    lr_schedule : {"cosine", "constant"}, default="cosine"
-        How the learning rate goes on, where ``callbacks`` have no ``LRScheduler``.
-    batch_size : int or "auto", default="auto"
-        Rows of a training step. "auto" means 32, and from 16,000 rows on a 500th of them, up to 200.
-    optimizer : type, default=torch.optim.AdamW
-        Class of a torch optimizer; its parameters are given as ``optimizer__*``.
-    criterion : type, default=None
-        Class of a torch loss on the scores, which takes ``reduction="none"``; None takes
-        ``torch.nn.MSELoss``. Its parameters are given as ``criterion__*``.
-    callbacks : list, default=None
-        skorch callbacks, such as ``skorch.callbacks.EarlyStopping``. They are called, and ``net_.history``
-        begins, when the budgets have settled, after a quarter of ``max_epochs``, rounded up; only
-        ``on_grad_computed`` is called before. What restores weights of another training, such as
-        ``LoadInitState``, does not fit the network.
-    train_split : callable, default=None
-        skorch split into training and validation rows, such as ``skorch.dataset.ValidSplit(5)`` or
-        ``skorch.helper.predefined_split(dataset)``. A ``ValidSplit`` by number draws from shuffled rows,
-        anything else sees them in the order of ``fit``.
-    device : str, default="cpu"
-        Torch device to train on.
-    rounding_threshold_bits : int or dict, default=None
-        Round accumulators wider than this many bits before they are looked up. ``{"n_bits": k, "method":
-        "approximate"}`` does so at no cost, but may take the neighbouring cell near a tie, so that encrypted
-        results can differ from the clear ones there; an int means ``"method": "exact"``.
-    verbose : int, default=0
-        1 prints skorch's training log.
-    random_state : int, RandomState instance or None, default=None
-        Seeds everything random in training; an int makes ``fit`` reproducible to the bit.
-    early_stopping : bool, default=False
-        Hold rows out, stop when their R² has not improved by 1e-4 for more than ``n_iter_no_change``
-        epochs, and keep the best network. Counted from when the budgets have settled.
-    validation_fraction : float, default=0.1
-        Part of the rows that ``early_stopping`` holds out, unless ``train_split`` does.
-    n_iter_no_change : int, default=10
-        Epochs without improvement that ``early_stopping`` bears.
-    warm_start : bool, default=False
-        Let ``fit`` go on training the network that there is, with its encoding and the full constraint, for
-        ``max_epochs`` more.
-    **kwargs
-        ``optimizer__*``, ``criterion__*``, ``iterator_train__*``, ``iterator_valid__*``, ``callbacks__*``.
+    {parameters_of_network}
+    {open_parameters}
 
     Attributes
     ----------
     target_mean_, target_scale_ : ndarray of shape (n_targets,)
         Mean and standard deviation of the targets in training.
-    program_ : Program
-        The quantized network on integers: what runs encrypted.
-    input_encoder_ : ThresholdEncoder
-        Turns rows into the bits that the program takes. Values beyond the range seen in training are clipped.
-    output_decoder_ : AffineDecoder
-        Turns the program's first output into scores. The skip connection's are added to them.
-    net_ : skorch.NeuralNet
-        The fitted skorch net. Its ``history`` begins when the budgets have settled.
-    n_iter_ : int
-        Epochs trained, those in which the budgets shrink and those of earlier warm starts among them.
-    loss_curve_ : list of float, length n_iter_
-        Mean loss of the training rows in each epoch.
-    best_loss_ : float or None
-        The least of them; None with ``early_stopping``.
-    validation_scores_ : list of float, length n_iter_, or None
-        R² of the rows held out after each epoch, with ``early_stopping``.
-    best_validation_score_ : float or None
-        The best of them since the budgets had settled, which the network has.
-    module_ : BudgetedMLP
-        The Brevitas network. In double precision and evaluation mode it equals the program.
-    pruning_factor_ : int
-        Largest number of non-zero weights of one hidden neuron.
-    accumulator_bits_ : list of int
-        Proven bits of every accumulator that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of every output.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
-    n_features_in_ : int
-        Features seen in ``fit``.
-    feature_names_in_ : ndarray of str
-        Their names, where ``X`` has them.
+    {attributes_of_network}
 
-    References
-    ----------
-    Stoian et al., "Deep Neural Networks for Symbolic Inference with TFHE", CSCML 2023.
-    Colbert et al., "A2Q: Accumulator-Aware Quantization with Guaranteed Overflow Avoidance", ICCV 2023.
+    {references}
 
     Examples
     --------
@@ -193,9 +85,9 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
             mean, scale = self._known_moments(n_targets)
         else:
             mean, scale = _moments(_columns(raw), weight)
-        self._fit(rows, raw, weight, lambda some: _standardized(some, mean, scale), n_targets)
+        head = Values(flat=raw.ndim == 1, scale=scale, offset=mean)
+        self._train(rows, raw, weight, lambda some: _standardized(some, mean, scale), n_targets, head)
         self.target_mean_, self.target_scale_ = mean, scale
-        self._single_target = raw.ndim == 1
         return self
 
     def _known_moments(self, n_targets: int) -> tuple[FloatArray, FloatArray]:
@@ -242,33 +134,10 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
         weight = self._check_weight(rows, sample_weight)
         n_targets = _columns(raw).shape[1]
         mean, scale = _moments(_columns(raw), weight) if first else self._known_moments(n_targets)
-        self._partial_fit(rows, _standardized(raw, mean, scale), weight, n_targets)
+        head = Values(flat=raw.ndim == 1, scale=scale, offset=mean)
+        self._train_further(rows, _standardized(raw, mean, scale), weight, n_targets, head)
         self.target_mean_, self.target_scale_ = mean, scale
-        self._single_target = raw.ndim == 1
         return self
-
-    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
-        """Return the targets of each row.
-
-        Parameters
-        ----------
-        X : array-like of float, shape (n_rows, n_features)
-        fhe : {"disable", "simulate", "execute"}, default="disable"
-            Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-            encrypted run, or encrypted.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows,) or (n_rows, n_targets)
-            As ``y`` was in ``fit``.
-
-        Raises
-        ------
-        NotCompiledError
-            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
-        """
-        scores = self._scores(X, fhe) * self.target_scale_ + self.target_mean_
-        return scores[:, 0] if self._single_target else scores
 
     def __sklearn_tags__(self) -> Tags:
         """Say that several targets are taken."""

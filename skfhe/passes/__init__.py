@@ -12,7 +12,6 @@ from skfhe.passes._drop_unused_values import drop_unused_values
 from skfhe.passes._fuse_lookups import fuse_lookups
 from skfhe.passes._merge_equal_values import merge_equal_values
 from skfhe.passes._round_constant_cells import round_constant_cells
-from skfhe.passes._round_lookups import round_lookups
 from skfhe.passes._shift_accumulators import shift_accumulators
 from skfhe.program import Program, verify
 
@@ -25,7 +24,6 @@ __all__ = [
     "merge_equal_values",
     "optimize",
     "round_constant_cells",
-    "round_lookups",
     "shift_accumulators",
 ]
 

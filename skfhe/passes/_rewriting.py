@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from skfhe.program import Program, ProgramBuilder, ops
 
-__all__ = ["readers", "replace_ops"]
+__all__ = ["readers", "replace_ops", "rewrite"]
 
 
 def readers(program: Program) -> list[list[int]]:

@@ -3,7 +3,7 @@
 A layer that is requantized by a power of two has tables that change at every ``2**k``-th argument only. The
 constant that puts these arguments on multiples of ``2**k`` goes into the bias, channel by channel; then the
 ``k`` low bits say nothing. Clearing them takes one cheap lookup each, and the lookup that remains reads ``k``
-bits less.
+bits less. Nothing is cleared that could not be evaluated then.
 """
 
 from collections.abc import Callable
@@ -12,52 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from skfhe._typing import IntArray
+from skfhe.cost import DEFAULT_P_ERROR, estimate_cost, truncated_lookup_complexity
 from skfhe.passes._rewriting import readers, rewrite
 from skfhe.passes._shifting import find_shiftable, greatest, least
 from skfhe.program import Program, ProgramBuilder, Value, leading_shape, ops, read_tables
 
-__all__ = ["complexity_of_lookup", "round_constant_cells"]
+__all__ = ["round_constant_cells"]
 
 
-_LOOKUP = (29, 41, 69, 98, 227, 526, 1201, 3938, 8867)
-"""Complexity of a lookup of 1 to 9 bits at an error rate of 2**-40, in millions."""
+def _default_price(bits: int, lsbs: int) -> float:
+    return truncated_lookup_complexity(bits, lsbs, DEFAULT_P_ERROR)
 
 
-def complexity_of_lookup(bits: int, lsbs: int) -> float:
-    """Return about what a lookup costs after clearing low bits, in millions of elementary operations.
-
-    Parameters
-    ----------
-    bits : int
-        Bits of the accumulator.
-    lsbs : int
-        Bits cleared, each by a lookup of 1 bit that must be the more precise the wider the accumulator is.
-
-    Returns
-    -------
-    float
-
-    Examples
-    --------
-    >>> complexity_of_lookup(8, 0), complexity_of_lookup(8, 4)
-    (3938.0, 286.0)
-    """
-    kept = bits - lsbs
-    beyond = max(0, kept - len(_LOOKUP))
-    return _LOOKUP[min(kept, len(_LOOKUP)) - 1] * 2.25**beyond + lsbs * (35.0 + 4.0 * max(0, bits - 5))
-
-
-def round_constant_cells(
-    program: Program, price: Callable[[int, int], float] = complexity_of_lookup
-) -> Program:
+def round_constant_cells(program: Program, price: Callable[[int, int], float] = _default_price) -> Program:
     """Return ``program`` with low bits cleared that lookups do not depend on, where that is cheaper.
 
     Parameters
     ----------
     program : Program
-    price : callable, default=complexity_of_lookup
+    price : callable, optional
         Takes the bits of an accumulator and how many of them are cleared, and returns the price of that and
-        of the lookup.
+        of the lookup; `truncated_lookup_complexity` at the default error rate by default.
 
     Returns
     -------
@@ -101,7 +76,13 @@ def round_constant_cells(
             arguments = (builder.add(truncate, *arguments, label=f"{value.label} (low bits cleared)"),)
         return builder.add(replacements.get(position, value.op), *arguments, label=value.label)
 
-    return rewrite(program, emit)
+    rounded = rewrite(program, emit)
+    # wide lookups run on residues alone, and these only where nothing is cleared
+    return program if _is_refused(rounded) and not _is_refused(program) else rounded
+
+
+def _is_refused(program: Program) -> bool:
+    return estimate_cost(program).refusal is not None
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,8 +40,8 @@ class ShiftableLookup:
     granularity: tuple[int, ...]
     multiple: int
 
-    def shift(self, program: Program, replacements: dict[int, ops.Op], shift: IntArray) -> ops.Lookup:
-        """Add to ``replacements`` what makes the lookup read ``shift`` less, and return the lookup to do it.
+    def shift(self, program: Program, replacements: dict[int, ops.Op], shift: IntArray) -> None:
+        """Add to ``replacements`` what makes the lookup read ``shift`` less.
 
         Parameters
         ----------
@@ -63,8 +63,7 @@ class ShiftableLookup:
         assert isinstance(lookup, ops.Lookup)
         start = np.asarray(lookup.start - shift)
         tables = np.broadcast_to(lookup.tables, (*start.shape, lookup.tables.shape[-1]))
-        replacements[self.lookup] = moved = replace(lookup, tables=tables, start=start)
-        return moved
+        replacements[self.lookup] = replace(lookup, tables=tables, start=start)
 
 
 def find_shiftable(program: Program, reads: list[list[int]], lookup: int) -> ShiftableLookup | None:

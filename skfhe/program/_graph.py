@@ -10,7 +10,7 @@ from skfhe.program import ops
 from skfhe.program._ranges import infer_type
 from skfhe.program._types import IntegerType
 
-__all__ = ["Program", "ProgramBuilder", "Value"]
+__all__ = ["Program", "ProgramBuilder", "Value", "rebuild"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +65,45 @@ class Program:
 
     @property
     def accumulator_bits(self) -> list[int]:
-        """Bits of what each lookup layer reads, in layer order, before any rounding."""
-        widths = []
-        for position in self.lookups:
-            (read,) = self.values[position].arguments
-            while isinstance(
-                self.values[read].op, ops.Round | ops.Truncate
-            ):  # a Bound is of the accumulator itself
-                (read,) = self.values[read].arguments
-            widths.append(self.values[read].type.bits)
-        return widths
+        """Bits of the accumulator of each lookup, in layer order, before any rounding."""
+        return [self.values[self.accumulator_of(position)].type.bits for position in self.lookups]
+
+    def accumulator_of(self, lookup: int) -> int:
+        """Return the position of what a lookup reads, before it is rounded.
+
+        A bound of the accumulator itself counts as the accumulator; one of what was rounded does not.
+
+        Parameters
+        ----------
+        lookup : int
+            Position of a lookup.
+
+        Returns
+        -------
+        int
+        """
+        last = [lookup, *self.roundings_of(lookup)][-1]
+        return self.values[last].arguments[0]
+
+    def roundings_of(self, lookup: int) -> list[int]:
+        """Return the positions of what rounds the argument of a lookup, the nearest to the lookup first.
+
+        Parameters
+        ----------
+        lookup : int
+            Position of a lookup.
+
+        Returns
+        -------
+        list of int
+            Empty if the lookup reads what was summed, bounded or not.
+        """
+        found, position = [], self.values[lookup].arguments[0]
+        while isinstance(self.values[position].op, ops.Bound | ops.Round | ops.Truncate):
+            if not isinstance(self.values[position].op, ops.Bound):
+                found.append(position)
+            (position,) = self.values[position].arguments
+        return found
 
     @property
     def output_bits(self) -> list[int]:

@@ -15,7 +15,7 @@ from skfhe.program._graph import Program, Value
 from skfhe.program._integer_products import convolve, multiply
 from skfhe.program._tables import leading_shape, table_numbers
 
-__all__ = ["evaluate", "run", "trace"]
+__all__ = ["evaluate", "run", "run_batched", "trace"]
 
 
 @singledispatch
@@ -25,52 +25,52 @@ def evaluate(op: ops.Op, *arguments: IntArray) -> IntArray:
 
 
 @evaluate.register
-def _(op: ops.Linear, x: IntArray) -> IntArray:
+def _evaluate_linear(op: ops.Linear, x: IntArray) -> IntArray:
     return multiply(x, op.weight) + op.bias
 
 
 @evaluate.register
-def _(op: ops.Convolution, x: IntArray) -> IntArray:
+def _evaluate_convolution(op: ops.Convolution, x: IntArray) -> IntArray:
     return convolve(x, op) + op.bias[:, None, None]
 
 
 @evaluate.register
-def _(op: ops.Add, x: IntArray, y: IntArray) -> IntArray:
+def _evaluate_add(op: ops.Add, x: IntArray, y: IntArray) -> IntArray:
     return x + y
 
 
 @evaluate.register
-def _(op: ops.Subtract, x: IntArray, y: IntArray) -> IntArray:
+def _evaluate_subtract(op: ops.Subtract, x: IntArray, y: IntArray) -> IntArray:
     return x - y
 
 
 @evaluate.register
-def _(op: ops.Sum, x: IntArray) -> IntArray:
+def _evaluate_sum(op: ops.Sum, x: IntArray) -> IntArray:
     return x.sum(axis=_row_axis(op.axis))
 
 
 @evaluate.register
-def _(op: ops.Reshape, x: IntArray) -> IntArray:
+def _evaluate_reshape(op: ops.Reshape, x: IntArray) -> IntArray:
     return x.reshape(x.shape[0], *op.shape)
 
 
 @evaluate.register
-def _(op: ops.Gather, x: IntArray) -> IntArray:
+def _evaluate_gather(op: ops.Gather, x: IntArray) -> IntArray:
     return np.take(x, op.indices, axis=_row_axis(op.axis))
 
 
 @evaluate.register
-def _(op: ops.Concatenate, *arguments: IntArray) -> IntArray:
+def _evaluate_concatenate(op: ops.Concatenate, *arguments: IntArray) -> IntArray:
     return np.concatenate(arguments, axis=_row_axis(op.axis))
 
 
 @evaluate.register
-def _(op: ops.Bound, x: IntArray) -> IntArray:
+def _evaluate_bound(op: ops.Bound, x: IntArray) -> IntArray:
     return x
 
 
 @evaluate.register
-def _(op: ops.Lookup, x: IntArray) -> IntArray:
+def _evaluate_lookup(op: ops.Lookup, x: IntArray) -> IntArray:
     shape, length = x.shape[1:], op.tables.shape[-1]
     cells = (x - op.start.reshape(leading_shape(op, shape))) // op.step
     if cells.size and (cells.min() < 0 or cells.max() >= length):
@@ -81,12 +81,12 @@ def _(op: ops.Lookup, x: IntArray) -> IntArray:
 
 
 @evaluate.register
-def _(op: ops.Round, x: IntArray) -> IntArray:
+def _evaluate_round(op: ops.Round, x: IntArray) -> IntArray:
     return ((x + ((1 << op.lsbs) >> 1)) >> op.lsbs) << op.lsbs
 
 
 @evaluate.register
-def _(op: ops.Truncate, x: IntArray) -> IntArray:
+def _evaluate_truncate(op: ops.Truncate, x: IntArray) -> IntArray:
     return (x >> op.lsbs) << op.lsbs
 
 

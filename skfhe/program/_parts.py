@@ -16,11 +16,14 @@ class Part:
     program : Program
     inputs, outputs : tuple of int
         Which of the whole program's inputs and outputs the part's own are, counted from 0.
+    values : tuple of int
+        Positions that the part's values have in the whole program.
     """
 
     program: Program
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    values: tuple[int, ...]
 
 
 def independent_parts(program: Program) -> list[Part]:
@@ -55,5 +58,5 @@ def independent_parts(program: Program) -> list[Part]:
         members = [position for position, part in enumerate(part_of) if part == name]
         alone = Program(program.values, tuple(program.outputs[i] for i in outputs), program.range_source)
         inputs = tuple(i for i, position in enumerate(program.inputs) if part_of[position] == name)
-        parts.append(Part(rebuild(alone, members), inputs, outputs))
+        parts.append(Part(rebuild(alone, members), inputs, outputs, tuple(members)))
     return parts

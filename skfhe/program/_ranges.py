@@ -45,12 +45,12 @@ def infer_type(op: ops.Op, *arguments: IntegerType) -> IntegerType:
 
 
 @infer_type.register
-def _(op: ops.Input) -> IntegerType:
+def _type_of_input(op: ops.Input) -> IntegerType:
     return IntegerType(op.low, op.high)
 
 
 @infer_type.register
-def _(op: ops.Linear, x: IntegerType) -> IntegerType:
+def _type_of_linear(op: ops.Linear, x: IntegerType) -> IntegerType:
     n_inputs, n_outputs = op.weight.shape
     if not x.shape or x.shape[-1] != n_inputs or op.bias.shape != (n_outputs,):
         raise ValueError(
@@ -64,7 +64,7 @@ def _(op: ops.Linear, x: IntegerType) -> IntegerType:
 
 
 @infer_type.register
-def _(op: ops.Convolution, x: IntegerType) -> IntegerType:
+def _type_of_convolution(op: ops.Convolution, x: IntegerType) -> IntegerType:
     _check_convolution(op, x.shape)
     ends = np.stack([x.low, x.high])
     positive, negative = (convolve(ends, op, part(op.weight, 0)) for part in (np.maximum, np.minimum))
@@ -97,34 +97,34 @@ def _same_shape(op: ops.Op, x: IntegerType, y: IntegerType) -> None:
 
 
 @infer_type.register
-def _(op: ops.Add, x: IntegerType, y: IntegerType) -> IntegerType:
+def _type_of_add(op: ops.Add, x: IntegerType, y: IntegerType) -> IntegerType:
     _same_shape(op, x, y)
     return IntegerType(x.low + y.low, x.high + y.high)
 
 
 @infer_type.register
-def _(op: ops.Subtract, x: IntegerType, y: IntegerType) -> IntegerType:
+def _type_of_subtract(op: ops.Subtract, x: IntegerType, y: IntegerType) -> IntegerType:
     _same_shape(op, x, y)
     return IntegerType(x.low - y.high, x.high - y.low)
 
 
 @infer_type.register
-def _(op: ops.Sum, x: IntegerType) -> IntegerType:
+def _type_of_sum(op: ops.Sum, x: IntegerType) -> IntegerType:
     return IntegerType(x.low.sum(axis=op.axis), x.high.sum(axis=op.axis))
 
 
 @infer_type.register
-def _(op: ops.Reshape, x: IntegerType) -> IntegerType:
+def _type_of_reshape(op: ops.Reshape, x: IntegerType) -> IntegerType:
     return IntegerType(x.low.reshape(op.shape), x.high.reshape(op.shape))
 
 
 @infer_type.register
-def _(op: ops.Gather, x: IntegerType) -> IntegerType:
+def _type_of_gather(op: ops.Gather, x: IntegerType) -> IntegerType:
     return IntegerType(np.take(x.low, op.indices, axis=op.axis), np.take(x.high, op.indices, axis=op.axis))
 
 
 @infer_type.register
-def _(op: ops.Concatenate, *arguments: IntegerType) -> IntegerType:
+def _type_of_concatenate(op: ops.Concatenate, *arguments: IntegerType) -> IntegerType:
     return IntegerType(
         np.concatenate([x.low for x in arguments], axis=op.axis),
         np.concatenate([x.high for x in arguments], axis=op.axis),
@@ -132,7 +132,7 @@ def _(op: ops.Concatenate, *arguments: IntegerType) -> IntegerType:
 
 
 @infer_type.register
-def _(op: ops.Bound, x: IntegerType) -> IntegerType:
+def _type_of_bound(op: ops.Bound, x: IntegerType) -> IntegerType:
     stated = IntegerType.of(op.low, op.high, x.shape)
     misses = (x.high < stated.low) | (x.low > stated.high)
     if misses.any():
@@ -145,7 +145,7 @@ def _(op: ops.Bound, x: IntegerType) -> IntegerType:
 
 
 @infer_type.register
-def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
+def _type_of_lookup(op: ops.Lookup, x: IntegerType) -> IntegerType:
     start = op.start.reshape(leading_shape(op, x.shape))
     first, last = (x.low - start) // op.step, (x.high - start) // op.step
     if np.any(first < 0) or np.any(last >= op.tables.shape[-1]):
@@ -154,14 +154,14 @@ def _(op: ops.Lookup, x: IntegerType) -> IntegerType:
 
 
 @infer_type.register
-def _(op: ops.Round, x: IntegerType) -> IntegerType:
+def _type_of_round(op: ops.Round, x: IntegerType) -> IntegerType:
     _check_bits_left(op, x)
     half = (1 << op.lsbs) >> 1
     return IntegerType(((x.low + half) >> op.lsbs) << op.lsbs, ((x.high + half) >> op.lsbs) << op.lsbs)
 
 
 @infer_type.register
-def _(op: ops.Truncate, x: IntegerType) -> IntegerType:
+def _type_of_truncate(op: ops.Truncate, x: IntegerType) -> IntegerType:
     _check_bits_left(op, x)
     return IntegerType((x.low >> op.lsbs) << op.lsbs, (x.high >> op.lsbs) << op.lsbs)
 

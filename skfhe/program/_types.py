@@ -84,11 +84,6 @@ class IntegerType:
         return int(self.high.max()) if self.high.size else 0
 
     @property
-    def signed(self) -> bool:
-        """Whether any element can be negative."""
-        return self.min < 0
-
-    @property
     def bits(self) -> int:
         """Bits that hold every element."""
         return bit_width(self.min, self.max)
@@ -96,7 +91,3 @@ class IntegerType:
     def contains(self, values: IntArray) -> bool:
         """Whether every row of ``values`` lies in the intervals."""
         return bool(np.all(values >= self.low) and np.all(values <= self.high))
-
-    def equals(self, other: "IntegerType") -> bool:
-        """Whether both types have the same shape and intervals."""
-        return np.array_equal(self.low, other.low) and np.array_equal(self.high, other.high)

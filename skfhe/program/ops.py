@@ -1,11 +1,19 @@
 """The closed set of operations a program is made of.
 
-Each is a frozen description without behaviour: what it computes is said by the interpreter
-(`skfhe.program._interpreter`), which interval its result has by `skfhe.program._ranges`, and how it is
-expressed under encryption by `skfhe.circuit._tracing`. Shapes never include the rows: an operation
-applies to one row, and to many rows alike.
+Each is a frozen description without behaviour. Shapes never include the rows: an operation applies to one
+row, and to many rows alike.
 
-A new operation needs a reason why these cannot say it.
+A new operation needs a reason why these cannot say it, and a rule wherever operations are told apart:
+
+1. here, what it is, in `__all__` too;
+2. in `skfhe.program._ranges`, which interval its result has, and which arguments do not fit it;
+3. in `skfhe.program._interpreter`, what it computes;
+4. in `skfhe.cost._rules`, the lookups that it takes, the noise of its result and its products; if it has
+   constants that share the width of what it reads, also in ``_block_bits`` of `skfhe.cost._demands`;
+5. in `skfhe.circuit._tracing`, how it is expressed under encryption.
+
+Rules are registered with `functools.singledispatch`. ``tests/program/test_every_op.py`` says which one is
+missing, and takes an example of every operation all the way to the engine.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,10 @@ import numpy as np
 from sklearn import tree
 from sklearn.utils.validation import check_is_fitted
 
+from skfhe._originals.compat import rows_of_tree
+from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._trees.docstrings import TREES
 from skfhe._trees.estimator import Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array, FloatArray
@@ -15,91 +18,55 @@ from skfhe.encoding import Values
 __all__ = ["DecisionTreeClassifier", "DecisionTreeRegressor"]
 
 
-def _scores(self: Any, X: Any, check_input: bool, fhe: str) -> FloatArray:
-    """Return the scores of rows, which the caller has validated if ``check_input`` is False."""
-    if check_input:
-        return self._scores(X, fhe)
-    check_is_fitted(self, "program_")
-    rows: Any = self._validate_X_predict(X, False)  # of the original
-    if getattr(rows, "dtype", None) != np.float32:
-        raise ValueError(
-            f"with check_input=False, X must be an array or a CSR matrix of float32, got "
-            f"{getattr(rows, 'dtype', type(rows).__name__)}; convert it, or leave check_input=True"
-        )
-    return self._scores_of_rows(rows, fhe)
+class DecisionTreeMixin:
+    """What the classifier and the regressor share; goes before `TreePredictorMixin`."""
+
+    def _checked_scores(self: Any, X: Any, check_input: bool, fhe: str) -> FloatArray:
+        """Return the scores of rows, which the caller has validated if ``check_input`` is False."""
+        if check_input:
+            return self._scores(X, fhe)
+        check_is_fitted(self, "program_")
+        rows = rows_of_tree(self, X)
+        if getattr(rows, "dtype", None) != np.float32:
+            raise ValueError(
+                f"with check_input=False, X must be an array or a CSR matrix of float32, got "
+                f"{getattr(rows, 'dtype', type(rows).__name__)}; convert it, or leave check_input=True"
+            )
+        return self._scores_of_rows(rows, fhe)
+
+    @documented(TREES)
+    def predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Array:
+        """Return the class or the value of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
+            NaN stands for a missing value.
+        check_input : bool, default=True
+            False leaves out the validation of ``X``, which must then be of float32.
+        {fhe}
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_targets)
+
+        Raises
+        ------
+        {not_compiled}
+        """
+        scores = self._checked_scores(X, check_input, fhe)
+        return self.head_.predict(scores)
 
 
-def predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Array:
-    """Return the class or the value of each row.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
-        NaN stands for a missing value.
-    check_input : bool, default=True
-        False leaves out the validation of ``X``, which must then be of float32.
-    fhe : {"disable", "simulate", "execute"}, default="disable"
-        Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-        encrypted run, or encrypted.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,) or (n_rows, n_targets)
-
-    Raises
-    ------
-    NotCompiledError
-        If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
-    """
-    return self._decoded(_scores(self, X, check_input, fhe))
-
-
-def predict_proba(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Any:
-    """Return the probability of each class.
-
-    Parameters and errors are those of `predict`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows, n_classes), or a list of them for several targets
-    """
-    return self._probabilities(_scores(self, X, check_input, fhe))
-
-
-class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):
+@documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")
+class DecisionTreeClassifier(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeClassifier):
     """Decision tree classifier on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.tree.DecisionTreeClassifier`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        0: a single tree returns its leaves' values exactly.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -115,8 +82,17 @@ class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):
     _original = tree.DecisionTreeClassifier
     __init__ = parameters_of(tree.DecisionTreeClassifier, n_bits=None)
     fit = method_of(tree.DecisionTreeClassifier.fit)
-    predict = predict
-    predict_proba = predict_proba
+
+    def predict_proba(self, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Any:
+        """Return the probability of each class.
+
+        Parameters and errors are those of `predict`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_classes), or a list of them for several targets
+        """
+        return self._probabilities(self._checked_scores(X, check_input, fhe))
 
     def _describe(self, original: Any) -> Description:
         trees = [raw_tree(original.tree_)]
@@ -124,40 +100,15 @@ class DecisionTreeClassifier(TreePredictorMixin, tree.DecisionTreeClassifier):
         return Description(trees, bias, TREE_RULE, class_fractions(original), original.n_features_in_)
 
 
-class DecisionTreeRegressor(TreePredictorMixin, tree.DecisionTreeRegressor):
+@documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")
+class DecisionTreeRegressor(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeRegressor):
     """Decision tree regressor on encrypted data.
 
-    Parameters
-    ----------
-    n_bits : int, default=None
-        None lets the client encode each row by the thresholds of the trees: every row takes the
-        original's path through every tree. k quantizes the features to k bits before training and compares
-        them under encryption, so that thresholds stay on the server.
-    **parameters
-        Those of `sklearn.tree.DecisionTreeRegressor`, with its defaults.
+    {parameters}
 
-    Attributes
-    ----------
-    program_ : Program
-        The trees on integers: what runs encrypted.
-    input_encoder_ : Splits or BlockEncoder
-        Turns rows into the integers that the program takes.
-    scoring_ : Scoring
-        Turns the program's output into scores.
-    score_error_ : float
-        0: a single tree returns its leaves' values exactly.
-    accumulator_bits_ : list of int
-        Proven bits of every integer that a lookup reads, in layer order.
-    output_bits_ : list of int
-        Proven bits of the sums.
-    cost_ : Cost
-        Predicted lookups by bit-width, complexity and seconds a row.
-    fhe_circuit_ : Circuit
-        After ``compile``.
+    {attributes}
 
-    Notes
-    -----
-    All attributes of the fitted original are there, too. Who learns what in either mode is in docs/trees.md.
+    {notes}
 
     Examples
     --------
@@ -173,7 +124,6 @@ class DecisionTreeRegressor(TreePredictorMixin, tree.DecisionTreeRegressor):
     _original = tree.DecisionTreeRegressor
     __init__ = parameters_of(tree.DecisionTreeRegressor, n_bits=None)
     fit = method_of(tree.DecisionTreeRegressor.fit)
-    predict = predict
 
     def _describe(self, original: Any) -> Description:
         trees = [raw_tree(original.tree_)]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from skfhe._trees.cover import TreeCover
-from skfhe._trees.search import Node
+from skfhe._trees.search import TreeNode
 
 # In this file a tree is the number of a leaf's value, or (split, child of answer 0, child of answer 1).
 
@@ -23,7 +23,10 @@ def leaves(tree):
 
 def nodes(tree):
     """Return the node that the library takes."""
-    return Node(tree) if isinstance(tree, int) else Node(-1, tree[0], (nodes(tree[1]), nodes(tree[2])))
+    if isinstance(tree, int):
+        return TreeNode(tree)
+    split, zero, one = tree
+    return TreeNode(-1, split, (nodes(zero), nodes(one)))
 
 
 @cache

@@ -7,7 +7,7 @@ from skfhe._trees import cover_plan, cover_program
 from skfhe._trees.comparisons import comparisons, level_rows, on_levels
 from skfhe._trees.cover import TreeCover
 from skfhe._trees.cover_plan import (
-    Plan,
+    CoverPlan,
     asking_trees,
     cheapest_plan,
     cover_ensemble,
@@ -27,7 +27,7 @@ def plan_of(ensemble, n_bits, scale):
     outputs = tuple(range(ensemble.n_outputs))
     values, numbers = numbered_values(ensemble)
     cover = cover_ensemble(ensemble, numbers, outputs, n_bits)
-    return Plan(outputs, cover, leaf_grid(ensemble, numbers, values, outputs, scale))
+    return CoverPlan(outputs, cover, leaf_grid(ensemble, numbers, values, outputs, scale))
 
 
 def sums(plan, program, bits):
@@ -45,7 +45,7 @@ def test_program_equals_the_trees_on_every_row(n_bits, seed):
     plan = plan_of(ensemble, n_bits, scale=0.25)
     program = lower_plan(plan)
     assert all(bits <= n_bits for bits in program.accumulator_bits)
-    bits = ensemble.splits.encode(all_rows())
+    bits = ensemble.splits.answers(all_rows())
     expected = np.rint(ensemble.bias / 0.25) + sum(
         np.rint(tree.values / 0.25)[tree.leaves(bits)] for tree in ensemble.trees
     )
@@ -55,7 +55,7 @@ def test_program_equals_the_trees_on_every_row(n_bits, seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_scores_differ_by_at_most_the_stated_error(seed):
     ensemble = random_ensemble(np.random.default_rng(seed), n_trees=6, depth=4)
-    bits = ensemble.splits.encode(all_rows())
+    bits = ensemble.splits.answers(all_rows())
     plan = cheapest_plan(ensemble, (0,), tolerance=0.01)
     scores = sums(plan, lower_plan(plan), bits) * plan.grid.scale
     difference = np.abs(scores - ensemble.scores(bits))
@@ -128,20 +128,20 @@ def test_tables_that_rounding_makes_zero_are_not_looked_up(n_bits):
     """Nor are the gates that only they read; the sums stay the same."""
     ensemble = random_ensemble(np.random.default_rng(2), n_trees=3, depth=7)
     plan = plan_of(ensemble, n_bits, scale=4.0)
-    slim = Plan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
+    slim = CoverPlan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
     assert slim.cover.n_lookups < plan.cover.n_lookups
     assert len(slim.cover.gates) < len(plan.cover.gates)
-    bits = ensemble.splits.encode(all_rows())
+    bits = ensemble.splits.answers(all_rows())
     np.testing.assert_array_equal(sums(slim, lower_plan(slim), bits), sums(plan, lower_plan(plan), bits))
 
 
 def test_nothing_is_looked_up_where_rounding_leaves_nothing():
     ensemble = random_ensemble(np.random.default_rng(2), n_trees=3, depth=5)
     plan = plan_of(ensemble, 3, scale=1e6)
-    slim = Plan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
+    slim = CoverPlan(plan.outputs, without_idle(plan.cover, plan.grid.values), plan.grid)
     program = lower_plan(slim)
     assert not program.lookups
-    bits = ensemble.splits.encode(all_rows()[:50])
+    bits = ensemble.splits.answers(all_rows()[:50])
     np.testing.assert_array_equal(sums(slim, program, bits), 0)
 
 
@@ -159,7 +159,7 @@ def test_indices_of_many_lookups_are_several_products(monkeypatch):
     assert all(weight.size <= 40 or weight.shape[1] == 1 for weight in products[:-1])
     assert program.accumulator_bits == whole.accumulator_bits
     rows = np.random.default_rng(0).uniform(-1, 9, size=(300, 4))
-    bits = ensemble.splits.encode(rows)[:, used_splits(plan)]
+    bits = ensemble.splits.answers(rows)[:, used_splits(plan)]
     np.testing.assert_array_equal(run(program, bits)[0], run(whole, bits)[0])
     circuit = compile_program(program, batch_sizes=(1, 4))
     np.testing.assert_array_equal(circuit.execute(bits[:4])[0], run(whole, bits[:4])[0])
@@ -193,15 +193,15 @@ def test_comparisons_under_encryption_equal_the_trees_on_quantized_rows(n_bits, 
     quantizer = calibrate_levels(seen, n_bits)
     levels = quantizer.quantize(rows)
     quantized = on_levels(ensemble, quantizer)
-    bits = quantized.splits.encode(level_rows(levels, quantizer))
-    expected = ensemble.scores(ensemble.splits.encode(quantizer.dequantize(levels)))
+    bits = quantized.splits.answers(level_rows(levels, quantizer))
+    expected = ensemble.scores(ensemble.splits.answers(quantizer.dequantize(levels)))
     np.testing.assert_allclose(quantized.scores(bits), expected, atol=1e-12)
     if not len(quantized.splits):
         return
     plan = plan_of(quantized, 3, 0.25)
     compared, encoder = comparisons(quantized, used_splits(plan), quantizer)
     program = lower_plan(plan, compared)
-    (found,) = run(program, encoder.encode(rows))
+    (found,) = run(program, *encoder.encode(rows))
     np.testing.assert_array_equal(found, run(lower_plan(plan), bits[:, used_splits(plan)])[0])
 
 
@@ -225,6 +225,6 @@ def test_encrypted_sums_of_deep_trees_equal_the_clear_ones(n_bits):
     assert plan.cover.gates
     program = lower_plan(plan)
     rows = np.random.default_rng(0).uniform(-1, 9, size=(4, 4))
-    bits = ensemble.splits.encode(rows)[:, used_splits(plan)]
+    bits = ensemble.splits.answers(rows)[:, used_splits(plan)]
     circuit = compile_program(program, batch_sizes=(1, 4))
     np.testing.assert_array_equal(circuit.execute(bits)[0], run(program, bits)[0])

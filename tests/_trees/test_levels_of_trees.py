@@ -64,7 +64,7 @@ def test_a_threshold_after_categories_begins_a_chain():
 
 def test_rows_of_splits_must_be_a_table():
     with pytest.raises(ValueError, match=r"expected shape \(n_rows, 1\)"):
-        Splits(1, RULE, [Split(0, 0.5, False)]).encode(np.zeros(1))
+        Splits(1, RULE, [Split(0, 0.5, False)]).answers(np.zeros(1))
 
 
 def test_splits_on_levels_known_by_hand():
@@ -81,7 +81,7 @@ def test_splits_on_levels_known_by_hand():
         (1.5, False, 0),
     ]
     levels = np.arange(8)[:, None]
-    scores = found.scores(found.splits.encode(level_rows(levels, levels_of(0, 10, 20, 30))))
+    scores = found.scores(found.splits.answers(level_rows(levels, levels_of(0, 10, 20, 30))))
     assert scores.ravel().tolist() == [5, 3, 1, 1, 1, 1, 1, 1]  # 0: only -1; 10: 0 first; 20 and more: 12
 
 
@@ -99,7 +99,7 @@ def test_where_missing_values_part_from_all_levels_the_split_is_asked(missing_ri
     )
     rows = level_rows(np.array([[0], [1], [7]]), quantizer)
     assert np.isnan(rows).ravel().tolist() == [False, False, True]
-    scores = found.scores(found.splits.encode(rows)).ravel()
+    scores = found.scores(found.splits.answers(rows)).ravel()
     assert scores.tolist() == [1, 1, 1 if missing_right else 2]
 
 
@@ -131,14 +131,14 @@ def test_every_comparison_of_every_level_is_read_from_its_block(missing):
     quantized = on_levels(collect([stump(*asked)], np.zeros(1), 1, RULE), quantizer)
     used = np.arange(len(quantized.splits))
     compared, encoder = comparisons(quantized, used, quantizer)
-    counts = encoder.encode(X)
+    (counts,) = encoder.encode(X)
     assert (
         compared.n_inputs == counts.shape[1] == 3
     )  # ⌈7 / 3⌉, or ⌈6 / 2⌉ where a count is kept for missing values
     assert compared.n_bits == 2
     assert compared.tables.shape == (len(asked), 4)
     answers = compared.tables[np.arange(len(used)), counts[:, compared.inputs]]
-    expected = quantized.splits.encode(level_rows(quantizer.quantize(X), quantizer))
+    expected = quantized.splits.answers(level_rows(quantizer.quantize(X), quantizer))
     np.testing.assert_array_equal(answers, expected)
 
 
@@ -149,8 +149,8 @@ def test_splits_of_several_features_read_blocks_of_their_own():
     quantized = on_levels(collect([stump(*asked)], np.zeros(1), 3, RULE), quantizer)
     compared, encoder = comparisons(quantized, np.arange(4), quantizer)
     assert compared.inputs.tolist() == [0, 2, 3, 4]  # levels 0 and 6 of the first, 2 and 4 of the second
-    answers = compared.tables[np.arange(4), encoder.encode(X)[:, compared.inputs]]
-    np.testing.assert_array_equal(answers, quantized.splits.encode(quantizer.quantize(X).astype(float)))
+    answers = compared.tables[np.arange(4), encoder.encode(X)[0][:, compared.inputs]]
+    np.testing.assert_array_equal(answers, quantized.splits.answers(quantizer.quantize(X).astype(float)))
 
 
 @pytest.mark.parametrize("n_bits", [2, 3, 4])

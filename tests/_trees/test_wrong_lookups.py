@@ -6,6 +6,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_diabetes, load_iris
 
 from skfhe.encoding._heads import ClassFractions, Margins
+from skfhe.encrypted_model import EncryptedModel
 from skfhe.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -90,7 +91,7 @@ def test_predictions_of_any_sums_are_valid(estimator, y, monkeypatch):
     rng = np.random.default_rng(0)
     for beyond in (0, 1000):
         sums = drawn_sums(model, rng, beyond=beyond)
-        monkeypatch.setattr(model, "_evaluate", lambda inputs, fhe, sums=sums: (sums,))
+        monkeypatch.setattr(EncryptedModel, "evaluate", lambda self, *inputs, fhe, sums=sums: (sums,))
         rows = X[rng.integers(0, len(X), len(sums))]
         predicted = model.predict(rows)
         assert len(predicted) == len(sums)
@@ -104,7 +105,7 @@ def test_predictions_of_any_sums_are_valid(estimator, y, monkeypatch):
         for probabilities, names in zip(found if isinstance(found, list) else [found], known, strict=True):
             assert probabilities.shape == (len(sums), len(names))
             assert ((probabilities >= 0) & (probabilities <= 1)).all()
-            if not (isinstance(model.decoding_, Margins) and model.decoding_.link == "one_vs_rest"):
+            if not (isinstance(model.head_, Margins) and model.head_.link == "one_vs_rest"):
                 np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         if hasattr(model, "decision_function"):
             assert np.isfinite(model.decision_function(rows)).all()
@@ -114,7 +115,7 @@ def test_a_sum_beyond_a_tree_reads_its_last_leaf():
     """Leaves are numbered in the order of their values."""
     model = DecisionTreeRegressor(max_depth=3, random_state=0).fit(*load_diabetes(return_X_y=True))
     leaves = np.unique(model.tree_.value[model.tree_.children_left < 0])
-    scores = model.scoring_.scores(np.array([[-5], [0], [2], [len(leaves) - 1], [len(leaves) + 7]]))
+    scores = model.decoder_.decode(np.array([[-5], [0], [2], [len(leaves) - 1], [len(leaves) + 7]]))
     np.testing.assert_array_equal(scores[:, 0], leaves[[0, 0, 2, -1, -1]])
 
 

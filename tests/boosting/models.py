@@ -1,12 +1,9 @@
 """Small models of each library, and rows where a wrong comparison would show."""
 
-import warnings
-
 import catboost
 import lightgbm
 import numpy as np
 import xgboost
-from sklearn.utils.estimator_checks import check_estimator
 
 from skfhe._originals.inherited import as_original
 from skfhe.boosting import (
@@ -88,11 +85,3 @@ def with_missing(X, part=0.1, seed=0):
     X = np.array(X, dtype=np.float64)
     X[np.random.default_rng(seed).random(X.shape) < part] = np.nan
     return X
-
-
-def failed_checks(estimator):
-    """Return the names of scikit-learn's checks that fail."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        results = check_estimator(estimator, on_fail=None, on_skip=None)
-    return {result["check_name"] for result in results if result["status"] == "failed"}

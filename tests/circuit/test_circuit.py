@@ -10,7 +10,7 @@ from skfhe.circuit._engine import fhe
 from skfhe.cost._error_rate import ErrorRate, resolve_error_rate
 from skfhe.cost._estimate import count_bootstraps, estimate_cost
 from skfhe.exceptions import AccumulatorOverflowError, CompilationError
-from skfhe.passes import optimize, round_constant_cells, round_lookups, shift_accumulators
+from skfhe.passes import optimize, round_constant_cells, shift_accumulators
 from skfhe.program import ProgramBuilder, ops, run
 from tests.conftest import perceptron, random_inputs
 from tests.passes.test_round_constant_cells import layer
@@ -86,12 +86,13 @@ def test_parts_share_a_global_error_rate():
 def test_exact_rounding_counts_in_a_shared_error_rate():
     """Each part: one lookup, and two more that remove the two bits. All six share the rate."""
     builder = ProgramBuilder()
-    table = ops.Lookup(np.arange(16)[None, ::-1].copy(), np.zeros(1, dtype=np.int64))
+    table = ops.Lookup(np.arange(5)[None, ::-1].copy(), np.zeros(1, dtype=np.int64), step=4)
     outputs = []
     for name in "xy":
         x = builder.input(np.zeros(1), np.full(1, 15), label=name)
-        outputs.append(builder.add(table, x, label=name))
-    program = round_lookups(builder.finish(*outputs), n_bits=2, method="exact")
+        rounded = builder.add(ops.Round(2, "exact"), x, label=name)
+        outputs.append(builder.add(table, rounded, label=name))
+    program = builder.finish(*outputs)
     circuit = compile_program(program, ErrorRate(None, 0.19), batch_sizes=(1,))
     assert circuit.statistics["lookups"] == 6
     assert circuit.statistics["p_error"] <= 1 - 0.81 ** (1 / 6) + 1e-12
@@ -217,10 +218,9 @@ def test_cleared_cells_run_encrypted_as_predicted(kind):
 def test_approximate_rounding_misses_by_one_cell_at_most():
     builder = ProgramBuilder()
     x = builder.input(np.zeros(32), np.full(32, 31), label="x")
-    identity = ops.Lookup(np.arange(32)[None, :], np.zeros(1, dtype=np.int64))
-    program = round_lookups(
-        builder.finish(builder.add(identity, x, label="y")), n_bits=3, method="approximate"
-    )
+    rounded = builder.add(ops.Round(2, "approximate"), x, label="x")
+    identity = ops.Lookup(np.minimum(np.arange(0, 33, 4), 31)[None], np.zeros(1, dtype=np.int64), step=4)
+    program = builder.finish(builder.add(identity, rounded, label="y"))
     circuit = compile_program(program, batch_sizes=(1,))
     rows = np.arange(32)[None, :]
     (encrypted,), (clear,) = circuit.execute(rows), run(program, rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import compile_program
-from skfhe.cost._demands import bits_read
+from skfhe.cost._rules import bits_read
 from skfhe.program import ProgramBuilder, ops, run
 from skfhe.program._interpreter import trace
 from tests.conftest import random_inputs

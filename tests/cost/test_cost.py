@@ -7,7 +7,7 @@ import pytest
 
 from skfhe.circuit import compile_program
 from skfhe.cost._error_rate import ErrorRate
-from skfhe.cost._estimate import FACTORS, Cost, count_bootstraps, estimate_cost, lookup_costs
+from skfhe.cost._estimate import FACTORS, Cost, count_bootstraps, estimate_cost, layer_costs, lookup_p_error
 from skfhe.exceptions import CompilationError
 from skfhe.passes import optimize
 from skfhe.program import ProgramBuilder, independent_parts, ops
@@ -275,11 +275,58 @@ def test_a_cost_is_readable():
     assert pickle.loads(pickle.dumps(cost)) == cost
 
 
-def test_costs_of_layers_add_up():
-    """Rounding is counted with the lookup that reads the rounded value."""
-    program = network(to(3, "exact"))
-    total = sum(complexity for _, complexity in lookup_costs(program).values())
-    assert total == pytest.approx(estimate_cost(program).complexity, rel=0.15)
+def shared_rounding():
+    """One rounded value that two lookups read, one of them after a sum with another."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(3), np.full(3, 63), label="x")
+    rounded = builder.add(ops.Truncate(2), x, label="rounded")
+    first = read(builder, rounded)
+    total = builder.add(ops.Add(), rounded, builder.add(ops.Truncate(3), x, label="other"), label="total")
+    return builder.finish(first, read(builder, total, ops.Round(3, "exact")), total)
+
+
+@pytest.mark.parametrize("name", [*PROGRAMS, "shared rounding"])
+@pytest.mark.parametrize("error_rate", [ErrorRate(), ErrorRate(None, 1e-3)], ids=str)
+def test_costs_of_layers_add_up_to_the_prediction(name, error_rate):
+    """Each lookup is in one layer and each layer in one part, which is priced apart from the others.
+
+    "parts" has two of different widths, and one of sums alone.
+    """
+    program = (PROGRAMS | {"shared rounding": shared_rounding})[name]()
+    p_error = lookup_p_error(program, error_rate)
+    levelled = sum(
+        estimate_cost(part.program, ErrorRate(p_error)).complexity
+        for part in independent_parts(program)
+        if not part.program.lookups
+    )
+    total = sum(layer.complexity for layer in layer_costs(program, error_rate).values())
+    assert total + levelled == pytest.approx(estimate_cost(program, error_rate).complexity)
+
+
+def test_layers_of_parts_cost_what_they_do_apart():
+    """Lookups of one width in two parts have the parameters of their own part, whatever the other demands."""
+    builder = ProgramBuilder()
+    outputs = []
+    for weight in (1, 1000):
+        x = builder.input(np.zeros(2), np.full(2, 7), label="x")
+        light = read(builder, x)
+        outputs.append(builder.add(ops.Linear(np.full((2, 1), weight), np.zeros(1, int)), light, label="y"))
+    program = builder.finish(*outputs)
+    costs = [layer for layer in layer_costs(program).values() if layer.bits]
+    apart = [estimate_cost(part.program).complexity for part in independent_parts(program)]
+    assert [layer.complexity for layer in costs] == pytest.approx(apart)
+    assert costs[0].complexity < costs[1].complexity
+
+
+def test_rounding_counts_with_the_first_layer_that_it_reaches():
+    """Two bits of each element are cleared for the first lookup, three for the sum, three for the second."""
+    program = shared_rounding()
+    first, total, second = layer_costs(program).values()
+    assert (first.bits, total.bits, second.bits) == (4, 0, 4)
+    assert [type(program.values[at].op) for at in layer_costs(program)] == [ops.Lookup, ops.Add, ops.Lookup]
+    lowest = total.complexity / 9
+    assert second.complexity - 9 * lowest == pytest.approx(first.complexity - 6 * lowest)
+    assert first.complexity > 6 * lowest > 0
 
 
 def test_a_circuit_costs_as_its_parts_do():

@@ -10,9 +10,10 @@ import math
 import numpy as np
 import pytest
 
-from skfhe.cost._demands import INPUT, bits_read, demands
-from skfhe.cost._estimate import count_bootstraps, estimate_cost, lookup_costs
+from skfhe.cost._demands import INPUT, demands
+from skfhe.cost._estimate import LayerCost, count_bootstraps, estimate_cost, layer_costs
 from skfhe.cost._prices import lookup_complexity
+from skfhe.cost._rules import bits_read
 from skfhe.program import ProgramBuilder, ops
 from tests.cost.priced import (
     P_ERROR,
@@ -167,9 +168,8 @@ def test_lookups_of_one_width_cost_what_the_most_demanding_does():
     kept = builder.type_of(weighed).bits + math.log2(1000) + 0.5
     assert lookup_complexity(3, kept, P_ERROR) > lookup_complexity(3, 3, P_ERROR)
     assert estimate_cost(program).complexity == 4 * lookup_complexity(3, kept, P_ERROR)
-    assert lookup_costs(program) == {
-        position: (3, 2 * lookup_complexity(3, kept, P_ERROR)) for position in (light, heavy)
-    }
+    each = LayerCost(3, 2 * lookup_complexity(3, kept, P_ERROR))
+    assert layer_costs(program) == {light: each, heavy: each, weighed: LayerCost(0, 0.0)}
 
 
 def test_results_of_two_widths_in_a_sum_have_the_ciphertexts_of_the_narrower():
@@ -213,9 +213,11 @@ def test_bits_that_are_removed_exactly_are_paid_one_by_one(op, lsbs):
     assert bits_read(program, at) == left
     found = estimate_cost(program)
     assert found.lookups == {3: 3, left: 3}
-    bits, complexity = lookup_costs(program)[at]
-    assert bits == left
-    assert complexity == 3 * lookup_complexity(left, 1.0, P_ERROR) + 3 * lsbs * price(0, own).complexity
+    layer = layer_costs(program)[at]
+    assert layer.bits == left
+    lowest = price(0, own)
+    reads = 3 * price(left, 1.0).reading(lowest.dimension).complexity  # what is rounded is theirs
+    assert layer.complexity == pytest.approx(reads + 3 * lsbs * lowest.complexity)
     assert not demands(program).residues
     assert_engine_s(program, rel=0.05, keys=0.15)
 

@@ -8,10 +8,10 @@ import pytest
 from skfhe._parameters import what_to_lower
 from skfhe.circuit import compile_program
 from skfhe.cost import _limits as limits
-from skfhe.cost._demands import bits_read
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._estimate import estimate_cost
 from skfhe.cost._limits import advising, explain, refusal
+from skfhe.cost._rules import bits_read
 from skfhe.exceptions import CompilationError
 from skfhe.linear_model import LinearRegression
 from skfhe.program import ProgramBuilder, ops

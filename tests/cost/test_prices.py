@@ -1,7 +1,7 @@
 """Prices by the equations that the cost model states, worked out by hand, and by the engine's own statistics.
 
 What is paid for lookups of so many bits and so much precision is the table's; what follows from it, the
-equations of `LookupPrice`. `tests.circuit.test_demands` has what operations demand.
+equations of `LookupPrice`. `tests.cost.test_demands` has what operations demand.
 """
 
 import itertools
@@ -14,7 +14,7 @@ import pytest
 from skfhe.cost import _estimate
 from skfhe.cost._demands import INPUT, demands
 from skfhe.cost._error_rate import ErrorRate
-from skfhe.cost._estimate import FACTORS, Cost, estimate_cost, lookup_costs
+from skfhe.cost._estimate import FACTORS, Cost, LayerCost, estimate_cost, layer_costs
 from skfhe.cost._prices import (
     LookupPrice,
     crt_price,
@@ -300,7 +300,10 @@ def test_a_program_on_residues_has_a_ciphertext_for_each():
         found.seconds_a_call + lookups + words_of(2 * words, words, 2 * words)
     )
     # all lookups have the parameters of residues, the narrow ones too
-    assert list(lookup_costs(program).values()) == [(1, 2 * price.complexity), (11, price.complexity)]
+    assert list(layer_costs(program).values()) == [
+        LayerCost(1, 2 * price.complexity),
+        LayerCost(11, price.complexity),
+    ]
 
 
 def test_programs_side_by_side_cost_their_sum():
@@ -332,8 +335,8 @@ def test_a_shared_error_rate_is_shared_by_all_lookups():
     found = estimate_cost(program, ErrorRate(None, 1e-3)).complexity
     assert found == pytest.approx(6 * lookup_complexity(3, 3, each))
     assert found > estimate_cost(program, ErrorRate(1e-3)).complexity
-    (layer,) = lookup_costs(program, ErrorRate(None, 1e-3)).values()
-    assert layer == (3, pytest.approx(found))
+    (layer,) = layer_costs(program, ErrorRate(None, 1e-3)).values()
+    assert layer == LayerCost(3, pytest.approx(found))
     builder = ProgramBuilder()
     x = builder.input(np.zeros(3), np.full(3, 7), label="x")
     program = builder.finish(x, builder.add(scaled(3, 2**20), x, label="y"))  # six integers, no lookup

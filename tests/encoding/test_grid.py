@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from skfhe.encoding import FeatureGrid, spread_of
+from skfhe._linear.spread import spread_of
+from skfhe.encoding import FeatureGrid
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 

@@ -16,7 +16,7 @@ def test_each_rule_decides_ties_and_neighbours():
         Rule("<", "float32"): [1, 1, 1],
     }
     for rule, bits in expected.items():
-        encoded = Splits(1, rule, [Split(0, 1.0, False)]).encode(rows)
+        encoded = Splits(1, rule, [Split(0, 1.0, False)]).answers(rows)
         assert encoded[:, 0].tolist() == bits, rule
 
 
@@ -28,7 +28,7 @@ def test_bits_of_a_chain_never_rise_whatever_the_row():
     asked += [Split(0, t, False) for t in rng.normal(size=9)]
     splits = Splits(2, Rule("<=", "float32"), asked)
     rows = np.r_[rng.normal(size=(200, 2)), np.full((1, 2), np.nan)]
-    bits = splits.encode(rows)
+    bits = splits.answers(rows)
     same = np.diff(splits.chains) == 0
     assert (np.diff(bits, axis=1)[:, same] <= 0).all()
     assert len(set(splits)) == len(splits)
@@ -38,7 +38,7 @@ def test_categories_and_those_never_seen():
     groups = Categories(frozenset({1, 3}), frozenset({2}), others_right=True)
     splits = Splits(1, Rule("<=", "float64"), [Split(0, 0.0, False, groups)])
     rows = np.array([[1], [2], [3], [7], [np.nan]])
-    assert splits.encode(rows)[:, 0].tolist() == [0, 1, 0, 1, 0]
+    assert splits.answers(rows)[:, 0].tolist() == [0, 1, 0, 1, 0]
 
 
 def test_order_says_nothing_of_where_splits_come_from():
@@ -51,6 +51,6 @@ def test_order_says_nothing_of_where_splits_come_from():
 def test_sparse_rows_and_wrong_shapes():
     splits = Splits(2, Rule("<=", "float32"), [Split(1, 0.5, False)])
     rows = np.array([[0.0, 1.0], [3.0, 0.0]])
-    np.testing.assert_array_equal(splits.encode(csr_matrix(rows)), splits.encode(rows))
+    np.testing.assert_array_equal(splits.answers(csr_matrix(rows)), splits.answers(rows))
     with pytest.raises(ValueError, match=r"expected shape \(n_rows, 2\), got \(2, 3\)"):
-        splits.encode(np.zeros((2, 3)))
+        splits.answers(np.zeros((2, 3)))

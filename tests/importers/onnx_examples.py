@@ -21,6 +21,7 @@ __all__ = [
     "graph",
     "integers",
     "node",
+    "normal",
     "one",
     "small_integers",
 ]
@@ -100,6 +101,10 @@ def small_integers(*shape, seed=0, span=4):
     integers = np.random.default_rng(seed).integers(-span, span + 1, size=shape)
     integers.flat[0] = span
     return (integers / 8).astype(np.float32)
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def one(kind, constants=None, **options):
@@ -247,6 +252,9 @@ EXAMPLES = {
     "ReduceSum of nothing": one("ReduceSum", noop_with_empty_axes=1),
     "Dropout": one("Dropout"),
     "Identity": one("Identity"),
+    "Size": Example(
+        [node("Size", "x", "n"), node("Cast", "n", "c", to=TensorProto.FLOAT), node("Div", "x,c")], rows=3
+    ),
     # ----------------------------------------------------------------------------------------------- movement
     "Flatten": one("Flatten", inputs=IMAGE),
     "Reshape": one("Reshape", {"shape": integers(0, -1, 5)}, inputs=IMAGE),

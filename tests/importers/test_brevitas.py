@@ -40,6 +40,7 @@ from skfhe.network._emitter import Emitter
 from skfhe.network._lowering import lower_network
 from skfhe.network._schemes.trained import Trained
 from skfhe.program import ops, trace
+from tests.importers.torch_examples import Function
 
 
 class ConstantQuant(ExtendedInjector):
@@ -265,6 +266,11 @@ NETWORKS = {
     "residual, one quantizer": (lambda: Residual(shared=True), (10,)),
     "residual, two quantizers": (lambda: Residual(shared=False), (10,)),
     "Brevitas sum": (BrevitasSum, (10,)),
+    "activation without a quantizer": (
+        lambda: mlp({}, hidden=nn.Sequential(qnn.QuantReLU(act_quant=None), qnn.QuantIdentity(bit_width=3))),
+        (10,),
+    ),
+    "input that is moved": (lambda: nn.Sequential(nn.Flatten(), nn.ZeroPad1d((0, 2)), mlp({})), (2, 4)),
     "conv2d": (conv2d, (2, 8, 8)),
     "conv1d": (conv1d, (2, 16)),
 }
@@ -385,7 +391,7 @@ def test_what_is_not_quantized_is_refused_by_name():
     no_input = nn.Sequential(qnn.QuantLinear(10, 2, True, weight_bit_width=3))
     with pytest.raises(ValueError, match=r"input.*without having been quantized.*QuantIdentity"):
         quantize_brevitas_qat_model(no_input, X)
-    assert quantize_brevitas_qat_model(no_input, X, n_bits=5).input_quantizers_[0].n_bits == 5
+    assert quantize_brevitas_qat_model(no_input, X, n_bits=5).encoder_.quantizers[0][1].n_bits == 5
     no_hidden = nn.Sequential(
         qnn.QuantIdentity(bit_width=3),
         qnn.QuantLinear(10, 4, True, weight_bit_width=3),
@@ -397,6 +403,16 @@ def test_what_is_not_quantized_is_refused_by_name():
     float_weights = nn.Sequential(qnn.QuantIdentity(bit_width=3), nn.Linear(10, 2))
     with pytest.raises(ValueError, match=r"weights of '1' lie on no common grid"):
         quantize_brevitas_qat_model(float_weights, X)
+
+
+def test_an_input_whose_elements_are_treated_differently_is_refused():
+    """Its integers would be those of one quantizer, and the network has several."""
+    factors = torch.arange(1.0, 11.0)
+    net = nn.Sequential(
+        Function(lambda x: x.exp() * factors), qnn.QuantIdentity(bit_width=3), qnn.QuantLinear(10, 2, True)
+    )
+    with pytest.raises(ValueError, match="elements of the input 'input' are treated differently"):
+        quantize_brevitas_qat_model(net, np.random.default_rng(0).normal(size=(50, 10)))
 
 
 def test_brevitas_layers_without_counterpart_are_named():

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from skfhe.importers import quantize_torch_model
-from tests.importers.operator_examples import Function
+from tests.importers.torch_examples import Function
 
 N_ROWS = 3
 WIDEST = 6

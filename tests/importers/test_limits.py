@@ -9,8 +9,8 @@ from torch import nn
 from skfhe.exceptions import CompilationError, UnsupportedOperatorError
 from skfhe.importers import quantize_brevitas_qat_model, quantize_onnx_model, quantize_torch_model
 from skfhe.network import _cells as cells
-from tests.importers.operator_examples import Function
-from tests.importers.test_onnx import Example, node, normal
+from tests.importers.onnx_examples import Example, node, normal
+from tests.importers.torch_examples import Function
 
 X = np.random.default_rng(0).normal(size=(100, 60))
 ROUNDING_OF_SIX = "round accumulators before they are looked up, rounding_threshold_bits=6"
@@ -107,22 +107,6 @@ def test_maxima_of_wide_accumulators_are_refused_by_name():
     net.train()(torch.from_numpy(images).float())
     message = refused(quantize_brevitas_qat_model, net.eval(), images, rounding_threshold_bits=6)
     assert message.startswith("the accumulator of '2' takes 19 bits, and a lookup reads at most 16; train")
-
-
-def never(*_):
-    raise AssertionError("was evaluated")
-
-
-@pytest.mark.parametrize(("n_integers", "shape"), [(2**16, (64, 64, 64)), (2**40, ())])
-def test_tables_have_a_bound_that_is_checked_before_they_are_made(n_integers, shape):
-    class Arguments:
-        def __len__(self):
-            return n_integers
-
-    with pytest.raises(CompilationError, match=r"the tables of 'third' would take more than \d+ cells"):
-        cells.tabulated(never, never, Arguments(), shape, "third")
-    with pytest.raises(CompilationError, match=r"'third' .* \(40 bits\) for each of its 3 elements"):
-        cells.evaluated(never, 0, 2**40 - 1, 3, "third")
 
 
 def test_tables_of_their_own_for_each_element_have_a_bound(monkeypatch):

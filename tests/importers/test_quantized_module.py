@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from skfhe import compile_torch_model
 from skfhe.circuit._engine import fhe
-from skfhe.exceptions import AccumulatorOverflowError, CompilationError
+from skfhe.exceptions import AccumulatorOverflowError, CompilationError, NotCompiledError
 from skfhe.importers import quantize_torch_model
 
 
@@ -151,7 +150,7 @@ def test_floats_are_not_taken_for_integers(iris_module, iris):
 def test_modes_need_their_circuit(iris_net, iris):
     module = quantize_torch_model(iris_net, iris[0], n_bits=2)
     assert "not compiled" in repr(module)
-    with pytest.raises(NotFittedError, match="compile"):
+    with pytest.raises(NotCompiledError, match="compile"):
         module.forward(iris[0], fhe="execute")
     with pytest.raises(ValueError, match="fhe must be one of"):
         module.forward(iris[0], fhe="yes")

@@ -38,7 +38,7 @@ def test_encrypted_classes_and_probabilities_equal_the_clear_ones(classifier, ir
 
 
 def test_encrypted_integers_equal_the_program(classifier, iris):
-    inputs = classifier._encode(iris[0][::15])
+    inputs = classifier.encoder_.encode(iris[0][::15])
     encrypted = classifier.fhe_circuit_.execute(*inputs)
     for part, clear in zip(encrypted, run(classifier.program_, *inputs), strict=True):
         np.testing.assert_array_equal(part, clear)
@@ -55,9 +55,12 @@ def test_inputs_beyond_the_training_range_are_clipped_and_run_encrypted(classifi
     """The quantizer clips them, so no accumulator can leave its interval."""
     far = np.array([[1e9, -1e9, 1e9, -1e9], [-1e9, 1e9, -1e9, 1e9]])
     np.testing.assert_array_equal(classifier.predict(far, fhe="execute"), classifier.predict(far))
-    seen = classifier.input_encoder_
+    seen = classifier.encoder_.thresholds
     edge = np.array([max(seen.thresholds[seen.features == f], default=0) + 1 for f in range(4)])
-    np.testing.assert_array_equal(seen.quantize(np.full((1, 4), 1e9)), seen.quantize(edge[None, :]))
+    for far, near in zip(
+        *(classifier.encoder_.encode(x) for x in (np.full((1, 4), 1e9), edge[None, :])), strict=True
+    ):
+        np.testing.assert_array_equal(far, near)
 
 
 @pytest.mark.parametrize("options", [{}, {"module__n_layers": 1}, {"module__n_layers": 3}])
@@ -70,7 +73,7 @@ def test_outputs_fit_and_inputs_are_few(iris, options):
     model.fit(X, y)
     assert model.output_bits_[0] <= 5
     if model.module_.hidden:
-        assert model.input_encoder_.n_bits <= 3 * 4
+        assert model.encoder_.n_bits <= 3 * 4
 
 
 def test_training_goes_on_after_the_inputs_were_cut(iris):
@@ -96,7 +99,7 @@ def test_a_network_without_skip_connection_runs_encrypted(estimator, iris):
     assert 1 <= model.cost_.n_lookups <= 2
     model.compile()
     model = pickle.loads(pickle.dumps(model))
-    inputs = model._encode(X[::19])
+    inputs = model.encoder_.encode(X[::19])
     np.testing.assert_array_equal(model.fhe_circuit_.execute(*inputs)[0], run(model.program_, *inputs)[0])
     np.testing.assert_array_equal(model.predict(X[:2], fhe="execute"), model.predict(X[:2]))
     np.testing.assert_array_equal(model.predict(X, fhe="simulate"), model.predict(X))
@@ -145,14 +148,27 @@ def test_approximate_rounding_stays_within_one_rounded_unit(iris):
     assert max(model.accumulator_bits_) <= 5
     assert set(model.cost_.lookups) == {4}
     lookup = model.program_.values[model.program_.lookups[0]]
-    cells = lookup.op.tables[:, :: 2 ** (5 - 3)]
-    jump = np.abs(np.diff(cells, axis=1)).max(axis=1)
+    jump = np.abs(np.diff(lookup.op.tables, axis=1)).max(axis=1)
     output = model.program_.values[model.program_.outputs[0]]
     bound = np.abs(output.op.weight.T) @ jump
-    inputs = model._encode(X[:6])
+    inputs = model.encoder_.encode(X[:6])
     encrypted, clear = model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs)
     assert np.all(np.abs(encrypted[0] - clear[0]) <= bound)
     np.testing.assert_array_equal(encrypted[1], clear[1])
+
+
+def test_exact_rounding_computes_the_clear_integers(iris):
+    """Accumulators of 5 bits rounded to 3, encrypted: 3 bits are read, and no cell but the right one."""
+    X, y = iris
+    wide = {"module__n_accum_bits": 5, "module__n_thresholds_per_neuron": 16}
+    model = NeuralNetClassifier(rounding_threshold_bits=3, **wide, **QUICK).fit(X, y)
+    assert model.accumulator_bits_ == [5]
+    assert set(model.cost_.lookups) == {3}
+    model.compile()
+    inputs = model.encoder_.encode(X[:4])
+    encrypted, clear = model.fhe_circuit_.execute(*inputs), run(model.program_, *inputs)
+    for ours, exact in zip(encrypted, clear, strict=True):
+        np.testing.assert_array_equal(ours, exact)
 
 
 # Training

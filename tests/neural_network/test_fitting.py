@@ -210,7 +210,7 @@ def test_the_guarantee_holds_with_rounding(rounding):
                 module__activation_function=activation, max_epochs=2, random_state=seed, **options
             ).fit(X, y)
             assert max(model.accumulator_bits_) <= 4
-            inputs = model._encode(X[:50])
+            inputs = model.encoder_.encode(X[:50])
             assert all(len(output) == 50 for output in run(model.program_, *inputs))
 
 

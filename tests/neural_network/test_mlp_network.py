@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from skfhe.encoding import calibrate_thresholds
+from skfhe.encoding import TableDecoder, calibrate_thresholds
+from skfhe.network import Lowered
+from skfhe.neural_network import _mlp_network
 from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._mlp_network import in_double_precision, lower_mlp
 from skfhe.program import run, trace
@@ -80,6 +82,40 @@ def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
         for column in np.ascontiguousarray(values[position].T):
             assert column.tobytes() in columns
     np.testing.assert_array_equal(values[-1], np.rint((scores - decoder.offset) / decoder.scale))
+
+
+@pytest.mark.parametrize("method", ["exact", "approximate"])
+@pytest.mark.parametrize("n_bits", [4, 3, 2, 1])
+def test_rounded_networks_are_those_whose_sums_are_rounded(method, n_bits):
+    """Counted from its least, each hidden sum is replaced by the middle of what it is rounded to, exactly."""
+    module, encoder, X = trained_network(n_accum_bits=5)
+    program, (kept,), (decoder,) = lower_mlp(module, (n_bits, method))
+    assert program.accumulator_bits == lower_mlp(module)[0].accumulator_bits == [5]
+    double = in_double_precision(module)
+    (layer,) = double.hidden
+    with torch.no_grad():
+        quantized = layer.linear.quant_weight()
+        weight = torch.round(quantized.value / quantized.scale)
+        lowest = weight.clamp(max=0).sum(dim=1)
+        sums = double.encode(double.encoder.counts(torch.as_tensor(X))).value @ weight.T - lowest
+        unit = 1 << (5 - n_bits)
+        if method == "exact":
+            middles = torch.floor(sums / unit) * unit + (unit - 1) / 2
+        else:
+            middles = torch.floor(sums / unit + 0.5) * unit - 0.5
+        rounded = (middles + lowest) * quantized.scale.flatten()
+        exact = double.output(layer.quantizer(layer.activation(layer.norm(rounded)))).value.numpy()
+    (q,) = run(program, encoder.select(kept).quantize(X))
+    np.testing.assert_array_equal(q, np.rint((exact - decoder.offset) / decoder.scale))
+
+
+def test_decoders_that_are_not_affine_are_an_error(monkeypatch):
+    """Scores are sums of accumulators: a decoder that is left out would leave out its part of them."""
+    module, _, _ = trained_network()
+    lowered = Lowered(None, [], [TableDecoder(0, np.zeros((1, 2)))])
+    monkeypatch.setattr(_mlp_network, "lower_network", lambda *_: lowered)
+    with pytest.raises(TypeError, match="was given a TableDecoder"):
+        lower_mlp(module)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])

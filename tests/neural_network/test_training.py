@@ -95,7 +95,7 @@ def test_early_stopping_of_skorch_counts_from_when_the_budgets_have_settled(load
     model = NeuralNetClassifier(**options).fit(X[:400], y[:400])
     assert model.score(X[400:], y[400:]) > 0.93
     assert model.n_iter_ >= 10 + stopping.patience
-    assert model.input_encoder_.n_bits <= 4 * model.module_.output.in_features
+    assert model.encoder_.n_bits <= 4 * model.module_.output.in_features
 
 
 def test_a_checkpoint_that_is_loaded_in_the_end_fits_the_network(iris, tmp_path):
@@ -145,7 +145,7 @@ def test_every_kind_of_optimizer_survives_the_cut_of_the_inputs_and_learns(optim
     cls = getattr(torch.optim, optimizer)
     model = NeuralNetClassifier(**{"optimizer": cls, "max_epochs": 20, "random_state": 0} | options)
     assert model.fit(X, y).score(X, y) > 0.8
-    assert model.input_encoder_.n_bits <= 16
+    assert model.encoder_.n_bits <= 16
 
 
 @pytest.mark.parametrize("optimizer", ["AdamW", "Adafactor", "LBFGS"])

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from skfhe.passes import (
     DEFAULT_PASSES,
     drop_idle_channels,
+    drop_unused_inputs,
     drop_unused_values,
     fuse_lookups,
     merge_equal_values,
     optimize,
-    round_lookups,
     shift_accumulators,
 )
-from skfhe.passes._drop_unused_inputs import drop_unused_inputs
 from skfhe.program import Program, ProgramBuilder, ops, run, verify
 from tests.conftest import perceptron, random_inputs
 
@@ -222,20 +221,6 @@ def test_equal_values_are_computed_once_and_unused_ones_not_at_all():
     slim = drop_unused_values(merge_equal_values(program))
     assert len(slim.lookups) == 1
     np.testing.assert_array_equal(run(slim, np.array([[3]]))[0], [[18]])
-
-
-@pytest.mark.parametrize("lsbs", [1, 2])
-def test_rounding_reads_the_table_at_the_nearest_kept_integer(lsbs):
-    builder = ProgramBuilder()
-    x = builder.input(np.zeros(1), np.full(1, 15), label="x")
-    program = builder.finish(builder.add(table(np.arange(16)), x, label="identity"))
-    rounded = round_lookups(program, n_bits=4 - lsbs)
-    verify(rounded)
-    assert rounded.accumulator_bits == [4]
-    rows = np.arange(16)[:, None]
-    unit = 2**lsbs
-    expected = np.minimum(np.floor(rows / unit + 0.5).astype(int) * unit, 15)
-    np.testing.assert_array_equal(run(rounded, rows)[0], expected)
 
 
 def test_verify_refuses_what_is_not_well_formed():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skfhe.cost._estimate import estimate_cost
+from skfhe.cost import estimate_cost
 from skfhe.passes import optimize, round_constant_cells, shift_accumulators
 from skfhe.program import ProgramBuilder, ops, run
 from tests.conftest import random_inputs
@@ -155,6 +155,36 @@ def test_narrow_lookups_are_not_worth_a_clearing():
         builder.add(ops.Lookup((np.arange(16) >> 1)[None], np.zeros(1, dtype=int)), h, label="y")
     )
     assert removed(round_constant_cells(program)) == []
+
+
+def requantized_sum(builder, bits, lsbs, label):
+    """Look up a sum of ``bits`` bits in a table that changes at multiples of 2**lsbs."""
+    x = builder.input(np.zeros(1), np.full(1, (1 << bits) - 1), label="x")
+    h = builder.add(ops.Linear(np.ones((1, 1), dtype=int), np.zeros(1, dtype=int)), x, label="h")
+    table = (np.arange(1 << bits) >> lsbs)[None] % 2
+    return builder.add(ops.Lookup(table, np.zeros(1, dtype=int)), h, label=label)
+
+
+@pytest.mark.parametrize(("bits", "lsbs", "cleared"), [(12, 1, []), (12, 2, [2]), (13, 2, []), (13, 3, [3])])
+def test_what_runs_on_residues_alone_is_cleared_only_if_it_then_needs_none(bits, lsbs, cleared):
+    """More than 10 bits are looked up on residues, where nothing can be cleared, however cheap it seems."""
+    builder = ProgramBuilder()
+    program = builder.finish(requantized_sum(builder, bits, lsbs, "y"))
+    assert removed(round_constant_cells(program)) == cleared
+    assert estimate_cost(round_constant_cells(program)).refusal is None
+    assert removed(round_constant_cells(program, lambda bits, lsbs: 0 if lsbs == 1 else 1)) == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_nothing_is_cleared_beside_what_runs_on_residues_alone(together):
+    """Of an accumulator of 9 bits 5 are cleared, unless a sum joins its lookup to one that needs residues."""
+    builder = ProgramBuilder()
+    narrow, wide = requantized_sum(builder, 9, 5, "narrow"), requantized_sum(builder, 12, 0, "wide")
+    outputs = [builder.add(ops.Add(), narrow, wide, label="sum")] if together else [narrow, wide]
+    program = builder.finish(*outputs)
+    cleared = round_constant_cells(program)
+    assert removed(cleared) == ([] if together else [5])
+    assert estimate_cost(program).refusal is estimate_cost(cleared).refusal is None
 
 
 def test_what_others_read_is_left_alone():

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from skfhe.program import IntegerType, ProgramBuilder, ops, run, trace
-from skfhe.program._interpreter import evaluate
-from skfhe.program._ranges import infer_type
+from skfhe.program import IntegerType, ProgramBuilder, evaluate, infer_type, ops, run, trace
 from tests.conftest import random_inputs
 
 VARIANTS = {

@@ -3,9 +3,7 @@ import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
 from skfhe.passes import DEFAULT_PASSES, optimize
-from skfhe.program import ProgramBuilder, ops, run, run_batched, trace
-from skfhe.program._interpreter import evaluate
-from skfhe.program._verify import verify
+from skfhe.program import ProgramBuilder, evaluate, ops, run, run_batched, trace, verify
 from tests.conftest import perceptron, random_inputs
 
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from skfhe.exceptions import AccumulatorOverflowError
-from skfhe.passes import fuse_lookups, round_lookups
-from skfhe.program import IntegerType, ProgramBuilder, ops, run
-from skfhe.program._interpreter import evaluate
-from skfhe.program._ranges import infer_type
+from skfhe.passes import fuse_lookups
+from skfhe.program import IntegerType, ProgramBuilder, evaluate, infer_type, ops, run
 
 SHAPES = [
     # leading shape of the tables, shape of a row
@@ -105,15 +103,3 @@ def test_tables_of_any_shapes_are_fused(first, second):
     assert len(fused.lookups) == 1
     rows = rng.integers(0, 8, size=(50, 2, 3))
     np.testing.assert_array_equal(run(fused, rows)[0], run(program, rows)[0])
-
-
-@pytest.mark.parametrize("leading", [(2, 1, 1), (2, 2, 3), (3,)])
-def test_rounding_widens_tables_of_any_shape(leading):
-    rng = np.random.default_rng(0)
-    builder = ProgramBuilder()
-    x = builder.input(np.zeros((2, 2, 3)), np.full((2, 2, 3), 15), label="x")
-    op = ops.Lookup(rng.integers(0, 9, size=(*leading, 16)), np.zeros(leading, dtype=int))
-    program = builder.finish(builder.add(op, x, label="y"))
-    rows = rng.integers(0, 16, size=(20, 2, 2, 3))
-    nearest = np.minimum((rows + 2) // 4 * 4, 15)
-    np.testing.assert_array_equal(run(round_lookups(program, 2), rows)[0], run(program, nearest)[0])

@@ -25,7 +25,7 @@ def test_contains_is_elementwise():
     kind = IntegerType(np.array([0, -5]), np.array([1, 5]))
     assert kind.contains(np.array([[1, -5], [0, 5]]))
     assert not kind.contains(np.array([[-1, 0]]))
-    assert (kind.bits, kind.signed, kind.min, kind.max) == (4, True, -5, 5)
+    assert (kind.bits, kind.min, kind.max) == (4, -5, 5)
 
 
 def test_an_empty_interval_is_refused():

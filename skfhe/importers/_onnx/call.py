@@ -1,4 +1,4 @@
-"""One node of an ONNX graph: its inputs, its evaluation, and who handles it.
+"""One node of an ONNX graph: its inputs, and its evaluation.
 
 Onnx's own reference evaluator computes what is constant, and traces what only moves elements.
 """
@@ -22,22 +22,14 @@ from skfhe.network import EXAMPLE_ROWS, NetworkBuilder, Node
 
 __all__ = [
     "EVALUATED_AS",
-    "HANDLERS",
     "INTEGERS",
-    "Array",
     "Call",
-    "Handler",
     "double",
     "evaluated",
-    "handles",
 ]
-
-Handler = Callable[["Call"], Any]
 
 EVALUATED_AS = 19
 """Opset in which the evaluator has DequantizeLinear and all modes of Resize."""
-HANDLERS: dict[str, Handler] = {}
-"""Handlers by operator, for nodes that have an encrypted input."""
 INTEGERS = {
     getattr(TensorProto, name): (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
     if signed
@@ -242,14 +234,3 @@ def evaluated(proto: onnx.NodeProto, feeds: dict[str, Any], opset: int, build: N
         raise build.unsupported("it does not return tensors", "operators that do, Split or Concat among them")
     results = dict(zip(kept, found, strict=True))
     return [np.asarray(results.get(name, np.empty(0))) for name in proto.output]
-
-
-def handles(*names: str) -> Callable[[Handler], Handler]:
-    """Register a handler of the operators of these names."""
-
-    def register(handler: Handler) -> Handler:
-        for name in names:
-            HANDLERS[name] = handler
-        return handler
-
-    return register

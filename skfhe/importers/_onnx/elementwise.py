@@ -2,7 +2,7 @@
 
 Functions of elements are written out in torch: they are tabulated in double precision over thousands of
 integers, for which onnx's reference evaluator is too slow, and some of its functions round to single
-precision. Handlers are registered when the module is imported.
+precision.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from onnx import TensorProto, helper
 from torch import Tensor
 from torch.nn import functional
 
-from skfhe.importers._onnx.call import INTEGERS, Call, double, handles
+from skfhe.importers._handlers import HandlerTable
+from skfhe.importers._onnx.call import INTEGERS, Call, double
 from skfhe.network import Node
 
-__all__ = ["COMPARISONS", "FUNCTIONS"]
+__all__ = ["COMPARISONS", "FUNCTIONS", "HANDLERS"]
+
+HANDLERS = HandlerTable()
+"""For calls that have an encrypted input."""
 
 _FLOATS = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE})
 _NAMED_AS_IN_TORCH = (
@@ -63,7 +67,7 @@ COMPARISONS = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEq
 # ------------------------------------------------------------------------ arithmetic, element by element
 
 
-@handles("Add", "Sub")
+@HANDLERS.handles("Add", "Sub")
 def _add(call: Call) -> Node:
     a, b = call.inputs
     subtract = call.proto.op_type == "Sub"
@@ -75,7 +79,7 @@ def _add(call: Call) -> Node:
     return call.build.affine(b, -1.0 if subtract else 1.0, double(a))
 
 
-@handles("Mul")
+@HANDLERS.handles("Mul")
 def _multiply(call: Call) -> Node:
     a, b = call.inputs
     if isinstance(a, Node) and isinstance(b, Node):
@@ -83,7 +87,7 @@ def _multiply(call: Call) -> Node:
     return call.build.affine(a, double(b)) if isinstance(a, Node) else call.build.affine(b, double(a))
 
 
-@handles("Div")
+@HANDLERS.handles("Div")
 def _divide(call: Call) -> Node:
     if call.holds_integers():
         return call.elementwise(lambda a, b: torch.div(a, b, rounding_mode="trunc"))
@@ -93,12 +97,12 @@ def _divide(call: Call) -> Node:
     return call.elementwise(torch.div, "divide")
 
 
-@handles("Neg")
+@HANDLERS.handles("Neg")
 def _negative(call: Call) -> Node:
     return call.build.affine(call.encrypted(), -1.0)
 
 
-@handles("Sum", "Mean", "Max", "Min")
+@HANDLERS.handles("Sum", "Mean", "Max", "Min")
 def _accumulate(call: Call) -> Node:
     """Append a function of any number of values: of the constants first, then of two at a time."""
     build, name = call.build, call.proto.op_type
@@ -120,7 +124,7 @@ def _accumulate(call: Call) -> Node:
     return build.affine(result, 1.0 / len(call.inputs)) if name == "Mean" else result
 
 
-@handles("Clip")
+@HANDLERS.handles("Clip")
 def _clip(call: Call) -> Node:
     if call.opset < 11:
         low, high = (torch.tensor(call.attributes[name]) for name in ("min", "max"))
@@ -131,7 +135,7 @@ def _clip(call: Call) -> Node:
     return call.build.univariate(call.encrypted(), lambda rows: torch.minimum(torch.maximum(rows, low), high))
 
 
-@handles("Where")
+@HANDLERS.handles("Where")
 def _where(call: Call) -> Node:
     build = call.build
     raised = iter(call.of_one_rank(call.nodes))
@@ -147,7 +151,7 @@ def _where(call: Call) -> Node:
 # ----------------------------------------------------------------------------------- types and quantizers
 
 
-@handles("Cast", "CastLike")
+@HANDLERS.handles("Cast", "CastLike")
 def _cast(call: Call) -> Node:
     x = call.inputs[0]
     if not isinstance(x, Node):
@@ -182,7 +186,7 @@ def _grid(call: Call, x: Node) -> tuple[Tensor, Tensor]:
     return scale.reshape(across), zero_point.reshape(across)
 
 
-@handles("QuantizeLinear")
+@HANDLERS.handles("QuantizeLinear")
 def _quantize(call: Call) -> Node:
     x = call.encrypted(0)
     scale, zero_point = _grid(call, x)
@@ -196,7 +200,7 @@ def _quantize(call: Call) -> Node:
     return call.build.univariate(x, lambda rows: (torch.round(rows / scale) + zero_point).clamp(low, high))
 
 
-@handles("DequantizeLinear")
+@HANDLERS.handles("DequantizeLinear")
 def _dequantize(call: Call) -> Node:
     x = call.encrypted(0)
     scale, zero_point = _grid(call, x)

@@ -18,15 +18,17 @@ import torch
 from onnx import checker, inliner, numpy_helper, shape_inference
 from torch import Tensor
 
-from skfhe.importers._onnx import layers  # noqa: F401  its handlers are registered on import
-from skfhe.importers._onnx.call import HANDLERS, Call
-from skfhe.importers._onnx.elementwise import COMPARISONS, FUNCTIONS  # its handlers, too
+from skfhe.importers._onnx import elementwise, layer_handlers
+from skfhe.importers._onnx.call import Call
+from skfhe.importers._onnx.elementwise import COMPARISONS, FUNCTIONS
 from skfhe.importers._operators import MOVEMENT
 from skfhe.importers._replacements import advice
-from skfhe.network import NO_OPERATOR, NetworkBuilder, Node, unsupported
+from skfhe.network import NO_OPERATOR, NetworkBuilder, Node
 
 __all__ = ["read_onnx"]
 
+HANDLERS = layer_handlers.HANDLERS.joined(elementwise.HANDLERS)
+"""By operator, for nodes that have an encrypted input."""
 OLDEST_OPSET = 7
 """Before, arithmetic broadcast by attributes of its own."""
 
@@ -166,29 +168,27 @@ class _Reader:
     def _call(self, proto: onnx.NodeProto) -> Any:
         """Return the result of a node, or the list of its results."""
         name = proto.op_type
-        label = proto.name or f"{name}:{proto.output[0]}"
-        self.build.at(name, label)
+        self.build.at(name, proto.name or f"{name}:{proto.output[0]}")
         if proto.domain not in _DOMAINS:
             reason = f"it is an operator of {proto.domain!r}, not of ONNX"
-            raise unsupported(name, label, reason, advice(name, "onnx"))
+            raise self.build.unsupported(reason, advice(name, "onnx"))
         inputs = [self.values[i] for i in proto.input]
         if name == "If" and not isinstance(inputs[0], Node):
             return self._branch(proto, bool(np.all(inputs[0])))
         if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in proto.attribute):
-            raise unsupported(name, label, "it has a graph of its own", "a graph without control flow")
+            raise self.build.unsupported("it has a graph of its own", "a graph without control flow")
         if name in _RANDOM:
-            raise unsupported(name, label, "its results are random", "a constant")
+            raise self.build.unsupported("its results are random", "a constant")
         call = Call(self.build, proto, inputs, self.opset, self.batch, self.types)
         if not any(isinstance(value, Node) for value in inputs):
             return call.run(*inputs)
-        handler = HANDLERS.get(name)
-        if handler is not None:
-            return handler(call)
+        if name in HANDLERS:
+            return HANDLERS[name](call)
         if name in MOVEMENT["onnx"]:
             return call.move()
         if name in FUNCTIONS:
             return call.elementwise(FUNCTIONS[name], "compare" if name in COMPARISONS else "")
-        raise unsupported(name, label, NO_OPERATOR, advice(name, "onnx"))
+        raise self.build.unsupported(NO_OPERATOR, advice(name, "onnx"))
 
     def _branch(self, proto: onnx.NodeProto, condition: bool) -> list[Any]:
         """Evaluate one branch of a conditional whose condition is a constant."""

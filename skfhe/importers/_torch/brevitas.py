@@ -23,6 +23,9 @@ from skfhe.network import EXAMPLE_ROWS, Quantize, unsupported
 
 __all__ = ["plain_layers"]
 
+_UNCHANGED: tuple[type[nn.Module], ...] = (nn.Dropout, nn.MaxPool1d, nn.MaxPool2d, nn.Upsample)
+"""Layers that are torch's own in Brevitas, too."""
+
 
 @library.custom_op("skfhe::quantize", mutates_args=())
 def _quantize(x: Tensor, quantizer: int) -> Tensor:
@@ -31,7 +34,7 @@ def _quantize(x: Tensor, quantizer: int) -> Tensor:
 
 
 @_quantize.register_fake
-def _(x: Tensor, quantizer: int) -> Tensor:
+def _fake_quantize(x: Tensor, quantizer: int) -> Tensor:
     return torch.empty_like(x)
 
 
@@ -71,10 +74,9 @@ def plain_layers(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, l
             )
         if isinstance(module, qnn.QuantEltwiseAdd):
             return _PlainSum(module, quantizers)
-        if isinstance(module, qnn.QuantCat):
-            return _PlainConcatenation(module, quantizers)
-        if isinstance(module, nn.Dropout | nn.MaxPool1d | nn.MaxPool2d | nn.Upsample):
-            return _base_of(module)
+        base = next((kind for kind in _UNCHANGED if isinstance(module, kind)), None)
+        if base is not None:
+            return _as_plain(module, base)
         if isinstance(module, QuantLayerMixin):
             raise unsupported(
                 type(module).__name__,
@@ -89,14 +91,11 @@ def plain_layers(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, l
     return plain(copy.deepcopy(net), ""), quantizers
 
 
-def _base_of(module: nn.Module) -> nn.Module:
-    """Return torch's own layer of the same settings, for a Brevitas layer that adds none."""
-    for kind in (nn.Dropout, nn.MaxPool1d, nn.MaxPool2d, nn.Upsample):
-        if isinstance(module, kind):
-            plain = kind.__new__(kind)
-            plain.__dict__.update(module.__dict__)
-            return plain
-    raise TypeError(type(module).__name__)
+def _as_plain(module: nn.Module, base: type[nn.Module]) -> nn.Module:
+    """Return torch's own layer ``base`` with the settings of a Brevitas layer that adds none."""
+    plain = base.__new__(base)
+    plain.__dict__.update(module.__dict__)
+    return plain
 
 
 def _quantized_parameters(
@@ -241,15 +240,3 @@ class _PlainSum(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return self.output_quantizer(self.input_quantizer(a) + self.input_quantizer(b))
-
-
-class _PlainConcatenation(nn.Module):
-    """A concatenation whose arguments are quantized by one quantizer."""
-
-    def __init__(self, layer: Any, quantizers: list[Quantize]) -> None:
-        super().__init__()
-        self.input_quantizer = _Quantizer(layer.input_quant, quantizers)
-        self.output_quantizer = _Quantizer(layer.output_quant, quantizers)
-
-    def forward(self, tensors: list[Tensor], dim: int = 1) -> Tensor:
-        return self.output_quantizer(torch.cat([self.input_quantizer(x) for x in tensors], dim=dim))

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skfhe.importers._handlers import HandlerTable
 from skfhe.network import EXAMPLE_ROWS, NetworkBuilder, Node, Quantize, Window, layers
 
-__all__ = ["FAKE_QUANTIZERS", "HANDLERS", "POSITIONS", "Handler", "fake_quantizer", "in_double", "map_leaves"]
+__all__ = ["FAKE_QUANTIZERS", "HANDLERS", "POSITIONS", "fake_quantizer", "in_double", "map_leaves"]
 
-Handler = Callable[..., Any]
-
-HANDLERS: dict[str, Handler] = {}
+HANDLERS = HandlerTable()
 """By ATen name. A handler returns None where it leaves the call to the generic rules."""
 POSITIONS = object()
 """Stands for the positions of extrema, which nothing may read."""
@@ -42,23 +41,14 @@ def in_double(value: Any) -> Any:
     )
 
 
-def _handles(*names: str) -> Callable[[Handler], Handler]:
-    def register(handler: Handler) -> Handler:
-        for name in names:
-            HANDLERS[name] = handler
-        return handler
-
-    return register
-
-
-@_handles("linear")
+@HANDLERS.handles("linear")
 def _linear(build: NetworkBuilder, x: Any, weight: Any, bias: Any = None) -> Node:
     if not isinstance(x, Node) or isinstance(weight, Node) or isinstance(bias, Node):
         raise build.unsupported("its weights are encrypted", "matmul")
-    return build.linear(x, weight, bias)
+    return build.linear(x, weight.T, bias)
 
 
-@_handles("addmm")
+@HANDLERS.handles("addmm")
 def _addmm(build: NetworkBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> Node:
     product = build.affine(layers.matmul(build, a, b), alpha)
     if isinstance(bias, Node):
@@ -66,19 +56,17 @@ def _addmm(build: NetworkBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1,
     return build.affine(product, 1.0, beta * bias)
 
 
-@_handles("matmul", "mm", "bmm", "mv")
+@HANDLERS.handles("matmul", "mm", "bmm", "mv")
 def _matmul(build: NetworkBuilder, a: Any, b: Any) -> Node:
     return layers.matmul(build, a, b)
 
 
-def _per_axis(value: Any, n_axes: int, default: int | None = None) -> list[int]:
+def _per_axis(value: Any, n_axes: int) -> list[int]:
     values = list(value) if isinstance(value, list | tuple) else [value]
-    if not values and default is not None:
-        values = [default]
     return [int(v) for v in (values * n_axes if len(values) == 1 else values)]
 
 
-@_handles("conv1d", "conv2d", "convolution")
+@HANDLERS.handles("conv1d", "conv2d", "convolution")
 def _convolution(
     build: NetworkBuilder,
     x: Any,
@@ -107,7 +95,7 @@ def _convolution(
     return layers.convolution(build, x, weight, bias, Window(kernel, strides, pads, dilations), groups)
 
 
-@_handles("batch_norm", "_native_batch_norm_legit_no_training")
+@HANDLERS.handles("batch_norm", "_native_batch_norm_legit_no_training")
 def _batch_norm(
     build: NetworkBuilder, x: Node, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any
 ) -> Any:
@@ -119,14 +107,14 @@ def _batch_norm(
     return result if functional_form else (result, None, None)
 
 
-@_handles("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout")
+@HANDLERS.handles("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout")
 def _dropout(build: NetworkBuilder, x: Node, p: float, train: bool) -> Any:
     if train and p > 0:
         raise build.unsupported("its results are random", "torch.nn.Dropout, or training=self.training,")
     return (x, None) if build.name == "native_dropout" else x
 
 
-@_handles("avg_pool1d", "avg_pool2d")
+@HANDLERS.handles("avg_pool1d", "avg_pool2d")
 def _avg_pool(
     build: NetworkBuilder,
     x: Node,
@@ -155,7 +143,7 @@ def _avg_pool(
     return layers.average_pool(build, x, window, average)
 
 
-@_handles("adaptive_avg_pool1d", "adaptive_avg_pool2d")
+@HANDLERS.handles("adaptive_avg_pool1d", "adaptive_avg_pool2d")
 def _adaptive_avg_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Node | None:
     window = _adaptive(build, x, output_size)
     if window is None:
@@ -164,7 +152,7 @@ def _adaptive_avg_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Node
     return layers.average_pool(build, x, window, lambda rows: pool(rows, window.kernel, window.strides))
 
 
-@_handles("adaptive_max_pool1d", "adaptive_max_pool2d")
+@HANDLERS.handles("adaptive_max_pool1d", "adaptive_max_pool2d")
 def _adaptive_max_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Any:
     n_axes = 1 if build.name.endswith("1d") else 2
     return (layers.adaptive_max_pool(build, x, _per_axis(output_size, n_axes)), POSITIONS)
@@ -179,7 +167,7 @@ def _adaptive(build: NetworkBuilder, x: Node, output_size: Any) -> Window | None
     return Window(kernel, kernel, [(0, 0)] * n_axes, [1] * n_axes)
 
 
-@_handles("max_pool1d", "max_pool2d", "max_pool1d_with_indices", "max_pool2d_with_indices")
+@HANDLERS.handles("max_pool1d", "max_pool2d", "max_pool1d_with_indices", "max_pool2d_with_indices")
 def _max_pool(
     build: NetworkBuilder,
     x: Node,
@@ -210,28 +198,28 @@ def _row_axes(build: NetworkBuilder, x: Node, dims: Any) -> list[int]:
     return axes
 
 
-@_handles("sum")
+@HANDLERS.handles("sum")
 def _sum(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False, **kwargs: Any) -> Node:
     return build.total(x, _row_axes(build, x, dims), keepdim)
 
 
-@_handles("mean")
+@HANDLERS.handles("mean")
 def _mean(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False, **kwargs: Any) -> Node:
     axes = _row_axes(build, x, dims)
     return build.affine(build.total(x, axes, keepdim), 1.0 / math.prod(x.shape[axis] for axis in axes))
 
 
-@_handles("amax")
+@HANDLERS.handles("amax")
 def _amax(build: NetworkBuilder, x: Node, dims: Any = (), keepdim: bool = False) -> Node:
     return build.extremum_over(x, _row_axes(build, x, dims), keepdim, largest=True)
 
 
-@_handles("amin")
+@HANDLERS.handles("amin")
 def _amin(build: NetworkBuilder, x: Node, dims: Any = (), keepdim: bool = False) -> Node:
     return build.extremum_over(x, _row_axes(build, x, dims), keepdim, largest=False)
 
 
-@_handles("max", "min")
+@HANDLERS.handles("max", "min")
 def _extremum(build: NetworkBuilder, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     if isinstance(dim, Node | Tensor):
         return None
@@ -239,14 +227,14 @@ def _extremum(build: NetworkBuilder, x: Any, dim: Any = None, keepdim: bool = Fa
     return (build.extremum_over(x, _row_axes(build, x, dim), keepdim, largest), POSITIONS)
 
 
-@_handles("cat", "concat", "concatenate")
+@HANDLERS.handles("cat", "concat", "concatenate")
 def _cat(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
     first = next(x for x in tensors if isinstance(x, Node))
     (axis,) = _row_axes(build, first, dim)
     return build.concatenate([x if isinstance(x, Node) else build.constant(first, x) for x in tensors], axis)
 
 
-@_handles("stack")
+@HANDLERS.handles("stack")
 def _stack(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
     first = next(x for x in tensors if isinstance(x, Node))
     at = dim % (len(first.shape) + 2)
@@ -257,7 +245,7 @@ def _stack(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
     return _cat(build, raised, at)
 
 
-@_handles("hstack", "dstack", "column_stack")
+@HANDLERS.handles("hstack", "dstack", "column_stack")
 def _stacked(build: NetworkBuilder, tensors: Any) -> Node:
     function = getattr(torch, build.name)
     return build.arrange(lambda *rows: function(rows), *_as_nodes(build, *tensors))
@@ -276,7 +264,7 @@ def _as_nodes(build: NetworkBuilder, *values: Any) -> list[Node]:
     return nodes
 
 
-@_handles("select_scatter", "slice_scatter", "diagonal_scatter")
+@HANDLERS.handles("select_scatter", "slice_scatter", "diagonal_scatter")
 def _scatter(build: NetworkBuilder, x: Any, part: Any, *where: Any, **kwargs: Any) -> Node:
     function = getattr(torch.ops.aten, build.name)
     return build.arrange(
@@ -284,7 +272,7 @@ def _scatter(build: NetworkBuilder, x: Any, part: Any, *where: Any, **kwargs: An
     )
 
 
-@_handles("index_put")
+@HANDLERS.handles("index_put")
 def _index_put(build: NetworkBuilder, x: Any, indices: Any, part: Any, accumulate: bool = False) -> Node:
     if accumulate:
         raise build.unsupported("it adds to what is there", "add")
@@ -312,7 +300,7 @@ def _is_mask(x: Any, index: Node) -> bool:
     return index.shape == (x.shape if isinstance(x, Node) else tuple(x.shape[1:]))
 
 
-@_handles("copy")
+@HANDLERS.handles("copy")
 def _copy(build: NetworkBuilder, x: Any, source: Any, *rest: Any) -> Any:
     shape = x.shape if isinstance(x, Node) else x.shape[1:]
     if isinstance(source, Node):
@@ -320,7 +308,7 @@ def _copy(build: NetworkBuilder, x: Any, source: Any, *rest: Any) -> Any:
     return source.expand(EXAMPLE_ROWS, *shape)
 
 
-@_handles("view_as", "reshape_as", "expand_as")
+@HANDLERS.handles("view_as", "reshape_as", "expand_as")
 def _shaped_as(build: NetworkBuilder, x: Node, other: Any) -> Node:
     shape = (EXAMPLE_ROWS, *other.shape) if isinstance(other, Node) else tuple(other.shape)
     if build.name == "expand_as":
@@ -328,7 +316,7 @@ def _shaped_as(build: NetworkBuilder, x: Node, other: Any) -> Node:
     return build.move(x, lambda rows: rows.reshape(shape))
 
 
-@_handles("pad", "constant_pad_nd")
+@HANDLERS.handles("pad", "constant_pad_nd")
 def _pad(build: NetworkBuilder, x: Node, pad: Any, mode: Any = "constant", value: Any = None) -> Node:
     if not isinstance(mode, str):
         mode, value = "constant", mode
@@ -337,14 +325,14 @@ def _pad(build: NetworkBuilder, x: Node, pad: Any, mode: Any = "constant", value
     return build.move(x, lambda rows: functional.pad(rows, pad, mode=mode))
 
 
-@_handles("masked_fill")
+@HANDLERS.handles("masked_fill")
 def _masked_fill(build: NetworkBuilder, x: Any, mask: Any, value: Any) -> Node:
     if isinstance(value, Node):
         raise build.unsupported("what it fills in is encrypted", "where")
     return _where(build, mask, value, x)
 
 
-@_handles("where")
+@HANDLERS.handles("where")
 def _where(build: NetworkBuilder, condition: Any, a: Any, b: Any) -> Node:
     if isinstance(condition, Node) and isinstance(a, Node) and isinstance(b, Node):
         return build.elementwise(lambda c, x, y: torch.where(c != 0, x, y), condition, a, b, kind="where")
@@ -353,8 +341,8 @@ def _where(build: NetworkBuilder, condition: Any, a: Any, b: Any) -> Node:
     return build.select(condition, a, b)
 
 
-@_handles("add", "sub", "subtract", "rsub")
-def _add(build: NetworkBuilder, a: Any, b: Any, *scale: Any, alpha: Any = 1) -> Node | None:
+@HANDLERS.handles("add", "sub", "subtract", "rsub")
+def _add(build: NetworkBuilder, a: Any, b: Any, *scale: Any, alpha: Any = 1) -> Node:
     sign = -1.0 if build.name in ("sub", "subtract", "rsub") else 1.0
     factor = float(scale[0] if scale else alpha)
     if build.name == "rsub":
@@ -368,14 +356,14 @@ def _add(build: NetworkBuilder, a: Any, b: Any, *scale: Any, alpha: Any = 1) -> 
     return build.affine(b, sign * factor, a)
 
 
-@_handles("mul", "multiply")
+@HANDLERS.handles("mul", "multiply")
 def _multiply(build: NetworkBuilder, a: Any, b: Any) -> Node:
     if isinstance(a, Node) and isinstance(b, Node):
         return build.elementwise(torch.mul, a, b, kind="multiply")
     return build.affine(a, b) if isinstance(a, Node) else build.affine(b, a)
 
 
-@_handles("div", "divide", "true_divide")
+@HANDLERS.handles("div", "divide", "true_divide")
 def _divide(build: NetworkBuilder, a: Any, b: Any, *, rounding_mode: Any = None) -> Node | None:
     if not isinstance(b, Node):
         return None if rounding_mode else build.affine(a, 1.0 / torch.as_tensor(b).double())
@@ -387,17 +375,17 @@ def _divide(build: NetworkBuilder, a: Any, b: Any, *, rounding_mode: Any = None)
     return build.univariate(quotient, torch.floor if rounding_mode == "floor" else torch.trunc)
 
 
-@_handles("floor_divide")
+@HANDLERS.handles("floor_divide")
 def _floor_divide(build: NetworkBuilder, a: Any, b: Any) -> Node | None:
     return _divide(build, a, b, rounding_mode="floor")
 
 
-@_handles("neg", "negative")
+@HANDLERS.handles("neg", "negative")
 def _negative(build: NetworkBuilder, x: Node) -> Node:
     return build.affine(x, -1.0)
 
 
-@_handles("to", "_to_copy", "type_as")
+@HANDLERS.handles("to", "_to_copy", "type_as")
 def _cast(build: NetworkBuilder, x: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(x, Node):
         return in_double(x)
@@ -412,13 +400,13 @@ def _cast(build: NetworkBuilder, x: Any, *args: Any, **kwargs: Any) -> Any:
     return build.univariate(x, torch.trunc)
 
 
-@_handles("glu")
+@HANDLERS.handles("glu")
 def _glu(build: NetworkBuilder, x: Node, dim: int = -1) -> Node:
     a, b = build.move(x, lambda rows: rows.chunk(2, dim))
     return build.elementwise(torch.mul, a, build.univariate(b, torch.sigmoid), kind="multiply")
 
 
-@_handles("rrelu")
+@HANDLERS.handles("rrelu")
 def _rrelu(
     build: NetworkBuilder, x: Node, lower: float = 1 / 8, upper: float = 1 / 3, *training: Any
 ) -> Node:
@@ -430,7 +418,7 @@ def _rrelu(
 FAKE_QUANTIZERS = ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine")
 
 
-@_handles(*FAKE_QUANTIZERS)
+@HANDLERS.handles(*FAKE_QUANTIZERS)
 def _fake_quantize(build: NetworkBuilder, x: Node, *parameters: Any, **kwargs: Any) -> Node:
     own = fake_quantizer(len(x.shape) + 1, *parameters, **kwargs)
     if own.scale.ndim > len(x.shape) and len(own.scale) > 1:

@@ -15,13 +15,13 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.utils._pytree import tree_leaves
 
 from skfhe.exceptions import UnsupportedOperatorError
+from skfhe.importers._handlers import Handler
 from skfhe.importers._operators import ELEMENTWISE, MOVEMENT
 from skfhe.importers._replacements import advice
 from skfhe.importers._torch.handlers import (
     FAKE_QUANTIZERS,
     HANDLERS,
     POSITIONS,
-    Handler,
     fake_quantizer,
     in_double,
     map_leaves,
@@ -31,34 +31,12 @@ from skfhe.network import EXAMPLE_ROWS, NO_OPERATOR, NetworkBuilder, Node, Quant
 __all__ = ["capture", "in_double_precision", "read_torch"]
 
 _KINDS = {
-    "add": "add",
-    "sub": "subtract",
-    "subtract": "subtract",
-    "mul": "multiply",
-    "multiply": "multiply",
-    "maximum": "maximum",
-    "max": "maximum",
-    "fmax": "maximum",
-    "minimum": "minimum",
-    "min": "minimum",
-    "fmin": "minimum",
-    **dict.fromkeys(
-        [
-            "eq",
-            "ne",
-            "lt",
-            "le",
-            "gt",
-            "ge",
-            "not_equal",
-            "less",
-            "less_equal",
-            "greater",
-            "greater_equal",
-        ],
-        "compare",
-    ),
+    **dict.fromkeys(("maximum", "max", "fmax"), "maximum"),
+    **dict.fromkeys(("minimum", "min", "fmin"), "minimum"),
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "not_equal"), "compare"),
+    **dict.fromkeys(("less", "less_equal", "greater", "greater_equal"), "compare"),
 }
+"""Functions of two values for which there are cheaper ways than for any function; see `Elementwise`."""
 TOLERANCE = 1e-3
 MOST_FAR = 0.2
 """How far the network that was read may be from the original, and how many elements may be further away."""
@@ -281,9 +259,8 @@ class _Reader:
         if name in _SHAPE_ONLY or (name in _SHAPED_AS and not isinstance(args[0], Node)):
             example = torch.zeros(EXAMPLE_ROWS, *nodes[0].shape, dtype=torch.float64)
             return in_double(call(*_put(args, example), **kwargs))
-        handler = HANDLERS.get(name)
-        if handler is not None:
-            result = handler(build, *args, **kwargs)
+        if name in HANDLERS:
+            result = HANDLERS[name](build, *args, **kwargs)
             if result is not None:
                 return result
         first_alone = len(nodes) == 1 and nodes[0] is args[0]
@@ -295,7 +272,7 @@ class _Reader:
             return build.move(nodes[0], lambda rows: call(rows, *args[1:], **kwargs))
         if name in ELEMENTWISE["torch"]:
             return self._elementwise(name, call, args, kwargs, nodes)
-        raise unsupported(build.name, build.label, NO_OPERATOR, advice(name, "torch"))
+        raise build.unsupported(NO_OPERATOR, advice(name, "torch"))
 
     def _elementwise(self, name: str, call: Handler, args: Any, kwargs: Any, nodes: list[Node]) -> Node:
         distinct = list(dict.fromkeys(nodes))
@@ -319,11 +296,8 @@ class _Reader:
 
         if len(distinct) == 1:
             return self.build.univariate(distinct[0], function)
-        kind = (
-            _KINDS.get(name, "") if nodes == list(args[: len(nodes)]) and len(nodes) == len(distinct) else ""
-        )
-        if kind in ("add", "subtract") and kwargs.get("alpha", 1) != 1:
-            kind = ""
+        each_once = nodes == list(args[: len(nodes)]) and len(nodes) == len(distinct)
+        kind = _KINDS.get(name, "") if each_once else ""
         return self.build.elementwise(function, *distinct, kind=kind)
 
 

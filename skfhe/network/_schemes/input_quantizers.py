@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skfhe._typing import FloatArray
 from skfhe.encoding import AffineQuantizer
-from skfhe.network._builder import Quantize
+from skfhe.network._operations import Quantize
 from skfhe.network._schemes.weights import integer_grid
 from skfhe.network._symbolic import Evaluate
 from skfhe.program import bit_width
@@ -109,11 +109,11 @@ def read_quantizer(
     distinct = np.unique(values)
     if len(distinct) < 2 or len(distinct) > 1 << n_bits:
         return None
-    found = integer_grid(np.diff(distinct)[None], n_bits)
+    found = integer_grid(np.diff(distinct)[:, None], n_bits)
     if found is None:
         return None
     (scale,) = found[1]
-    on_zero = integer_grid(distinct[None], n_bits)
+    on_zero = integer_grid(distinct[:, None], n_bits)
     zero = 0.0 if on_zero is not None and np.isclose(on_zero[1][0], scale) else -distinct[0] / scale
     integers = np.rint(values / scale + zero)
     limits = int(integers.min()), int(integers.max())

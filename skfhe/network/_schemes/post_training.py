@@ -7,9 +7,9 @@ import torch
 
 from skfhe._typing import FloatArray, IntArray
 from skfhe.encoding import AffineQuantizer
-from skfhe.network._builder import Node
 from skfhe.network._cells import UNDEFINED, rounded
 from skfhe.network._emitter import Emitter
+from skfhe.network._node import Node
 from skfhe.network._schemes.calibration import Calibration, calibrate_grid
 from skfhe.network._schemes.scheme import Scheme
 from skfhe.network._schemes.weights import choose_integers, integer_grid
@@ -127,14 +127,12 @@ class PostTraining(Scheme):
         return self.emitter.tabulate(x, encode, Grid.of(scale, -zero_point * scale, x.shape))
 
     def weights(
-        self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray
     ) -> tuple[IntArray, FloatArray]:
         """Return the integers that the weights are, if they are few, or chosen ones."""
         exact = integer_grid(weight, self.op_weights - 1)
         if exact is not None:
             return exact
-        if sample is None:
-            sample = np.zeros((1, weight.shape[1]))
         return choose_integers(weight, self.op_weights, sample, wanted)
 
     def corrected(self, x: Symbolic, axis: int) -> Symbolic:
@@ -214,7 +212,7 @@ def _few_levels(values: FloatArray, n_bits: int) -> tuple[FloatArray, FloatArray
     levels = np.unique(values)
     if not 1 < len(levels) <= most:
         return None
-    found = integer_grid((levels - levels[0])[None], n_bits - 1)
+    found = integer_grid((levels - levels[0])[:, None], n_bits - 1)
     if found is None:
         return None
     (scale,) = found[1]

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from skfhe._typing import FloatArray, IntArray
 from skfhe.encoding import AffineQuantizer
-from skfhe.network._builder import Node, Quantize
 from skfhe.network._cells import rounded
 from skfhe.network._emitter import Emitter
+from skfhe.network._node import Node
+from skfhe.network._operations import Quantize
 from skfhe.network._symbolic import Grid, RawInput, Symbolic
 
 __all__ = ["Scheme"]
@@ -83,12 +84,12 @@ class Scheme:
         return x if self.emitter.type_of(x.position).bits <= most else self.operand(x, None)
 
     def weights(
-        self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray
     ) -> tuple[IntArray, FloatArray]:
-        """Return integers (n_rows, n_weights) and a scale a row for float weights.
+        """Return integers (n_inputs, n_outputs) and a scale an output for float weights of that shape.
 
-        ``sample`` (n_samples, n_weights) is some of what they are multiplied with, ``wanted``
-        (n_samples, n_rows) the products that the original network has there, but for a constant a row.
+        ``sample`` (n_samples, n_inputs) is some of what they are multiplied with, ``wanted``
+        (n_samples, n_outputs) the products that the original network has there, but for a constant an output.
         """
         raise NotImplementedError
 

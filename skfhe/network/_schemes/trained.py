@@ -10,9 +10,10 @@ from torch import Tensor
 
 from skfhe._typing import BoolArray, FloatArray, IntArray
 from skfhe.encoding import AffineQuantizer
-from skfhe.network._builder import Node, Quantize
 from skfhe.network._cells import evaluated, rounded
 from skfhe.network._emitter import Emitter
+from skfhe.network._node import Node
+from skfhe.network._operations import Quantize
 from skfhe.network._schemes.calibration import calibrate_grid
 from skfhe.network._schemes.input_quantizers import (
     InputQuantizer,
@@ -53,7 +54,7 @@ class Trained(Scheme):
         """Say how the user has two values of ``n_bits`` bits each."""
         return f"one quantizer for both, or quantizers of {n_bits} bits,"
 
-    def input(self, node: Node, index: int) -> RawInput:
+    def input(self, node: Node, index: int) -> Symbolic | RawInput:
         """Take over an input, which is encrypted once a quantizer is found for it."""
         self.inputs.append(node)
         shape = node.shape
@@ -90,7 +91,7 @@ class Trained(Scheme):
         if not reached.size:
             raise ValueError(f"the values of {self.emitter.label!r} are infinite or NaN whatever the input")
         offset = reached.min() if reached.min() > 0 or reached.max() < 0 else 0.0
-        found = integer_grid((np.unique(reached) - offset)[None], MOST_BITS)
+        found = integer_grid((np.unique(reached) - offset)[:, None], MOST_BITS)
         if found is None:
             raise ValueError(
                 f"the values of {self.emitter.label!r} reach a layer without having been quantized: they "
@@ -166,7 +167,7 @@ class Trained(Scheme):
         return InputQuantizer(AffineQuantizer(self.n_bits, False, scale, zero_point), scale, zero_point)
 
     def weights(
-        self, weight: FloatArray, sample: FloatArray | None, wanted: FloatArray | None
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray
     ) -> tuple[IntArray, FloatArray]:
         """Return the integers that the weights are, whatever the sample."""
         found = integer_grid(weight, MOST_BITS)

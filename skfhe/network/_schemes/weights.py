@@ -1,4 +1,7 @@
-"""Integer weights: read off where the network holds them, chosen where it was trained in float."""
+"""Integer weights: read off where the network holds them, chosen where it was trained in float.
+
+Weights are matrices (n_inputs, n_outputs), with a column for each output.
+"""
 
 import numpy as np
 
@@ -8,7 +11,7 @@ __all__ = ["choose_integers", "integer_grid"]
 
 
 TOLERANCE = 2e-6
-"""Of a row's largest weight: float32 arithmetic keeps multiples of a scale that well."""
+"""Of a column's largest weight: float32 arithmetic keeps multiples of a scale that well."""
 FEW = 8
 """Magnitudes that rule out most candidates for a scale."""
 DAMPING = 0.01
@@ -16,38 +19,40 @@ DAMPING = 0.01
 
 
 def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray] | None:
-    """Return each row of ``weights`` as integers times a scale, if it lies on such a grid.
+    """Return each column of ``weights`` as integers times a scale, if it lies on such a grid.
 
     The scale is the largest that does.
 
     Parameters
     ----------
-    weights : ndarray of float64, shape (n_rows, n_weights)
+    weights : ndarray of float64, shape (n_inputs, n_outputs)
     n_bits : int
         Bits that the magnitudes of the integers may take.
 
     Returns
     -------
-    integers : ndarray of int64, shape (n_rows, n_weights)
-    scales : ndarray of float64, shape (n_rows,)
-        1 for a row of zeros.
+    integers : ndarray of int64, shape (n_inputs, n_outputs)
+    scales : ndarray of float64, shape (n_outputs,)
+        1 for a column of zeros.
     None
-        If a row has no such grid.
+        If a column has no such grid.
 
     Examples
     --------
     >>> import numpy as np
-    >>> integers, scales = integer_grid(np.array([[0.3, -0.1, 0.2], [0.0, 0.0, 0.0]]), n_bits=2)
+    >>> integers, scales = integer_grid(np.array([[0.3, 0.0], [-0.1, 0.0], [0.2, 0.0]]), n_bits=2)
     >>> integers, scales.round(9)
-    (array([[ 3, -1,  2],
-           [ 0,  0,  0]]), array([0.1, 1. ]))
-    >>> integer_grid(np.array([[1.0, 0.734]]), n_bits=4) is None
+    (array([[ 3,  0],
+           [-1,  0],
+           [ 2,  0]]), array([0.1, 1. ]))
+    >>> integer_grid(np.array([[1.0], [0.734]]), n_bits=4) is None
     True
     """
     integers = np.zeros(weights.shape, dtype=np.int64)
-    scales = np.ones(len(weights))
+    scales = np.ones(weights.shape[1])
     largest = np.arange(1, 1 << n_bits)[:, None]
-    for row, values in enumerate(weights):
+    for column in range(weights.shape[1]):
+        values = weights[:, column].copy()
         magnitudes = np.unique(np.abs(values))[::-1]
         magnitudes = magnitudes[magnitudes > TOLERANCE * magnitudes[0]]
         if not len(magnitudes):
@@ -60,36 +65,36 @@ def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray
         if not len(candidates):
             return None
         found = np.rint(values * (candidates[0, 0] / magnitudes[0]))
-        integers[row] = found.astype(np.int64)
-        scales[row] = (values @ found) / (found @ found)
+        integers[:, column] = found.astype(np.int64)
+        scales[column] = (values @ found) / (found @ found)
     return integers, scales
 
 
 def choose_integers(
-    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray | None = None
+    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray
 ) -> tuple[IntArray, FloatArray]:
     """Quantize ``weights`` to symmetric integers, so that products with ``sample`` are near those wanted.
 
     The weights first move to where they make good what earlier layers' quantization did to the sample, as far
-    as the sample says how. Each row then has a scale of its own: the one among shrunken ranges whose rounding
-    errs least on the sample. Last, the weights are rounded one column after another, each column's error
-    being made good in the columns that follow.
+    as the sample says how. Each output then has a scale of its own: the one among shrunken ranges whose
+    rounding errs least on the sample. Last, the weights are rounded one input after another, each input's
+    error being made good in the inputs that follow.
 
     Parameters
     ----------
-    weights : ndarray of float64, shape (n_rows, n_weights)
+    weights : ndarray of float64, shape (n_inputs, n_outputs)
     n_bits : int
         Bits of an integer, its sign included; 1 bit gives -1, 0 and 1 as 2 bits do.
-    sample : ndarray of float64, shape (n_samples, n_weights)
+    sample : ndarray of float64, shape (n_samples, n_inputs)
         What the weights are multiplied with. Its mean does not matter: a bias takes that up.
-    wanted : ndarray of float64, shape (n_samples, n_rows), default=None
-        The products that the original network has; by default those of ``weights`` and the sample.
+    wanted : ndarray of float64, shape (n_samples, n_outputs)
+        The products that the original network has.
 
     Returns
     -------
-    integers : ndarray of int64, shape (n_rows, n_weights)
+    integers : ndarray of int64, shape (n_inputs, n_outputs)
         In [-(2**(n_bits - 1) - 1), 2**(n_bits - 1) - 1].
-    scales : ndarray of float64, shape (n_rows,)
+    scales : ndarray of float64, shape (n_outputs,)
 
     References
     ----------
@@ -101,52 +106,49 @@ def choose_integers(
     hessian = centred.T @ centred / len(sample)
     energy = float(np.trace(hessian)) / len(hessian)
     hessian = hessian + (DAMPING * energy if energy > 0 else 1.0) * np.eye(len(hessian))
-    if wanted is None:
-        pull = np.zeros_like(weights)
-    else:
-        missing = wanted - sample @ weights.T
-        pull = (missing - missing.mean(axis=0)).T @ centred / len(sample)
+    missing = wanted - sample @ weights
+    pull = centred.T @ (missing - missing.mean(axis=0)) / len(sample)
     integers = np.zeros(weights.shape, dtype=np.int64)
-    scales = np.ones(len(weights))
-    supports, members = np.unique(weights != 0, axis=0, return_inverse=True)
-    for number, support in enumerate(supports):  # pruned weights stay zero
-        rows = np.flatnonzero(members.ravel() == number)
+    scales = np.ones(weights.shape[1])
+    supports, members = np.unique(weights != 0, axis=1, return_inverse=True)
+    for number, support in enumerate(supports.T):  # pruned weights stay zero
+        columns = np.flatnonzero(members.ravel() == number)
         if support.any():
-            at = np.ix_(rows, np.flatnonzero(support))
+            at = np.ix_(np.flatnonzero(support), columns)
             moments = hessian[np.ix_(support, support)]
-            integers[at], scales[rows] = _rounded(weights[at], pull[at], moments, highest)
+            integers[at], scales[columns] = _rounded(weights[at], pull[at], moments, highest)
     return integers, scales
 
 
 def _rounded(
     weights: FloatArray, pull: FloatArray, hessian: FloatArray, highest: int
 ) -> tuple[IntArray, FloatArray]:
-    """Round rows of weights after they have followed ``pull``, column by column."""
-    weights = weights + np.linalg.solve(hessian, pull.T).T
+    """Round columns of weights after they have followed ``pull``, one input after another."""
+    weights = weights + np.linalg.solve(hessian, pull)
     scales = _scales(weights, highest, hessian)
-    # Columns with much energy first: their errors have the most columns left to be made good in.
+    # Inputs with much energy first: their errors have the most others left to be made good in.
     order = np.argsort(-np.diag(hessian), kind="stable")
-    # The upper Cholesky factor of the inverse: row k holds what column k passes on to the later ones.
+    # The upper Cholesky factor of the inverse: row k holds what input k passes on to the later ones.
     factor = np.linalg.cholesky(np.linalg.inv(hessian[np.ix_(order, order)])).T
-    left = weights[:, order].copy()
+    left = weights[order]
     integers = np.zeros(weights.shape, dtype=np.int64)
-    for column in range(len(order)):
-        rounded = np.clip(np.rint(left[:, column] / scales), -highest, highest)
-        integers[:, order[column]] = rounded.astype(np.int64)
-        error = (left[:, column] - rounded * scales) / factor[column, column]
-        left[:, column + 1 :] -= np.outer(error, factor[column, column + 1 :])
+    for k in range(len(order)):
+        rounded = np.clip(np.rint(left[k] / scales), -highest, highest)
+        integers[order[k]] = rounded.astype(np.int64)
+        error = (left[k] - rounded * scales) / factor[k, k]
+        left[k + 1 :] -= np.outer(factor[k, k + 1 :], error)
     return integers, scales
 
 
 def _scales(weights: FloatArray, highest: int, hessian: FloatArray) -> FloatArray:
-    """Return for each row the scale whose rounding errs least, weighing errors by ``hessian``."""
-    widest = np.abs(weights).max(axis=1) / highest
+    """Return for each column the scale whose rounding errs least, weighing errors by ``hessian``."""
+    widest = np.abs(weights).max(axis=0) / highest
     widest[widest == 0] = 1.0
-    best, least = widest, np.full(len(weights), np.inf)
+    best, least = widest, np.full(weights.shape[1], np.inf)
     for shrink in np.linspace(1.0, 0.4, 16):
         scale = widest * shrink
-        rounded = np.clip(np.rint(weights / scale[:, None]), -highest, highest) * scale[:, None]
+        rounded = np.clip(np.rint(weights / scale), -highest, highest) * scale
         error = weights - rounded
-        loss = np.einsum("ij,ij->i", error @ hessian, error)
+        loss = np.einsum("ij,ij->j", hessian @ error, error)
         best, least = np.where(loss < least, scale, best), np.minimum(loss, least)
     return best

@@ -1,0 +1,1 @@
+"""Lookups, ciphertexts, threads and error rates, whatever model they serve."""

@@ -1,0 +1,346 @@
+"""Measure what lookups, ciphertexts and calls cost: ``python -m benchmarks.engine.cost_table``.
+
+The cost model reads two parts, written to ``skfhe/cost/cost_table.json``. The first asks the engine for its
+parameters (operations, dimensions, levels) on a grid of bits read, precision kept and error rates; what it
+answers is the same on every machine. The second (``--part seconds``) times calls, encryption and decryption,
+in processor time of quiet runs.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skfhe.circuit import Circuit, compile_program
+from skfhe.program import Program, ProgramBuilder, ops
+
+P_ERROR = (
+    2.0**-160,
+    2.0**-128,
+    2.0**-96,
+    2.0**-80,
+    2.0**-64,
+    2.0**-52,
+    2.0**-40,
+    2.0**-35,
+    2.0**-30,
+    1e-6,
+    1e-5,
+    1e-4,
+    1e-3,
+    1e-2,
+    5e-2,
+    0.25,
+)
+MAX_BITS = 16
+QUARTERS = (4, 5, 6, 7)  # weights that raise the precision by 0, 0.32, 0.58 and 0.81 bits beyond two
+CRT_BITS = 5  # narrower ones are never cheaper in residues
+CRT_WEIGHTS = (1, 2, 3, 4, 6, 8, 12, 16)  # beyond, the engine expects no more noise
+N_LOOKUPS = 4
+Cell = list[int]
+BITS_TIMED = range(1, 7)  # keys of wider lookups take long to generate, and their rates no longer differ
+TARGET = Path(__file__).parents[2] / "skfhe" / "cost" / "cost_table.json"
+
+
+# --- The engine's parameters -------------------------------------------------------------------------------
+
+
+def scaled(value: str, kind: str, n: int, bits: int, weight: int) -> tuple[list[str], str]:
+    """Return MLIR that multiplies ``value``, by factors that ``bits`` bits hold, and the result."""
+    lines, factors = [], []
+    while weight >= 2**bits and weight % 2 == 0:
+        factors.append(math.gcd(weight, 2 ** (bits - 1) if bits > 1 else 2))
+        weight //= factors[-1]
+    for i, factor in enumerate([*factors, weight]):
+        lines += [
+            f"%w{i} = arith.constant dense<{factor}> : tensor<{n}xi{bits + 1}>",
+            f'%m{i} = "FHELinalg.mul_eint_int"({value}, %w{i}) : ({kind}, tensor<{n}xi{bits + 1}>) -> {kind}',
+        ]
+        value = f"%m{i}"
+    return lines, value
+
+
+def lookups(bits: int, bits_out: int, weight: int, again: bool = False, n: int = N_LOOKUPS) -> str:
+    """Return MLIR of ``n`` lookups, their results times ``weight``, and with ``again`` lookups of these."""
+    read, kept = f"tensor<{n}x!FHE.eint<{bits}>>", f"tensor<{n}x!FHE.eint<{bits_out}>>"
+    lines, value = scaled("%y", kept, n, bits_out, weight)
+
+    def lookup(name: str, argument: str, n_bits: int, kind: str) -> str:
+        cells, table = ",".join(str(i % 2) for i in range(2**n_bits)), f"tensor<{2**n_bits}xi64>"
+        return (
+            f"{name}t = arith.constant dense<[{cells}]> : {table}\n"
+            f'{name} = "FHELinalg.apply_lookup_table"({argument}, {name}t) : ({kind}, {table}) -> {kept}'
+        )
+
+    body = [lookup("%y", "%x", bits, read), *lines]
+    if again:
+        body.append(lookup("%z", value, bits_out, kept))
+        value = "%z"
+    text = "\n".join(body)
+    return f"func.func @main(%x: {read}) -> {kept} {{\n{text}\nreturn {value} : {kept}\n}}"
+
+
+def lowest_bits(bits_out: int, weight: int, n: int = N_LOOKUPS) -> str:
+    """Return MLIR of ``n`` lookups of the lowest bit of a value, their results times ``weight``."""
+    read, kept = f"tensor<{n}x!FHE.eint<2>>", f"tensor<{n}x!FHE.eint<{bits_out}>>"
+    lines, value = scaled("%y", kept, n, bits_out, weight)
+    text = "\n".join([f'%y = "FHELinalg.lsb"(%x) : ({read}) -> {kept}', *lines])
+    return f"func.func @main(%x: {read}) -> {kept} {{\n{text}\nreturn {value} : {kept}\n}}"
+
+
+def sums(bits: int, weight: int, n: int = N_LOOKUPS) -> str:
+    """Return MLIR of ``n`` inputs multiplied by ``weight``."""
+    kind = f"tensor<{n}x!FHE.eint<{bits}>>"
+    lines, value = scaled("%x", kind, n, bits, weight)
+    text = "\n".join(lines)
+    return f"func.func @main(%x: {kind}) -> {kind} {{\n{text}\nreturn {value} : {kind}\n}}"
+
+
+def ask(mlir: str, p_error: float, encoding: str) -> tuple[float, dict[str, Any], list[int]] | None:
+    """Return the engine's complexity, keys and blocks of an output, or None if it finds no parameters."""
+    from concrete.compiler import (
+        Backend,
+        CompilationOptions,
+        Compiler,
+        OptimizerMultiParameterStrategy,
+        OptimizerStrategy,
+        lookup_runtime_lib,
+    )
+    from concrete.fhe.compilation.configuration import SecurityLevel
+    from mlir._mlir_libs._concretelang._compiler import Encoding
+
+    options = CompilationOptions(Backend.CPU)
+    options.set_p_error(p_error)
+    options.set_global_p_error(1.0)
+    options.set_optimizer_strategy(OptimizerStrategy.DAG_MULTI)
+    options.set_optimizer_multi_parameter_strategy(OptimizerMultiParameterStrategy.PRECISION)
+    options.set_security_level(SecurityLevel.SECURITY_128_BITS)
+    options.force_encoding(getattr(Encoding, encoding))
+    directory = tempfile.mkdtemp()
+    try:
+        compiler = Compiler(
+            directory,
+            lookup_runtime_lib(),
+            generate_shared_lib=False,
+            generate_program_info=True,
+            generate_compilation_feedback=True,
+        )
+        library = compiler.compile(mlir, options)
+        feedback = library.get_program_compilation_feedback()
+        information = json.loads(library.get_program_info().serialize())
+    except RuntimeError as error:
+        if "NoParametersFound" not in str(error):
+            raise
+        return None
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    blocks = feedback.circuit_feedbacks[0].crt_decompositions_of_outputs[0]
+    return feedback.complexity, information["keyset"], blocks
+
+
+def demands() -> list[tuple[float, int, int]]:
+    """Return precisions, ascending, each with bits and a weight that demand it."""
+    found = [(float(bits), bits, 1) for bits in range(2, 5)]
+    for whole in range(5, 64):
+        bits = min(MAX_BITS, whole - 2)
+        for quarter in QUARTERS:
+            weight = quarter * 2 ** (whole - 2 - bits)
+            found.append((bits + math.log2(weight), bits, weight))
+    return found
+
+
+def steps(points: list[float], cell: Callable[[int], Cell | None]) -> dict[str, list[Any]]:
+    """Return the last point of each run of equal cells, and the cells; prices only rise along the points.
+
+    From the first point without a cell on there is none.
+    """
+    known: dict[int, Cell | None] = {}
+
+    def at(index: int) -> Cell | None:
+        if index not in known:
+            known[index] = cell(index)
+        return known[index]
+
+    def fill(low: int, high: int) -> None:
+        if high - low > 1 and at(low) != at(high):
+            fill(low, (low + high) // 2)
+            fill((low + high) // 2, high)
+
+    fill(0, len(points) - 1)
+    found: dict[str, list[Any]] = {"up_to": [], "cells": []}
+    for index in sorted(known):
+        if known[index] is None:
+            break
+        if found["cells"] and found["cells"][-1] == known[index]:
+            found["up_to"][-1] = round(points[index], 3)
+        else:
+            found["up_to"].append(round(points[index], 3))
+            found["cells"].append(known[index])
+    return found
+
+
+def bootstrap(keys: dict[str, Any]) -> list[int]:
+    """Return the parameters of the bootstrap key, and the levels of the keyswitch key."""
+    (boot,) = (key["params"] for key in keys["lweBootstrapKeys"])
+    (switch,) = (key["params"] for key in keys["lweKeyswitchKeys"])
+    return [
+        boot["glweDimension"],
+        boot["polynomialSize"],
+        boot["levelCount"],
+        boot["inputLweDimension"],
+        switch["levelCount"],
+    ]
+
+
+def native_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
+    """Return what one lookup costs, and the parameters of its keys, by the precision that its result keeps.
+
+    One of 0 bits reads the lowest bit of a wider value.
+    """
+    points = demands()
+
+    def cell(index: int) -> Cell | None:
+        mlir = lookups(bits, *points[index][1:]) if bits else lowest_bits(*points[index][1:])
+        answer = ask(mlir, p_error, "NATIVE")
+        return None if answer is None else [round(answer[0] / N_LOOKUPS), *bootstrap(answer[1])]
+
+    return steps([precision for precision, *_ in points], cell)
+
+
+def crt_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
+    """Return what one lookup on residues costs, by the logarithm of the norm of what it reads."""
+
+    def cell(index: int) -> Cell | None:
+        weight = CRT_WEIGHTS[index]
+        again = weight > 1  # two lookups with nothing between them become one
+        answer = ask(lookups(bits, bits, weight, again), p_error, "CRT")
+        if answer is None:
+            return None
+        complexity, keys, blocks = answer
+        (packing,) = (key["params"] for key in keys["packingKeyswitchKeys"])
+        n = 2 * N_LOOKUPS if again else N_LOOKUPS
+        return [round(complexity / n), *bootstrap(keys), packing["levelCount"], len(blocks)]
+
+    return steps([math.log2(weight) for weight in CRT_WEIGHTS], cell)
+
+
+def levelled_steps(p_error: float) -> dict[str, list[Any]]:
+    """Return the LWE dimension of a program without lookups, by the precision that its outputs keep."""
+    points = [point for point in demands() if point[0] == int(point[0])]
+
+    def cell(index: int) -> Cell | None:
+        answer = ask(sums(*points[index][1:]), p_error, "NATIVE")
+        return None if answer is None else [answer[1]["lweSecretKeys"][0]["params"]["lweDimension"]]
+
+    return steps([precision for precision, *_ in points], cell)
+
+
+def of_rate(p_error: float) -> dict[str, Any]:
+    """Return all steps at one error rate, by kind and bits."""
+    return {
+        "native": [native_steps(bits, p_error) for bits in range(MAX_BITS + 1)],
+        "crt": [crt_steps(bits, p_error) for bits in range(CRT_BITS, MAX_BITS + 1)],
+        "levelled": levelled_steps(p_error),
+    }
+
+
+def parameters() -> dict[str, Any]:
+    """Return the engine's parameters on the whole grid."""
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(of_rate, P_ERROR))
+    by_kind = {kind: [of_one[kind] for of_one in found] for kind in found[0]}
+    return {"engine": f"concrete-python {version('concrete-python')}", "p_error": list(P_ERROR)} | by_kind
+
+
+# --- Seconds -----------------------------------------------------------------------------------------------
+
+
+def reading(bits: int, n: int) -> Program:
+    """Return ``n`` lookups of ``bits`` bits whose results have as many."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(n), np.full(n, 2**bits - 1), label="input")
+    table = np.arange(2**bits) % 2 * (2**bits - 1)
+    return builder.finish(
+        builder.add(ops.Lookup(table[None], np.zeros(1, dtype=np.int64)), x, label="lookup")
+    )
+
+
+def summing(n_inputs: int, n_outputs: int) -> Program:
+    """Return sums of 8-bit inputs with random weights."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(n_inputs), np.full(n_inputs, 255), label="input")
+    weight = np.random.default_rng(0).integers(-127, 128, (n_inputs, n_outputs))
+    linear = ops.Linear(weight, np.zeros(n_outputs, dtype=np.int64))
+    return builder.finish(builder.add(linear, x, label="sums"))
+
+
+def times(program: Program, repetitions: int = 7) -> tuple[Circuit, float, float, float]:
+    """Return the circuit, and median processor seconds of encryption, run and decryption of a row."""
+    circuit = compile_program(program, batch_sizes=(1,))
+    x = np.zeros((1, *program.values[0].type.shape), dtype=np.int64)
+    circuit.execute(x)
+    taken = []
+    for _ in range(repetitions):
+        marks, value = [time.process_time()], x
+        for step in (circuit.encrypt, circuit.run, circuit.decrypt):
+            value = step(value)
+            marks.append(time.process_time())
+        taken.append(np.diff(marks))
+    encryption, run, decryption = np.median(taken, axis=0)
+    return circuit, float(encryption), float(run), float(decryption)
+
+
+def seconds() -> dict[str, Any]:
+    """Return what takes how long: lookups with all cores busy, everything else on one."""
+    cores = os.cpu_count() or 1
+    rates, per_key_byte = [], []
+    for bits in BITS_TIMED:
+        _, _, small, _ = times(reading(bits, 2))
+        circuit, _, large, _ = times(reading(bits, 18))
+        rates.append((large - small) / 16 / (circuit.complexity / 18) / cores)
+        prepared = small - (large - small) / 8
+        per_key_byte.append(prepared / circuit.statistics["bootstrap_key_bytes"])
+    n, m = 2000, 32
+    few, encryption, run_few, decryption_few = times(summing(n, 1))
+    _, _, run_many, decryption_many = times(summing(n, m))
+    _, _, run_none, _ = times(summing(1, 1))
+    words = few.statistics["input_bytes"] / 8
+    summed = (run_many - run_few) / ((m - 1) * words)
+    return {
+        "operation": rates,
+        "call": run_none,
+        "key_byte": statistics.median(per_key_byte),
+        "encrypted_word": (encryption + run_few - run_none) / words - summed,
+        "decrypted_word": (decryption_many - decryption_few) / ((m - 1) * words / n),
+        "summed_word": summed,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("all", "parameters", "seconds"), default="all")
+    part = parser.parse_args().part
+    table = json.loads(TARGET.read_text("utf-8"))
+    if part != "seconds":
+        table |= parameters()
+    if part != "parameters":
+        table["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+        table["seconds"] = seconds()
+        print(json.dumps(table["seconds"], indent=2))
+    TARGET.write_text(json.dumps(table) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

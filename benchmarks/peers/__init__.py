@@ -1,0 +1,1 @@
+"""Models beside those of other libraries, whose part runs in an environment of its own."""

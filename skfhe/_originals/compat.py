@@ -1,0 +1,100 @@
+"""Every private name of scikit-learn that skfhe uses: what it is for, and in which versions it is.
+
+All of them are in every version that is supported, 1.6 to 1.9, where nothing else is said. When a version
+moves or drops one, the switch between versions belongs here, and nowhere else. What a subclass of
+`sklearn.base.BaseEstimator` has by way of the developer's guide, ``_parameter_constraints``,
+``_validate_params`` and ``_get_param_names``, is used where the subclass is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _get_feature_names as get_feature_names
+
+from skfhe._typing import FloatArray
+
+__all__ = [
+    "KEPT_BY_CLONES",
+    "METADATA_REQUEST",
+    "HasMethods",
+    "Interval",
+    "RealNotInt",
+    "StrOptions",
+    "baseline",
+    "callbacks_of",
+    "categories_by_feature",
+    "check_sample_weight",
+    "fit_context",
+    "get_feature_names",
+    "histogram_stages",
+    "initial_scores",
+    "preprocessed_rows",
+    "rows_of_tree",
+]
+
+# Functions and classes:
+#   fit_context          decorates ``fit`` of our own estimators: validates parameters, but for nested ones
+#   HasMethods, Interval, RealNotInt, StrOptions    what ``_parameter_constraints`` are made of
+#   check_sample_weight  weights as an array, ones by default; from 1.7 on its options are keyword only
+#   get_feature_names    names of a data frame's columns, or None
+
+# Attributes of estimators, by name.
+
+METADATA_REQUEST = "_metadata_request"
+"""What ``set_fit_request`` and its like have set."""
+
+KEPT_BY_CLONES = frozenset({METADATA_REQUEST, "_sklearn_output_config", "_skl_callbacks"})
+"""What `sklearn.base.clone` keeps beside parameters; never learnt. Callbacks there are from 1.9 on."""
+
+
+def callbacks_of(estimator: Any) -> tuple[Any, ...]:
+    """Return the callbacks of an estimator, which its clones share; from 1.9 on."""
+    return tuple(getattr(estimator, "_skl_callbacks", ()))
+
+
+# Parts of fitted trees and their ensembles.
+
+
+def rows_of_tree(tree: Any, X: Any) -> Any:
+    """Return rows that the caller of a decision tree has validated, and only count their features."""
+    return tree._validate_X_predict(X, False)
+
+
+def initial_scores(boosting: Any) -> FloatArray:
+    """Return the scores that gradient boosting begins with, of all rows alike; shape (n_outputs,)."""
+    return boosting._raw_predict_init(np.zeros((1, boosting.n_features_in_)))[0]
+
+
+def preprocessed_rows(boosting: Any, X: Any) -> Any:
+    """Return rows as trees of histogram-based boosting read them.
+
+    Categories are numbers, and come before the other features.
+    """
+    return boosting._preprocess_X(X, reset=False)
+
+
+def baseline(boosting: Any) -> FloatArray:
+    """Return the scores that histogram-based boosting begins with, shape (n_outputs,)."""
+    return boosting._baseline_prediction.ravel()
+
+
+def histogram_stages(boosting: Any) -> list[list[Any]]:
+    """Return the trees of histogram-based boosting by stage and by output.
+
+    Each has ``nodes``, a structured array, and ``raw_left_cat_bitsets``.
+    """
+    return boosting._predictors
+
+
+def categories_by_feature(boosting: Any) -> dict[int, frozenset[int]]:
+    """Return the categories that histogram-based boosting knows of each categorical feature."""
+    mapper = boosting._bin_mapper
+    return {
+        int(feature): frozenset(int(category) for category in mapper.bin_thresholds_[feature])
+        for feature in np.flatnonzero(mapper.is_categorical_)
+    }

@@ -1,0 +1,186 @@
+"""From a fitted model in the terms of this room to its program and edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skfhe._trees.comparisons import BLOCK_BITS, comparisons, level_rows, on_levels
+from skfhe._trees.cover_plan import CoverPlan, cheapest_plan
+from skfhe._trees.cover_program import lower_plan, used_splits
+from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
+from skfhe._typing import FloatArray, IntArray
+from skfhe.encoding import (
+    BlockEncoder,
+    ClassFractions,
+    Head,
+    LeafDecoder,
+    LeafSumDecoder,
+    LevelQuantizer,
+    Rule,
+    Splits,
+    dense,
+)
+from skfhe.encrypted_model import EncryptedModel
+
+__all__ = ["Description", "TreeRows", "answers_of", "ensemble_of", "lower_trees"]
+
+NEGLIGIBLE = 2e-4
+"""Errors of scores that are this part of what would matter to a typical row are small enough."""
+MAX_ROWS = 2000
+"""Rows over which the error of leaf values is averaged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A fitted model in the terms of this room.
+
+    Parameters
+    ----------
+    trees : sequence of RawTree
+    bias : ndarray of float64, shape (n_outputs,)
+    rule : Rule
+    head : Head
+    n_features : int
+    unit : float, optional
+        All leaf values are likely multiples of it.
+    stage : int, optional
+        Trees of one stage of boosting; by default as many as there are outputs.
+    """
+
+    trees: Sequence[RawTree]
+    bias: FloatArray
+    rule: Rule
+    head: Head
+    n_features: int
+    unit: float | None = None
+    stage: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TreeRows:
+    """What is known of the rows that trees are evaluated on.
+
+    Parameters
+    ----------
+    rows : ndarray or sparse matrix of float, shape (n_rows, n_features), or None
+        Some that are typical.
+    quantizer : LevelQuantizer or None
+        Of the features, if thresholds are compared under encryption.
+    """
+
+    rows: Any
+    quantizer: LevelQuantizer | None
+
+    def asked(self, ensemble: TreeEnsemble) -> IntArray | None:
+        """Return the different answers of a sample of the rows to all splits, or None without rows.
+
+        Different ones, so that rows that are repeated count as those that are weighted.
+        """
+        if self.rows is None or not self.rows.shape[0]:
+            return None
+        sample = self.rows[:: -(-self.rows.shape[0] // MAX_ROWS)]
+        return _different(answers_of(ensemble, sample, self.quantizer))
+
+
+def lower_trees(described: Description, seen: TreeRows) -> EncryptedModel:
+    """Return the program of described trees, with its edges.
+
+    Parameters
+    ----------
+    described : Description
+    seen : TreeRows
+
+    Returns
+    -------
+    EncryptedModel
+        ``decoder.error`` bounds how far a score can be from the float one.
+    """
+    quantizer = seen.quantizer
+    ensemble = ensemble_of(described, quantizer)
+    plan, decoder = _plan(described, ensemble, seen.asked(ensemble), BLOCK_BITS if quantizer else 0)
+    used = used_splits(plan)
+    encoder: Splits | BlockEncoder
+    if quantizer is None or not len(ensemble.splits):
+        encoder, program = ensemble.splits.select(used[: len(ensemble.splits)]), lower_plan(plan)
+    else:
+        compared, encoder = comparisons(ensemble, used, quantizer)
+        program = lower_plan(plan, compared)
+    return EncryptedModel(encoder, program, decoder, described.head)
+
+
+def ensemble_of(described: Description, quantizer: LevelQuantizer | None) -> TreeEnsemble:
+    """Return the trees of a description, on levels if features are quantized."""
+    ensemble = collect(described.trees, described.bias, described.n_features, described.rule)
+    return ensemble if quantizer is None else on_levels(ensemble, quantizer)
+
+
+def answers_of(ensemble: TreeEnsemble, rows: Any, quantizer: LevelQuantizer | None) -> IntArray:
+    """Return the answers of rows to all splits, shape (n_rows, n_splits)."""
+    if quantizer is None:
+        return ensemble.splits.answers(rows)
+    return ensemble.splits.answers(level_rows(quantizer.quantize(dense(rows)), quantizer))
+
+
+def _different(bits: IntArray) -> IntArray:
+    """Return each row of bits once."""
+    if not bits.shape[1]:
+        return bits[:1]
+    _, first = np.unique(np.packbits(bits.astype(bool), axis=1), axis=0, return_index=True)
+    return bits[first]
+
+
+def _plan(
+    described: Description, ensemble: TreeEnsemble, asked: IntArray | None, compared_bits: int
+) -> tuple[CoverPlan, LeafSumDecoder | LeafDecoder]:
+    """Plan the evaluation; say how its sums become scores."""
+    n_outputs = ensemble.n_outputs
+    if len(ensemble.trees) == 1:
+        numbered, leaves = _numbered_leaves(ensemble)
+        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits)
+        return plan, LeafDecoder(int(plan.grid.least[0]), int(plan.grid.span[0]), leaves)
+    remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    if isinstance(described.head, ClassFractions):
+        remainders = _remainders(described.head, ensemble)
+    left_out = {output for output, _ in remainders}
+    columns = tuple(output for output in range(n_outputs) if output not in left_out)
+    known = _leaf_extremes(ensemble) if asked is None else ensemble.scores(asked)
+    tolerance = NEGLIGIBLE * described.head.relevance(known)
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked, compared_bits)
+    grid = plan.grid
+    errors = dict(zip(plan.outputs, grid.error, strict=True))
+    errors |= {output: sum(errors[other] for other in others) for output, others in remainders}
+    least, computed = grid.least + grid.bias, np.array(plan.outputs)
+    error = float(max(errors.values()))
+    return plan, LeafSumDecoder(grid.scale, least, grid.span, computed, remainders, n_outputs, error)
+
+
+def _numbered_leaves(ensemble: TreeEnsemble) -> tuple[TreeEnsemble, FloatArray]:
+    """Return a single tree with the numbers of its different leaves as values, and their scores."""
+    (tree,) = ensemble.trees
+    leaves, number = np.unique(tree.values[tree.splits < 0], axis=0, return_inverse=True)
+    values = np.zeros((len(tree.splits), 1))
+    values[tree.splits < 0, 0] = number.ravel()
+    numbered = Tree(tree.splits, tree.left, tree.right, values)
+    return TreeEnsemble(ensemble.splits, [numbered], np.zeros(1)), leaves + ensemble.bias
+
+
+def _remainders(head: ClassFractions, ensemble: TreeEnsemble) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """For each target, the class in most leaves, whose probability is 1 less those of the others."""
+    present = sum((tree.values[tree.splits < 0] != 0).sum(axis=0) for tree in ensemble.trees)
+    found = []
+    for target, n_classes in enumerate(head.n_classes):
+        columns = range(target * head.width, target * head.width + n_classes)
+        dropped = max(columns, key=lambda column: present[column])
+        found.append((dropped, tuple(column for column in columns if column != dropped)))
+    return tuple(found)
+
+
+def _leaf_extremes(ensemble: TreeEnsemble) -> FloatArray:
+    """Two rows of scores: the least and the largest that the trees can give."""
+    leaves = [tree.values[tree.splits < 0] for tree in ensemble.trees]
+    low, high = (ensemble.bias + sum(end(values, axis=0) for values in leaves) for end in (np.min, np.max))
+    return np.stack([low, high])

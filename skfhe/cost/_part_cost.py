@@ -1,0 +1,222 @@
+"""What one part of a program costs, in the way that the engine chooses to evaluate it.
+
+A part is compiled as one. Its integers are a ciphertext each if there are parameters for that, and residues
+otherwise; without lookups nothing but the ciphertexts is paid.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from skfhe.cost._demands import INPUT, Demands
+from skfhe.cost._prices import (
+    MAX_CRT_BITS,
+    WORD_BYTES,
+    LookupPrice,
+    crt_price,
+    levelled_dimension,
+    lookup_price,
+    precision_limit,
+    seconds_a_operation,
+    seconds_of,
+)
+from skfhe.cost._rules import products, rounds_exactly
+from skfhe.program import Program, ops
+
+__all__ = ["PartCost", "Refused", "part_cost"]
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """What one part of a program is predicted to cost.
+
+    Parameters
+    ----------
+    complexity : float
+        Elementary operations of one row.
+    row_seconds, call_seconds : float
+        What each row takes, and each call.
+    input_bytes, output_bytes, key_bytes : int
+    work : dict of int to float
+        The share of the complexity that the lookups of each value take, by the value's position in the part.
+    """
+
+    complexity: float
+    row_seconds: float
+    call_seconds: float
+    input_bytes: int
+    output_bytes: int
+    key_bytes: int = 0
+    work: dict[int, float] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """The engine has no parameters for a part; the message says for what of it."""
+
+
+def part_cost(program: Program, found: Demands, p_error: float) -> PartCost:
+    """Return what a part costs in the engine's way to evaluate it: on residues only if there is no other.
+
+    Parameters
+    ----------
+    program : Program
+        The part.
+    found : Demands
+        Of the part.
+    p_error : float
+        Probability that one lookup reads a wrong cell.
+
+    Returns
+    -------
+    PartCost
+
+    Raises
+    ------
+    Refused
+        If there are no parameters for it.
+    """
+    if not found.readings:
+        return _levelled_cost(program, found, p_error)
+    try:
+        return _native_cost(program, found, p_error)
+    except Refused:
+        residues = _on_residues(found, p_error)
+        if residues is None:
+            raise
+        return _residue_cost(program, found, residues)
+
+
+def _levelled_cost(program: Program, found: Demands, p_error: float) -> PartCost:
+    """Return what a part without lookups costs: its ciphertexts."""
+    dimension = levelled_dimension(found.precision.get(INPUT, 1.0), p_error)
+    if dimension is None:
+        label = program.values[found.widest[INPUT]].label
+        raise Refused(
+            f"{label!r} must keep {found.precision[INPUT]:.1f} bits (its own, and those by which its weights "
+            "raise the noise), more than any ciphertext of the engine does"
+        )
+    ciphertexts = _ciphertext_cost(program, found, dict.fromkeys(found.block_bits, dimension), 1)
+    return replace(ciphertexts, complexity=float(dimension))
+
+
+def _native_cost(program: Program, found: Demands, p_error: float) -> PartCost:
+    """Return what a part costs whose integers are one ciphertext each."""
+    prices = _prices(program, found, p_error)
+    homes = {block: found.bits_of(block) for block in found.block_bits}
+    dimensions = {block: prices[bits].dimension for block, bits in homes.items()}
+    read: dict[int, int] = {}
+    for reading in found.readings:
+        read[reading.bits] = max(read.get(reading.bits, 0), dimensions[reading.source])
+    prices = {bits: price.reading(read[bits]) for bits, price in prices.items()}
+    work: dict[int, float] = {}
+    switches, conversions = set(), set()
+    for reading in found.readings:
+        price = prices[reading.bits]
+        work[reading.position] = reading.count * price.complexity
+        switches.add((dimensions[reading.source], reading.bits))
+        target = found.block_of[reading.position]
+        home = prices[homes[target]]
+        if homes[target] != reading.bits and home.shape != price.shape:
+            conversions.add((reading.bits, homes[target]))
+            work[reading.position] += reading.count * 2.0 * price.dimension * (home.dimension + 1)
+    seconds = sum(work[reading.position] * seconds_a_operation(reading.bits) for reading in found.readings)
+    bootstrap = sum(price.bootstrap_bytes for price in prices.values())
+    keys = bootstrap + sum(prices[bits].keyswitch_bytes(source) for source, bits in switches)
+    for source, target in conversions:
+        keys += prices[source].dimension * (prices[target].dimension + 1) * WORD_BYTES
+    return _with_lookups(_ciphertext_cost(program, found, dimensions, 1), work, seconds, bootstrap, keys)
+
+
+def _residue_cost(program: Program, found: Demands, price: LookupPrice) -> PartCost:
+    """Return what a part costs whose integers are residues, one ciphertext each."""
+    work = {reading.position: reading.count * price.complexity for reading in found.readings}
+    dimensions = dict.fromkeys(found.block_bits, price.dimension)
+    ciphertexts = _ciphertext_cost(program, found, dimensions, price.blocks)
+    seconds = sum(work.values()) * seconds_a_operation(MAX_CRT_BITS)
+    bootstrap = price.bootstrap_bytes + price.packing_bytes
+    keys = bootstrap + price.keyswitch_bytes(price.dimension)
+    return _with_lookups(ciphertexts, work, seconds, bootstrap, keys)
+
+
+def _with_lookups(
+    ciphertexts: PartCost, work: dict[int, float], seconds: float, bootstrap: int, keys: int
+) -> PartCost:
+    """Return what a part costs of known ciphertexts, with lookups that take some work and seconds a row."""
+    return replace(
+        ciphertexts,
+        complexity=sum(work.values()),
+        row_seconds=ciphertexts.row_seconds + seconds,
+        call_seconds=ciphertexts.call_seconds + bootstrap * seconds_of("key_byte"),
+        key_bytes=keys,
+        work=work,
+    )
+
+
+def _ciphertext_cost(program: Program, found: Demands, dimensions: dict[int, int], blocks: int) -> PartCost:
+    """Return what the ciphertexts of a part cost, and the sums of them."""
+
+    def words(positions: tuple[int, ...]) -> int:
+        return sum(
+            program.values[position].type.size * blocks * (dimensions[found.block_of[position]] + 1)
+            for position in positions
+        )
+
+    up, down = words(program.inputs), words(program.outputs)
+    summed = sum(
+        products(value.op, value.type.size) * blocks * (dimensions[found.block_of[position]] + 1)
+        for position, value in enumerate(program.values)
+    )
+    seconds = (
+        up * seconds_of("encrypted_word")
+        + down * seconds_of("decrypted_word")
+        + summed * seconds_of("summed_word")
+    )
+    return PartCost(0.0, seconds, seconds_of("call"), up * WORD_BYTES, down * WORD_BYTES)
+
+
+def _prices(program: Program, found: Demands, p_error: float) -> dict[int, LookupPrice]:
+    """Return the price of the lookups of each width."""
+    prices = {}
+    for bits in sorted({reading.bits for reading in found.readings}):
+        price = lookup_price(bits, found.precision.get(bits, 0.0), p_error)
+        if price is None:
+            raise Refused(_why(program, found, bits, p_error))
+        prices[bits] = price
+    return prices
+
+
+def _on_residues(found: Demands, p_error: float) -> LookupPrice | None:
+    """Return what every lookup of a program costs on residues, or None if it cannot be evaluated so."""
+    widest = max(found.block_bits.values(), default=0)
+    if not found.residues or widest > MAX_CRT_BITS:
+        return None
+    return crt_price(widest, found.log2_norm, p_error)
+
+
+def _why(program: Program, found: Demands, bits: int, p_error: float) -> str:
+    """Say why lookups of so many bits have no parameters."""
+    position = next(reading.position for reading in found.readings if reading.bits == bits)
+    value = program.values[position]
+    lookup = f"the lookup of {value.label!r} reads {bits} bits"
+    if rounds_exactly(value):
+        accumulator = program.values[value.arguments[0]].type.bits
+        lookup = f"the rounding of {value.label!r} reads an accumulator of {accumulator} bits one by one"
+    elif not isinstance(value.op, ops.Lookup):
+        lookup = f"the rounding of {value.label!r} reads {bits} bits to cut off what overflows"
+    limit = precision_limit(bits, p_error)
+    if not limit:
+        return f"{lookup}, and {_why_not_on_residues(program, found)}"
+    label = program.values[found.widest[bits]].label
+    return (
+        f"{lookup}, and its results must keep {found.precision[bits]:.1f} bits for {label!r} (its own, and "
+        f"those by which weights raise the noise), where the engine keeps at most {limit:.1f}"
+    )
+
+
+def _why_not_on_residues(program: Program, found: Demands) -> str:
+    """Say why lookups have no parameters that only programs on residues have at all."""
+    needed = "the engine has parameters for that only where"
+    if not found.residues:
+        return f"{needed} nothing is rounded or read in part"
+    block, bits = max(found.block_bits.items(), key=lambda found: found[1])
+    values = [value for value, its in zip(program.values, found.block_of, strict=True) if its == block]
+    label = max(values, key=lambda value: value.type.bits).label
+    return f"{needed} no value has more than {MAX_CRT_BITS} bits; {label!r} has {bits}"

@@ -1,0 +1,355 @@
+"""Every operator of the table agrees with torch, or says why it cannot be evaluated encrypted."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from skfhe.exceptions import UnsupportedOperatorError
+from skfhe.importers import quantize_torch_model
+from skfhe.importers._operators import NAMES, OPERATORS, operator_table
+from skfhe.importers._replacements import suggested
+from skfhe.importers._torch.reader import capture, in_double_precision
+from tests.importers.torch_examples import EXAMPLES, RARE, Function, errors, fresh_rows, rows
+
+KINDS = {operator.name: operator.kind for operator in OPERATORS}
+ALL = [(name, one) for name, some in EXAMPLES.items() for one in some]
+ELEMENTWISE = [(name, one) for name, one in ALL if KINDS[name] == "elementwise"]
+
+
+def named(pairs):
+    return [pytest.param(one, id=f"{name}-{one.name}") for name, one in pairs]
+
+
+def assert_close_to_torch(one, **n_bits):
+    calibration = rows(one)
+    fresh = fresh_rows(one, calibration)
+    widths = {"op_inputs": one.n_bits, **n_bits}
+    module = quantize_torch_model(one.net, calibration, widths, rounding_threshold_bits=one.rounding)
+    assert max(errors(one, module.forward(*calibration), calibration)) <= one.bound
+    assert max(errors(one, module.forward(*fresh), fresh, RARE)) <= one.bound
+    return module
+
+
+@pytest.mark.parametrize("one", named(ALL))
+def test_results_are_those_of_torch(one):
+    """Functions are looked up, outputs too: all is said by the program, and decoding is affine."""
+    module = assert_close_to_torch(one, model_outputs=one.n_bits)
+    assert all(hasattr(decoder, "scale") for decoder in module.decoder_.decoders)
+
+
+@pytest.mark.parametrize("one", named(ELEMENTWISE))
+def test_functions_may_be_left_to_who_decrypts(one):
+    assert_close_to_torch(one)
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_every_name_in_the_table_is_one_that_torch_export_gives(operator):
+    captured = set()
+    for one in EXAMPLES[operator.name]:
+        exported = capture(in_double_precision(one.net), [torch.from_numpy(x) for x in rows(one)])
+        schemas = (getattr(node.target, "_schema", None) for node in exported.graph.nodes)
+        captured |= {schema.name.split("::")[1] for schema in schemas if schema is not None}
+    assert set(operator.torch) <= captured
+
+
+def test_every_example_belongs_to_a_row_of_the_table():
+    assert set(EXAMPLES) == {operator.name for operator in OPERATORS}
+    assert operator_table().count("\n") == len(OPERATORS) + 1
+
+
+# ------------------------------------------------------------------------------------------- what is exact
+
+
+def quantizers(module):
+    """Return the quantizer of each input of the program."""
+    return [quantizer for _, quantizer in module.encoder_.quantizers]
+
+
+def quantized(module, *x):
+    """Return the floats that the encrypted integers of rows stand for."""
+    encoded = module.quantize_input(*x)
+    encoded = encoded if isinstance(encoded, tuple) else (encoded,)
+    return [q.dequantize(v) for q, v in zip(quantizers(module), encoded, strict=True)]
+
+
+@pytest.mark.parametrize("n_bits", [3, 6])
+def test_a_product_is_that_of_the_quantized_factors(n_bits):
+    """Also if the factors' zeros lie between integers, and in another place for each element."""
+    shift = torch.tensor([0.3, -1.7, 0.0], dtype=torch.float64)
+    rng = np.random.default_rng(0)
+    X, Y = rng.uniform(-2, 2, (100, 2, 3)), rng.uniform(-1, 3, (100, 2, 3))
+    module = quantize_torch_model(Function(lambda x, y: (x + 0.3) * (y * 2 + shift)), (X, Y), n_bits)
+    x, y = quantized(module, X, Y)
+    exact = (x + 0.3) * (y * 2 + shift.numpy())
+    scales = [q.scale.ravel()[0] for q in quantizers(module)]
+    assert np.abs(module.forward(X, Y) - exact).max() <= 2 * scales[0] * scales[1] + 1e-9
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_extremum_is_that_of_the_quantized_members(largest, sign):
+    X = np.random.default_rng(0).uniform(-2, 2, (100, 3, 4))
+    net = Function(lambda x: (sign * x + 0.5).amax(2) if largest else (sign * x + 0.5).amin(2))
+    module = quantize_torch_model(net, X, 5)
+    (x,) = quantized(module, X)
+    exact = (sign * x + 0.5).max(axis=2) if largest else (sign * x + 0.5).min(axis=2)
+    error = np.abs(module.forward(X) - exact).max()
+    assert error < 1e-9
+
+
+def test_truth_values_are_encrypted_in_one_bit():
+    """A layer that sums them needs the bits of its weights and of their number alone."""
+    X = np.random.default_rng(0).uniform(-1, 1, (200, 4))
+    net = Function(lambda x: (x > 0).double() @ torch.ones(4, 1, dtype=torch.float64))
+    module = quantize_torch_model(net, X, 8)
+    assert module.output_bits_ == [3]
+    distance = np.abs(X).min(axis=1)
+    found, exact = module.forward(X), (X > 0).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found[distance > 0.01], exact[distance > 0.01], atol=0.05)
+
+
+def test_values_of_few_bits_keep_them_beside_wide_ones():
+    """Rounding an accumulator for its lookup leaves alone what is concatenated with it."""
+    X, Y = np.random.default_rng(0).uniform(-2, 2, (2, 200, 3))
+    net = Function(lambda x, y: torch.relu(torch.cat([(x @ torch.ones(3, 1).to(x)) * y, y], dim=1)))
+    module = quantize_torch_model(net, (X, Y), 8, rounding_threshold_bits=8)
+    found = module.forward(X, Y)[:, 3:]
+    assert np.abs(found - np.maximum(Y, 0)).max() <= 4 / 255
+
+
+def test_the_table_that_decodes_wide_accumulators_is_small():
+    X = np.random.default_rng(0).uniform(-1, 1, (100, 64))
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 2048), nn.Sigmoid()).double()
+    module = quantize_torch_model(net, X, {"op_inputs": 8, "op_weights": 10})
+    assert module.output_bits_[0] > 16
+    assert module.decoder_.decoders[0].table.size <= 1 << 24
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(X)).numpy()
+    assert np.abs(module.forward(X) - wanted).max() < 0.01
+
+
+def test_networks_may_hold_tensors_in_single_precision():
+    X = np.random.default_rng(0).uniform(-1, 1, (200, 3))
+    net = Function(lambda x: functional.linear(x.float() + torch.zeros(3), torch.eye(3)[:2]))
+    np.testing.assert_allclose(quantize_torch_model(net, X, 8).forward(X), X[:, :2], atol=0.01)
+
+
+# ------------------------------------------------------------------------------------------ what is refused
+
+
+class Inner(nn.Module):
+    """A function that is not at the top of its network."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.head = nn.Sequential(nn.Identity(), Function(function))
+
+    def forward(self, x):
+        return self.head(x)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.memory = layer(3, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.memory(x)[0]
+
+
+def refusal(net, *shape, error=UnsupportedOperatorError):
+    X = np.random.default_rng(0).uniform(-2, 2, (50, *shape))
+    with pytest.raises(error) as caught:
+        quantize_torch_model(net, X, 8, rounding_threshold_bits=8)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "name", "place", "instead"),
+    [
+        (nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), (4,), "softmax", "1", "exp, sum and div"),
+        (nn.Sequential(nn.Sequential(nn.LogSoftmax(1))), (4,), "log_softmax", "0.0", "in the clear"),
+        (nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)), (4,), "layer_norm", "1", "batch_norm"),
+        (nn.Sequential(nn.GroupNorm(2, 4)), (4, 3), "group_norm", "0", "batch_norm"),
+        (nn.Sequential(nn.InstanceNorm1d(4)), (4, 3), "instance_norm", "0", "batch_norm"),
+        (nn.Sequential(Function(torch.Tensor.long), nn.Embedding(9, 2)), (4,), "embedding", "1", "one-hot"),
+        (Inner(lambda x: x.argmax(1)), (4,), "argmax", "head.1.argmax", "in the clear"),
+        (Inner(lambda x: x.topk(2)[0]), (4,), "topk", "head.1.topk", "amax"),
+        (Inner(lambda x: x.sort(1)[0]), (4,), "sort", "head.1.sort", "maximum"),
+        (Inner(lambda x: torch.einsum("bi,bi->b", x, x)), (4,), "einsum", "head.1.einsum", "matmul"),
+        (Recurrent(nn.LSTM), (5, 3), "lstm", "memory", "linear over a window"),
+        (Recurrent(nn.GRU), (5, 3), "gru", "memory", "linear over a window"),
+        (nn.Sequential(nn.Conv3d(1, 1, 2)), (1, 3, 3, 3), "conv3d", "0", "conv2d"),
+        (nn.Sequential(nn.Upsample(4, mode="bicubic")), (1, 3, 3), "upsample_bicubic2d", "0", "bilinear"),
+    ],
+)  # fmt: skip
+def test_an_unknown_operator_is_named_with_its_place_and_what_helps(net, shape, name, place, instead):
+    message = refusal(net, *shape)
+    assert f"{name!r} at {place!r} cannot be evaluated encrypted" in message
+    assert instead in message.split("; use ")[1]
+
+
+@pytest.mark.parametrize("function", [torch.erfinv, torch.lgamma, torch.hypot, torch.fft.fft])
+def test_there_is_no_advice_where_none_is_known_to_help(function):
+    """Operators that are spelled alike are of no use: lgamma is no clamp_max, erfinv no erf."""
+    arguments = 2 if function is torch.hypot else 1
+    message = refusal(Inner(lambda x: function(*[x] * arguments).real), 4)
+    assert message.endswith(
+        "cannot be evaluated encrypted: it is none of the operators in docs/your_own_network.md"
+    )
+
+
+@pytest.mark.parametrize("framework", ["torch", "onnx"])
+def test_what_is_suggested_can_be_imported(framework):
+    for name, instead in suggested(framework).items():
+        assert name not in NAMES[framework]
+        assert set(instead) <= NAMES[framework]
+
+
+def normalized(x):
+    centred = x - x.mean(1, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
+
+
+def product(x):
+    first, second, third, fourth = x.unbind(1)
+    return (first * second) * (third * fourth)
+
+
+def median(x):
+    a, b, c = x.unbind(1)
+    return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
+
+
+def pooled(x):
+    flat = functional.avg_pool2d(x[:, 0], 2).flatten(2)
+    return functional.avg_pool1d(flat.mT, 2).reshape(-1, 1, 1, 2, 2)
+
+
+REPLACED = {
+    "softmax": (lambda x: x.softmax(1), lambda x: x.exp() / x.exp().sum(1, keepdim=True), (4,)),
+    "log_softmax": (lambda x: x.log_softmax(1), lambda x: x - x.exp().sum(1, keepdim=True).log(), (4,)),
+    "logsumexp": (lambda x: x.logsumexp(1), lambda x: x.exp().sum(1).log(), (4,)),
+    "topk": (lambda x: x.topk(1)[0], lambda x: x.amax(1, keepdim=True), (4,)),
+    "median": (lambda x: x.median(1).values, median, (3,)),
+    "layer_norm": (lambda x: functional.layer_norm(x, (4,)), normalized, (4,)),
+    "rms_norm": (
+        lambda x: functional.rms_norm(x, (4,), eps=1e-5),
+        lambda x: x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5),
+        (4,),
+    ),
+    "var": (lambda x: x.var(1, correction=0), lambda x: (x - x.mean(1, keepdim=True)).square().mean(1), (4,)),
+    "norm": (lambda x: torch.linalg.vector_norm(x, dim=1), lambda x: x.square().sum(1).sqrt(), (4,)),
+    "prod": (lambda x: x.prod(1), product, (4,)),
+    "lerp": (lambda x: torch.lerp(x, x.flip(1), 0.3), lambda x: 0.7 * x + 0.3 * x.flip(1), (4,)),
+    "any": (lambda x: (x > 1).any(1).double(), lambda x: (x > 1).double().amax(1), (4,)),
+    "all": (lambda x: (x > -1).all(1).double(), lambda x: (x > -1).double().amin(1), (4,)),
+    "avg_pool3d": (lambda x: functional.avg_pool3d(x, 2), pooled, (1, 2, 4, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_what_is_suggested_computes_the_same_and_is_evaluated(name):
+    unsupported, instead, shape = REPLACED[name]
+    X = np.random.default_rng(0).uniform(-2, 2, (100, *shape))
+    wanted = unsupported(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(instead(torch.from_numpy(X)).numpy(), wanted, atol=1e-9)
+    assert name in suggested("torch")
+    with pytest.raises(UnsupportedOperatorError, match=r"; use .* instead$"):
+        quantize_torch_model(Function(unsupported), X, 8, rounding_threshold_bits=9)
+    found = quantize_torch_model(Function(instead), X, 8, rounding_threshold_bits=9).forward(X)
+    assert np.sqrt(np.square(found - wanted).mean()) <= 0.2 * wanted.std()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.sum(0),
+        lambda x: x.sum(),
+        lambda x: x - x.mean(0),
+        lambda x: x.max(0).values,
+        lambda x: x.amin(),
+        lambda x: x.cumsum(0),
+        lambda x: x.reshape(-1, 2),
+        lambda x: x.flatten(),
+        lambda x: x.T,
+        lambda x: x @ x.T,
+        lambda x: torch.ones(5, len(x)).to(x) @ x,
+        lambda x: torch.cat([x, x]),
+        lambda x: torch.stack([x, x]),
+        lambda x: x.flip(0),
+        lambda x: x.repeat(2, 1),
+        lambda x: x[0],
+        lambda x: x[0, 0],
+        lambda x: x[:2],
+        lambda x: x[:, None] - x[None],
+        lambda x: x.tril(),
+        lambda x: x.triu(),
+    ],
+)
+def test_rows_cannot_be_mixed(function):
+    """Each row is encrypted apart: whatever the shapes, the first axis stays what it is."""
+    assert "it mixes rows, which are encrypted apart" in refusal(Inner(function), 4)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + torch.arange(len(x))[:, None],
+        lambda x: torch.cat([x, torch.arange(len(x))[:, None].to(x)], 1),
+        lambda x: torch.hstack([x, torch.arange(len(x))[:, None].to(x)]),
+    ],
+)
+def test_constants_cannot_differ_from_row_to_row(function):
+    assert "differs from row to row" in refusal(Inner(function), 4)
+
+
+@pytest.mark.parametrize(
+    ("net", "reason"),
+    [
+        (Inner(lambda x: functional.dropout(x)), "random"),
+        (Inner(lambda x: functional.rrelu(x, training=True)), "random"),
+        (Inner(lambda x: x + torch.rand_like(x)), "nothing may be random"),
+        (Inner(lambda x: x + torch.randn(4)), "random"),
+        (nn.BatchNorm1d(4, track_running_stats=False), "statistics are those of the rows"),
+        (
+            Inner(lambda x: functional.batch_norm(x, x.new_zeros(4), x.new_ones(4), training=True)),
+            "statistics are those of the rows",
+        ),
+        (Inner(lambda x: x.max(1).indices), "positions of extrema"),
+        (Inner(lambda x: functional.max_pool1d(x[:, None], 2, 1, 0, 1, False, True)[1] + 1), "positions of"),
+        (Inner(lambda x: torch.ones(9).to(x)[x.long().clamp(0, 8)]), "positions are encrypted"),
+        (Inner(lambda x: x.gather(1, x.long().clamp(0, 3))), "positions are encrypted"),
+        (Inner(lambda x: x[x > 0]), "positions are encrypted"),
+        (nn.Conv1d(3, 2, 2), "not channels"),
+    ],
+)  # fmt: skip
+def test_a_call_that_cannot_be_encrypted_says_why(net, reason):
+    assert reason in refusal(net, 4)
+
+
+def test_a_network_that_branches_on_its_data_is_refused():
+    message = refusal(Inner(lambda x: x if x.sum() > 0 else -x), 4, error=ValueError)
+    assert message.startswith("torch.export could not capture Inner")
+    assert "control flow does not depend on the data" in message
+
+
+def test_poles_that_the_calibration_rows_reach_are_an_error():
+    net = nn.Sequential(Function(lambda x: 1 / x.round()), nn.Linear(4, 2))
+    message = refusal(net, 4, error=ValueError)
+    assert "'1' reads infinite values or NaN" in message
+
+
+class MeanOfRows(nn.Module):
+    """Divides by the number of rows, which torch.export takes for a constant."""
+
+    def forward(self, x):
+        return x / x.shape[0]
+
+
+def test_results_that_depend_on_the_number_of_rows_are_refused():
+    with pytest.raises(ValueError, match=r"MeanOfRows computes something else for 5 rows than for 3"):
+        quantize_torch_model(MeanOfRows(), np.random.default_rng(0).normal(size=(50, 4)))
