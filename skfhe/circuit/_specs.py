@@ -89,7 +89,9 @@ class CircuitSpecs:
             raise ValueError(f"compiled for {self.batch_sizes} rows a call, got {n_rows}")
         for x, kind, label in zip(inputs, self.inputs, self.labels, strict=True):
             if x.shape != (n_rows, *kind.shape):
-                raise ValueError(f"{label!r} takes rows of shape {kind.shape}, got {x.shape[1:]}")
+                raise ValueError(
+                    f"{label!r} takes {n_rows} row(s) of shape {kind.shape}, got an array of shape {x.shape}"
+                )
             if not kind.contains(x):
                 raise ValueError(
                     f"{label!r} takes integers in [{kind.min}, {kind.max}], got "

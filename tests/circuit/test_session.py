@@ -108,8 +108,14 @@ def test_inputs_are_checked_before_keys_are_generated(compiled):
     x, z = random_inputs(compiled.program, 1, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"takes 2 input\(s\), got 1"):
         session.encrypt(x)
-    with pytest.raises(ValueError, match=r"'z' takes rows of shape \(4,\), got \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"'z' takes 1 row\(s\) of shape \(4,\), got an array of shape \(1, 3\)"
+    ):
         session.encrypt(x, z[:, 1:])
+    with pytest.raises(
+        ValueError, match=r"'z' takes 1 row\(s\) of shape \(4,\), got an array of shape \(2, 4\)"
+    ):
+        session.encrypt(x, np.repeat(z, 2, axis=0))
     with pytest.raises(ValueError, match=r"'x' takes integers in \[0, 3\]"):
         session.encrypt(x + 4, z)
     assert session.key_id is None
