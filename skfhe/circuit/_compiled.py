@@ -174,10 +174,14 @@ class CompiledCircuit:
             [module.key_bytes + _KEY_FRAME_BYTES for module in modules],
         )
         results = tuple(
-            part.function(batch.n_rows).run(evaluation_keys.keyset(i), *ciphertexts)
-            for i, (part, ciphertexts) in enumerate(zip(self.parts, batch.ciphertexts, strict=True))
+            part.function(batch.n_rows).run(
+                evaluation_keys.keyset(i), specs.expand(batch.seed, batch.n_rows, ciphertexts)
+            )
+            for i, (part, specs, ciphertexts) in enumerate(
+                zip(self.parts, self.specs.parts, batch.ciphertexts, strict=True)
+            )
         )
-        return replace(batch, ciphertexts=results, holds="results")
+        return replace(batch, ciphertexts=results, holds="results", seed=b"")
 
     def check_calibrated(self, inputs: Sequence[IntArray]) -> None:
         """Raise an error for rows that lead out of intervals which were only seen on data."""

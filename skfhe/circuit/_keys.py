@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skfhe.circuit._bindings import generate_keyset, public_keyset, read_public_keyset
+from skfhe.circuit._bindings import generate_keyset, public_keyset, read_public_keyset, secret_words
 from skfhe.circuit._frames import pack, unpack
+from skfhe.encryption import Words
 from skfhe.exceptions import CiphertextMismatchError
 
 __all__ = ["EvaluationKeys", "KeySet", "generate_keys"]
@@ -115,11 +116,14 @@ class KeySet:
         Drawn at random, for this set alone.
     native : tuple of concrete.compiler.Keyset
         One for each part of a circuit.
+    secret : tuple of tuple of ndarray
+        The bits of each secret key of each part, in words.
     evaluation : EvaluationKeys
     """
 
     id: str
     native: tuple[Any, ...]
+    secret: tuple[tuple[Words, ...], ...]
     evaluation: EvaluationKeys
 
     def __reduce__(self) -> Any:
@@ -142,4 +146,5 @@ def generate_keys(parameters: tuple[bytes, ...], cache: str | None) -> KeySet:
     """
     native = tuple(generate_keyset(each, cache) for each in parameters)
     id = secrets.token_hex(16)
-    return KeySet(id, native, EvaluationKeys(id, parameters, [public_keyset(keyset) for keyset in native]))
+    evaluation = EvaluationKeys(id, parameters, [public_keyset(keyset) for keyset in native])
+    return KeySet(id, native, tuple(secret_words(keyset) for keyset in native), evaluation)
