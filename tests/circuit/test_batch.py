@@ -1,5 +1,6 @@
 """Ciphertexts are refused by whatever they do not belong to: decrypted there, they would be any numbers."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,26 @@ def test_a_batch_goes_through_bytes(circuit):
     result = Batch.from_bytes(circuit.run(batch).to_bytes())
     np.testing.assert_array_equal(circuit.decrypt(result)[0], [[7], [15]])
     assert batch.to_bytes() == Batch.from_bytes(batch.to_bytes()).to_bytes()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_inputs_are_sent_as_a_seed_and_eight_bytes_for_each_integer(circuit, n_rows):
+    data = circuit.encrypt(np.zeros((n_rows, 2), dtype=np.int64)).to_bytes()
+    _, blocks = unpack(MAGIC, data, "a batch")
+    assert [len(block) for block in blocks] == [16, 8 * 2 * n_rows]
+    assert len(data) < 16 + 8 * 2 * n_rows + 300
+
+
+def test_masks_of_batches_are_never_the_same(circuit):
+    """Neither in turn nor in threads; what is equal in the clear is not when encrypted."""
+    x = np.zeros((2, 2), dtype=np.int64)
+    with ThreadPoolExecutor(4) as pool:
+        batches = [circuit.encrypt(x) for _ in range(50)] + [
+            *pool.map(lambda _: circuit.encrypt(x), range(100))
+        ]
+    assert len({batch.seed for batch in batches}) == 150
+    bodies = [np.frombuffer(batch.ciphertexts[0][0], dtype="<u8") for batch in batches]
+    assert len(np.unique(bodies)) == 150 * x.size
 
 
 def test_foreign_and_incomplete_bytes_are_refused(circuit):

@@ -38,13 +38,17 @@ def test_keys_that_came_as_bytes_run_a_circuit(circuit, data):
 
 
 def test_compressed_keys_and_inputs_go_through_bytes():
-    """Their sizes are other ones, which the parameters tell."""
+    """Their sizes are other ones, which the parameters tell. The engine itself encrypts such inputs."""
     options = fhe.Configuration(compress_evaluation_keys=True, compress_input_ciphertexts=True)
     circuit = compile_program(two_parts(), configuration=options, batch_sizes=(1,))
     keys = circuit.session.evaluation_keys.to_bytes()
     assert len(keys) < circuit.statistics["key_bytes"] / 2
     inputs = random_inputs(circuit.program, 1, np.random.default_rng(0))
-    batch = Batch.from_bytes(circuit.encrypt(*inputs).to_bytes())
+    parts = circuit.compiled.specs.parts
+    assert all(part.frames(1, "inputs") is None and part.frames(1, "results") for part in parts)
+    encrypted = circuit.encrypt(*inputs)
+    assert not any(isinstance(ciphertext, bytes) for part in encrypted.ciphertexts for ciphertext in part)
+    batch = Batch.from_bytes(encrypted.to_bytes())
     results = circuit.compiled.run(batch, EvaluationKeys.from_bytes(keys))
     for found, wanted in zip(circuit.decrypt(results), run(circuit.program, *inputs), strict=True):
         np.testing.assert_array_equal(found, wanted)

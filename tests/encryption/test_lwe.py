@@ -1,4 +1,4 @@
-"""Seed and bodies are all that is sent: they expand to ciphertexts that the key decrypts, and tell nothing else."""
+"""Seed and bodies are all that is sent: they expand to ciphertexts that the key decrypts."""
 
 import hashlib
 
@@ -10,6 +10,7 @@ from skfhe.exceptions import CiphertextMismatchError
 from tests.encryption.descriptions import gate
 
 SEED = bytes(range(16))
+ANSWER = "290e741c3d79c3558cc5ea9f8acd44d5383674f5a7dc69bb0fb6822247cf9ff1"
 
 
 def key_of(dimension):
@@ -28,7 +29,7 @@ def test_expansion_is_as_it_was(monkeypatch):
     x = np.array([[-8, 7], [0, 1], [-1, 3]])
     bodies = encrypt(x, key, parameters, SEED, 2)
     words = Frame(parameters).words(expand(bodies, Frame(parameters), SEED, 2))
-    assert hashlib.sha256(words.tobytes()).hexdigest() == EXPANDED
+    assert hashlib.sha256(words.tobytes()).hexdigest() == ANSWER
     # The same by the definition: every ciphertext is one stretch of the stream whose last word is the body.
     uniform = np.frombuffer(_lwe.stream(SEED, 2).update(bytes(8 * words.size)), "<u8").reshape(words.shape)
     np.testing.assert_array_equal(words[:, :-1], uniform[:, :-1])
@@ -59,7 +60,7 @@ def test_a_batch_has_eight_bytes_for_each_integer():
 
 
 def test_bodies_are_uniform_without_the_key():
-    """Of equal integers under new seeds. The bound is that of a chi-square, exceeded with a probability of 10**-9."""
+    """Of equal integers, new seeds. The bound is of a chi-square, exceeded with a probability of 10**-9."""
     parameters, key = made((100, 40))
     zeros = np.zeros(parameters.shape, dtype=np.int64)
     data = b"".join(encrypt(zeros, key, parameters, new_seed(), 0) for _ in range(5))
@@ -108,6 +109,3 @@ def test_every_byte_around_the_words_is_compared():
     for wrong in (b"", data[:-1], data[:-8], data + bytes(8), data * 2):
         with pytest.raises(CiphertextMismatchError, match=f"{len(data)} bytes, got {len(wrong)}"):
             frame.words(wrong)
-
-
-EXPANDED = ""

@@ -1,4 +1,4 @@
-"""Masks are uniform and never repeated, noise is normal with the variance asked for, and streams are the standard's."""
+"""Masks are uniform and never repeated, noise is normal, and streams are those of the standard."""
 
 import math
 import os
@@ -20,13 +20,15 @@ N = 10**6
 
 
 def test_the_generator_is_aes_in_counter_mode():
-    """NIST SP 800-38A, F.5.1: the counter there is not one of ours, so the cipher is called as `stream` does."""
-    cipher = _random.Cipher(_random.algorithms.AES(bytes.fromhex(KEY)), _random.modes.CTR(bytes.fromhex(COUNTER)))
+    """NIST SP 800-38A, F.5.1. Its counter is not one of ours, so the cipher is called as by `stream`."""
+    cipher = _random.Cipher(
+        _random.algorithms.AES(bytes.fromhex(KEY)), _random.modes.CTR(bytes.fromhex(COUNTER))
+    )
     assert cipher.encryptor().update(bytes.fromhex(PLAIN)).hex() == CIPHER
 
 
 def test_streams_begin_at_the_block_of_their_number():
-    """What comes out are the counter blocks, encrypted one by one: number and block, both in 8 bytes, big end first."""
+    """Counter blocks, encrypted one by one: number and block, both in 8 bytes, the big end first."""
     key = bytes.fromhex(KEY)
     blocks = b"".join(n.to_bytes(8, "big") + i.to_bytes(8, "big") for n in (0, 5, 2**40) for i in range(3))
     encrypted = _random.Cipher(_random.algorithms.AES(key), _random.modes.ECB()).encryptor().update(blocks)
@@ -43,7 +45,7 @@ def test_seeds_of_another_length_are_refused(n_bytes):
 def chi_square_bound(degrees):
     """Return what a chi-square of so many degrees exceeds with a probability of 10**-9 or less.
 
-    By Laurent and Massart, "Adaptive estimation of a quadratic functional", Annals of Statistics 2000, lemma 1.
+    By lemma 1 of Laurent and Massart, "Adaptive estimation of a quadratic functional", Ann. Statist. 2000.
     """
     t = 9 * math.log(10)
     return degrees + 2 * math.sqrt(degrees * t) + 2 * t
@@ -70,7 +72,7 @@ def test_noise_has_the_variance_asked_for(sigma):
 
 @pytest.mark.parametrize("sigma", [0.7, 4.0, 4.6])
 def test_narrow_noise_is_a_normal_number_rounded(sigma):
-    """Where a unit of the modulus is not small, the integers are counted and compared with the normal's cells."""
+    """Where a unit is not small against it, the integers are counted, and compared with the cells."""
     e = noise(N, (sigma / 2**64) ** 2)
     most = int(4 * sigma)
 
@@ -111,7 +113,7 @@ def drawn(_):
 
 
 def test_nothing_is_repeated_over_calls_threads_and_forks():
-    """There is no state to be copied or shared. Forked children begin as equal as they can: without a word between."""
+    """There is no state to be copied. Forked children begin as equal as they can, one after the other."""
     found = [drawn(i) for i in range(100)]
     with ThreadPoolExecutor(4) as pool:
         found += pool.map(drawn, range(200))
