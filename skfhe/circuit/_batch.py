@@ -81,8 +81,9 @@ class Batch:
         circuit when the batch is run or decrypted, and the engine reads the ciphertexts after that.
 
         .. warning::
-            The engine's reader trusts what it is given: bytes made to harm let it take gigabytes of memory,
-            or end the process. Take batches only from those whom you would let run code.
+            Ciphertexts of the kind that the engine alone encrypts are read by it, and it trusts what it is
+            given: bytes made to harm let it take gigabytes of memory, or end the process. Take batches only
+            from those whom you would let run code.
 
         Parameters
         ----------
