@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from mlir._mlir_libs._concretelang._compiler import Encoding
 
-from skfhe.circuit import Batch, ClientSession, EvaluationKeys, compile_program
+from skfhe.circuit import Batch, ClientSession, EvaluationKeys, _engine, compile_program
 from skfhe.exceptions import CiphertextMismatchError
-from skfhe.program import run
+from skfhe.program import ProgramBuilder, ops, run
 from tests.circuit.test_host import environment
 from tests.circuit.two_parts import two_parts
 from tests.conftest import random_inputs
@@ -86,6 +87,32 @@ def test_the_engine_and_we_read_each_others_ciphertexts(compiled):
             expected = [run(compiled.program, *inputs)[i] for i in specs.outputs]
             for got, wanted in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.slow
+def test_the_engine_encrypts_integers_that_are_split_into_residues(monkeypatch):
+    """It does so for some wide lookups, whose keys take minutes; here it is made to for a narrow one.
+
+    A ciphertext of each residue is none of the kind that `skfhe.encryption` knows.
+    """
+    plain = _engine.engine_server.CompilationOptions
+
+    def residues(backend):
+        options = plain(backend)
+        options.force_encoding(Encoding.CRT)
+        return options
+
+    monkeypatch.setattr(_engine.engine_server, "CompilationOptions", residues)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 3), label="x")
+    table = ops.Lookup(np.array([[3, 1, 0, 2]]), np.array([0]))
+    circuit = compile_program(builder.finish(builder.add(table, x, label="y")), batch_sizes=(2,))
+    (part,) = circuit.compiled.specs.parts
+    assert "crt" in part.parameters.decode()
+    assert part.frames(2, "inputs") is part.frames(2, "results") is None
+    batch = Batch.from_bytes(circuit.encrypt(np.array([[0, 1], [2, 3]])).to_bytes())
+    result = Batch.from_bytes(circuit.run(batch).to_bytes())
+    np.testing.assert_array_equal(circuit.decrypt(result)[0], [[3, 1], [0, 2]])
 
 
 def test_specs_tell_nothing_of_weights_and_tables():
