@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from skfhe.circuit._frames import pack, unpack
+
+if TYPE_CHECKING:
+    from skfhe.circuit._keys import KeyId
 
 __all__ = ["Batch", "Holds"]
 
@@ -28,7 +31,7 @@ class Batch:
     holds : {"inputs", "results"}
     circuit_id : str
         Names the circuit that it was made for.
-    key_id : str
+    key_id : str or KeyId
         Names the keys that it is encrypted under.
     """
 
@@ -36,7 +39,7 @@ class Batch:
     n_rows: int
     holds: Holds
     circuit_id: str
-    key_id: str
+    key_id: "KeyId | str"
 
     def __repr__(self) -> str:
         return f"Batch({self.holds} of {self.n_rows} row(s))"
@@ -56,7 +59,7 @@ class Batch:
             "holds": self.holds,
             "n_rows": self.n_rows,
             "circuit_id": self.circuit_id,
-            "key_id": self.key_id,
+            "key_id": str(self.key_id),
             "ciphertexts": [len(part) for part in self.ciphertexts],
         }
         blocks = [c if isinstance(c, bytes) else c.serialize() for part in self.ciphertexts for c in part]

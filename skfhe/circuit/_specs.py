@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch, Holds
 from skfhe.exceptions import CiphertextMismatchError
 from skfhe.program import IntegerType
+
+if TYPE_CHECKING:
+    from skfhe.circuit._keys import KeyId
 
 __all__ = ["CircuitSpecs", "PartSpecs", "function_name"]
 
@@ -98,7 +101,7 @@ class CircuitSpecs:
                     f"[{x.min()}, {x.max()}]; quantize with the model's own quantizer"
                 )
 
-    def check_batch(self, batch: Batch, holds: Holds, key_id: str | None) -> None:
+    def check_batch(self, batch: Batch, holds: Holds, key_id: "KeyId | str | None") -> None:
         """Raise an error unless ``batch`` holds that, is of this circuit and encrypted under these keys.
 
         A batch that came as bytes also has to have the ciphertexts that the circuit's have, by number and
