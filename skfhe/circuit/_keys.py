@@ -51,9 +51,14 @@ class _SentKeys:
         self._lock = PerProcess(threading.RLock)
 
     @property
+    def lock(self) -> Any:
+        """Held while something is made of the keys that is made once."""
+        return self._lock.here()
+
+    @property
     def words(self) -> tuple[bytes, ...]:
         """The words of each part's keys, made once."""
-        with self._lock.here():
+        with self.lock:
             if not isinstance(self._words, tuple):
                 self._words = self._words()
             return self._words
@@ -66,7 +71,7 @@ class _SentKeys:
     @property
     def id(self) -> str:
         """SHA-256 over the frame's magic number and every block, each after its length, in hexadecimal."""
-        with self._lock.here():
+        with self.lock:
             if self._id is None:
                 digest = hashlib.sha256(_MAGIC)
                 for block in self.blocks:
@@ -139,11 +144,11 @@ class EvaluationKeys:
 
     def keyset(self, part: int) -> Any:
         """Return the engine's own keys for one part, which `check` must have found to be the circuit's."""
-        keyset = self._keysets[part]
-        if keyset is None:  # several threads may do this at one time; one result is kept
-            message = key_message(self._sent.parameters[part]) + self._sent.words[part]
-            keyset = self._keysets[part] = read_public_keyset(message)
-        return keyset
+        with self._sent.lock:
+            if self._keysets[part] is None:
+                message = key_message(self._sent.parameters[part]) + self._sent.words[part]
+                self._keysets[part] = read_public_keyset(message)
+            return self._keysets[part]
 
     def check(self, parameters: Sequence[bytes]) -> None:
         """Raise an error unless the keys are for these parameters, and of the size that these say.

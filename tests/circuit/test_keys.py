@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import struct
 import time
 import tracemalloc
 
@@ -109,6 +110,18 @@ def test_the_message_is_what_the_engine_writes(circuit):
         assert len(words) == words_bytes(parameters)
         read = _bindings.read_public_keyset(key_message(parameters) + words)
         assert read.serialize() == written
+
+
+def test_no_two_keys_have_the_same_seed(circuit, data):
+    """Not those of one set, nor those of the same secret keys: they would have masks in common."""
+    _, blocks = unpack(MAGIC, data, "evaluation keys")
+    part, keyset = circuit.compiled.specs.parts[0], circuit.session._keys.native[0]
+    again = key_words(blocks[1], _bindings.compressed_keys(part.parameters, keyset))
+    (key,) = json.loads(blocks[1])["lweKeyswitchKeys"]
+    second = -16 - 8 * key["params"]["levelCount"] * key["params"]["inputLweDimension"]
+    seeds = [words[at:][:16] for words in (blocks[3], again) for at in (0, second)]
+    assert len(set(seeds)) == 4
+    assert len(set(np.concatenate([np.frombuffer(seed, dtype=np.uint64) for seed in seeds]))) == 8
 
 
 def test_the_name_is_a_hash_of_all_that_is_sent(circuit, data):
@@ -296,6 +309,25 @@ def small_parameters():
     }
     nothing = {kind: [] for kind in keyset}
     return tuple(json.dumps({"keyset": each, "circuits": []}).encode() for each in (keyset, nothing))
+
+
+def test_packing_keys_are_stated_as_the_engine_states_them():
+    """As it was seen to write those of a lookup of 12 bits, which take half a gigabyte.
+
+    A message that has them is read and written by the engine, which leaves the words as they are.
+    """
+    (description, _), rng = small_parameters(), np.random.default_rng(0)
+    described = json.loads(key_parameters(description))
+    sizes = {"levelCount": 2, "baseLog": 16, "glweDimension": 2, "polynomialSize": 1024}
+    sizes |= {"inputLweDimension": 2048, "innerLweDimension": 781, "variance": 8.442253112932959e-31}
+    large = json.loads(json.dumps(described))
+    large["packingKeyswitchKeys"][0]["params"] |= sizes
+    stated = struct.pack("<6IdII", 2, 16, 2, 1024, 2048, 781, sizes["variance"], 64, 0)
+    assert stated in key_message(json.dumps(large).encode())
+    parameters = json.dumps(described).encode()
+    words = rng.bytes(words_bytes(parameters))
+    keyset = _bindings.read_public_keyset(key_message(parameters) + words)
+    assert key_words(parameters, keyset.serialize()) == words
 
 
 def mutated(data, rng):
