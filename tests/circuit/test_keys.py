@@ -6,6 +6,7 @@ import pickle
 import struct
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -328,6 +329,24 @@ def test_packing_keys_are_stated_as_the_engine_states_them():
     words = rng.bytes(words_bytes(parameters))
     keyset = _bindings.read_public_keyset(key_message(parameters) + words)
     assert key_words(parameters, keyset.serialize()) == words
+
+
+def test_keys_are_expanded_once_for_all_threads(monkeypatch):
+    described = [key_parameters(each) for each in small_parameters()]
+    keys = EvaluationKeys.from_bytes(
+        sealed(bytes(16), described, [bytes(words_bytes(each)) for each in described])
+    )
+    read = []
+
+    def reader(message):
+        read.append(message)
+        time.sleep(0.05)
+        return object()
+
+    monkeypatch.setattr(_keys, "read_public_keyset", reader)
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(keys.keyset, [0] * 8))) == 1
+    assert len(read) == 1
 
 
 def mutated(data, rng):
