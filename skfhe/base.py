@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._parameters import what_to_lower
 from skfhe._typing import Array, FloatArray
-from skfhe.cost import Cost, resolve_error_rate
 from skfhe.encoding import Decoder, Encoder, Head
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import NotCompiledError
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
     from skfhe.circuit import Circuit
+    from skfhe.cost import Cost
 
 __all__ = ["EncryptedPredictorMixin", "NotCompiledEstimatorError", "Trainable", "squeezed"]
 
@@ -190,6 +190,8 @@ class EncryptedPredictorMixin:
         CompilationError
             If the engine finds no parameters; the message names the layer and what to turn.
         """
+        from skfhe.cost import resolve_error_rate
+
         model = self._fitted_model()
         if X is not None:
             self._rows(self, X)

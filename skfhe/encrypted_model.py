@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from skfhe._parameters import check_fhe_mode
 from skfhe._typing import IntArray
-from skfhe.cost import Cost, ErrorRate, advising, estimate_cost
 from skfhe.encoding import Decoder, Encoder, Head
 from skfhe.exceptions import NotCompiledError
 from skfhe.program import Program, run_batched
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
     from skfhe.circuit import Circuit
+    from skfhe.cost import Cost, ErrorRate
 
 __all__ = ["EncryptedModel"]
 
@@ -50,6 +50,8 @@ class EncryptedModel:
     @property
     def cost(self) -> Cost:
         """Predicted cost of a row, at the error rate that was compiled for, or at 2**-40 before."""
+        from skfhe.cost import estimate_cost
+
         return estimate_cost(self.program, self.circuit.error_rate if self.circuit else None)
 
     def compiled(
@@ -82,6 +84,7 @@ class EncryptedModel:
             If the engine finds no parameters; the message names the layer and what to turn.
         """
         from skfhe.circuit import compile_program
+        from skfhe.cost import advising
 
         start = time.perf_counter()
         with advising(advice):

@@ -146,7 +146,9 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         if is_classifier(self):
             head = labelled(Margins(self._link(fitted)), fitted.classes_)
         else:
-            head = Values(self._link(fitted), flat=coef.ndim == 1)
+            # sparsify() of old scikit-learn makes a row of flat coefficients; it is for one target alone
+            flat = coef.ndim == 1 or issparse(fitted.coef_)
+            head = Values(self._link(fitted), flat=flat)
         return LinearScores(weight, bias, head)
 
     def _link(self, fitted: Any) -> Any:

@@ -1,6 +1,6 @@
 """Every private name of scikit-learn that skfhe uses: what it is for, and in which versions it is.
 
-All of them are in every version that is supported, 1.6 to 1.9, where nothing else is said. When a version
+All of them are in every version that is supported, 1.7 to 1.9, where nothing else is said. When a version
 moves or drops one, the switch between versions belongs here, and nowhere else. What a subclass of
 `sklearn.base.BaseEstimator` has by way of the developer's guide, ``_parameter_constraints``,
 ``_validate_params`` and ``_get_param_names``, is used where the subclass is.
@@ -40,7 +40,7 @@ __all__ = [
 # Functions and classes:
 #   fit_context          decorates ``fit`` of our own estimators: validates parameters, but for nested ones
 #   HasMethods, Interval, RealNotInt, StrOptions    what ``_parameter_constraints`` are made of
-#   check_sample_weight  weights as an array, ones by default; from 1.7 on its options are keyword only
+#   check_sample_weight  weights as an array, ones by default
 #   get_feature_names    names of a data frame's columns, or None
 
 # Attributes of estimators, by name.

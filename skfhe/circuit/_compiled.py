@@ -14,7 +14,7 @@ from skfhe.circuit._compiled_part import CompiledPart
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._keys import EvaluationKeys
 from skfhe.circuit._specs import CircuitSpecs
-from skfhe.cost import Cost, ErrorRate, estimate_cost, lookup_p_error
+from skfhe.cost import Cost, ErrorRate, engine_p_error, estimate_cost, lookup_p_error
 from skfhe.program import Program, independent_parts, run_batched
 
 __all__ = ["CompiledCircuit"]
@@ -63,11 +63,11 @@ class CompiledCircuit:
             sizes = BATCH_SIZES if program.lookups else LEVELLED_BATCH_SIZES
             batch_sizes = tuple(n for n in sizes if n * self.cost.seconds <= SECONDS_A_BATCH)
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
-        if error_rate.global_p_error is not None:
-            # The engine would count the rows of all batch sizes as one run, and each part for itself.
-            error_rate = ErrorRate(lookup_p_error(program, error_rate))
+        # Of a run's error rate, the engine would count the rows of all batch sizes, and each part for itself.
+        asked = ErrorRate(lookup_p_error(program, error_rate))
+        p_error = engine_p_error(program, asked.per_lookup(1))
         self.parts = tuple(
-            CompiledPart(part, error_rate, configuration, self.batch_sizes)
+            CompiledPart(part, asked, p_error, configuration, self.batch_sizes)
             for part in independent_parts(program)
         )
 

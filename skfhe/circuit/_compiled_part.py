@@ -56,6 +56,9 @@ class CompiledPart:
     ----------
     part : Part
     error_rate : ErrorRate
+        Of one lookup.
+    p_error : float
+        That the engine is asked for; see `skfhe.cost.engine_p_error`.
     configuration : concrete.fhe.Configuration or None
     batch_sizes : tuple of int
         Rows that one call can take.
@@ -65,11 +68,13 @@ class CompiledPart:
         self,
         part: Part,
         error_rate: ErrorRate,
+        p_error: float,
         configuration: "fhe.Configuration | None",
         batch_sizes: tuple[int, ...],
     ) -> None:
         self.part = part
         self.error_rate = error_rate
+        self.p_error = p_error
         self.configuration = configuration
         self.batch_sizes = batch_sizes
         self._made = PerProcess(_Made)
@@ -96,8 +101,8 @@ class CompiledPart:
             functions[name] = lower(program, n_rows, name), zeros
         configuration = self.configuration or fhe.Configuration()
         configuration = configuration.fork(
-            p_error=self.error_rate.p_error,
-            global_p_error=self.error_rate.global_p_error,
+            p_error=self.p_error,
+            global_p_error=None,
             additional_pre_processors=[*configuration.additional_pre_processors, IntervalTyping(program)],
             dump_artifacts_on_unexpected_failures=False,
         )

@@ -8,6 +8,7 @@ from skfhe.cost._estimate import Cost, estimate_cost, lookup_p_error
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
 from skfhe.cost._prices import lookup_seconds, precision_steps, truncated_lookup_complexity
 from skfhe.cost._report import Report
+from skfhe.cost._shared_noise import engine_p_error
 
 __all__ = [
     "DEFAULT_P_ERROR",
@@ -18,6 +19,7 @@ __all__ = [
     "Report",
     "advising",
     "check_limits",
+    "engine_p_error",
     "estimate_cost",
     "explain",
     "lookup_p_error",

@@ -22,6 +22,8 @@ from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._limits import refusal
 from skfhe.cost._part_cost import PartCost, Refused, part_cost
 from skfhe.cost._rules import bootstraps
+from skfhe.cost._shared_noise import engine_p_error
+from skfhe.exceptions import CompilationError
 from skfhe.program import Part, Program, independent_parts, ops
 
 __all__ = [
@@ -205,7 +207,10 @@ def _part_costs(
     reason = refusal(program)
     if reason is not None:
         raise Refused(reason)
-    p_error = lookup_p_error(program, error_rate or ErrorRate())
+    try:
+        p_error = engine_p_error(program, lookup_p_error(program, error_rate or ErrorRate()))
+    except CompilationError as error:
+        raise Refused(str(error)) from error
     return [part_cost(part.program, found, p_error) for part, found in parts]
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from skfhe._typing import IntArray
-from skfhe.cost import DEFAULT_P_ERROR, estimate_cost, truncated_lookup_complexity
 from skfhe.passes._rewriting import readers, rewrite
 from skfhe.passes._shifting import find_shiftable, greatest, least
 from skfhe.program import Program, ProgramBuilder, Value, leading_shape, ops, read_tables
@@ -21,6 +20,11 @@ __all__ = ["round_constant_cells"]
 
 
 def _default_price(bits: int, lsbs: int) -> float:
+    from skfhe.cost import (  # models without lookups need no prices
+        DEFAULT_P_ERROR,
+        truncated_lookup_complexity,
+    )
+
     return truncated_lookup_complexity(bits, lsbs, DEFAULT_P_ERROR)
 
 
@@ -82,6 +86,8 @@ def round_constant_cells(program: Program, price: Callable[[int, int], float] = 
 
 
 def _is_refused(program: Program) -> bool:
+    from skfhe.cost import estimate_cost
+
     return estimate_cost(program).refusal is not None
 
 

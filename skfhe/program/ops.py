@@ -16,7 +16,8 @@ those of `Convolution` and `Truncate` do. Then it needs a rule wherever operatio
 3. in `skfhe.program._interpreter`, what it computes, on arrays whose first axis are the rows. That is its
    meaning: all else is compared with it;
 4. in `skfhe.cost._rules`, the lookups that it takes, the noise of its result and its products; if it has
-   constants that share the width of what it reads, also in ``_block_bits`` of `skfhe.cost._demands`;
+   constants that share the width of what it reads, also in ``_block_bits`` of `skfhe.cost._demands`. In
+   `skfhe.cost._shared_noise`, what it makes of noise, and whether it may add one element's twice;
 5. in `skfhe.circuit._tracing`, how it is expressed under encryption. Signs and widths there follow the
    intervals, and need no rule.
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from packaging.version import Version
 
 from skfhe.importers import _replacements as replacements
 from skfhe.importers._handlers import HandlerTable
@@ -147,9 +148,14 @@ def test_every_handler_and_every_rule_of_torch_s_reader_is_reached(monkeypatch):
 def test_every_handler_of_onnx_s_reader_is_reached(monkeypatch):
     table = Recorded(onnx_reader.HANDLERS)
     monkeypatch.setattr(onnx_reader, "HANDLERS", table)
+    newer = set()  # operators that the installed onnx does not know yet
     for example in ONNX_EXAMPLES.values():
-        onnx_reader.read_onnx(example.model(), [torch.from_numpy(x) for x in example.arrays(n_rows=3)])
-    assert table.called == table.names
+        model = example.model()
+        if example.opset > onnx.defs.onnx_opset_version():
+            newer |= {node.op_type for node in model.graph.node}
+        else:
+            onnx_reader.read_onnx(model, [torch.from_numpy(x) for x in example.arrays(n_rows=3)])
+    assert table.names - newer <= table.called <= table.names
 
 
 @pytest.mark.parametrize("name", sorted(torch_reader._SHAPE_ONLY))
@@ -175,6 +181,8 @@ def test_what_depends_on_a_shape_alone_is_a_constant(name):
 
 
 def test_replacements_are_those_of_operators_that_there_are():
-    assert all(hasattr(torch.ops.aten, name) for name in replacements.suggested("torch"))
+    """In the newest release that is tested; older ones lack some."""
+    missing = {name for name in replacements.suggested("torch") if not hasattr(torch.ops.aten, name)}
+    assert missing <= ({"_fused_rms_norm"} if Version(torch.__version__) < Version("2.9") else set())
     own = {name for name in replacements.suggested("onnx") if not onnx.defs.has(name)}
-    assert own == CONVERTERS
+    assert own - ({"CumProd"} if onnx.defs.onnx_opset_version() < 26 else set()) == CONVERTERS

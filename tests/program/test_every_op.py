@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import _tracing
-from skfhe.cost import _rules
+from skfhe.cost import _rules, _shared_noise
 from skfhe.program import ProgramBuilder, evaluate, infer_type, ops, run, verify
 from tests.conftest import random_inputs
 from tests.cost.priced import assert_engine_s
@@ -17,9 +17,13 @@ RULES = {
     "the lookups that it takes, in skfhe/cost/_rules.py": _rules.bootstraps,
     "the noise of its result, in skfhe/cost/_rules.py": _rules.variance,
     "its products, in skfhe/cost/_rules.py": _rules.products,
+    "what it makes of noise that values share, in skfhe/cost/_shared_noise.py": _shared_noise.carried,
 }
-GIVEN = (evaluate, _tracing._emit)
-"""What inputs need no rule for: their values are given."""
+WITHOUT = {
+    # the values of inputs are given; they and lookups have noise of their own
+    ops.Input: {evaluate, _tracing._emit, _shared_noise.carried},
+    ops.Lookup: {_shared_noise.carried},
+}
 
 
 def missing(op):
@@ -27,7 +31,7 @@ def missing(op):
     return [
         what
         for what, function in RULES.items()
-        if op not in function.registry and not (op is ops.Input and function in GIVEN)
+        if op not in function.registry and function not in WITHOUT.get(op, ())
     ]
 
 
