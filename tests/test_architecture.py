@@ -18,10 +18,11 @@ OWN = {
     "_typing": set(),
     "_parameters": set(),
     "encoding": set(),
+    "encryption": {"exceptions"},
     "program": {"exceptions"},
     "cost": {"program", "exceptions"},
     "passes": {"cost", "program"},
-    "circuit": {"cost", "program", "exceptions"},
+    "circuit": {"cost", "encryption", "program", "exceptions"},
     "encrypted_model": {"circuit", "cost", "encoding", "program", "exceptions", "_parameters"},
     "network": {"cost", "encoding", "program", "exceptions"},
     "importers": {
@@ -64,6 +65,7 @@ OUTSIDE = {
     "skorch": {"neural_network"},
     # but for the first for annotations alone
     "concrete": {"circuit", "encrypted_model", "base", "importers"},
+    "cryptography": {"encryption"},
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
@@ -147,6 +149,7 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),
         ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
         ("import skfhe.encoding", ["torch", "concrete", "sklearn", "scipy"]),
+        ("import skfhe.encryption", ["torch", "concrete", "sklearn", "scipy", "skfhe.program"]),
     ],
 )
 def test_importing_is_light(statement, absent):

@@ -9,10 +9,16 @@ from skfhe.circuit._frames import pack, unpack
 if TYPE_CHECKING:
     from skfhe.circuit._keys import KeyId
 
-__all__ = ["Batch", "Holds"]
+__all__ = ["Batch", "Holds", "serialized"]
 
 Holds = Literal["inputs", "results"]
 _MAGIC = b"skfhe-ct"
+
+
+def serialized(ciphertext: Any) -> bytes:
+    """Return a ciphertext in bytes, if it is not already."""
+    data: bytes = ciphertext if isinstance(ciphertext, bytes) else ciphertext.serialize()
+    return data
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +31,18 @@ class Batch:
     Parameters
     ----------
     ciphertexts : tuple of tuple
-        For each part of the circuit, one for each of the part's inputs or outputs: as the engine has them, or
-        in bytes, as `from_bytes` leaves them until whoever is given the batch has checked it.
+        For each part of the circuit, one for each of the part's inputs or outputs. Inputs are the bodies of
+        ciphertexts, eight bytes for each integer, whose masks the seed is expanded to. Results, and inputs
+        that the engine itself has encrypted, are as the engine has them, or in bytes, as `from_bytes`
+        leaves them until whoever is given the batch has checked it.
     n_rows : int
     holds : {"inputs", "results"}
     circuit_id : str
         Names the circuit that it was made for.
     key_id : str or KeyId
         Names the keys that it is encrypted under.
+    seed : bytes
+        Of the masks of inputs; empty if the batch holds results. It is not secret.
     """
 
     ciphertexts: tuple[tuple[Any, ...], ...]
@@ -40,6 +50,7 @@ class Batch:
     holds: Holds
     circuit_id: str
     key_id: "KeyId | str"
+    seed: bytes = b""
 
     def __repr__(self) -> str:
         return f"Batch({self.holds} of {self.n_rows} row(s))"
@@ -53,7 +64,7 @@ class Batch:
         Returns
         -------
         bytes
-            A header, and each ciphertext as the engine serializes it.
+            A header, the seed, and the bodies of inputs, or each result as the engine serializes it.
         """
         header = {
             "holds": self.holds,
@@ -62,8 +73,8 @@ class Batch:
             "key_id": str(self.key_id),
             "ciphertexts": [len(part) for part in self.ciphertexts],
         }
-        blocks = [c if isinstance(c, bytes) else c.serialize() for part in self.ciphertexts for c in part]
-        return pack(_MAGIC, header, blocks)
+        blocks = [serialized(ciphertext) for part in self.ciphertexts for ciphertext in part]
+        return pack(_MAGIC, header, [self.seed, *blocks])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Batch":
@@ -73,8 +84,9 @@ class Batch:
         circuit when the batch is run or decrypted, and the engine reads the ciphertexts after that.
 
         .. warning::
-            The engine's reader trusts what it is given: bytes made to harm let it take gigabytes of memory,
-            or end the process. Take batches only from those whom you would let run code.
+            Ciphertexts of the kind that the engine alone encrypts are read by it, and it trusts what it is
+            given: bytes made to harm let it take gigabytes of memory, or end the process. Take batches only
+            from those whom you would let run code.
 
         Parameters
         ----------
@@ -90,11 +102,13 @@ class Batch:
             If these are not the bytes of a batch, or not all of them, or of another version.
         """
         header, blocks = unpack(_MAGIC, data, "a batch of ciphertexts")
-        if not _is_complete(header, len(blocks)):
+        if not _is_complete(header, len(blocks) - 1):
             raise ValueError("the header of a batch of ciphertexts lacks a field, or has one that cannot be")
-        remaining = iter(blocks)
+        seed, *ciphertext_blocks = blocks
+        remaining = iter(ciphertext_blocks)
         ciphertexts = tuple(tuple(next(remaining) for _ in range(n)) for n in header["ciphertexts"])
-        return cls(ciphertexts, *(header[name] for name in ("n_rows", "holds", "circuit_id", "key_id")))
+        names = ("n_rows", "holds", "circuit_id", "key_id")
+        return cls(ciphertexts, **{name: header[name] for name in names}, seed=seed)
 
 
 def _is_complete(header: Mapping[str, Any], n_blocks: int) -> bool:

@@ -13,6 +13,7 @@ has a lock of its own, so that different ones still work at the same time.
 import json
 import threading
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from skfhe.circuit._host import Work, claim
 from skfhe.circuit._key_messages import compressed
 from skfhe.circuit._memory import KeptMemory, kept_memory
 from skfhe.circuit._signals import keep_from_signals, keep_signal_handlers
+from skfhe.encryption import WORD_BYTES, Words
 
 with warnings.catch_warnings(), keep_signal_handlers():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
@@ -37,6 +39,7 @@ __all__ = [
     "generate_keyset",
     "public_keyset",
     "read_public_keyset",
+    "secret_words",
     "value",
 ]
 
@@ -112,6 +115,18 @@ def read_public_keyset(data: bytes) -> Any:
     return compiler.ServerKeyset.deserialize(data)
 
 
+def secret_words(keyset: Any) -> tuple[Words, ...]:
+    """Return the bits of each secret key of a set of keys, a word for each, in the order of their ids."""
+    found = []
+    for key in keyset.get_client_keys().get_secret_keys():
+        dimension = key.param.dimension()
+        serialized = key.serialize()  # the words are its end
+        words = np.frombuffer(serialized[-dimension * WORD_BYTES :], dtype="<u8").astype(np.uint64)
+        assert words.max() <= 1, "the engine serializes binary keys otherwise than it did"
+        found.append(words)
+    return tuple(found)
+
+
 def value(x: IntArray) -> Any:
     """Return ``x`` for the engine, which reads the buffer of an array and ignores its strides."""
     return compiler.Value(np.ascontiguousarray(x, dtype=np.int64))
@@ -123,7 +138,9 @@ def _ciphertext(given: Any) -> Any:
 
 
 class ClientFunction:
-    """Encrypts what one function of a module takes, and decrypts what it returns.
+    """Encrypts what one function of a module takes, and decrypts what it returns, by the engine itself.
+
+    It is for ciphertexts that `skfhe.encryption` does not know.
 
     The engine's own objects read the description and the keys anew in every call, some milliseconds in all;
     here it is done once. Random numbers are drawn from a generator that is seeded by the operating system
@@ -173,14 +190,16 @@ class ServerFunction:
         self._lock = threading.Lock()
         self._memory = KeptMemory()  # the last, for what is above is freed before it
 
-    def run(self, keyset: Any, *inputs: Any) -> tuple[Any, ...]:
+    def run(self, keyset: Any, inputs: Iterable[Any]) -> tuple[Any, ...]:
         """Return a ciphertext for each output.
 
         Parameters
         ----------
         keyset : concrete.compiler.ServerKeyset
             For the module's parameters: those for others end the process.
-        *inputs : ciphertext
+        inputs : iterable of ciphertext
+            As the engine has them or serializes them. They are read one after the other, in the memory that
+            is kept from one run to the next.
         """
         claim(Work.EVALUATION, "an encrypted run")
         with self._lock, kept_memory():

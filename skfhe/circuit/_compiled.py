@@ -168,10 +168,14 @@ class CompiledCircuit:
         self.specs.check_batch(batch, "inputs", evaluation_keys.id)
         evaluation_keys.check([part.module.parameters for part in self.parts])
         results = tuple(
-            part.function(batch.n_rows).run(evaluation_keys.keyset(i), *ciphertexts)
-            for i, (part, ciphertexts) in enumerate(zip(self.parts, batch.ciphertexts, strict=True))
+            part.function(batch.n_rows).run(
+                evaluation_keys.keyset(i), specs.expand(batch.seed, batch.n_rows, ciphertexts)
+            )
+            for i, (part, specs, ciphertexts) in enumerate(
+                zip(self.parts, self.specs.parts, batch.ciphertexts, strict=True)
+            )
         )
-        return replace(batch, ciphertexts=results, holds="results")
+        return replace(batch, ciphertexts=results, holds="results", seed=b"")
 
     def check_calibrated(self, inputs: Sequence[IntArray]) -> None:
         """Raise an error for rows that lead out of intervals which were only seen on data."""

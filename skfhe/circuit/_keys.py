@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skfhe.circuit._bindings import compressed_keys, generate_keyset, public_keyset, read_public_keyset
+from skfhe.circuit._bindings import (
+    compressed_keys,
+    generate_keyset,
+    public_keyset,
+    read_public_keyset,
+    secret_words,
+)
 from skfhe.circuit._frames import pack, unpack
 from skfhe.circuit._host import PerProcess
 from skfhe.circuit._key_messages import (
@@ -17,6 +23,7 @@ from skfhe.circuit._key_messages import (
     secret_keys_of_the_engine,
     words_bytes,
 )
+from skfhe.encryption import Words
 from skfhe.exceptions import CiphertextMismatchError
 
 __all__ = ["EvaluationKeys", "KeyId", "KeySet", "generate_keys"]
@@ -247,11 +254,14 @@ class KeySet:
         Names this set alone.
     native : tuple of concrete.compiler.Keyset
         One for each part of a circuit.
+    secret : tuple of tuple of ndarray
+        The bits of each secret key of each part, in words.
     evaluation : EvaluationKeys
     """
 
     id: KeyId
     native: tuple[Any, ...]
+    secret: tuple[tuple[Words, ...], ...]
     evaluation: EvaluationKeys
 
     def __reduce__(self) -> Any:
@@ -283,4 +293,5 @@ def generate_keys(parameters: tuple[bytes, ...], cache: str | None) -> KeySet:
 
     sent = _SentKeys(secrets.token_bytes(_NONCE_BYTES), described, words)
     id = KeyId(sent)
-    return KeySet(id, native, EvaluationKeys(id, sent, [public_keyset(keyset) for keyset in native]))
+    evaluation = EvaluationKeys(id, sent, [public_keyset(keyset) for keyset in native])
+    return KeySet(id, native, tuple(secret_words(keyset) for keyset in native), evaluation)

@@ -1,14 +1,17 @@
 """What both halves of a circuit know of it: what its keys and its ciphertexts look like."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch, Holds
+from skfhe.encryption import SEED_BYTES, WORD_BYTES, Frame, expand, read_parameters
 from skfhe.exceptions import CiphertextMismatchError
 from skfhe.program import IntegerType
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["CircuitSpecs", "PartSpecs", "function_name"]
 
 _T = TypeVar("_T")
+_KEYS: dict[Holds, str] = {"inputs": "inputs", "results": "outputs"}
+"""By which the engine's description of a function has them."""
 _FRAME_BYTES = 1024
 """More than the engine puts around the words of a ciphertext when it serializes one."""
 
@@ -25,6 +30,31 @@ _FRAME_BYTES = 1024
 def function_name(n_rows: int) -> str:
     """Return the name of the engine's function that takes ``n_rows`` rows."""
     return f"rows_{n_rows}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Ciphertexts:
+    """What one function of the engine takes, or returns.
+
+    Parameters
+    ----------
+    n_bytes : list of int
+        Of the words of each ciphertext.
+    frames : tuple of Frame or None
+        None if one of them is of a kind that the engine alone encrypts and decrypts.
+    """
+
+    n_bytes: list[int]
+    frames: tuple[Frame, ...] | None
+
+    @classmethod
+    def read(cls, gates: Sequence[Any]) -> "_Ciphertexts":
+        """Return what the engine's description of inputs or outputs says."""
+        shapes = [gate["rawInfo"]["shape"]["dimensions"] for gate in gates]
+        read = [read_parameters(gate) for gate in gates]
+        known = [parameters for parameters in read if parameters is not None]
+        frames = tuple(Frame(parameters) for parameters in known) if len(known) == len(read) else None
+        return cls([math.prod(shape) * WORD_BYTES for shape in shapes], frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +73,49 @@ class PartSpecs:
     outputs: tuple[int, ...]
     parameters: bytes
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_functions"}
+
     def count(self, holds: Holds) -> int:
         """Return the number of ciphertexts of a batch."""
         return len(self.inputs if holds == "inputs" else self.outputs)
 
+    @cached_property
+    def _functions(self) -> dict[tuple[str, Holds], "_Ciphertexts"]:
+        """What each function takes and returns."""
+        return {
+            (function["name"], holds): _Ciphertexts.read(function[key])
+            for function in json.loads(self.parameters)["circuits"]
+            for holds, key in _KEYS.items()
+        }
+
     def ciphertext_bytes(self, n_rows: int, holds: Holds) -> list[int]:
         """Return the bytes of each ciphertext of a batch, without what the engine puts around them."""
-        circuits = {circuit["name"]: circuit for circuit in json.loads(self.parameters)["circuits"]}
-        gates = circuits[function_name(n_rows)]["inputs" if holds == "inputs" else "outputs"]
-        shapes = [gate["rawInfo"]["shape"]["dimensions"] for gate in gates]
-        return [int(np.prod(shape)) * np.dtype(np.uint64).itemsize for shape in shapes]
+        return self._functions[function_name(n_rows), holds].n_bytes
+
+    def frames(self, n_rows: int, holds: Holds) -> tuple[Frame, ...] | None:
+        """Return the form of each ciphertext of a batch, or None if the engine itself has to encrypt them."""
+        return self._functions[function_name(n_rows), holds].frames
+
+    def expand(self, seed: bytes, n_rows: int, ciphertexts: Sequence[Any]) -> Iterable[Any]:
+        """Return the inputs of a batch as the engine reads them, one after the other.
+
+        Parameters
+        ----------
+        seed : bytes
+        n_rows : int
+        ciphertexts : sequence
+            As they are in the batch.
+
+        Returns
+        -------
+        iterable
+        """
+        frames = self.frames(n_rows, "inputs")
+        if frames is None:
+            return ciphertexts
+        arrays = zip(ciphertexts, frames, self.inputs, strict=True)
+        return (expand(bodies, frame, seed, number) for bodies, frame, number in arrays)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +194,9 @@ class CircuitSpecs:
             raise CiphertextMismatchError(
                 f"expected {expected} ciphertext(s) of the circuit's part(s), got {counts}"
             )
+        n_seed = SEED_BYTES if holds == "inputs" else 0
+        if len(batch.seed) != n_seed:
+            raise CiphertextMismatchError(f"expected a seed of {n_seed} bytes, got {len(batch.seed)}")
         for part, ciphertexts in zip(self.parts, batch.ciphertexts, strict=True):
             _check_sizes(part, ciphertexts, batch.n_rows, holds)
 
@@ -159,6 +225,14 @@ class CircuitSpecs:
 
 def _check_sizes(part: PartSpecs, ciphertexts: Sequence[object], n_rows: int, holds: Holds) -> None:
     """Raise an error unless ciphertexts that are bytes have the size that the part's parameters say."""
+    frames = part.frames(n_rows, holds) if holds == "inputs" else None
+    if frames is not None:
+        for bodies, frame in zip(ciphertexts, frames, strict=True):
+            n_bytes = frame.parameters.size * WORD_BYTES
+            if not isinstance(bodies, bytes) or len(bodies) != n_bytes:
+                got = len(bodies) if isinstance(bodies, bytes) else type(bodies).__name__
+                raise CiphertextMismatchError(f"expected bodies of {n_bytes} bytes, got {got}")
+        return
     if not any(isinstance(ciphertext, bytes) for ciphertext in ciphertexts):
         return
     for ciphertext, size in zip(ciphertexts, part.ciphertext_bytes(n_rows, holds), strict=True):

@@ -1,5 +1,8 @@
 """Ciphertexts are refused by whatever they do not belong to: decrypted there, they would be any numbers."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,10 +75,11 @@ def test_the_order_of_steps_is_checked(circuit):
         circuit.run(batch.ciphertexts)
 
 
-def rewritten(batch, blocks=None, **fields):
+def rewritten(batch, blocks=None, seed=None, **fields):
     """Return bytes of a batch whose header says something else, or that has other ciphertexts."""
-    header, present = unpack(MAGIC, batch.to_bytes(), "a batch")
-    return pack(MAGIC, header | fields, present if blocks is None else blocks)
+    header, (present_seed, *present) = unpack(MAGIC, batch.to_bytes(), "a batch")
+    blocks = [present_seed if seed is None else seed, *(present if blocks is None else blocks)]
+    return pack(MAGIC, header | fields, blocks)
 
 
 def test_a_batch_goes_through_bytes(circuit):
@@ -87,11 +91,31 @@ def test_a_batch_goes_through_bytes(circuit):
     assert batch.to_bytes() == Batch.from_bytes(batch.to_bytes()).to_bytes()
 
 
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_inputs_are_sent_as_a_seed_and_eight_bytes_for_each_integer(circuit, n_rows):
+    data = circuit.encrypt(np.zeros((n_rows, 2), dtype=np.int64)).to_bytes()
+    _, blocks = unpack(MAGIC, data, "a batch")
+    assert [len(block) for block in blocks] == [16, 8 * 2 * n_rows]
+    assert len(data) < 16 + 8 * 2 * n_rows + 300
+
+
+def test_masks_of_batches_are_never_the_same(circuit):
+    """Neither in turn nor in threads; what is equal in the clear is not when encrypted."""
+    x = np.zeros((2, 2), dtype=np.int64)
+    with ThreadPoolExecutor(4) as pool:
+        batches = [circuit.encrypt(x) for _ in range(50)] + [
+            *pool.map(lambda _: circuit.encrypt(x), range(100))
+        ]
+    assert len({batch.seed for batch in batches}) == 150
+    bodies = [np.frombuffer(batch.ciphertexts[0][0], dtype="<u8") for batch in batches]
+    assert len(np.unique(bodies)) == 150 * x.size
+
+
 def test_foreign_and_incomplete_bytes_are_refused(circuit):
     batch = circuit.encrypt(np.array([[0, 7]]))
     data = batch.to_bytes()
     keys = circuit.session.evaluation_keys.to_bytes()
-    for wrong in (b"", data[:-1], data[:30], data + b"x", batch.ciphertexts[0][0].serialize(), keys):
+    for wrong in (b"", data[:-1], data[:30], data + b"x", batch.ciphertexts[0][0], keys):
         with pytest.raises(ValueError, match="a batch of ciphertexts"):
             Batch.from_bytes(wrong)
     for fields in (
@@ -112,22 +136,38 @@ def test_foreign_and_incomplete_bytes_are_refused(circuit):
 def test_bytes_are_compared_with_the_circuit_before_the_engine_reads_them(circuit, monkeypatch):
     """Names, rows, numbers and sizes: what the engine is given has the form of what the circuit takes."""
     batch = circuit.encrypt(np.array([[0, 7]]))
-    (part,) = batch.ciphertexts
-    serialized = part[0].serialize()
+    ((bodies,),) = batch.ciphertexts
+    result = circuit.run(batch)
+    serialized = result.ciphertexts[0][0].serialize()
     monkeypatch.setattr(_bindings, "_ciphertext", lambda given: pytest.fail("given to the engine"))
     for message, data in (
         ("another circuit", rewritten(batch, circuit_id="0")),
         ("other keys", rewritten(batch, key_id="0")),
         ("expected encrypted inputs", rewritten(batch, holds="results")),
         (r"compiled for \(1, 2\) rows", rewritten(batch, n_rows=3)),
-        (r"expected \[1\] ciphertext\(s\) .* got \[2\]", rewritten(batch, [serialized] * 2, ciphertexts=[2])),
+        (r"expected \[1\] ciphertext\(s\) .* got \[2\]", rewritten(batch, [bodies] * 2, ciphertexts=[2])),
         (r"expected \[1\] ciphertext\(s\) .* got \[0, 1\]", rewritten(batch, ciphertexts=[0, 1])),
-        ("expected a ciphertext of", rewritten(batch, n_rows=2)),
-        ("expected a ciphertext of", rewritten(batch, [serialized[:-2000]])),
-        ("expected a ciphertext of", rewritten(batch, [serialized + bytes(2000)])),
+        ("expected bodies of 32 bytes, got 16", rewritten(batch, n_rows=2)),
+        ("expected bodies of 16 bytes, got 8", rewritten(batch, [bodies[:8]])),
+        ("expected bodies of 16 bytes, got 17", rewritten(batch, [bodies + b"x"])),
+        ("expected a seed of 16 bytes, got 0", rewritten(batch, seed=b"")),
+        ("expected a seed of 16 bytes, got 17", rewritten(batch, seed=batch.seed + b"x")),
     ):
         with pytest.raises(CiphertextMismatchError, match=message):
             circuit.run(Batch.from_bytes(data))
+    with pytest.raises(CiphertextMismatchError, match="expected bodies of 16 bytes, got TransportValue"):
+        circuit.run(replace(batch, ciphertexts=result.ciphertexts))
+    changed = serialized[:-16] + b"x" + serialized[-15:]
+    for message, data in (
+        ("expected a ciphertext of", rewritten(result, n_rows=2)),
+        ("expected a ciphertext of", rewritten(result, [serialized[:-2000]])),
+        ("expected a ciphertext of", rewritten(result, [serialized[:-1]])),
+        ("expected a ciphertext of", rewritten(result, [serialized + bytes(2000)])),
+        ("what is around the words of a ciphertext", rewritten(result, [changed])),
+        ("expected a seed of 0 bytes, got 16", rewritten(result, seed=bytes(16))),
+    ):
+        with pytest.raises(CiphertextMismatchError, match=message):
+            circuit.decrypt(Batch.from_bytes(data))
 
 
 def test_wrong_lookups_stay_in_the_interval_of_the_output():
@@ -144,7 +184,7 @@ def test_wrong_lookups_stay_in_the_interval_of_the_output():
     )
     rows = np.repeat([[0], [0], [7], [7]], 64, axis=1)
     results = circuit.run(circuit.encrypt(rows))
-    (raw,) = circuit.session._functions(circuit.session._keys, 4)[0].decrypt(*results.ciphertexts[0])
+    (raw,) = circuit.session._decrypt(circuit.session._keys, 0, results.ciphertexts[0], 4)
     assert ((raw < 3) | (raw > 10)).any()
     for outputs in (circuit.decrypt(results), circuit.execute(rows), circuit.simulate(rows)):
         assert ((outputs[0] >= 3) & (outputs[0] <= 10)).all()

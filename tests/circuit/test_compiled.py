@@ -57,6 +57,8 @@ def test_a_server_process_runs_what_it_cannot_decrypt(circuit, tmp_path):
     parts = pickle.dumps(circuit.compiled), circuit.session.evaluation_keys.to_bytes(), batch.to_bytes()
     payload = pickle.dumps(parts)
     assert not leaks(payload, circuit)
+    assert not leaks(pickle.dumps(batch), circuit)
+    assert not leaks((repr(batch) + repr(circuit.session) + repr(circuit.session._keys)).encode(), circuit)
     key_set = circuit.session._keys.native[0].serialize()
     assert leaks(pickle.dumps((*parts, key_set)), circuit)
     done = subprocess.run(

@@ -236,8 +236,9 @@ def test_forked_children_share_no_randomness_and_are_refused_what_would_hang(tmp
         {textwrap.indent(FORKS, " " * 8).strip()}
         circuit = compile_program(program(), batch_sizes=(1, 8))
         def words(encrypted):
-            serialized = encrypted.ciphertexts[0][0].serialize()
-            return set(np.frombuffer(serialized[: len(serialized) // 8 * 8], dtype=np.uint64).tolist())
+            (part,), ciphertexts = circuit.compiled.specs.parts, encrypted.ciphertexts[0]
+            (expanded,) = part.expand(encrypted.seed, len(encrypted), ciphertexts)
+            return set(np.frombuffer(expanded, dtype=np.uint64).tolist())
         parent = [words(circuit.encrypt(X)) for _ in range(2)]
         packed = lambda: np.array(sorted(words(circuit.encrypt(X))), dtype=np.uint64).tobytes()
         children = [set(np.frombuffer(child(packed), dtype=np.uint64).tolist()) for _ in range(2)]

@@ -90,13 +90,17 @@ def test_keys_without_lookups_are_a_nonce_and_parameters(circuit, data):
 
 
 def test_the_engine_configured_to_compress_sends_the_same_form():
-    """Its keys need not be made again, and its inputs are smaller, too."""
+    """Its keys need not be made again, and the engine itself encrypts its inputs."""
     options = fhe.Configuration(compress_evaluation_keys=True, compress_input_ciphertexts=True)
     circuit = compile_program(two_parts(), configuration=options, batch_sizes=(1,))
     keys = circuit.session.evaluation_keys.to_bytes()
     assert 4 * len(keys) < circuit.statistics["key_bytes"]
     inputs = random_inputs(circuit.program, 1, np.random.default_rng(0))
-    batch = Batch.from_bytes(circuit.encrypt(*inputs).to_bytes())
+    parts = circuit.compiled.specs.parts
+    assert all(part.frames(1, "inputs") is None and part.frames(1, "results") for part in parts)
+    encrypted = circuit.encrypt(*inputs)
+    assert not any(isinstance(ciphertext, bytes) for part in encrypted.ciphertexts for ciphertext in part)
+    batch = Batch.from_bytes(encrypted.to_bytes())
     results = circuit.compiled.run(batch, EvaluationKeys.from_bytes(keys))
     for found, wanted in zip(circuit.decrypt(results), run(circuit.program, *inputs), strict=True):
         np.testing.assert_array_equal(found, wanted)

@@ -56,6 +56,38 @@ def test_a_client_process_needs_the_specs_alone(compiled, tmp_path):
         np.testing.assert_array_equal(got, wanted)
 
 
+def test_batches_of_every_size_give_the_clear_integers():
+    """Two parts with keys of their own: lookups of unsigned integers, and sums of signed ones."""
+    circuit = compile_program(two_parts(bits=3, weight=50), batch_sizes=(1, 8, 32))
+    for n_rows in (1, 8, 32):
+        inputs = random_inputs(circuit.program, n_rows, np.random.default_rng(n_rows))
+        found = circuit.decrypt(circuit.run(circuit.encrypt(*inputs)))
+        for got, wanted in zip(found, run(circuit.program, *inputs), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_the_engine_and_we_read_each_others_ciphertexts(compiled):
+    """What the session encrypts the engine decrypts, and the other way round, in each part of the circuit."""
+    session = ClientSession(compiled.specs)
+    inputs = random_inputs(compiled.program, 2, np.random.default_rng(0))
+    batch = session.encrypt(*inputs)
+    keys = session._keys
+    for part, given in enumerate(compiled.specs.scatter(inputs)):
+        specs = compiled.specs.parts[part]
+        engine = session._function(keys, part, 2)
+        server = compiled.parts[part].function(2)
+        evaluation = session.evaluation_keys.keyset(part)
+        ours = server.run(evaluation, specs.expand(batch.seed, 2, batch.ciphertexts[part]))
+        theirs = server.run(evaluation, engine.encrypt(*given))
+        for found in (
+            *(engine.decrypt(*ours), session._decrypt(keys, part, ours, 2)),
+            *(engine.decrypt(*theirs), session._decrypt(keys, part, theirs, 2)),
+        ):
+            expected = [run(compiled.program, *inputs)[i] for i in specs.outputs]
+            for got, wanted in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(got, wanted)
+
+
 def test_specs_tell_nothing_of_weights_and_tables():
     """Programs that differ in these alone have the same specs, but for a hash that names them."""
 
