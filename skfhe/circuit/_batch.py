@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from skfhe.circuit._frames import pack, unpack
+
+if TYPE_CHECKING:
+    from skfhe.circuit._keys import KeyId
 
 __all__ = ["Batch", "Holds", "serialized"]
 
@@ -36,7 +39,7 @@ class Batch:
     holds : {"inputs", "results"}
     circuit_id : str
         Names the circuit that it was made for.
-    key_id : str
+    key_id : str or KeyId
         Names the keys that it is encrypted under.
     seed : bytes
         Of the masks of inputs; empty if the batch holds results. It is not secret.
@@ -46,7 +49,7 @@ class Batch:
     n_rows: int
     holds: Holds
     circuit_id: str
-    key_id: str
+    key_id: "KeyId | str"
     seed: bytes = b""
 
     def __repr__(self) -> str:
@@ -67,7 +70,7 @@ class Batch:
             "holds": self.holds,
             "n_rows": self.n_rows,
             "circuit_id": self.circuit_id,
-            "key_id": self.key_id,
+            "key_id": str(self.key_id),
             "ciphertexts": [len(part) for part in self.ciphertexts],
         }
         blocks = [serialized(ciphertext) for part in self.ciphertexts for ciphertext in part]

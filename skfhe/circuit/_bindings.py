@@ -10,6 +10,7 @@ Its objects must not be entered by two threads at once: results are then wrong, 
 has a lock of its own, so that different ones still work at the same time.
 """
 
+import json
 import threading
 import warnings
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ import numpy as np
 
 from skfhe._typing import IntArray
 from skfhe.circuit._host import Work, claim
+from skfhe.circuit._key_messages import compressed
 from skfhe.circuit._memory import KeptMemory, kept_memory
 from skfhe.circuit._signals import keep_from_signals, keep_signal_handlers
 from skfhe.encryption import WORD_BYTES, Words
@@ -33,6 +35,7 @@ __all__ = [
     "ClientFunction",
     "ServerFunction",
     "compiler",
+    "compressed_keys",
     "generate_keyset",
     "public_keyset",
     "read_public_keyset",
@@ -72,8 +75,43 @@ def public_keyset(keyset: Any) -> Any:
     return keyset.get_server_keys()
 
 
+def compressed_keys(parameters: bytes, keyset: Any) -> bytes:
+    """Return evaluation keys of the same secret keys, in which seeds take the place of masks, serialized.
+
+    They are drawn anew: masks and noise are others than those of ``keyset``.
+
+    Parameters
+    ----------
+    parameters : bytes
+        The engine's description of keys and ciphertexts.
+    keyset : concrete.compiler.Keyset
+        Generated for these parameters.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ForkedProcessError
+        If this process was forked from one that had generated keys, unless there is nothing to generate.
+    """
+    present, wanted = (json.loads(text)["keyset"] for text in (parameters, compressed(parameters)))
+    if present != wanted:
+        claim(Work.KEY_GENERATION, "making evaluation keys to be sent, and a name of their content,")
+        ids = sorted(key["id"] for key in wanted["lweSecretKeys"])
+        secret_keys = dict(zip(ids, keyset.get_client_keys().get_secret_keys(), strict=True))
+        information = compiler.ProgramInfo.deserialize(compressed(parameters))
+        keyset = compiler.Keyset(information, None, 0, 0, 0, 0, secret_keys)
+    serialized: bytes = public_keyset(keyset).serialize()
+    return serialized
+
+
 def read_public_keyset(data: bytes) -> Any:
-    """Return the evaluation keys that are serialized in ``data``, which the engine trusts."""
+    """Return the evaluation keys in a message, all of which but the keys' words must be made here.
+
+    The engine trusts it: see `skfhe.circuit._key_messages`.
+    """
     return compiler.ServerKeyset.deserialize(data)
 
 

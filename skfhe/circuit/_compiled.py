@@ -23,8 +23,6 @@ BATCH_SIZES = (1, 8, 32)
 LEVELLED_BATCH_SIZES = (1, 8)
 """Without lookups there is no key material to prepare for, and 32 rows of ciphertexts outgrow the caches."""
 SECONDS_A_BATCH = 10.0
-_KEY_FRAME_BYTES = 4096
-"""More than the engine puts around the words of evaluation keys when it serializes them."""
 
 
 class CompiledCircuit:
@@ -161,18 +159,14 @@ class CompiledCircuit:
         ------
         CiphertextMismatchError
             If ``batch`` is of another circuit or of other keys, or holds results; or if the keys were
-            generated for other parameters.
+            generated for other parameters, or have another size than theirs.
         ForkedProcessError
             If this process was forked from one that had run or simulated a circuit.
         """
         if not isinstance(evaluation_keys, EvaluationKeys):
             raise TypeError(f"expected EvaluationKeys, got {type(evaluation_keys).__name__}")
         self.specs.check_batch(batch, "inputs", evaluation_keys.id)
-        modules = [part.module for part in self.parts]
-        evaluation_keys.check(
-            tuple(module.parameters for module in modules),
-            [module.key_bytes + _KEY_FRAME_BYTES for module in modules],
-        )
+        evaluation_keys.check([part.module.parameters for part in self.parts])
         results = tuple(
             part.function(batch.n_rows).run(
                 evaluation_keys.keyset(i), specs.expand(batch.seed, batch.n_rows, ciphertexts)

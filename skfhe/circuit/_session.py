@@ -9,7 +9,7 @@ from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch, serialized
 from skfhe.circuit._bindings import ClientFunction
 from skfhe.circuit._host import PerProcess
-from skfhe.circuit._keys import EvaluationKeys, KeySet, generate_keys
+from skfhe.circuit._keys import EvaluationKeys, KeyId, KeySet, generate_keys
 from skfhe.circuit._specs import CircuitSpecs, function_name
 from skfhe.encryption import decrypt, encrypt, new_seed
 
@@ -88,8 +88,8 @@ class ClientSession:
             return self._keys
 
     @property
-    def key_id(self) -> str | None:
-        """Names the present keys; None if there are none."""
+    def key_id(self) -> KeyId | None:
+        """Names the present keys, by `str` their content; None if there are none."""
         return self._keys.id if self._keys else None
 
     @property

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from skfhe.circuit._batch import Batch, Holds
 from skfhe.encryption import SEED_BYTES, WORD_BYTES, Frame, expand, read_parameters
 from skfhe.exceptions import CiphertextMismatchError
 from skfhe.program import IntegerType
+
+if TYPE_CHECKING:
+    from skfhe.circuit._keys import KeyId
 
 __all__ = ["CircuitSpecs", "PartSpecs", "function_name"]
 
@@ -161,7 +164,7 @@ class CircuitSpecs:
                     f"[{x.min()}, {x.max()}]; quantize with the model's own quantizer"
                 )
 
-    def check_batch(self, batch: Batch, holds: Holds, key_id: str | None) -> None:
+    def check_batch(self, batch: Batch, holds: Holds, key_id: "KeyId | str | None") -> None:
         """Raise an error unless ``batch`` holds that, is of this circuit and encrypted under these keys.
 
         A batch that came as bytes also has to have the ciphertexts that the circuit's have, by number and
