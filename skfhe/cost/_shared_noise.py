@@ -64,7 +64,7 @@ def engine_p_error(program: Program, p_error: float) -> float:
     >>> x = builder.input(np.zeros(1), np.ones(1), label="x")
     >>> twice = builder.finish(builder.add(ops.Add(), x, x, label="twice"))
     >>> print(f"{engine_p_error(twice, 1e-6):.1e}")
-    4.4e-12
+    4.6e-12
     """
     factor, position = _found(program)
     if factor == 1.0:
