@@ -23,8 +23,8 @@ test-oldest: $(OLDEST)/.installed
 
 NUMPY_ROOMS := circuit cost passes program
 
-# On Linux a torch this old comes with CUDA's libraries, 3 GB to download and 7 GB on disk. Where torch's own index is
-# reachable, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes its build for the CPU, a tenth of that.
+# On Linux a torch this old comes with CUDA's libraries, 3 GB to download and 7 GB on disk. Its makers have an index of
+# builds for the CPU, a tenth of that: name it in PIP_EXTRA_INDEX_URL.
 $(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
