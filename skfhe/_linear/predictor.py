@@ -41,7 +41,7 @@ RANGE_MARGIN = 7.5
 
 
 class LinearPredictorMixin(EncryptedPredictorMixin):
-    """Mixin of the linear models: training and decoding by the original, scores by the program."""
+    """Mixin of the linear models: training by the original, predictions by the program."""
 
     _original: type
     _own_params = ("n_bits", "range_margin")
@@ -118,11 +118,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         coefficients = tuple(values.copy() for values in _coefficients(fitted))
         if fitted is not self:
             self._adopt(fitted)
-        self._encrypted_model, self._lowered_coefficients, self._calibration = (
-            model,
-            coefficients,
-            calibration,
-        )
+        self._encrypted_model, self._calibration = model, calibration
+        self._lowered_coefficients = coefficients
 
     def _adopt(self, original: Any) -> None:
         adopt(self, original)

@@ -32,9 +32,9 @@ claimed**: that anything here takes constant time, or that secrets are erased fr
 Ciphertexts are not authenticated.
 """
 
+from skfhe.encryption._ciphertext_parameters import WORD_BYTES, CiphertextParameters, read_parameters
 from skfhe.encryption._frame import Frame, Words
 from skfhe.encryption._lwe import decrypt, encrypt, expand
-from skfhe.encryption._parameters import WORD_BYTES, CiphertextParameters, read_parameters
 from skfhe.encryption._random import SEED_BYTES, new_seed
 
 __all__ = [

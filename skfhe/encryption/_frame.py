@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe.encryption._parameters import WORD_BYTES, CiphertextParameters
+from skfhe.encryption._ciphertext_parameters import WORD_BYTES, CiphertextParameters
 from skfhe.exceptions import CiphertextMismatchError
 
 __all__ = ["Frame", "Words"]

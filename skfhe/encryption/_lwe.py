@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from skfhe._typing import IntArray
+from skfhe.encryption._ciphertext_parameters import WORD_BYTES, CiphertextParameters
 from skfhe.encryption._frame import Frame, Words
-from skfhe.encryption._parameters import WORD_BYTES, CiphertextParameters
 from skfhe.encryption._random import noise, stream
 
 __all__ = ["decrypt", "encrypt", "expand"]
