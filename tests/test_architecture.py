@@ -53,6 +53,7 @@ OWN = {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters", "_originals"),
     },
+    "deployment": {"circuit"},
     "_cli": {"neural_network"},
     "__main__": {"_cli"},
     "__init__": set(),  # it loads compose and importers by name, on first use
@@ -149,6 +150,7 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),
         ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
         ("import skfhe.encoding", ["torch", "concrete", "sklearn", "scipy"]),
+        ("import skfhe.deployment", ["torch", "concrete", "sklearn", "scipy", "pandas", "httpx", "fastapi"]),
         ("import skfhe.encryption", ["torch", "concrete", "sklearn", "scipy", "skfhe.program"]),
     ],
 )

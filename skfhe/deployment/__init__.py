@@ -1,0 +1,22 @@
+"""Two machines: a client, which has the keys and sees the rows, and a server, which has the model.
+
+`save` writes what each of them needs. `Client` encodes, encrypts, decrypts and predicts; it loads neither
+torch nor scikit-learn, nor the engine once there are keys. `Server` evaluates ciphertexts.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skfhe.circuit import Batch, EvaluationKeys
+
+__all__ = ["Batch", "EvaluationKeys"]
+
+_MODULES = {"Batch": "skfhe.circuit", "EvaluationKeys": "skfhe.circuit"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load each half on first use: a client never loads what a server needs."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
