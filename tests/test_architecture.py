@@ -53,7 +53,7 @@ OWN = {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters", "_originals"),
     },
-    "deployment": {"circuit"},
+    "deployment": {"circuit", "exceptions", "_originals"},
     "_cli": {"neural_network"},
     "__main__": {"_cli"},
     "__init__": set(),  # it loads compose and importers by name, on first use
@@ -73,7 +73,7 @@ OUTSIDE = {
     "scipy": {"_linear", "boosting", "neural_network"},
     "sklearn": {
         *("base", "compose", "model_selection", "neural_network", "_cli", "_originals"),
-        *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
+        *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting", "deployment"),
     },
 }
 
