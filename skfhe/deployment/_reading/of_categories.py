@@ -140,14 +140,16 @@ def _simple_imputer(imputer: Any, place: Place) -> Read:
     fills = statistics[there]
     if fill_dtype is not None:
         fills = fills.astype(fill_dtype)
-    rows_as = "given" if imputer.strategy in ("most_frequent", "constant") else "floats"
+    rows_as: Any = "given" if imputer.strategy in ("most_frequent", "constant") else "floats"
+    if dtype_of_rows_at_fit(imputer).kind == "O":
+        rows_as = "objects"
     fitting = str(fill_dtype or statistics.dtype) if imputer.strategy == "constant" else None
     step = SimpleImputer(
         fitted_on(imputer),
         _missing(imputer.missing_values, place),
         np.flatnonzero(there),
         _portable(fills, place),
-        "objects" if dtype_of_rows_at_fit(imputer).kind == "O" else rows_as,
+        rows_as,
         fitting,
         imputer.indicator_.features_.astype(np.int64) if imputer.add_indicator else None,
     )

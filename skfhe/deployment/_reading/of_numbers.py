@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn import decomposition, feature_selection, preprocessing
@@ -24,17 +24,20 @@ from skfhe.deployment._steps.scalers import Binarizer, MinMaxScaler, Normalizer,
 __all__ = ["READERS"]
 
 
-def _standard_scaler(scaler: Any, place: Place) -> Read:
-    if scaler.with_mean:
-        place.check_dense("which it cannot centre")
-    step = Scaler(
+def _standardizer(scaler: Any, sparse: bool) -> Scaler:
+    return Scaler(
         fitted_on(scaler),
         scaler.mean_ if scaler.with_mean else None,
         scaler.scale_ if scaler.with_std else None,
         in_width_of_rows=IN_WIDTH_OF_ROWS,
-        by_reciprocal=place.sparse,
+        by_reciprocal=sparse,
     )
-    return Read(step, place.sparse)
+
+
+def _standard_scaler(scaler: Any, place: Place) -> Read:
+    if scaler.with_mean:
+        place.check_dense("which it cannot centre")
+    return Read(_standardizer(scaler, place.sparse), place.sparse)
 
 
 def _robust_scaler(scaler: Any, place: Place) -> Read:
@@ -68,14 +71,15 @@ def _binarizer(binarizer: Any, place: Place) -> Read:
 
 
 @cache
-def _form_of_powers(method: str) -> str | None:
+def _form_of_powers(method: Literal["box-cox", "yeo-johnson"]) -> Literal["expm1", "power"] | None:
     """Return how the versions installed compute powers, None if no client can compute the same."""
     rows = np.exp(np.random.default_rng(0).normal(scale=2, size=(400, 3)))
     rows[:200] *= -1 if method == "yeo-johnson" else 1
     original = preprocessing.PowerTransformer(method=method, standardize=False).fit(rows[195:205])
     original.lambdas_ = np.array([-0.7, 0.3, 2.6])
     expected = original.set_output(transform="default").transform(rows)
-    for form in ("expm1", "power"):
+    forms: tuple[Literal["expm1", "power"], ...] = ("expm1", "power")
+    for form in forms:
         step = PowerTransformer(fitted_on(original), method, form, original.lambdas_, None)
         if np.array_equal(step.transform(rows), expected):
             return form
@@ -90,7 +94,7 @@ def _power_transformer(transformer: Any, place: Place) -> Read:
             f"computes {transformer.method} powers by functions of the SciPy installed that no client has",
             "Train with a newer SciPy, or with method='yeo-johnson'.",
         )
-    after = None if scaler is None else _standard_scaler(scaler, place).step
+    after = None if scaler is None else _standardizer(scaler, sparse=False)
     return Read(
         PowerTransformer(fitted_on(transformer), transformer.method, form, transformer.lambdas_, after)
     )
@@ -109,11 +113,12 @@ def _quantile_transformer(transformer: Any, place: Place) -> Read:
 
 def _k_bins_discretizer(discretizer: Any, place: Place) -> Read:
     place.check_dense("which it refuses")
+    dtype: Any = None if discretizer.dtype is None else np.dtype(discretizer.dtype).name
     step = KBinsDiscretizer(
         fitted_on(discretizer),
         tuple(np.asarray(edges[1:-1], dtype=np.float64) for edges in discretizer.bin_edges_),
         discretizer.encode != "ordinal",
-        None if discretizer.dtype is None else np.dtype(discretizer.dtype).name,
+        dtype,
     )
     return Read(step, discretizer.encode == "onehot")
 
@@ -121,7 +126,7 @@ def _k_bins_discretizer(discretizer: Any, place: Place) -> Read:
 def _polynomial_features(features: Any, place: Place) -> Read:
     place.check_dense("whose products have another order")
     degree = features.degree
-    low, high = (0, degree) if np.isscalar(degree) else degree
+    low, high = degree if isinstance(degree, tuple) else (0, degree)
     return Read(
         PolynomialFeatures(
             fitted_on(features),

@@ -182,7 +182,7 @@ def _kept(transformer: Any, place: Place) -> Read:
         raise place.refusal(
             f"has types that are not trusted: {sorted(untrusted)}", "Add them to trusted=[…]."
         )
-    return Read(KeptStep(str(place), np.frombuffer(data, dtype=np.uint8)))
+    return Read(KeptStep(str(place), data))
 
 
 READERS: dict[type, Callable[[Any, Place], Read]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +48,11 @@ class AfterSteps:
         """Return the integers of transformed rows."""
         return self.predictor.encode(*self._transformed(rows))
 
-    def answer(self, method: str, outputs: tuple[IntArray, ...], rows: tuple[Any, ...] | None = None) -> Any:
+    def answer(self, method: str, outputs: tuple[IntArray, ...], rows: Sequence[Any] | None = None) -> Any:
         """Return what the predictor answers."""
         return self.predictor.answer(method, outputs, rows if rows is None else self._transformed(rows))
 
-    def _transformed(self, rows: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _transformed(self, rows: Sequence[Any]) -> tuple[Any, ...]:
         if len(rows) != 1:
             raise ValueError(f"The steps of a pipeline take one table of rows, got {len(rows)}.")
         return (self.steps.transform(rows[0]),)

@@ -206,7 +206,8 @@ class PolynomialFeatures:
     def transform(self, rows: Any) -> Array:
         """Return products, shape (n_rows, n_products)."""
         X = self.fitted_on.array(rows, FLOATS, order="F")
-        products = {(place,): X[:, place] for place in range(X.shape[1])} if self.max_degree else {}
+        products: dict[tuple[int, ...], Array] = {}
+        products |= {(place,): X[:, place] for place in range(X.shape[1]) if self.max_degree}
         choose = itertools.combinations if self.interaction_only else itertools.combinations_with_replacement
         for degree in range(2, self.max_degree + 1):
             for chosen in choose(range(X.shape[1]), degree):

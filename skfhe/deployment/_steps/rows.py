@@ -88,7 +88,7 @@ def as_array(rows: Any, dtype: Any, kept: Kept = "finite", *, order: Any = None,
     order : {"F", None}
         Memory order; None keeps it.
     copy : bool
-        Whether what is returned shall have no memory in common with ``rows``.
+        Whether what is returned is to be written to, and has no memory in common with ``rows``.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def as_array(rows: Any, dtype: Any, kept: Kept = "finite", *, order: Any = None,
     _check_values(array, kept)
     if 0 in array.shape:
         raise ValueError(f"Expected at least one row and one feature, got an array of shape {array.shape}.")
-    if copy and np.may_share_memory(array, np.asarray(rows)):
+    if copy and (not array.flags.writeable or np.may_share_memory(array, np.asarray(rows))):
         array = np.array(array, order="K" if order is None else order)
     return array
 

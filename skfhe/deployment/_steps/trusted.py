@@ -10,10 +10,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from skfhe._typing import Array
-from skfhe.deployment._steps.rows import require
 from skfhe.deployment._steps.tables import Table
 
 __all__ = ["KeptStep", "LoadedStep", "load_kept_steps", "type_of_kept"]
@@ -27,20 +23,17 @@ class KeptStep:
     ----------
     place : str
         Where it stands in the pipeline, for messages.
-    data : ndarray of uint8, shape (n_bytes,)
+    data : bytes
     """
 
     place: str
-    data: Array
-
-    def __post_init__(self) -> None:
-        require(self.data.dtype == np.uint8 and self.data.ndim == 1, f"{self.place} is not kept as bytes.")
+    data: bytes
 
     def transform(self, rows: Any) -> Any:
         """Raise a ValueError: it has to be loaded first."""
         raise ValueError(
             f"{self.place} is kept in skops' format. Name the types in it that you trust: "
-            f"Client(..., trusted=[{type_of_kept(self.data.tobytes())!r}, …])."
+            f"Client(..., trusted=[{type_of_kept(self.data)!r}, …])."
         )
 
 
@@ -121,7 +114,7 @@ def _loaded(step: KeptStep, trusted: frozenset[str]) -> Any:
             f"{step.place} is kept in skops' format: the client needs skops and scikit-learn. "
             "Install them: pip install 'skfhe[skops]'."
         ) from error
-    data = step.data.tobytes()
+    data = step.data
     needed = {type_of_kept(data), *skops.io.get_untrusted_types(data=data)}
     if not needed <= trusted:
         raise ValueError(
