@@ -122,6 +122,7 @@ CLASSES: dict[str, Entry] = {
     "Scaler": Entry(f"{_STEPS}.scalers", "Step", non_finite=("center", "scale")),
     "Selection": Entry(f"{_STEPS}.projections", "Step"),
     "SimpleImputer": Entry(f"{_STEPS}.imputers", "Step", non_finite=("fills",)),
+    "SplineTransformer": Entry(f"{_STEPS}.splines", "Step"),
     "TargetEncoder": Entry(f"{_STEPS}.encoders", "Step", non_finite=("encodings", "defaults")),
     "UnionPart": Entry(f"{_STEPS}.composition", "UnionPart"),
     "AfterSteps": Entry(f"{_STEPS}.after_steps", "Predictor"),

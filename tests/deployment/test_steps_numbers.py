@@ -33,6 +33,7 @@ from sklearn.preprocessing import (
     PowerTransformer,
     QuantileTransformer,
     RobustScaler,
+    SplineTransformer,
     StandardScaler,
 )
 
@@ -103,6 +104,28 @@ def test_scalers_equal_the_originals(scaler):
 def test_transformers_of_finite_rows_equal_the_originals(transformer):
     for fitted_on in (X, X.astype(np.float32), X.round().astype(int)):
         assert_equal_on(clone(transformer).fit(fitted_on), adversarial_rows(3))
+
+
+@pytest.mark.parametrize("extrapolation", ["error", "constant", "linear", "continue", "periodic"])
+def test_splines_equal_the_originals(extrapolation):
+    inside = np.linspace(X.min(axis=0), X.max(axis=0), 41)
+    for options in (
+        {},
+        {"degree": 1, "n_knots": 2},
+        {"degree": 2, "knots": "quantile", "include_bias": False},
+        {"degree": 4, "n_knots": 7, "order": "F"},
+    ):
+        fitted = SplineTransformer(extrapolation=extrapolation, **options).fit(X)
+        tables = [*adversarial_rows(3), inside, inside.astype(np.float32), X, np.nextafter(inside, np.inf)]
+        assert_equal_on(fitted, tables)
+        if hasattr(fitted, "handle_missing"):
+            fitted.set_params(handle_missing="zeros")
+            assert_equal_on(fitted, [*tables, np.where(inside > 0, np.nan, inside)])
+
+
+def test_splines_that_are_sparse_are_refused():
+    with pytest.raises(UnsupportedModelError, match="sparse_output=False"):
+        read_steps(SplineTransformer(sparse_output=True).fit(X))
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=repr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from skfhe.deployment._steps.curves import (
 )
 from skfhe.deployment._steps.projections import Projection, Selection
 from skfhe.deployment._steps.scalers import Binarizer, MinMaxScaler, Normalizer, Scaler
+from skfhe.deployment._steps.splines import SplineTransformer
 
 __all__ = ["READERS"]
 
@@ -126,7 +128,7 @@ def _k_bins_discretizer(discretizer: Any, place: Place) -> Read:
 def _polynomial_features(features: Any, place: Place) -> Read:
     place.check_dense("whose products have another order")
     degree = features.degree
-    low, high = degree if isinstance(degree, tuple) else (0, degree)
+    low, high = degree if np.iterable(degree) else (0, degree)
     return Read(
         PolynomialFeatures(
             fitted_on(features),
@@ -137,6 +139,47 @@ def _polynomial_features(features: Any, place: Place) -> Read:
             features.order,
         )
     )
+
+
+def _spline_transformer(transformer: Any, place: Place) -> Read:
+    place.check_dense("which it refuses")
+    if transformer.sparse_output:
+        raise place.refusal("gives a sparse matrix of splines", "Use sparse_output=False.")
+    if transformer.degree < 1:
+        raise place.refusal("has splines of degree 0", "Use KBinsDiscretizer, which gives the same.")
+    splines, linear = transformer.bsplines_, transformer.extrapolation == "linear"
+    degree, lows, highs, n_at_ends, at_ends = transformer.degree, [], [], [], []
+    for spline in splines:
+        low, high = spline.t[degree], spline.t[-degree - 1]
+        at_ends.append([spline(low), spline(high), spline(low, nu=1), spline(high, nu=1)])
+        if linear and degree <= 1:
+            degree += 1  # it stays so for the next features, in the original, too
+        lows.append(low)
+        highs.append(high)
+        n_at_ends.append(degree)
+    step = SplineTransformer(
+        fitted_on(transformer),
+        np.array([spline.t for spline in splines], dtype=np.float64),
+        transformer.degree,
+        splines[0].c.shape[1],
+        transformer.extrapolation,
+        np.array(lows, dtype=np.float64),
+        np.array(highs, dtype=np.float64),
+        np.array(n_at_ends, dtype=np.int64),
+        np.nan_to_num(np.array(at_ends, dtype=np.float64)),
+        bool(transformer.include_bias),
+        getattr(transformer, "handle_missing", "error") == "zeros",  # from 1.8 on
+        transformer.order,
+    )
+    rows = np.linspace(lows, highs, 300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        same = np.array_equal(step.transform(rows), np.asarray(transformer.transform(rows)))
+    if not same:
+        raise place.refusal(
+            "computes splines by a SciPy that adds in another order", "Apply it before the pipeline."
+        )
+    return Read(step)
 
 
 def _projection(transformer: Any, place: Place) -> Read:
@@ -173,6 +216,7 @@ READERS: dict[type, Callable[[Any, Place], Read]] = {
     preprocessing.QuantileTransformer: _quantile_transformer,
     preprocessing.KBinsDiscretizer: _k_bins_discretizer,
     preprocessing.PolynomialFeatures: _polynomial_features,
+    preprocessing.SplineTransformer: _spline_transformer,
     decomposition.PCA: _projection,
     decomposition.TruncatedSVD: _projection,
     **{
