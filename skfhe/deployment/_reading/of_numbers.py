@@ -104,13 +104,9 @@ def _power_transformer(transformer: Any, place: Place) -> Read:
 
 def _quantile_transformer(transformer: Any, place: Place) -> Read:
     place.check_dense("whose zeros the original leaves as they are")
-    if transformer.output_distribution != "uniform":
-        raise place.refusal(
-            "maps to a normal distribution by a function of SciPy that NumPy does not have",
-            "Use output_distribution='uniform'.",
-        )
-    quantiles, references = transformer.quantiles_, transformer.references_
-    return Read(QuantileTransformer(fitted_on(transformer), np.asarray(quantiles), np.asarray(references)))
+    normal = transformer.output_distribution == "normal"
+    quantiles, references = np.asarray(transformer.quantiles_), np.asarray(transformer.references_)
+    return Read(QuantileTransformer(fitted_on(transformer), quantiles, references, normal))
 
 
 def _k_bins_discretizer(discretizer: Any, place: Place) -> Read:

@@ -10,10 +10,17 @@ from typing import Any, Literal
 import numpy as np
 
 from skfhe._typing import Array, FloatArray
+from skfhe.deployment._steps.normal_quantiles import normal_quantiles
 from skfhe.deployment._steps.rows import FLOATS, FLOATS_OF_TWO_WIDTHS, FittedOn, check_vectors, require
 from skfhe.deployment._steps.scalers import Scaler
 
 __all__ = ["KBinsDiscretizer", "PolynomialFeatures", "PowerTransformer", "QuantileTransformer"]
+
+
+MOST_PRODUCTS = 10**7
+"""Of features, that one step has."""
+SMALLEST_PLACE = 1e-7
+"""The least that a place among quantiles is told from 0 and 1, before it becomes a normal quantile."""
 
 
 def _log_power(values: Array, power: Any, form: str) -> Array:
@@ -99,33 +106,39 @@ class PowerTransformer:
 
 @dataclass(frozen=True, eq=False)
 class QuantileTransformer:
-    """`QuantileTransformer` to uniform values: a feature's place among the quantiles at fit.
+    """`QuantileTransformer`: a feature's place among the quantiles at fit.
 
     Parameters
     ----------
     fitted_on : FittedOn
     quantiles : ndarray of float64, shape (n_quantiles, n_features)
     references : ndarray of float64, shape (n_quantiles,)
+    normal : bool
+        Whether places become quantiles of the normal distribution.
     """
 
     fitted_on: FittedOn
     quantiles: FloatArray
     references: FloatArray
+    normal: bool
 
     def __post_init__(self) -> None:
         expected = (*self.references.shape, self.fitted_on.n_features)
         shape = self.quantiles.shape
         require(
-            self.references.ndim == 1 and shape == expected,
+            self.references.ndim == 1 and len(self.references) > 0 and shape == expected,
             f"Quantiles have shape {shape}; expected {expected}.",
         )
 
     def transform(self, rows: Any) -> Array:
-        """Return values between 0 and 1, shape (n_rows, n_features)."""
+        """Return values between 0 and 1, or of a normal distribution, shape (n_rows, n_features)."""
         X = self.fitted_on.array(rows, FLOATS, "nan", copy=True)
         for place, quantiles in enumerate(self.quantiles.T):
             x = X[:, place]
-            lowest, highest = x == quantiles[0], x == quantiles[-1]
+            if self.normal:
+                lowest, highest = x - SMALLEST_PLACE < quantiles[0], x + SMALLEST_PLACE > quantiles[-1]
+            else:
+                lowest, highest = x == quantiles[0], x == quantiles[-1]
             there = ~np.isnan(x)
             x[there] = 0.5 * (
                 np.interp(x[there], quantiles, self.references)
@@ -133,6 +146,10 @@ class QuantileTransformer:
             )
             x[highest] = 1
             x[lowest] = 0
+            if self.normal:
+                smallest = SMALLEST_PLACE - np.spacing(1)
+                low, high = normal_quantiles(np.array([smallest, 1 - smallest]))
+                X[:, place] = np.clip(normal_quantiles(x), low, high)
         return X
 
 
@@ -200,8 +217,11 @@ class PolynomialFeatures:
 
     def __post_init__(self) -> None:
         require(
-            0 <= self.min_degree <= self.max_degree, f"Degrees from {self.min_degree} to {self.max_degree}."
+            0 <= self.min_degree <= self.max_degree <= MOST_PRODUCTS,
+            f"Degrees from {self.min_degree} to {self.max_degree}.",
         )
+        n_products = math.comb((self.fitted_on.n_features or 0) + self.max_degree, self.max_degree)
+        require(n_products <= MOST_PRODUCTS, f"There are {n_products} products of features.")
 
     def transform(self, rows: Any) -> Array:
         """Return products, shape (n_rows, n_products)."""

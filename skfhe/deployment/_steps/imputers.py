@@ -14,6 +14,9 @@ from skfhe.deployment._steps.rows import FLOATS, FittedOn, require
 
 __all__ = ["Missing", "MissingIndicator", "SimpleImputer"]
 
+FILL_DTYPES = (*FLOATS, *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "object")
+"""Dtypes of rows and fills."""
+
 
 @dataclass(frozen=True, eq=False)
 class Missing:
@@ -94,6 +97,9 @@ class SimpleImputer:
         step, n_features = self.fitted_on.step, self.fitted_on.n_features
         require(
             self.kept.ndim == 1 and self.kept.shape == self.fills.shape, f"{step}: {len(self.fills)} fills."
+        )
+        require(
+            self.fill_dtype is None or self.fill_dtype in FILL_DTYPES, f"{step}: fills of {self.fill_dtype}."
         )
         for places in (self.kept, *(() if self.indicated is None else (self.indicated,))):
             in_range = n_features is not None and bool(((places >= 0) & (places < n_features)).all())
