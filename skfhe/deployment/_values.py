@@ -419,7 +419,10 @@ class _Reader:
         if annotation is float and isinstance(value, dict):
             return self._float(value, where, non_finite)
         if annotation is bytes:
-            return self._array_numbered(value["bytes"], where).astype(np.uint8, casting="safe").tobytes()
+            found = self._array_numbered(value["bytes"], where)
+            if found.dtype != np.uint8 or found.ndim != 1:
+                raise ValueError(f"{where} is an array of {found.dtype}, expected bytes")
+            return found.tobytes()
         if annotation is int and not -(2**63) <= value < 2**63:
             raise ValueError(f"{where} is {_said(value)}, which no 64 bits hold")
         if annotation is float and not math.isfinite(value):
