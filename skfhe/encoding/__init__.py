@@ -19,6 +19,7 @@ from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, calibrate_levels
+from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._seam import Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, Splits
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
@@ -53,4 +54,6 @@ __all__ = [
     "calibrate_thresholds",
     "dense",
     "labelled",
+    "logistic",
+    "softmax",
 ]
