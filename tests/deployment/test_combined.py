@@ -1,7 +1,6 @@
 """Meta-estimators on the client answer what they answer in one process."""
 
-from dataclasses import dataclass
-from typing import Any
+import json
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from sklearn.ensemble import (
     AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
+    StackingClassifier,
     VotingClassifier,
     VotingRegressor,
 )
@@ -20,49 +20,23 @@ from sklearn.feature_selection import RFE
 from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
-from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 
-from skfhe.deployment._reading._meta_estimators import META_ESTIMATORS
+import skfhe
+from skfhe import compose
+from skfhe.circuit import ClientSession
+from skfhe.deployment import Server, save
+from skfhe.deployment._client_model import ClientModel
+from skfhe.deployment._reading.estimators import estimator_predictor
+from skfhe.deployment._reading.meta_estimators import META_ESTIMATORS
+from skfhe.deployment._values import from_values, to_values
+from skfhe.exceptions import UnsupportedModelError
 from skfhe.linear_model import LinearRegression, LogisticRegression
 from skfhe.program import run_batched
 from skfhe.svm import LinearSVC
 from skfhe.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-
-@dataclass
-class Leaf:
-    model: Any
-
-    @property
-    def methods(self):
-        return tuple(
-            name
-            for name in ("predict_proba", "predict_log_proba", "decision_function", "predict")
-            if hasattr(self.model, name)
-        )
-
-    @property
-    def n_inputs(self):
-        return len(self.model.program_.inputs)
-
-    @property
-    def n_outputs(self):
-        return len(self.model.program_.outputs)
-
-    def encode(self, X):
-        return self.model.encoder_.encode(np.asarray(X, dtype=float))
-
-    def answer(self, method, outputs):
-        scores = self.model.decoder_.decode(*outputs)
-        if method == "decision_function":
-            return scores[:, 0] if scores.shape[1] == 1 else scores
-        if method == "predict_log_proba":
-            with np.errstate(divide="ignore"):
-                return np.log(self.model.head_.predict_proba(scores))
-        return getattr(self.model.head_, method)(scores)
-
 
 CANCER, IRIS = (load(return_X_y=True) for load in (load_breast_cancer, load_iris))
 DIABETES = load_diabetes(return_X_y=True)
@@ -123,11 +97,17 @@ ROUNDED = ("calibrated", "boosting by votes", "standard targets", "targets of a 
 
 
 def read(fitted, leaves):
+    """Return the client's half as a file gives it back, and the estimators that make up the server's."""
     build = META_ESTIMATORS.get(type(fitted))
     if build is not None:
         return build(fitted, lambda member: read(member, leaves))
     leaves.append(fitted)
-    return Leaf(fitted)
+    return estimator_predictor(fitted)
+
+
+def through_a_file(predictor):
+    values, arrays = to_values(predictor)
+    return from_values(json.loads(json.dumps(values)), arrays, "Predictor")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -137,7 +117,7 @@ def test_a_meta_estimator_answers_as_in_one_process(name):
     leaves = []
     with np.errstate(all="ignore"):
         model.fit(X, y)
-    predictor = read(model, leaves)
+    predictor = through_a_file(read(model, leaves))
     given = iter(predictor.encode(X))
     outputs = []
     for leaf in leaves:
@@ -152,7 +132,7 @@ def test_a_meta_estimator_answers_as_in_one_process(name):
     ]
     assert "predict" in predictor.methods
     for method in predictor.methods:
-        found, expected = predictor.answer(method, tuple(outputs)), getattr(model, method)(X)
+        found, expected = predictor.answer(method, tuple(outputs), (X,)), getattr(model, method)(X)
         assert type(found) is type(expected)
         for one, other in zip(
             found if isinstance(found, list) else [found],
@@ -165,3 +145,53 @@ def test_a_meta_estimator_answers_as_in_one_process(name):
             else:
                 np.testing.assert_array_equal(one, other)
     assert set(offered) <= set(predictor.methods) | {"decision_function"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Return a vote of two families and the folder that it was saved to."""
+    model = VotingClassifier([("a", LogisticRegression(max_iter=300)), ("b", TREE)], voting="soft")
+    model.fit(*NAMED)
+    assert len(skfhe.compile(model)) == 2
+    folder = tmp_path_factory.mktemp("voting")
+    save(model, folder)
+    return model, folder
+
+
+def test_members_are_evaluated_in_one_round(saved):
+    """One request and one set of keys, whatever the members are."""
+    model, folder = saved
+    client, server = ClientModel.read(folder), Server(folder)
+    assert len(client.specs.parts) == 2
+    session = ClientSession(client.specs)
+    batch = session.encrypt(*client.predictor.encode(IRIS[0][::20]))
+    outputs = session.decrypt(server.run(batch, session.evaluation_keys))
+    for method in ("predict", "predict_proba"):
+        expected = getattr(model, method)(IRIS[0][::20])
+        np.testing.assert_array_equal(client.predictor.answer(method, outputs), expected)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [StackingClassifier([("a", TREE)], cv=2), ClassifierChain(LogisticRegression(max_iter=300))],
+    ids=lambda model: type(model).__name__,
+)
+def test_what_needs_a_second_round_is_refused(model, tmp_path):
+    """Its reason is named, and nothing is written."""
+    model.fit(*(LABELS if isinstance(model, ClassifierChain) else NAMED))
+    with pytest.raises(UnsupportedModelError, match="in one round"):
+        save(model, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_compile_finds_every_fitted_member(name):
+    """Members that were trained, and no others: parameters hold estimators that are not fitted."""
+    model, (X, y) = CASES[name]
+    if not hasattr(model, "n_features_in_") and not hasattr(model, "estimator_"):
+        model.fit(X, y)
+    leaves = []
+    read(model, leaves)
+    found = compose._members(model, {})
+    assert {id(leaf) for leaf in leaves} <= {id(member) for member in found}
+    assert all(hasattr(member, "program_") for member in found)

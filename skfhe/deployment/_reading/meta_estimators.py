@@ -25,6 +25,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
+from skfhe._originals import compat
 from skfhe.deployment._client_model import Predictor
 from skfhe.deployment._combined import (
     FUNCTIONS,
@@ -166,7 +167,7 @@ def _thresholded(fitted: Any, read: Read) -> Predictor:
     order = ("predict_proba", "decision_function") if asked == "auto" else (asked,)
     uses: Any = next(name for name in order if name in member.methods)
     if isinstance(fitted, model_selection.TunedThresholdClassifierCV):
-        threshold, label = fitted.best_threshold_, fitted._curve_scorer._get_pos_label()
+        threshold, label = fitted.best_threshold_, compat.positive_label(fitted)
     else:
         threshold, label = fitted.threshold, fitted.pos_label
         if threshold == "auto":
@@ -179,7 +180,7 @@ def _retargeted(fitted: Any, read: Read) -> Predictor:
     transformer = fitted.transformer_
     member = read(fitted.regressor_)
     one, zero = np.ones(1), np.zeros(1)
-    flat = fitted._training_dim == 1
+    flat = compat.has_flat_target(fitted)
     if type(transformer) is StandardScaler:
         n = transformer.n_features_in_
         scale = transformer.scale_ if transformer.with_std else np.ones(n)
