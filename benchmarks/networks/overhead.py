@@ -1,8 +1,8 @@
 """What an encrypted batch takes beside the engine's evaluation: ``python -m benchmarks.networks.overhead``.
 
 The evaluation is the floor: encoding, encryption, expansion, reading, decryption and decoding come on top.
-Both are timed in the same call of ``predict``, so that other work on the machine touches both. Default networks
-on 64 rows, and linear models, whose evaluation is so short that the rest is most of it. Medians.
+Both are timed in the same call of ``predict``, so that other work touches both. Default networks, on 64 rows,
+and linear models, whose evaluation is so short that the rest is most of it. Medians.
 """
 
 import argparse
