@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
+    from skfhe.deployment._serving._app import create_app
+    from skfhe.deployment._serving._run import run_server
+    from skfhe.deployment._serving._settings import ServerSettings
 
-__all__ = ["Batch", "EvaluationKeys"]
+__all__ = ["Batch", "EvaluationKeys", "ServerSettings", "create_app", "run_server"]
 
-_MODULES = {"Batch": "skfhe.circuit", "EvaluationKeys": "skfhe.circuit"}
+_MODULES = {
+    "Batch": "skfhe.circuit",
+    "EvaluationKeys": "skfhe.circuit",
+    "ServerSettings": "skfhe.deployment._serving._settings",
+    "create_app": "skfhe.deployment._serving._app",
+    "run_server": "skfhe.deployment._serving._run",
+}
 
 
 def __getattr__(name: str) -> Any:
