@@ -16,6 +16,7 @@ from skfhe.deployment._serving._auth import Tokens
 from skfhe.deployment._serving._exceptions import UnknownKeysError
 from skfhe.deployment._serving._logs import log_to
 from skfhe.deployment._serving._repository import ModelRepository, ServedModel
+from skfhe.deployment._serving._run import _config, _Server, open_socket
 from skfhe.deployment._serving._service import Service
 from skfhe.deployment._serving._settings import ServerSettings
 
@@ -119,18 +120,40 @@ def served(compiled, name="linear", version="1"):
     )
 
 
-@asynccontextmanager
-async def serving(circuits, tokens=None, **settings):
-    """Yield a client of a server of compiled circuits by name and version, and the server's own parts."""
+def service_of(circuits, tokens=None, **settings):
+    """Return a service of compiled circuits by name and version."""
     keys = KeysInMemory()
     models = ModelRepository(served(compiled, *which) for which, compiled in circuits.items())
-    service = Service(
-        ServerSettings(folders=(Path("nowhere"),), keys="memory", **settings),
-        models,
-        tokens or Tokens(),
-        keys,
-        PoolInProcess(circuits, keys),
-    )
+    settings = ServerSettings(folders=(Path("nowhere"),), keys="memory", **settings)
+    return Service(settings, models, tokens or Tokens(), keys, PoolInProcess(circuits, keys))
+
+
+@asynccontextmanager
+async def listening(circuits, tokens=None, **settings):
+    """Yield a client of a server that listens on a port of this machine."""
+    service = service_of(circuits, tokens, port=0, **settings)
+    log = io.StringIO()
+    with logged_to(log), open_socket(service.settings) as listener:
+        server = _Server(_config(service.settings, service), service)
+        running = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = listener.getsockname()[1]
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+                client.service, client.log, client.port, client.server = service, log, port, server
+                client.running = running
+                yield client
+        finally:
+            service.pool.gate.set()
+            server.should_exit = True
+            await running
+
+
+@asynccontextmanager
+async def serving(circuits, tokens=None, **settings):
+    """Yield a client of a server of compiled circuits by name and version, without any network."""
+    service = service_of(circuits, tokens, **settings)
     app = app_of(service)
     transport = httpx.ASGITransport(app)
     log = io.StringIO()

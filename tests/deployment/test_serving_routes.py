@@ -143,7 +143,7 @@ async def test_what_is_not_these_keys_is_refused(client, alice, bob):
 @with_server()
 async def test_the_store_of_keys_says_why_it_takes_no_more(client, alice, bob):
     for error, status, code in (
-        (QuotaExceededError("too many"), 413, "quota"),
+        (QuotaExceededError("too many", 3), 413, "quota"),
         (OSError(28, "No space left on device"), 507, "store_full"),
     ):
         client.service.keys.error = error
@@ -251,7 +251,7 @@ async def test_what_happens_to_workers_has_a_status(client, alice, bob):
     request = infer_body(alice.encrypt(ROWS), alice.key_id)
     for error, status, code in (
         (WorkerDiedError(), 500, "worker_died"),
-        (RunTimeoutError(), 500, "run_timeout"),
+        (RunTimeoutError("too long", killed=True), 500, "run_timeout"),
         (WorkersUnavailableError(), 503, "no_workers"),
         (ValueError("of other keys"), 400, "mismatch"),
         (KeyError("a bug"), 500, "internal"),

@@ -256,7 +256,7 @@ class _Routes:
         except ValueError as error:
             raise RequestError(400, str(error), "not_these_keys") from None
         except QuotaExceededError as error:
-            raise RequestError(413, str(error), "quota") from None
+            raise RequestError(413, str(error), "quota", limit=error.limit) from None
         except OSError as error:
             raise RequestError(507, "the store has no room for the keys", "store_full") from error
         service.metrics.uploads.inc()

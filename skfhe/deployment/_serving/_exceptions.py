@@ -1,4 +1,4 @@
-"""What can go wrong in workers and in the store of keys."""
+"""What can go wrong between a request and its results. Messages hold no data, and may be sent."""
 
 __all__ = [
     "QuotaExceededError",
@@ -10,20 +10,50 @@ __all__ = [
 
 
 class WorkerDiedError(RuntimeError):
-    """Two workers ended while they ran a batch."""
+    """The process that ran a batch ended meanwhile, and so did the one that repeated it, if one did."""
 
 
-class RunTimeoutError(RuntimeError):
-    """A batch was not finished in time, and its worker was ended."""
+class RunTimeoutError(TimeoutError):
+    """Results did not come in time.
+
+    Parameters
+    ----------
+    message : str
+    killed : bool
+        Whether the run itself took longer than any may, so that its process was ended; otherwise the caller
+        did not wait longer.
+    """
+
+    def __init__(self, message: str, killed: bool) -> None:
+        super().__init__(message)
+        self.killed = killed
 
 
 class WorkersUnavailableError(RuntimeError):
-    """No worker can be started at present."""
+    """No process can take a run, now or soon: they are being stopped, or do not start."""
 
 
-class UnknownKeysError(LookupError):
-    """Evaluation keys are not in the store."""
+class UnknownKeysError(KeyError):
+    """There are no evaluation keys of that id: they were never uploaded, or deleted, or not used for long."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(key_id)
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return f"there are no evaluation keys {self.key_id}; upload them, and repeat the request"
 
 
 class QuotaExceededError(RuntimeError):
-    """There is no room for more evaluation keys."""
+    """More keys than may be kept.
+
+    Parameters
+    ----------
+    message : str
+    limit : int
+        Bytes, or number of key sets, that the message names.
+    """
+
+    def __init__(self, message: str, limit: int) -> None:
+        super().__init__(message)
+        self.limit = limit

@@ -18,7 +18,7 @@ from skfhe.deployment._serving._logs import log_to
 from skfhe.deployment._serving._service import Service
 from skfhe.deployment._serving._settings import ServerSettings
 
-__all__ = ["run_server"]
+__all__ = ["open_socket", "run_server"]
 
 _LINGER_SECONDS = 5.0
 """That a client has to notice that its request was refused before all of it was sent."""
@@ -45,7 +45,7 @@ def run_server(settings: ServerSettings, announce: Callable[[str], Any] = print)
     """
     service = Service.of(settings)
     handler = log_to(sys.stderr, settings.log_level)
-    with _listening(settings) as listener:
+    with open_socket(settings) as listener:
         config = _config(settings, service)
         for line in _announcement(service, listener):
             announce(line)
@@ -53,7 +53,7 @@ def run_server(settings: ServerSettings, announce: Callable[[str], Any] = print)
     handler.flush()
 
 
-def _listening(settings: ServerSettings) -> socket.socket:
+def open_socket(settings: ServerSettings) -> socket.socket:
     """Return a socket that listens."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -82,6 +82,7 @@ def _config(settings: ServerSettings, service: Service) -> uvicorn.Config:
         proxy_headers=False,
         limit_concurrency=settings.max_connections,
         h11_max_incomplete_event_size=settings.max_header_bytes,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it need not be whole
         timeout_graceful_shutdown=_CLOSE_SECONDS,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
