@@ -53,7 +53,10 @@ OWN = {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters", "_originals"),
     },
-    "deployment": {"circuit", "exceptions", "__init__"},
+    "deployment": {
+        *("base", "circuit", "cost", "encoding", "program"),
+        *("exceptions", "_originals", "__init__"),
+    },
     "_cli": {"deployment", "neural_network", "__init__"},
     "__main__": {"_cli"},
     "__init__": set(),  # it loads compose and importers by name, on first use
@@ -64,15 +67,15 @@ OUTSIDE = {
     "brevitas": {"neural_network", "importers"},
     "onnx": {"importers"},
     "skorch": {"neural_network"},
-    # but for the first for annotations alone
-    "concrete": {"circuit", "encrypted_model", "base", "importers"},
+    # but for the first and the last for annotations alone
+    "concrete": {"circuit", "encrypted_model", "base", "importers", "deployment"},
     "cryptography": {"encryption"},
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
     "scipy": {"_linear", "boosting", "neural_network"},
     "sklearn": {
-        *("base", "compose", "model_selection", "neural_network", "_cli", "_originals"),
+        *("base", "compose", "deployment", "model_selection", "neural_network", "_cli", "_originals"),
         *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
     },
 }

@@ -139,7 +139,8 @@ async def test_two_lengths_of_a_body_are_refused(client, alice):
 @on_a_port()
 async def test_keys_of_which_the_sender_goes_are_not_kept(client, alice):
     data = alice.evaluation_keys.to_bytes()
-    head = f"PUT /v2/models/linear/keys/{alice.key_id} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    path = f"/v2/models/linear/keys/{alice.key_id}"
+    head = f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
     _, writer = await raw(client, head.encode() + data[:-1])
     await asyncio.sleep(0.05)
     writer.close()

@@ -88,7 +88,7 @@ class Metrics:
 
     def show(self, state: State) -> None:
         """Add what is read from ``state`` at every scrape."""
-        self._registry.register(_StateCollector(state))  # type: ignore[arg-type]
+        self._registry.register(_StateCollector(state))
 
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""

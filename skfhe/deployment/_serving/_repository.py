@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from skfhe.circuit import CircuitSpecs, KeyStream
+from skfhe.deployment._client_model import ClientModel
+from skfhe.deployment._server import Server
 from skfhe.deployment._serving._errors import RequestError
 from skfhe.deployment._serving._protocol import INPUT, OUTPUT, most_body_bytes, tensor
 
@@ -200,12 +202,8 @@ def _read_model(folder: Path, name: str, version: str) -> ServedModel:
             raise FileNotFoundError(
                 f"{folder} has no {file}; save writes both {SERVER_FILE} and {CLIENT_FILE}"
             )
-    from skfhe.deployment._archive import read_archive
-    from skfhe.deployment._client_model import ClientModel
-
     data = (folder / CLIENT_FILE).read_bytes()
     client = ClientModel.read(data)
-    if read_archive(folder / SERVER_FILE, "server").circuit_id != client.specs.circuit_id:
-        raise ValueError(f"{CLIENT_FILE} and {SERVER_FILE} in {folder} are of two different models")
+    Server(folder)  # raises an error if the two are not of one model, or a worker could not read its half
     assert client.digest is not None  # it was read
     return ServedModel(name, version, folder, data, client.digest, client.specs)
