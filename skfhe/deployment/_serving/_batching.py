@@ -256,7 +256,9 @@ class Batcher:
             log(
                 "batch_is_split",
                 logging.WARNING,
-                **group._replace(key_id=shortened(group.key_id) or "")._asdict(),
+                model=group.model,
+                version=group.version,
+                key_id=shortened(group.key_id),
                 requests=len(requests),
                 error=type(error).__name__,
             )
