@@ -48,11 +48,12 @@ class KeysInMemory:
     async def put(self, key_id, chunks, *, expected_bytes, owner, owner_quota_bytes=None):
         if self.error is not None:
             raise self.error
+        if key_id in self.keys:
+            return False
         data = b"".join([chunk async for chunk in chunks])
         assert len(data) == expected_bytes
-        new = key_id not in self.keys
         self.keys[key_id], self.owners[key_id] = data, owner
-        return new
+        return True
 
     async def has(self, key_id):
         return key_id in self.keys

@@ -144,7 +144,7 @@ async def test_what_is_not_these_keys_is_refused(client, alice, bob):
 async def test_the_store_of_keys_says_why_it_takes_no_more(client, alice, bob):
     for error, status, code in (
         (QuotaExceededError("too many", 3), 413, "quota"),
-        (OSError(28, "No space left on device"), 507, "store_full"),
+        (OSError(28, "No space left on device"), 507, "store_failed"),
     ):
         client.service.keys.error = error
         response = await upload(client, alice)

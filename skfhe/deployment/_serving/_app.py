@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +19,7 @@ from skfhe.circuit import KeyStream
 from skfhe.deployment._serving._bodies import content_length, pieces, read_body, too_large
 from skfhe.deployment._serving._errors import RequestError, error_body
 from skfhe.deployment._serving._exceptions import QuotaExceededError
-from skfhe.deployment._serving._logs import is_logged, log_to
+from skfhe.deployment._serving._logs import is_logged, log, log_to
 from skfhe.deployment._serving._observing import Observing, record_of
 from skfhe.deployment._serving._openapi import DESCRIPTION, describe
 from skfhe.deployment._serving._protocol import BINARY_LENGTH, KEY_ID, infer_answer, parse_infer
@@ -235,12 +236,10 @@ class _Routes:
         return key_id
 
     async def put_keys(self, request: Request) -> Response:
-        """Keep evaluation keys."""
+        """Keep evaluation keys; those that are there are not read."""
         service, record = self._service, record_of(request)
         model, key_id = self._model(request), self._key_id(request)
         _check_running(service)
-        if await service.keys.has(key_id):
-            return JSONResponse({"key_id": key_id, "new": False}, 200)
         n_bytes = record.bytes_in = content_length(request)
         stream = KeyStream(model.specs, key_id)
         try:
@@ -258,8 +257,9 @@ class _Routes:
         except QuotaExceededError as error:
             raise RequestError(413, str(error), "quota", limit=error.limit) from None
         except OSError as error:
-            raise RequestError(507, "the store has no room for the keys", "store_full") from error
-        service.metrics.uploads.inc()
+            log("store_failed", logging.ERROR, error, request_id=record.request_id)
+            raise RequestError(507, "the store of keys is full, or does not work", "store_failed") from None
+        service.metrics.uploads.inc(new)
         return JSONResponse({"key_id": key_id, "new": new}, 201 if new else 200)
 
     async def _checked(self, request: Request, stream: KeyStream, n_bytes: int) -> AsyncIterator[bytes]:

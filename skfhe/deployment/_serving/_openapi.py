@@ -50,7 +50,7 @@ _ANSWERS = {
     500: "The request ended its worker, or ran for too long",
     503: "Not ready, or stopping; see Retry-After",
     504: "The request's time was over",
-    507: "The store of keys is full",
+    507: "The store of keys is full, or does not work",
 }
 _STATUS = {
     ("GET", "health"): (200, 404, 503),

@@ -112,8 +112,8 @@ def _announcement(service: Service, listener: socket.socket) -> list[str]:
     tokens = (
         f"{len(service.tokens)} token(s)" if len(service.tokens) else "no tokens: everyone may send requests"
     )
-    lines.append(f"{workers}; {tokens}; metrics: {url}/metrics; routes: {url}/openapi.json; Ctrl-C stops")
-    return lines
+    lines.append(f"{workers}; {tokens}; metrics: {url}/metrics; routes: {url}/openapi.json")
+    return [*lines, "Ctrl-C stops it"]
 
 
 class _Server(uvicorn.Server):
