@@ -13,7 +13,7 @@ class WorkerDiedError(RuntimeError):
     """The process that ran a batch ended meanwhile, and so did the one that repeated it, if one did."""
 
 
-class RunTimeoutError(TimeoutError):
+class RunTimeoutError(RuntimeError):
     """Results did not come in time.
 
     Parameters
@@ -33,15 +33,11 @@ class WorkersUnavailableError(RuntimeError):
     """No process can take a run, now or soon: they are being stopped, or do not start."""
 
 
-class UnknownKeysError(KeyError):
+class UnknownKeysError(LookupError):
     """There are no evaluation keys of that id: they were never uploaded, or deleted, or not used for long."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(key_id)
-        self.key_id = key_id
-
-    def __str__(self) -> str:
-        return f"there are no evaluation keys {self.key_id}; upload them, and repeat the request"
+        super().__init__(f"there are no evaluation keys {key_id}; upload them, and repeat the request")
 
 
 class QuotaExceededError(RuntimeError):
