@@ -211,7 +211,7 @@ class _Routes:
         limit = model.most_request_bytes(service.settings.max_rows, service.settings.max_header_bytes)
         if n_bytes > limit:
             raise too_large(n_bytes, limit)
-        with service.bodies.hold(n_bytes):
+        with service.bodies.hold(n_bytes, service.batcher.seconds_to_wait()):
             with record.stage("receive"):
                 body = await read_body(request, n_bytes, self._body_seconds(n_bytes))
                 asked = parse_infer(

@@ -28,8 +28,14 @@ class BodyMemory:
         self.held = 0
 
     @contextmanager
-    def hold(self, n_bytes: int) -> Iterator[None]:
+    def hold(self, n_bytes: int, seconds: float) -> Iterator[None]:
         """Count ``n_bytes`` while the context is open.
+
+        Parameters
+        ----------
+        n_bytes : int
+        seconds : float
+            After which there may be room, if there is none.
 
         Raises
         ------
@@ -38,7 +44,7 @@ class BodyMemory:
         """
         if self.held + n_bytes > self._n_bytes:
             message = f"requests being received or waiting have {self.held} bytes already"
-            raise busy(429, message, "busy", 1.0)
+            raise busy(429, message, "busy", seconds)
         self.held += n_bytes
         try:
             yield
