@@ -1,6 +1,7 @@
 """The server on a port of this machine: connections, time, and its end."""
 
 import asyncio
+import dataclasses
 import datetime
 import ipaddress
 import json
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from skfhe.deployment._serving._repository import ModelRepository
 from skfhe.deployment._serving._run import open_socket
 from skfhe.deployment._serving._settings import ServerSettings
 from tests.deployment.served import infer_body, listening, results_of, upload
@@ -125,6 +127,26 @@ async def test_keys_that_are_there_need_not_be_sent(client, alice):
     )
     reader, writer = await raw(client, head.encode())
     assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
+@on_a_port(body_timeout=0.3)
+async def test_who_takes_nothing_of_an_answer_is_left(client, alice):
+    """Its bytes are not kept for ever. Who takes some is given time."""
+    model = dataclasses.replace(client.service.models.get("linear"), client_file=bytes(30_000_000))
+    client.service.models = ModelRepository([model])
+    connections = client.server.server_state.connections
+    request = b"GET /v2/models/linear/client HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    reader, writer = await raw(client, request)
+    await until(lambda: connections)
+    await until(lambda: not connections)
+    writer.close()
+    reader, writer = await raw(client, request)
+    n_bytes = 0
+    while data := await reader.read(2_000_000):
+        n_bytes += len(data)
+        await asyncio.sleep(0.005)
+    assert n_bytes > 30_000_000
     writer.close()
 
 

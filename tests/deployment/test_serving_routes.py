@@ -300,7 +300,7 @@ def test_tokens_are_asked_for(linear, alice):
         async with serving({("linear", "1"): linear}, tokens=Tokens(owners)) as client:
             for header in (None, "Bearer wrong", "Basic token of a", "token of a", "Bearer "):
                 headers = {"Authorization": header} if header else {}
-                for path in ("/v2", "/v2/models/linear", "/metrics", "/openapi.json", "/nothing"):
+                for path in ("/v2", "/v2/models/linear", "/metrics", "/v2/models/linear/ready", "/nothing"):
                     response = await client.get(path, headers=headers)
                     assert response.status_code == 401
                     assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -365,6 +365,18 @@ async def test_the_openapi_page_describes_every_route(client, alice, bob):
     routes = {(path, method) for path, methods in page["paths"].items() for method in methods}
     assert ("/v2/models/{model}/keys/{key_id}", "put") in routes
     assert ("/v2/models/{model}/versions/{version}/client", "get") in routes
+
+
+@with_server()
+async def test_the_page_for_people_has_every_route_and_loads_nothing(client, alice, bob):
+    response = await client.get("/docs")
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    for path in (await client.get("/openapi.json")).json()["paths"]:
+        assert path in response.text
+    for part in ("X-Request-Timeout", "413", "application/octet-stream", "<code>Retry-After</code>"):
+        assert part in response.text
+    assert "src=" not in response.text
+    assert "://" not in response.text
 
 
 @with_server()

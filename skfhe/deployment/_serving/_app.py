@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import skfhe
 from skfhe.circuit import KeyStream
@@ -22,6 +22,7 @@ from skfhe.deployment._serving._exceptions import QuotaExceededError
 from skfhe.deployment._serving._logs import is_logged, log, log_to
 from skfhe.deployment._serving._observing import Observing, record_of
 from skfhe.deployment._serving._openapi import DESCRIPTION, describe
+from skfhe.deployment._serving._page import page
 from skfhe.deployment._serving._protocol import BINARY_LENGTH, KEY_ID, infer_answer, parse_infer
 from skfhe.deployment._serving._repository import ServedModel
 from skfhe.deployment._serving._service import Service, stopping_error, unknown_keys
@@ -85,6 +86,13 @@ def app_of(service: Service) -> FastAPI:
     app.add_exception_handler(RequestError, _refused)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _not_routed)  # type: ignore[arg-type]
     routes = _Routes(service)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        record_of(request).route = "docs"
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return HTMLResponse(page(app.openapi()), headers=headers)
+
     for path, method, route, handler in routes.table():
         for each in method.split():
             app.add_api_route(path, _observed(route, handler), methods=[each], **describe(path, each, route))

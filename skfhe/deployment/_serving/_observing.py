@@ -24,8 +24,8 @@ __all__ = ["Observing", "Record", "record_of"]
 
 _HUNG_UP = 499
 """Logged of a request that was given up, by a custom of others; nobody is sent it."""
-_OPEN = ("/v2/health/",)
-"""Paths that need no token: those that balance load have none."""
+_OPEN = ("/v2/health/", "/docs", "/openapi.json")
+"""Paths that need no token: those that balance load have none, and what all can read has no secret."""
 
 
 @dataclass(eq=False)

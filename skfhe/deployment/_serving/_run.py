@@ -70,6 +70,7 @@ def _config(settings: ServerSettings, service: Service) -> uvicorn.Config:
 
     class Protocol(_Patient):
         head_seconds = settings.head_timeout
+        send_seconds = settings.body_timeout
 
     config = uvicorn.Config(
         app_of(service),
@@ -112,7 +113,7 @@ def _announcement(service: Service, listener: socket.socket) -> list[str]:
     tokens = (
         f"{len(service.tokens)} token(s)" if len(service.tokens) else "no tokens: everyone may send requests"
     )
-    lines.append(f"{workers}; {tokens}; metrics: {url}/metrics; routes: {url}/openapi.json")
+    lines.append(f"{workers}; {tokens}; metrics: {url}/metrics; routes: {url}/docs")
     return [*lines, "Ctrl-C stops it"]
 
 
@@ -155,9 +156,14 @@ class _Server(uvicorn.Server):
 
 
 class _Patient(H11Protocol):
-    """Closes connections on which no request comes, and those whose refused request does not end."""
+    """Closes connections on which nothing moves.
+
+    These are such on which no request comes, on which a refused one does not end, or whose client takes
+    nothing of its answer.
+    """
 
     head_seconds = 20.0
+    send_seconds = 20.0
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -180,12 +186,26 @@ class _Patient(H11Protocol):
         super().on_response_complete()
         if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
             self.loop.call_later(_LINGER_SECONDS, self._close_unless_next, self.cycle)
+        self._watch_sending()
 
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE:
             self._cancel()
         elif self._timer is None:
             self._timer = self.loop.call_later(self.head_seconds, self._close)
+
+    def _watch_sending(self) -> None:
+        n_left = self.transport.get_write_buffer_size()
+        if n_left:
+            self.loop.call_later(self.send_seconds, self._end_unless_taken, self.cycle, n_left)
+
+    def _end_unless_taken(self, cycle: Any, n_bytes: int) -> None:
+        if self.cycle is not cycle:
+            return
+        if self.transport.get_write_buffer_size() >= n_bytes:
+            self.transport.abort()
+        else:
+            self._watch_sending()
 
     def _cancel(self) -> None:
         if self._timer is not None:

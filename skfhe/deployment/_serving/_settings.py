@@ -68,8 +68,8 @@ class ServerSettings:
     request_timeout: Annotated[float, "seconds that a request may take, and may ask for"] = 600.0
     keep_alive: Annotated[float, "seconds that a connection may idle; more than the load balancer's"] = 75.0
     head_timeout: Annotated[float, "seconds in which the head of a request must come"] = 20.0
-    body_timeout: Annotated[float, "seconds in which a small body must come"] = 20.0
-    min_body_rate: Annotated[float, "bytes a second, by which larger bodies have more time"] = 100_000.0
+    body_timeout: Annotated[float, "seconds in which a small body must come, or be taken"] = 20.0
+    min_body_rate: Annotated[float, "bytes a second, by which larger bodies have more time"] = 20_000.0
     grace: Annotated[float, "seconds that running requests have when the server stops", MAY_BE_ZERO] = 30.0
     log_level: Annotated[str, "debug, info, warning or error"] = "info"
 
