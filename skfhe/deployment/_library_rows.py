@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from skfhe._typing import Array, FloatArray, IntArray
-from skfhe.deployment._rows import RowRules, is_frame, is_sparse
+from skfhe.deployment._rows import RowRules, feature_names_of, is_frame, is_sparse
 
 __all__ = ["HistogramRows", "LightGBMRows", "XGBoostRows"]
 
@@ -27,7 +27,9 @@ def _numbers(values: Any, known: Sequence[Any]) -> FloatArray:
 
 def _plain(column: Any) -> list[Any]:
     """Return the values of a column as objects of Python, which are equal whatever type held them."""
-    return [each.item() if isinstance(each, np.generic) else each for each in np.asarray(column, dtype=object)]
+    return [
+        each.item() if isinstance(each, np.generic) else each for each in np.asarray(column, dtype=object)
+    ]
 
 
 def _columns_of(X: Any, kinds: Sequence[str]) -> list[str]:
@@ -82,6 +84,8 @@ class HistogramRows(_LibraryRows):
 
     def __post_init__(self) -> None:
         numbers = self.categorical.tolist()
+        if not numbers:
+            raise ValueError("expected categorical features")
         if len(set(numbers)) != len(numbers) or len(numbers) != len(self.categories):
             raise ValueError("expected the categories of each categorical feature")
         if not all(0 <= number < self.rules.n_features for number in numbers):
@@ -100,33 +104,55 @@ class HistogramRows(_LibraryRows):
                 f"Sparse data was passed for X, but {self.estimator} has categories and requires dense data. "
                 "Use '.toarray()' to convert to a dense numpy array."
             )
+        own = set(self.categorical.tolist())
+        others = [feature for feature in range(self.rules.n_features) if feature not in own]
         columns = self._columns(X)
         coded = [
-            _numbers(_plain(columns[feature]), known.tolist())
+            self._coded(columns[feature], known.tolist())
             for feature, known in zip(self.categorical, self.categories, strict=True)
         ]
-        own = set(self.categorical.tolist())
-        others = [
-            np.asarray(column, dtype=np.float64)
-            for feature, column in enumerate(columns)
-            if feature not in own
-        ]
-        return np.stack([*coded, *others], axis=1)
+        if not len(coded[0]):
+            raise ValueError(f"Found array with 0 rows while at least one is required by {self.estimator}.")
+        if not others:
+            return np.stack(coded, axis=1)
+        rules = replace(self.rules, n_features=len(others), feature_names=None)
+        if is_frame(X):
+            remaining = X[[columns[feature].name for feature in others]]
+        else:
+            remaining = np.asarray(X)[:, others]
+        return np.column_stack([*coded, rules.converted(remaining)])
+
+    def _coded(self, column: Any, known: list[Any]) -> FloatArray:
+        values = _plain(column)
+        texts = {isinstance(value, str) for value in known}
+        if texts == {False} and any(isinstance(value, str) for value in values):
+            raise ValueError(
+                f"a column of categories holds texts, and {self.estimator} knows numbers: {known}"
+            )
+        return _numbers(values, known)
 
     def _columns(self, X: Any) -> list[Any]:
         """Return the columns of rows, those of a data frame by their names if training had any."""
-        names = self.feature_names
+        given, names = feature_names_of(X), self.feature_names
+        if given is not None and names is not None:
+            missing = sorted(set(names) - set(given))
+            if missing:
+                raise ValueError(f"columns are missing: {missing}; {self.estimator} was fitted with them")
+            if len(set(given)) != len(given):
+                raise ValueError(f"expected different names of features, got {sorted(given)}")
+            return [X[name] for name in names]
+        if names is None:
+            self.rules.check_names(X)
         if is_frame(X):
-            if names is not None:
-                missing = sorted(set(names) - set(X.columns))
-                if missing:
-                    raise ValueError(f"columns are missing: {missing}; {self.estimator} was fitted with them")
-                return [X[name] for name in names]
             found = [X[name] for name in X.columns]
         else:
+            if isinstance(X, np.matrix):
+                raise TypeError("np.matrix is not supported. Please convert to a numpy array.")
             rows = np.asarray(X)
             if rows.ndim != 2:
                 raise ValueError(f"Expected 2D array, got {rows.ndim}D array instead:\narray={rows}.")
+            if rows.dtype.kind in "cM":
+                raise ValueError(f"{rows.dtype} is not supported: rows are numbers and texts")
             found = list(rows.T)
         if len(found) != self.rules.n_features:
             raise ValueError(

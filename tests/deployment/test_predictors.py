@@ -6,13 +6,9 @@ import warnings
 import numpy as np
 import pytest
 
-from skfhe.deployment._reading import read_predictor
 from skfhe.deployment._reading.estimators import estimator_predictor
 from skfhe.deployment._values import from_values, to_values
-from skfhe.exceptions import InputClippingWarning, UnsupportedModelError
-from skfhe.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from skfhe.program import run_batched
-from skfhe.tree import DecisionTreeClassifier
 from tests.digested_models import MODELS, frame, rows, with_missing
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")

@@ -11,8 +11,8 @@ from sklearn.utils import get_tags
 
 from skfhe._originals.compat import histogram_categories
 from skfhe._typing import Array
-from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, XGBoostRows
+from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._rows import RowRules, Rows
 from skfhe.encoding import (
     BlockEncoder,
