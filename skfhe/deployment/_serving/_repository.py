@@ -20,8 +20,8 @@ __all__ = ["ModelRepository", "ServedModel", "read_models"]
 SERVER_FILE, CLIENT_FILE = "server.zip", "client.zip"
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _WORD_BYTES = 8
-_FRAME_BYTES = 4096
-"""More than a batch has besides what is encrypted."""
+_FRAME_BYTES = 1024
+"""More than a batch has besides what is encrypted, once and again for each input."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,7 +51,8 @@ class ServedModel:
     @cached_property
     def row_bytes(self) -> int:
         """Bytes of one encrypted row, as it is sent."""
-        return sum(int(kind.low.size) for kind in self.specs.inputs) * _WORD_BYTES
+        forms = [form for part in self.specs.parts for form in part.forms("inputs")]
+        return sum(form.size for form in forms) * _WORD_BYTES
 
     @cached_property
     def key_bytes(self) -> int:
@@ -60,7 +61,8 @@ class ServedModel:
 
     def most_request_bytes(self, max_rows: int, max_header_bytes: int) -> int:
         """Return the limit of the body of an infer request."""
-        return most_body_bytes(max_rows * self.row_bytes + _FRAME_BYTES, max_header_bytes)
+        frame = _FRAME_BYTES * (1 + len(self.specs.inputs))
+        return most_body_bytes(max_rows * self.row_bytes + frame, max_header_bytes)
 
     def metadata(self, versions: Iterable[str], max_rows: int, max_header_bytes: int) -> dict[str, Any]:
         """Return what the protocol has a server tell of a model, and under ``parameters`` what is ours.
