@@ -159,3 +159,16 @@ def dtype_of_rows_at_fit(imputer: Any) -> Any:
 def dtype_of_fills(imputer: Any) -> Any:
     """Return the dtype that fills of a SimpleImputer are converted to, which is done from 1.8 on, or None."""
     return getattr(imputer, "_fill_dtype", None)
+
+
+# Meta-estimators.
+
+
+def positive_label(tuned: Any) -> Any:
+    """Return the class that a searched threshold decides for, or None for the second of two."""
+    return tuned._curve_scorer._get_pos_label()
+
+
+def has_flat_target(transformed: Any) -> bool:
+    """Whether a regression of transformed targets was trained on a single one without an axis of its own."""
+    return transformed._training_dim == 1

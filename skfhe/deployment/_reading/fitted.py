@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -12,9 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from skfhe.base import EncryptedPredictorMixin, NotCompiledEstimatorError
 from skfhe.deployment._predictors import ModulePredictor
 from skfhe.deployment._reading.estimators import estimator_predictor
+from skfhe.deployment._reading.meta_estimators import META_ESTIMATORS, SEVERAL_ROUNDS
 from skfhe.deployment._reading.pipelines import read_pipeline
 from skfhe.deployment._reading.reading import Reading
 from skfhe.exceptions import NotCompiledError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from skfhe.circuit import CompiledCircuit
+    from skfhe.deployment._client_model import Predictor
 
 __all__ = ["read_predictor"]
 
@@ -51,10 +56,31 @@ def read_predictor(fitted: Any, trusted: Collection[str] = ()) -> Reading:
     if isinstance(fitted, Pipeline):
         check_is_fitted(fitted)
         return read_pipeline(fitted, lambda last: read_predictor(last, trusted), trusted=trusted)
+    if type(fitted) in META_ESTIMATORS:
+        return _read_members(fitted, trusted)
+    if type(fitted) in SEVERAL_ROUNDS:
+        raise UnsupportedModelError(
+            f"a {type(fitted).__name__} cannot be evaluated in one round: {SEVERAL_ROUNDS[type(fitted)]}. "
+            "Save its members, and combine their predictions on the client"
+        )
     raise UnsupportedModelError(
         f"a {type(fitted).__name__} cannot be saved for two machines; expected a compiled estimator of "
-        "skfhe, a Pipeline that ends in one, a search whose best estimator is one, or a QuantizedModule"
+        "skfhe, a Pipeline that ends in one, a search whose best estimator is one, a QuantizedModule, or of "
+        f"such estimators a {', '.join(sorted(each.__name__ for each in META_ESTIMATORS))}"
     )
+
+
+def _read_members(fitted: Any, trusted: Collection[str]) -> Reading:
+    check_is_fitted(fitted)
+    circuits: list[CompiledCircuit] = []
+
+    def read(member: Any) -> Predictor:
+        reading = read_predictor(member, trusted)
+        circuits.extend(reading.members)
+        return reading.predictor
+
+    predictor = META_ESTIMATORS[type(fitted)](fitted, read)
+    return Reading(predictor, tuple(circuits))
 
 
 def _is_module(fitted: Any) -> bool:

@@ -17,8 +17,8 @@ from skfhe.deployment._steps.scalers import Scaler
 __all__ = ["KBinsDiscretizer", "PolynomialFeatures", "PowerTransformer", "QuantileTransformer"]
 
 
-MOST_PRODUCTS = 10**7
-"""Of features, that one step has."""
+MOST_FACTORS, MOST_PRODUCTS = 64, 10**7
+"""Of a product of features, and of one step."""
 SMALLEST_PLACE = 1e-7
 """The least that a place among quantiles is told from 0 and 1, before it becomes a normal quantile."""
 
@@ -217,7 +217,7 @@ class PolynomialFeatures:
 
     def __post_init__(self) -> None:
         require(
-            0 <= self.min_degree <= self.max_degree <= MOST_PRODUCTS,
+            0 <= self.min_degree <= self.max_degree <= MOST_FACTORS,
             f"Degrees from {self.min_degree} to {self.max_degree}.",
         )
         n_products = math.comb((self.fitted_on.n_features or 0) + self.max_degree, self.max_degree)
