@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -19,7 +20,7 @@ from skfhe.deployment._reading import read_predictor
 from skfhe.ensemble import RandomForestClassifier
 from skfhe.exceptions import UnsupportedModelError
 from skfhe.linear_model import LogisticRegression
-from skfhe.program import run
+from skfhe.program import join, run
 
 RNG = np.random.default_rng(1)
 N_ROWS = 120
@@ -103,6 +104,24 @@ def test_a_search_over_a_pipeline_is_saved_by_its_best(tmp_path):
     np.testing.assert_array_equal(
         ClientModel.read(tmp_path).predictor.encode(FRAME)[0],
         read_predictor(search.best_estimator_).predictor.encode(FRAME)[0],
+    )
+
+
+def test_members_of_a_meta_estimator_each_have_their_steps(tmp_path):
+    frame = FRAME[["age", "income"]].fillna(0.0)
+    members = [
+        ("scaled", make_pipeline(StandardScaler(), LogisticRegression(n_bits=6))),
+        ("filled", make_pipeline(SimpleImputer(), RandomForestClassifier(3, max_depth=2, random_state=0))),
+    ]
+    fitted = VotingClassifier(members, voting="soft").fit(frame, Y)
+    for member in fitted.estimators_:
+        member[-1].compile()
+    save(fitted, tmp_path)
+    predictor = ClientModel.read(tmp_path).predictor
+    integers = predictor.encode(frame)
+    outputs = run(join([member[-1].program_ for member in fitted.estimators_]), *integers)
+    np.testing.assert_array_equal(
+        predictor.answer("predict_proba", outputs, (frame,)), fitted.predict_proba(frame)
     )
 
 

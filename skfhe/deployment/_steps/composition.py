@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from skfhe._typing import IntArray
+from skfhe.deployment._rows import feature_names_of
 from skfhe.deployment._steps.rows import FittedOn, as_array, require
-from skfhe.deployment._steps.tables import column, is_frame, named, names_of, side_by_side, take, times
+from skfhe.deployment._steps.tables import column, is_frame, named, side_by_side, take, times
 
 __all__ = [
     "ColumnPart",
@@ -242,7 +243,7 @@ class ColumnTransformer:
 
     def _places(self, rows: Any) -> list[Any]:
         """Return where the columns are now, by their names."""
-        names = names_of(rows)
+        names = feature_names_of(rows)
         if names is None:
             raise TypeError("Columns were chosen by name at fit, and now have no names that are text.")
         if len({*names}) < len(names):

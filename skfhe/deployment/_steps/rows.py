@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from skfhe._typing import Array
-from skfhe.deployment._steps.tables import is_frame, names_of
+from skfhe.deployment._rows import feature_names_of
+from skfhe.deployment._steps.tables import is_frame
 
 __all__ = ["FLOATS", "FLOATS_OF_TWO_WIDTHS", "FittedOn", "as_array", "as_column", "check_vectors", "require"]
 
@@ -182,7 +183,7 @@ class FittedOn:
 
     def check_names(self, rows: Any) -> None:
         """Raise a ValueError if columns have other names, or another order, than at fit."""
-        names = names_of(rows)
+        names = feature_names_of(rows)
         if names == self.feature_names:
             return
         if names is None:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from skfhe._typing import Array
+from skfhe.deployment._rows import feature_names_of
 
-__all__ = ["Table", "column", "is_frame", "named", "names_of", "side_by_side", "take", "times"]
+__all__ = ["Table", "column", "is_frame", "named", "side_by_side", "take", "times"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,28 +94,6 @@ def is_frame(rows: Any) -> bool:
     return isinstance(rows, Table) or (hasattr(rows, "iloc") and getattr(rows, "ndim", 0) == 2)
 
 
-def names_of(rows: Any) -> tuple[str, ...] | None:
-    """Return the names of columns, or None where there are none, or none that are text.
-
-    Raises
-    ------
-    TypeError
-        If some names are text and others are not.
-    """
-    if not is_frame(rows):
-        return None
-    names = list(rows.columns)
-    kinds = sorted({type(name).__qualname__ for name in names})
-    if kinds == ["str"]:
-        return tuple(names)
-    if "str" in kinds:
-        raise TypeError(
-            f"The columns have names of types {kinds}; expected text for all. "
-            "Convert them, such as by X.columns = X.columns.astype(str)."
-        )
-    return None
-
-
 def named(values: Any, names: Sequence[str], *, infer_text: bool = False) -> Any:
     """Return values under names; what a table or data frame was called before is forgotten.
 
@@ -139,7 +118,7 @@ def named(values: Any, names: Sequence[str], *, infer_text: bool = False) -> Any
     if isinstance(values, Table):
         return Table(tuple(names), values.values, values.block)
     if is_frame(values):
-        names_of(values)
+        feature_names_of(values)  # which refuses names of which some are text
         return values.set_axis(list(names), axis=1)
     if not shape[1]:
         return Table((), (), np.empty(shape))
