@@ -53,7 +53,8 @@ def by_the_engine(circuit: Circuit, inputs: list[Any]) -> Callable[[], Any]:
     session = circuit.session
     keys = session._present_keys()
     function = session._function(keys, 0, N_ROWS)
-    server, evaluation = circuit.compiled.parts[0].function(N_ROWS), session.evaluation_keys.keyset(0)
+    (part,) = circuit.compiled.parts
+    server, evaluation = part.function(N_ROWS), session.evaluation_keys.keyset(part.module.parameters)
     return lambda: function.decrypt(*server.run(evaluation, function.encrypt(*inputs)))
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from skfhe.circuit._batch import Batch
     from skfhe.circuit._circuit import Circuit, compile_program
     from skfhe.circuit._compiled import CompiledCircuit
+    from skfhe.circuit._key_generation import generate_keys
     from skfhe.circuit._keys import EvaluationKeys
+    from skfhe.circuit._secret_keys import SecretKeys
     from skfhe.circuit._session import ClientSession
     from skfhe.circuit._specs import CircuitSpecs
 
@@ -22,7 +24,9 @@ __all__ = [
     "ClientSession",
     "CompiledCircuit",
     "EvaluationKeys",
+    "SecretKeys",
     "compile_program",
+    "generate_keys",
 ]
 
 _FILES = {
@@ -32,7 +36,9 @@ _FILES = {
     "ClientSession": "_session",
     "CompiledCircuit": "_compiled",
     "EvaluationKeys": "_keys",
+    "SecretKeys": "_secret_keys",
     "compile_program": "_circuit",
+    "generate_keys": "_key_generation",
 }
 
 

@@ -31,11 +31,19 @@ with warnings.catch_warnings(), keep_signal_handlers():
 
 keep_from_signals()
 
+_SECRET_KEY_HEAD = (
+    b"\x03\0\0\0\0\0\0\x000.5"
+    + b"\0\0\0\0\x03\0\0\0\0\0\0\x000.1"
+    + (b"\x19\0\0\0\0\0\0\0core_crypto::LweSecretKey\0\0\0\0")
+)
+"""What the engine writes before the number of words of a secret key."""
+
 __all__ = [
     "ClientFunction",
     "ServerFunction",
     "compiler",
     "compressed_keys",
+    "engine_keyset",
     "generate_keyset",
     "public_keyset",
     "read_public_keyset",
@@ -125,6 +133,22 @@ def secret_words(keyset: Any) -> tuple[Words, ...]:
         assert words.max() <= 1, "the engine serializes binary keys otherwise than it did"
         found.append(words)
     return tuple(found)
+
+
+def engine_keyset(parameters: bytes, secret: tuple[Words, ...]) -> Any:
+    """Return a set of keys of the engine with these secret keys, of which `secret_words` are the words.
+
+    Its evaluation keys are others than those that were made before.
+    """
+    information = compiler.ProgramInfo.deserialize(parameters)
+    forms = information.get_keyset_info().secret_keys()
+    keys = {
+        id: compiler.LweSecretKey.deserialize(
+            _SECRET_KEY_HEAD + len(words).to_bytes(8, "little") + words.astype("<u8").tobytes(), form
+        )
+        for id, (words, form) in enumerate(zip(secret, forms, strict=True))
+    }
+    return compiler.Keyset(information, None, 0, 0, 0, 0, keys)
 
 
 def value(x: IntArray) -> Any:

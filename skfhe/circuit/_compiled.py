@@ -12,6 +12,7 @@ from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch
 from skfhe.circuit._compiled_part import CompiledPart
 from skfhe.circuit._engine import fhe
+from skfhe.circuit._key_messages import key_parameters
 from skfhe.circuit._keys import EvaluationKeys
 from skfhe.circuit._specs import CircuitSpecs
 from skfhe.cost import Cost, ErrorRate, engine_p_error, estimate_cost, lookup_p_error
@@ -123,14 +124,16 @@ class CompiledCircuit:
         """
         rows = [part.statistics(1) for part in self.parts]
         modules = [part.module for part in self.parts]
+        # Parts that need equal keys share them.
+        with_keys = {key_parameters(module.parameters): module for module in modules}.values()
         return {
             "lookups": sum(row.lookups for row in rows),
             "complexity": self.complexity,
             "p_error": max(module.p_error for module in modules),
-            "key_bytes": sum(module.key_bytes for module in modules),
-            "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in modules),
-            "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in modules),
-            "packing_key_bytes": sum(module.packing_key_bytes for module in modules),
+            "key_bytes": sum(module.key_bytes for module in with_keys),
+            "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in with_keys),
+            "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in with_keys),
+            "packing_key_bytes": sum(module.packing_key_bytes for module in with_keys),
             "input_bytes": sum(row.input_bytes for row in rows),
             "output_bytes": sum(row.output_bytes for row in rows),
         }
@@ -169,11 +172,10 @@ class CompiledCircuit:
         evaluation_keys.check([part.module.parameters for part in self.parts])
         results = tuple(
             part.function(batch.n_rows).run(
-                evaluation_keys.keyset(i), specs.expand(batch.seed, batch.n_rows, ciphertexts)
+                evaluation_keys.keyset(part.module.parameters),
+                specs.expand(batch.seed, batch.n_rows, ciphertexts),
             )
-            for i, (part, specs, ciphertexts) in enumerate(
-                zip(self.parts, self.specs.parts, batch.ciphertexts, strict=True)
-            )
+            for part, specs, ciphertexts in zip(self.parts, self.specs.parts, batch.ciphertexts, strict=True)
         )
         return replace(batch, ciphertexts=results, holds="results", seed=b"")
 

@@ -36,8 +36,10 @@ from skfhe.encryption._ciphertext_parameters import WORD_BYTES, CiphertextParame
 from skfhe.encryption._frame import Frame, Words
 from skfhe.encryption._lwe import decrypt, encrypt, expand
 from skfhe.encryption._random import SEED_BYTES, new_seed
+from skfhe.encryption._sealing import SEAL_BYTES, new_protection, seal, unseal
 
 __all__ = [
+    "SEAL_BYTES",
     "SEED_BYTES",
     "WORD_BYTES",
     "CiphertextParameters",
@@ -46,6 +48,9 @@ __all__ = [
     "decrypt",
     "encrypt",
     "expand",
+    "new_protection",
     "new_seed",
     "read_parameters",
+    "seal",
+    "unseal",
 ]

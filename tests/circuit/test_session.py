@@ -77,7 +77,7 @@ def test_the_engine_and_we_read_each_others_ciphertexts(compiled):
         specs = compiled.specs.parts[part]
         engine = session._function(keys, part, 2)
         server = compiled.parts[part].function(2)
-        evaluation = session.evaluation_keys.keyset(part)
+        evaluation = session.evaluation_keys.keyset(specs.parameters)
         ours = server.run(evaluation, specs.expand(batch.seed, 2, batch.ciphertexts[part]))
         theirs = server.run(evaluation, engine.encrypt(*given))
         for found in (
