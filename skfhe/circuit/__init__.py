@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skfhe.circuit._compiled import CompiledCircuit
     from skfhe.circuit._key_generation import generate_keys
     from skfhe.circuit._keys import EvaluationKeys
-    from skfhe.circuit._secret_keys import SecretKeys
+    from skfhe.circuit._secret_keys import SecretKeys, key_set_parameters, read_key_header
     from skfhe.circuit._session import ClientSession
     from skfhe.circuit._specs import CircuitSpecs
 
@@ -27,6 +27,8 @@ __all__ = [
     "SecretKeys",
     "compile_program",
     "generate_keys",
+    "key_set_parameters",
+    "read_key_header",
 ]
 
 _FILES = {
@@ -39,6 +41,8 @@ _FILES = {
     "SecretKeys": "_secret_keys",
     "compile_program": "_circuit",
     "generate_keys": "_key_generation",
+    "key_set_parameters": "_secret_keys",
+    "read_key_header": "_secret_keys",
 }
 
 

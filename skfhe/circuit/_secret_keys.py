@@ -21,7 +21,7 @@ from skfhe.circuit._keys import (
 from skfhe.encryption import SEAL_BYTES, Words, new_protection, seal, unseal
 from skfhe.exceptions import CiphertextMismatchError
 
-__all__ = ["SecretKeys", "parameters_id", "read_header"]
+__all__ = ["SecretKeys", "key_set_parameters", "read_key_header"]
 
 _WHAT = "secret keys"
 _CHECKSUM_BYTES = 32
@@ -193,21 +193,30 @@ class SecretKeys:
         return cls(words, evaluation, _date(header["created"]), _date(header["expires"]))
 
 
-def parameters_id(distinct: Iterable[bytes]) -> str:
-    """Return a name for the parameters of a set of keys, by which one finds keys for a circuit.
+def key_set_parameters(parameters: Iterable[bytes]) -> str:
+    """Return a name for the parameters of the keys that a circuit needs, by which one finds some.
 
     Parameters
     ----------
-    distinct : iterable of bytes
-        As `distinct_parameters` returns them.
+    parameters : iterable of bytes
+        Of each part of the circuit: the engine's description.
+
+    Returns
+    -------
+    str
+        The same for circuits that can share keys.
     """
+    return _named(distinct_parameters(parameters))
+
+
+def _named(distinct: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
     for each in distinct:
         digest.update(len(each).to_bytes(8, "little") + each)
     return digest.hexdigest()
 
 
-def read_header(data: bytes) -> dict[str, Any]:
+def read_key_header(data: bytes) -> dict[str, Any]:
     """Return what `SecretKeys.to_bytes` says in the clear, unlocked by nothing and authenticated by nothing.
 
     Parameters
@@ -217,7 +226,7 @@ def read_header(data: bytes) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``"id"``, ``"created"`` and ``"expires"``, ``"protected"`` and ``"parameters"``, by `parameters_id`.
+        ``"id"``, ``"created"`` and ``"expires"``, ``"protected"`` and ``"parameters"``, by `key_set_parameters`.
 
     Raises
     ------
@@ -231,7 +240,7 @@ def read_header(data: bytes) -> dict[str, Any]:
         "created": _date(header["created"]),
         "expires": _date(header["expires"]),
         "protected": header["protection"] is not None,
-        "parameters": parameters_id(distinct),
+        "parameters": _named(distinct),
     }
 
 
