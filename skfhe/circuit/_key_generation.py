@@ -8,7 +8,7 @@ made if they are asked for. Whoever sends them has them generated in the form th
 
 import os
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def generate_keys(
     *,
     to_send: bool = False,
     created: datetime | None = None,
-    expires: datetime | None = None,
+    lifetime: timedelta | None = None,
 ) -> SecretKeys:
     """Return new keys.
 
@@ -40,8 +40,10 @@ def generate_keys(
         Folder from which the engine takes keys that it has generated before, unprotected. None is right.
     to_send : bool, default=False
         Make evaluation keys in the form that is sent at once, and no others.
-    created, expires : datetime, optional
-        See `SecretKeys`.
+    created : datetime, optional
+        Now by default.
+    lifetime : timedelta, optional
+        After which they expire; never by default.
 
     Returns
     -------
@@ -66,7 +68,8 @@ def generate_keys(
         words.append(made)
     sent = SentKeys(os.urandom(NONCE_BYTES), distinct, words)
     evaluation = EvaluationKeys(sent.id if to_send else KeyId(sent), sent, keysets)
-    return SecretKeys(secret, evaluation, created, expires)
+    created = created or datetime.now(UTC)
+    return SecretKeys(secret, evaluation, created, created + lifetime if lifetime else None)
 
 
 def random_bits(n: int) -> Words:

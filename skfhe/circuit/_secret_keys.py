@@ -46,8 +46,7 @@ class SecretKeys:
         The bits of each secret key, in words, in the order of their ids, by their parameters: these are as
         `distinct_parameters` returns them, and in its order.
     evaluation : EvaluationKeys
-    created : datetime, optional
-        Now by default.
+    created : datetime
     expires : datetime, optional
         From when on nothing should be encrypted under them; what was before is decrypted. Never by default.
 
@@ -63,12 +62,12 @@ class SecretKeys:
         self,
         secret: Mapping[bytes, tuple[Words, ...]],
         evaluation: EvaluationKeys,
-        created: datetime | None = None,
+        created: datetime,
         expires: datetime | None = None,
     ) -> None:
         self._secret = dict(secret)
         self.evaluation = evaluation
-        self.created = created or datetime.now(UTC)
+        self.created = created
         self.expires = expires
 
     def __repr__(self) -> str:
@@ -190,7 +189,9 @@ class SecretKeys:
             words[each] = tuple(bits[end - n : end] for n, end in zip(dimensions, ends, strict=True))
             start = int(ends[-1])
         evaluation = _evaluation(header["id"], nonce, distinct, evaluation_keys)
-        return cls(words, evaluation, _date(header["created"]), _date(header["expires"]))
+        created = _date(header["created"])
+        assert created is not None  # it was checked
+        return cls(words, evaluation, created, _date(header["expires"]))
 
 
 def key_set_parameters(parameters: Iterable[bytes]) -> str:
@@ -226,7 +227,7 @@ def read_key_header(data: bytes) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``"id"``, ``"created"`` and ``"expires"``, ``"protected"`` and ``"parameters"``, by `key_set_parameters`.
+        ``"id"``, ``"created"``, ``"expires"``, ``"protected"``, and ``"parameters"`` by `key_set_parameters`.
 
     Raises
     ------

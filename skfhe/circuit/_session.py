@@ -107,6 +107,11 @@ class ClientSession:
         return self._keys.id if self._keys else None
 
     @property
+    def secret_keys(self) -> SecretKeys:
+        """What encrypts and decrypts, generated if there are no keys: for nobody but their owner."""
+        return self._present_keys()
+
+    @property
     def evaluation_keys(self) -> EvaluationKeys:
         """What a batch is run under, generated if there are no keys."""
         return self._present_keys().evaluation

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
+    from skfhe.deployment._client import Client
     from skfhe.deployment._save import save
     from skfhe.deployment._server import Server
 
-__all__ = ["Batch", "EvaluationKeys", "Server", "save"]
+__all__ = ["Batch", "Client", "EvaluationKeys", "Server", "save"]
 
 _MODULES = {
     "Batch": "skfhe.circuit",
+    "Client": "skfhe.deployment._client",
     "EvaluationKeys": "skfhe.circuit",
     "Server": "skfhe.deployment._server",
     "save": "skfhe.deployment._save",

@@ -84,8 +84,8 @@ class KeyRing:
         expires = session.secret_keys.expires
         if expires is not None and session.secret_keys.expired:
             raise KeysExpiredError(
-                f"the keys {session.key_id} have expired on {expires:%Y-%m-%d %H:%M} UTC; rotate_keys() makes "
-                "new ones, and what was encrypted under these is decrypted still"
+                f"the keys {session.key_id} have expired on {expires:%Y-%m-%d %H:%M} UTC; rotate_keys() "
+                "makes new ones, and what was encrypted under these is decrypted still"
             )
         return session
 
@@ -117,10 +117,10 @@ class KeyRing:
             self._sessions[id] = ClientSession(self._specs, keys)
         return self._sessions[id]
 
-    def list(self) -> list[KeySetInformation]:
+    def information(self) -> list[KeySetInformation]:
         """Return what is known of the keys in files that are for the circuit, the newest first."""
         wanted = key_set_parameters(self._parameters)
-        return [each for each in self._needed_files().list() if each.parameters == wanted]
+        return [each for each in self._needed_files().information() if each.parameters == wanted]
 
     def delete(self, id: str) -> None:
         """Delete keys from their files."""
