@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skfhe.circuit._key_generation import generate_keys
     from skfhe.circuit._keys import EvaluationKeys
     from skfhe.circuit._secret_keys import SecretKeys, key_set_parameters, read_key_header
+    from skfhe.circuit._security import check_security
     from skfhe.circuit._session import ClientSession
     from skfhe.circuit._specs import CircuitSpecs
 
@@ -25,6 +26,7 @@ __all__ = [
     "CompiledCircuit",
     "EvaluationKeys",
     "SecretKeys",
+    "check_security",
     "compile_program",
     "generate_keys",
     "key_set_parameters",
@@ -39,6 +41,7 @@ _FILES = {
     "CompiledCircuit": "_compiled",
     "EvaluationKeys": "_keys",
     "SecretKeys": "_secret_keys",
+    "check_security": "_security",
     "compile_program": "_circuit",
     "generate_keys": "_key_generation",
     "key_set_parameters": "_secret_keys",

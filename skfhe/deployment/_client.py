@@ -89,7 +89,7 @@ class Client:
     Raises
     ------
     FileNotFoundError, ValueError
-        If ``model`` is not a model's ``client.zip``.
+        If ``model`` is not a model's ``client.zip``, or asks for ciphertexts that others could read.
     PermissionError
         If others can read ``key_dir``.
 
@@ -107,11 +107,11 @@ class Client:
     >>> folder = tempfile.TemporaryDirectory()
     >>> save(model, folder.name)
     >>> client = Client(f"{folder.name}/client.zip", key_dir=f"{folder.name}/keys")
-    >>> sent = client.encrypt(X[::50]).to_bytes(), client.evaluation_keys().to_bytes()
+    >>> sent = client.encrypt(X[::20]).to_bytes(), client.evaluation_keys().to_bytes()
     >>> server = Server(f"{folder.name}/server.zip")
     >>> result = server.run(Batch.from_bytes(sent[0]), EvaluationKeys.from_bytes(sent[1]))
     >>> client.decrypt(result, "predict")
-    array([0, 1, 2])
+    array([0, 0, 0, 1, 1, 2, 2, 2])
     >>> folder.cleanup()
     """
 

@@ -7,7 +7,7 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from skfhe.circuit import ClientSession, SecretKeys, generate_keys, key_set_parameters
+from skfhe.circuit import ClientSession, SecretKeys, check_security, generate_keys, key_set_parameters
 from skfhe.exceptions import CiphertextMismatchError, KeysExpiredError
 
 if TYPE_CHECKING:
@@ -29,9 +29,15 @@ class KeyRing:
         None keeps keys in memory.
     lifetime : timedelta or None
         After which new keys expire.
+
+    Raises
+    ------
+    ValueError
+        If the circuit asks for ciphertexts or keys that others could read; see `check_security`.
     """
 
     def __init__(self, specs: CircuitSpecs, files: KeyFiles | None, lifetime: timedelta | None) -> None:
+        check_security(specs)
         self.files = files
         self._specs = specs
         self._lifetime = lifetime

@@ -37,6 +37,7 @@ from skfhe.encryption._frame import Frame, Words
 from skfhe.encryption._lwe import decrypt, encrypt, expand
 from skfhe.encryption._random import SEED_BYTES, new_seed
 from skfhe.encryption._sealing import SEAL_BYTES, new_protection, seal, unseal
+from skfhe.encryption._security import smallest_variance
 
 __all__ = [
     "SEAL_BYTES",
@@ -52,5 +53,6 @@ __all__ = [
     "new_seed",
     "read_parameters",
     "seal",
+    "smallest_variance",
     "unseal",
 ]

@@ -63,12 +63,12 @@ def parameters(compiled):
     return [part.parameters for part in compiled.specs.parts]
 
 
-def levelled(n_outputs=2):
+def levelled(sign=1):
     """Build a program of sums, as a linear model has them."""
     builder = ProgramBuilder()
     z = builder.input(np.full(4, -3), np.full(4, 3), label="z")
-    weight = np.arange(4 * n_outputs).reshape(4, n_outputs) - 3
-    return builder.finish(builder.add(ops.Linear(weight, np.zeros(n_outputs, int)), z, label="linear"))
+    weight = sign * (np.arange(8).reshape(4, 2) - 3)
+    return builder.finish(builder.add(ops.Linear(weight, np.zeros(2, int)), z, label="linear"))
 
 
 def equal_parts(n_parts=4, bits=2):
