@@ -53,7 +53,10 @@ OWN = {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters", "_originals"),
     },
-    "deployment": {"base", "circuit", "cost", "encoding", "exceptions", "program", "__init__"},
+    "deployment": {
+        *("base", "circuit", "cost", "encoding", "program"),
+        *("exceptions", "_originals", "__init__"),
+    },
     "_cli": {"neural_network"},
     "__main__": {"_cli"},
     "__init__": set(),  # it loads compose and importers by name, on first use

@@ -53,8 +53,7 @@ def by_the_engine(circuit: Circuit, inputs: list[Any]) -> Callable[[], Any]:
     session = circuit.session
     keys = session._present_keys()
     function = session._function(keys, 0, N_ROWS)
-    (part,) = circuit.compiled.parts
-    server, evaluation = part.function(N_ROWS), session.evaluation_keys.keyset(part.module.parameters)
+    server, evaluation = circuit.compiled.parts[0].function(N_ROWS), session.evaluation_keys.keyset(0)
     return lambda: function.decrypt(*server.run(evaluation, function.encrypt(*inputs)))
 
 

@@ -2,41 +2,18 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skfhe._typing import IntArray
-from skfhe.circuit._batch import Batch, serialized
+from skfhe.circuit._batch import Batch
 from skfhe.circuit._host import PerProcess
 from skfhe.circuit._key_generation import generate_keys
 from skfhe.circuit._keys import EvaluationKeys, KeyId
 from skfhe.circuit._secret_keys import SecretKeys
-from skfhe.circuit._specs import CircuitSpecs, function_name
-from skfhe.encryption import decrypt, encrypt, new_seed
-
-if TYPE_CHECKING:
-    from skfhe.circuit._bindings import ClientFunction
+from skfhe.circuit._specs import CircuitSpecs, PartSpecs
+from skfhe.encryption import Words, decrypt, encrypt, new_seed, unpack_bits
 
 __all__ = ["ClientSession"]
-
-
-@dataclass(eq=False)
-class _Made:
-    """What the engine made in one process, which no other may use.
-
-    Parameters
-    ----------
-    keys : SecretKeys or None
-        That the functions work under.
-    functions : dict of tuple of int to ClientFunction
-        By part and number of rows, for parts that the engine itself encrypts or decrypts.
-    lock : lock
-        Held while keys or functions are made.
-    """
-
-    keys: SecretKeys | None = None
-    functions: dict[tuple[int, int], "ClientFunction"] = field(default_factory=dict)
-    lock: Any = field(default_factory=threading.RLock)
 
 
 class ClientSession:
@@ -44,7 +21,7 @@ class ClientSession:
 
     It knows what ciphertexts look like, and neither weights nor tables. What is encrypted and decrypted is by
     `skfhe.encryption`, in NumPy. The engine's bindings are loaded to generate keys for circuits with lookups,
-    and for ciphertexts of a kind that `skfhe.encryption` does not know, and for nothing else.
+    and for nothing else.
 
     Any number of threads may use it. A forked process has its parent's keys, and draws random numbers of its
     own. It is not pickled: what others may have are `evaluation_keys`.
@@ -77,7 +54,7 @@ class ClientSession:
         self.specs = specs
         self._key_cache = key_cache
         self._keys = keys
-        self._made = PerProcess(_Made)
+        self._lock = PerProcess(threading.RLock)
 
     def __repr__(self) -> str:
         return f"ClientSession({'with' if self._keys else 'without'} keys)"
@@ -96,7 +73,7 @@ class ClientSession:
         self._present_keys(force)
 
     def _present_keys(self, force: bool = False) -> SecretKeys:
-        with self._made.here().lock:
+        with self._lock.here():
             if force or self._keys is None:
                 self._keys = generate_keys((part.parameters for part in self.specs.parts), self._key_cache)
             return self._keys
@@ -116,48 +93,8 @@ class ClientSession:
         """What a batch is run under, generated if there are no keys."""
         return self._present_keys().evaluation
 
-    def _function(self, keys: SecretKeys, part: int, n_rows: int) -> "ClientFunction":
-        """Return the engine's function for ``n_rows`` rows of a part that only it can encrypt or decrypt."""
-        from skfhe.circuit._bindings import ClientFunction, engine_keyset
-
-        made = self._made.here()
-        with made.lock:
-            if made.keys is not keys:
-                made.keys, made.functions = keys, {}
-            if (part, n_rows) not in made.functions:
-                parameters = self.specs.parts[part].parameters
-                keyset = engine_keyset(parameters, keys.of(parameters))
-                made.functions[part, n_rows] = ClientFunction(parameters, keyset, function_name(n_rows))
-            return made.functions[part, n_rows]
-
-    def _encrypt(
-        self, keys: SecretKeys, part: int, inputs: Sequence[IntArray], seed: bytes
-    ) -> tuple[Any, ...]:
-        """Encrypt the inputs of one part of the circuit."""
-        specs, n_rows = self.specs.parts[part], len(inputs[0])
-        frames = specs.frames(n_rows, "inputs")
-        if frames is None:
-            return self._function(keys, part, n_rows).encrypt(*inputs)
-        given = zip(inputs, (frame.parameters for frame in frames), specs.inputs, strict=True)
-        secret = keys.of(specs.parameters)
-        # The numbers of the circuit's inputs tell the arrays of a batch apart, in all its parts.
-        return tuple(encrypt(x, secret[form.key_id], form, seed, number) for x, form, number in given)
-
-    def _decrypt(
-        self, keys: SecretKeys, part: int, ciphertexts: Sequence[Any], n_rows: int
-    ) -> tuple[IntArray, ...]:
-        """Decrypt the outputs of one part of the circuit, whatever their interval."""
-        frames = self.specs.parts[part].frames(n_rows, "results")
-        if frames is None:
-            return self._function(keys, part, n_rows).decrypt(*ciphertexts)
-        secret = keys.of(self.specs.parts[part].parameters)
-        return tuple(
-            decrypt(frame.words(serialized(y)), secret[frame.parameters.key_id], frame.parameters)
-            for y, frame in zip(ciphertexts, frames, strict=True)
-        )
-
     def encrypt(self, *inputs: IntArray) -> Batch:
-        """Encrypt one batch, whose number of rows must be one of those compiled for.
+        """Encrypt rows, as many as there are.
 
         Parameters
         ----------
@@ -171,8 +108,7 @@ class ClientSession:
         Raises
         ------
         ValueError
-            If the number of rows is not a compiled one, a shape is wrong, or a value lies outside its
-            input's interval.
+            If there is no row, a shape is wrong, or a value lies outside its input's interval.
         ForkedProcessError
             If this process was forked from one that had generated keys, though none for this circuit.
         """
@@ -180,7 +116,8 @@ class ClientSession:
         keys = self._present_keys()
         seed = new_seed()  # for this batch alone
         ciphertexts = tuple(
-            self._encrypt(keys, part, given, seed) for part, given in enumerate(self.specs.scatter(inputs))
+            _encrypted(part, keys.of(part.parameters), given, seed)
+            for part, given in zip(self.specs.parts, self.specs.scatter(inputs), strict=True)
         )
         return Batch(ciphertexts, len(inputs[0]), "inputs", self.specs.circuit_id, keys.id, seed)
 
@@ -209,7 +146,29 @@ class ClientSession:
         assert keys is not None  # None is the name of no batch's keys
         return self.specs.gather(
             [
-                self._decrypt(keys, part, ciphertexts, batch.n_rows)
-                for part, ciphertexts in enumerate(batch.ciphertexts)
+                _decrypted(part, keys.of(part.parameters), ciphertexts, batch.n_rows)
+                for part, ciphertexts in zip(self.specs.parts, batch.ciphertexts, strict=True)
             ]
         )
+
+
+def _encrypted(
+    part: PartSpecs, secret: Sequence[Words], inputs: Sequence[IntArray], seed: bytes
+) -> tuple[bytes, ...]:
+    """Encrypt the inputs of one part of a circuit."""
+    # The numbers of the circuit's inputs tell the arrays of a batch apart, in all its parts.
+    given = zip(inputs, part.forms("inputs"), part.inputs, strict=True)
+    return tuple(encrypt(x, secret[form.key_id], form, seed, number) for x, form, number in given)
+
+
+def _decrypted(
+    part: PartSpecs, secret: Sequence[Words], ciphertexts: Sequence[Any], n_rows: int
+) -> tuple[IntArray, ...]:
+    """Decrypt the outputs of one part of a circuit, whatever their interval."""
+    found = []
+    for array, form, bits in zip(ciphertexts, part.forms("results"), part.result_bits, strict=True):
+        words = array
+        if isinstance(words, bytes):
+            words = unpack_bits(words, n_rows * form.n_words, bits).reshape(-1, form.dimension + 1)
+        found.append(decrypt(words, secret[form.key_id], form, bits))
+    return tuple(found)

@@ -105,6 +105,8 @@ class RowRules:
     def check_names(self, X: Any) -> None:
         """Raise an error unless features have the names of training, in its order; warn if there are none."""
         given = feature_names_of(X)
+        if given is not None and len(set(given)) != len(given):
+            raise ValueError(f"expected different names of features, got {_listed(sorted(given))}")
         if self.feature_names is None:
             if given is not None:
                 self._warn(f"X has feature names, but {self.estimator} was fitted without feature names")
@@ -243,6 +245,8 @@ def feature_names_of(X: Any) -> tuple[str, ...] | None:
 
 def _from_array(X: Any, kind: np.dtype | None) -> Array:
     """Return an array of numbers, from anything that NumPy makes an array of."""
+    if isinstance(X, np.matrix):
+        raise TypeError("np.matrix is not supported. Please convert to a numpy array with np.asarray.")
     rows = np.asarray(X)
     if rows.dtype.kind == "c":
         raise ValueError("Complex data not supported")
@@ -252,7 +256,7 @@ def _from_array(X: Any, kind: np.dtype | None) -> Array:
             "values explicitly instead."
         )
     if kind is None:
-        return rows.astype(np.float64) if rows.dtype.kind == "O" else rows
+        return rows.astype(np.float64) if rows.dtype.kind == "O" and rows.ndim else rows
     return rows.astype(kind, copy=False)
 
 
@@ -261,6 +265,9 @@ def _from_frame(X: Any, kind: np.dtype | None) -> Array:
     if not hasattr(X, "iloc"):
         return _from_array(X.to_numpy(), kind)
     kinds = list(X.dtypes)
+    if any(_is_sparse_kind(each) for each in kinds):
+        message = "pandas.DataFrame with sparse columns found. It will be converted to a dense numpy array."
+        warnings.warn(message, UserWarning, stacklevel=frames_to_caller())
     own = [each for each in kinds if not isinstance(each, np.dtype)]
     numbers = [each for each in own if getattr(each, "kind", "O") in "fiub" and not _is_sparse_kind(each)]
     early = bool(numbers) or any(getattr(each, "kind", "O") == "b" for each in kinds)

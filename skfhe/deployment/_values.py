@@ -101,6 +101,9 @@ CLASSES: dict[str, Entry] = {
     "EstimatorPredictor": Entry(_PREDICTORS, "Predictor"),
     "ModulePredictor": Entry(_PREDICTORS, "Predictor"),
     "RowRules": Entry("skfhe.deployment._rows", "Rows"),
+    "HistogramRows": Entry("skfhe.deployment._library_rows", "Rows"),
+    "LightGBMRows": Entry("skfhe.deployment._library_rows", "Rows"),
+    "XGBoostRows": Entry("skfhe.deployment._library_rows", "Rows", non_finite=("missing",)),
 }
 """Every class that files can hold. A name that was released keeps its meaning."""
 

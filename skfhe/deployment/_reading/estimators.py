@@ -9,6 +9,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.utils import get_tags
 
+from skfhe._originals.compat import histogram_categories
+from skfhe._typing import Array
+from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, XGBoostRows
 from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._rows import RowRules, Rows
 from skfhe.encoding import (
@@ -88,20 +91,55 @@ def _score_types(estimator: Any) -> dict[str, str]:
 
 def _rows(estimator: Any) -> Rows:
     """Return how the estimator checks and converts rows."""
-    library = (
-        type(estimator)._original.__module__.partition(".")[0] if hasattr(estimator, "_original") else ""
-    )
-    if library in ("xgboost", "lightgbm") or isinstance(
-        estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor
-    ):
-        raise UnsupportedModelError(f"rows of {type(estimator).__name__} are not converted on a client yet")
     encoder = estimator.encoder_
     if isinstance(encoder, GridEncoder):
         return _rules(estimator, "numeric", "all", "csr")
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
+    if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+        return _histogram_rows(estimator)
+    library = type(estimator)._original.__module__.partition(".")[0]
+    if library == "xgboost":
+        return _xgboost_rows(estimator)
+    if library == "lightgbm":
+        return _lightgbm_rows(estimator)
     finite = "allow-nan" if get_tags(estimator).input_tags.allow_nan else "all"
     return _rules(estimator, np.dtype(estimator._precision).name, finite, "csr")
+
+
+def _histogram_rows(estimator: Any) -> Rows:
+    rules = _rules(estimator, "float64", "any", "no")
+    found = histogram_categories(estimator)
+    if found is None:
+        return rules
+    categorical, categories = found
+    return HistogramRows(rules, categorical, tuple(categories))
+
+
+def _xgboost_rows(estimator: Any) -> Rows:
+    categories = estimator._categories
+    return XGBoostRows(
+        _rules(estimator, "float32", "allow-nan", "csr"),
+        np.array(list(categories), dtype=np.int64),
+        tuple(None if known is None else _objects(known) for known in categories.values()),
+        None if estimator.missing is None else float(estimator.missing),
+    )
+
+
+def _lightgbm_rows(estimator: Any) -> Rows:
+    return LightGBMRows(
+        _rules(estimator, "float64", "any", "csr"),
+        tuple(_objects(known) for known in estimator.booster_.pandas_categorical or ()),
+        np.asarray(estimator._categorical, dtype=np.int64),
+        bool(estimator.get_params().get("zero_as_missing", False)),
+    )
+
+
+def _objects(values: Any) -> Array:
+    """Return an array of the values themselves, whatever they are."""
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
 
 
 def _rules(estimator: Any, dtype: Any, finite: Any, sparse: Any) -> RowRules:
