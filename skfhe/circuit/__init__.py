@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from skfhe.circuit._circuit import Circuit, compile_program
     from skfhe.circuit._compiled import CompiledCircuit
     from skfhe.circuit._key_generation import generate_keys
+    from skfhe.circuit._key_stream import KeyStream
     from skfhe.circuit._keys import EvaluationKeys
     from skfhe.circuit._secret_keys import SecretKeys, key_set_parameters, read_key_header
     from skfhe.circuit._security import check_security
@@ -25,6 +26,7 @@ __all__ = [
     "ClientSession",
     "CompiledCircuit",
     "EvaluationKeys",
+    "KeyStream",
     "SecretKeys",
     "check_security",
     "compile_program",
@@ -42,6 +44,7 @@ _FILES = {
     "EvaluationKeys": "_keys",
     "SecretKeys": "_secret_keys",
     "check_security": "_security",
+    "KeyStream": "_key_stream",
     "compile_program": "_circuit",
     "generate_keys": "_key_generation",
     "key_set_parameters": "_secret_keys",

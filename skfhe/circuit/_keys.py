@@ -19,6 +19,7 @@ from skfhe.circuit._key_messages import (
 from skfhe.exceptions import CiphertextMismatchError
 
 __all__ = [
+    "KEYS_MAGIC",
     "NONCE_BYTES",
     "SECRET_MAGIC",
     "EvaluationKeys",
@@ -28,7 +29,7 @@ __all__ = [
     "refuse_secret_keys",
 ]
 
-_MAGIC = b"skfhe-ek"
+KEYS_MAGIC = b"skfhe-ek"
 SECRET_MAGIC = b"skfhe-sk"
 """Of `skfhe.circuit._secret_keys`: refused by name where evaluation keys are expected."""
 NONCE_BYTES = 16
@@ -118,7 +119,7 @@ class SentKeys:
         """SHA-256 over the frame's magic number and every block, each after its length, in hexadecimal."""
         with self.lock:
             if self._id is None:
-                digest = hashlib.sha256(_MAGIC)
+                digest = hashlib.sha256(KEYS_MAGIC)
                 for block in self.blocks:
                     digest.update(len(block).to_bytes(8, "little"))
                     digest.update(block)
@@ -254,7 +255,7 @@ class EvaluationKeys:
             If this process was forked from one that had generated the keys, but had not called this, nor
             asked for their name.
         """
-        return pack(_MAGIC, {"id": self._sent.id}, self._sent.blocks)
+        return pack(KEYS_MAGIC, {"id": self._sent.id}, self._sent.blocks)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "EvaluationKeys":
@@ -279,7 +280,7 @@ class EvaluationKeys:
             they were altered; or if they are secret keys.
         """
         refuse_secret_keys(data)
-        header, blocks = unpack(_MAGIC, data, "evaluation keys")
+        header, blocks = unpack(KEYS_MAGIC, data, "evaluation keys")
         n_keys = len(blocks) // 2
         if (
             not isinstance(header.get("id"), str)

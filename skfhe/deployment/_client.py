@@ -19,6 +19,8 @@ from skfhe.deployment._key_ring import KeyRing
 
 __all__ = ["Client", "Transport"]
 
+_WORD_BYTES = 8
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SCHEMES = ("http://", "https://")
 
@@ -189,15 +191,13 @@ class Client:
             ``"input_bytes"`` and ``"output_bytes"`` of a row, up and down, and ``"key_bytes"``, of the
             evaluation keys, up, once. Keys are generated if there are none.
         """
-        specs = self._model.specs
-        inputs = sum(math.prod(kind.shape) * 8 for kind in specs.inputs)
-        rows = max(specs.batch_sizes)
-        outputs = sum(sum(part.ciphertext_bytes(rows, "results")) for part in specs.parts) / rows
-        return {
-            "input_bytes": inputs,
-            "output_bytes": math.ceil(outputs),
-            "key_bytes": len(self.evaluation_keys().to_bytes()),
-        }
+        up, down = 0, 0
+        for part in self._model.specs.parts:
+            up += sum(form.size * _WORD_BYTES for form in part.forms("inputs"))
+            kept = zip(part.forms("results"), part.result_bits, strict=True)
+            down += sum(form.n_words * bits for form, bits in kept)
+        key_bytes = len(self.evaluation_keys().to_bytes())
+        return {"input_bytes": up, "output_bytes": math.ceil(down / 8), "key_bytes": key_bytes}
 
     def keygen(self, force: bool = False) -> str:
         """Generate the keys, unless there are some.

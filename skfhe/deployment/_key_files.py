@@ -204,9 +204,14 @@ class KeyFiles:
             earlier = [each.created for each in self._listed(directory) if each.parameters == wanted]
             created = max([datetime.now(UTC), *(each + timedelta(microseconds=1) for each in earlier)])
             keys = generate_keys(described, to_send=True, created=created, lifetime=lifetime)
-            self._write(directory, f"{keys.id}{_EVALUATION}", keys.evaluation.to_bytes())
-            self._write(directory, f"{keys.id}{_SECRET}", keys.to_bytes(self._passphrase))
-            return self._read_keys(directory, str(keys.id))
+            id = str(keys.id)
+            self._write(directory, id + _EVALUATION, keys.evaluation.to_bytes())
+            self._write(directory, id + _SECRET, keys.to_bytes(self._passphrase))
+            try:
+                return self._read_keys(directory, id)
+            except BaseException:  # what cannot be read again is not to be found as the newest
+                os.unlink(id + _SECRET, dir_fd=directory)
+                raise
 
     def delete(self, id: str) -> bool:
         """Remove the keys of a name: what was encrypted under them can then be read by nobody.

@@ -453,14 +453,6 @@ def test_a_model_whose_ciphertexts_others_could_read_is_refused(tree, change, me
         check_security(other_specs(tree[1], change).specs)
 
 
-def test_a_model_that_would_reuse_masks_is_refused(tree):
-    """Two arrays of one number have the same masks, whose difference tells that of the rows."""
-    specs = ClientModel.read(tree[1]).specs
-    twice = replace(specs, parts=specs.parts * 2)
-    with pytest.raises(ValueError, match="parts take its inputs"):
-        check_security(twice)
-
-
 def test_a_client_checks_its_model(tree, monkeypatch):
     insecure = other_specs(tree[1], quiet)
     monkeypatch.setattr(ClientModel, "read", staticmethod(lambda source: insecure))

@@ -356,6 +356,7 @@ def test_generated_keys_are_those_that_were_written(folder, linear):
     )
     with pytest.raises(ValueError, match="secret keys"):
         files.obtain(linear)
+    assert files.information() == []
 
 
 def test_keys_in_memory_are_none_of_those_in_files(folder, linear):
