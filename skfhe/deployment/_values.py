@@ -412,6 +412,9 @@ class _Reader:
         for member in _members(annotation):
             if _looks_like(value, member):
                 return self._one(value, member, where, non_finite, depth)
+        names = [name for member in _members(annotation) for name in _entry_of(member)]
+        if names:
+            raise ValueError(f"{where} is {_said(value)}; expected one of {', '.join(names)}")
         raise ValueError(f"{where} is {_said(value)}, which does not fit {annotation}")
 
     def _one(self, value: Any, annotation: Any, where: str, non_finite: bool, depth: int) -> Any:
@@ -423,7 +426,7 @@ class _Reader:
             if found.dtype != np.uint8 or found.ndim != 1:
                 raise ValueError(f"{where} is an array of {found.dtype}, expected bytes")
             return found.tobytes()
-        if annotation is int and not -(2**63) <= value < 2**63:
+        if type(value) is int and not -(2**63) <= value < 2**63:
             raise ValueError(f"{where} is {_said(value)}, which no 64 bits hold")
         if annotation is float and not math.isfinite(value):
             raise ValueError(f"{where} is {value}")
@@ -545,4 +548,4 @@ def _looks_like(value: Any, annotation: Any) -> bool:
         return isinstance(value, dict)
     if origin in (tuple, list, Sequence, frozenset):
         return isinstance(value, list)
-    return isinstance(value, dict) and isinstance(value.get("class"), str)
+    return isinstance(value, dict) and value.get("class") in _entry_of(annotation)
