@@ -227,7 +227,9 @@ class _Writer:
             return value if isinstance(value, str | int) and value in arguments else MISSING
         kind = _array_kind(annotation)
         if kind is not False:
-            return self._array(value, kind, where, non_finite) if isinstance(value, np.ndarray) else MISSING
+            if not isinstance(value, np.ndarray | np.generic):
+                return MISSING
+            return self._array(np.asarray(value), kind, where, non_finite)
         if origin is dict:
             if not isinstance(value, Mapping):
                 return MISSING
@@ -441,10 +443,10 @@ class _Reader:
                 for key, each in value.items()
             }
         if origin is frozenset:
-            found = [self.value(each, arguments[0], where, False, depth + 1) for each in value]
-            if len(set(found)) != len(found):
+            elements = [self.value(each, arguments[0], where, False, depth + 1) for each in value]
+            if len(set(elements)) != len(elements):
                 raise ValueError(f"{where} has equal elements")
-            return frozenset(found)
+            return frozenset(elements)
         if origin in (tuple, list, Sequence):
             of = _each(annotation, len(value))
             if of is None:
