@@ -48,6 +48,9 @@ class Entry:
     non_finite: tuple[str, ...] = ()
 
 
+IDLE_WIDTH = 1024
+"""Letters that an array of texts may be wide without having such a text."""
+
 _ENCODING, _PROGRAM, _OPS = "skfhe.encoding", "skfhe.program", "skfhe.program.ops"
 _CIRCUIT, _PREDICTORS = "skfhe.circuit", "skfhe.deployment._predictors"
 _COMBINED = "skfhe.deployment._combined"
@@ -347,7 +350,9 @@ def _narrowed(value: Array) -> Array:
 def _labels(value: Array, where: str) -> dict[str, Any]:
     """Return how texts, or objects that are plain, are written: as JSON."""
     if value.dtype.kind == "U":
-        return {"texts": value.ravel().tolist(), "width": value.dtype.itemsize // 4, "shape": [*value.shape]}
+        texts = value.ravel().tolist()
+        width = min(value.dtype.itemsize // 4, max([IDLE_WIDTH, *map(len, texts)]))
+        return {"texts": texts, "width": width, "shape": [*value.shape]}
     found = []
     for each in value.ravel():
         if isinstance(each, np.generic):
@@ -531,7 +536,7 @@ class _Reader:
         if not all(isinstance(each, str) for each in found) or type(width) is not int:
             raise ValueError(f"{where} holds something else than texts")
         longest = max(map(len, found), default=0)
-        if not longest <= width <= MOST_LABEL_BYTES // 4 or 4 * width * len(found) > MOST_LABEL_BYTES:
+        if not longest <= width <= max(longest, IDLE_WIDTH) or 4 * width * len(found) > MOST_LABEL_BYTES:
             raise ValueError(f"{where} has {len(found)} texts of up to {longest} letters in width {width}")
         return np.array(found, dtype=f"<U{width}").reshape(shape)
 
