@@ -159,6 +159,7 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
         ("import skfhe.encoding", ["torch", "concrete", "sklearn", "scipy"]),
         ("import skfhe.deployment", ["torch", "concrete", "sklearn", "scipy", "pandas", "httpx", "fastapi"]),
+        ("from skfhe.deployment import Server, save", ["torch", "concrete", "sklearn", "scipy", "pandas"]),
         ("from skfhe.deployment import run_server", ["torch", "concrete.fhe", "sklearn"]),
         ("import skfhe.encryption", ["torch", "concrete", "sklearn", "scipy", "skfhe.program"]),
     ],
