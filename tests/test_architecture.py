@@ -53,7 +53,7 @@ OWN = {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters", "_originals"),
     },
-    "deployment": {"circuit"},
+    "deployment": {"circuit", "exceptions"},
     "_cli": {"neural_network"},
     "__main__": {"_cli"},
     "__init__": set(),  # it loads compose and importers by name, on first use

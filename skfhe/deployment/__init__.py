@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
+    from skfhe.deployment._remote import HttpTransport
 
-__all__ = ["Batch", "EvaluationKeys"]
+__all__ = ["Batch", "EvaluationKeys", "HttpTransport"]
 
-_MODULES = {"Batch": "skfhe.circuit", "EvaluationKeys": "skfhe.circuit"}
+_MODULES = {
+    "Batch": "skfhe.circuit",
+    "EvaluationKeys": "skfhe.circuit",
+    "HttpTransport": "skfhe.deployment._remote",
+}
 
 
 def __getattr__(name: str) -> Any:
