@@ -50,10 +50,4 @@ class Address:
         """Of the model's own addresses."""
         assert self.name is not None  # it has been looked for
         version = "" if self.version is None else f"/versions/{quote(self.version, safe='')}"
-        return f"{self.keys_path}{version}"
-
-    @property
-    def keys_path(self) -> str:
-        """Of what all versions of the model share."""
-        assert self.name is not None
-        return f"/v2/models/{quote(self.name, safe='')}"
+        return f"/v2/models/{quote(self.name, safe='')}{version}"

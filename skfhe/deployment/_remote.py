@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from skfhe.deployment._address import Address
 from skfhe.deployment._connection import Connection, load_httpx
 from skfhe.deployment._pinned_file import PinnedFile, default_folder
-from skfhe.deployment._served_model import ServedModel
+from skfhe.deployment._remote_model import RemoteModel
 
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
@@ -104,8 +104,8 @@ class HttpTransport:
         context = _ssl_context(verify, cert)
         pinned_file = PinnedFile(default_folder() if folder is None else Path(folder), pinned)
 
-        def make() -> ServedModel:
-            return ServedModel(
+        def make() -> RemoteModel:
+            return RemoteModel(
                 Connection(address.root, token, context, max_retries),
                 address,
                 timeout=timeout,
@@ -195,7 +195,7 @@ class HttpTransport:
         """
         return self._loops.call(lambda model: model.run(batch))
 
-    async def wait_for(self, ask: Callable[[ServedModel], Coroutine[Any, Any, _T]]) -> _T:
+    async def wait_for(self, ask: Callable[[RemoteModel], Coroutine[Any, Any, _T]]) -> _T:
         """Await what is asked of the model; whoever awaits it may cancel it.
 
         Parameters
@@ -225,12 +225,12 @@ class _Loops:
         Returns what the loop works with.
     """
 
-    def __init__(self, make: Callable[[], ServedModel]) -> None:
+    def __init__(self, make: Callable[[], RemoteModel]) -> None:
         self._make = make
         self._loops: dict[int, _Loop] = {}
         self._closed = False
 
-    def submit(self, ask: Callable[[ServedModel], Coroutine[Any, Any, _T]]) -> Any:
+    def submit(self, ask: Callable[[RemoteModel], Coroutine[Any, Any, _T]]) -> Any:
         """Return the future of what is asked."""
         if self._closed:
             raise RuntimeError("the transport was closed; make another one")
@@ -243,7 +243,7 @@ class _Loops:
                 made.stop()
         return asyncio.run_coroutine_threadsafe(ask(loop.model), loop.loop)
 
-    def call(self, ask: Callable[[ServedModel], Coroutine[Any, Any, _T]]) -> _T:
+    def call(self, ask: Callable[[RemoteModel], Coroutine[Any, Any, _T]]) -> _T:
         """Return what is asked once it is there; an interrupt cancels it."""
         future = self.submit(ask)
         try:
@@ -264,7 +264,7 @@ class _Loops:
 class _Loop:
     """One event loop, which runs until it is stopped or forgotten."""
 
-    def __init__(self, make: Callable[[], ServedModel]) -> None:
+    def __init__(self, make: Callable[[], RemoteModel]) -> None:
         self.loop = asyncio.new_event_loop()
         self.model = make()
         thread = threading.Thread(target=_run, args=(self.loop,), name="skfhe-http", daemon=True)
@@ -282,7 +282,7 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _stop(loop: asyncio.AbstractEventLoop, model: ServedModel, thread: threading.Thread, pid: int) -> None:
+def _stop(loop: asyncio.AbstractEventLoop, model: RemoteModel, thread: threading.Thread, pid: int) -> None:
     """Cancel what is running, close connections and end the thread."""
     if os.getpid() != pid:
         return  # the thread is the parent's

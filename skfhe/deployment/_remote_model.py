@@ -17,7 +17,7 @@ from skfhe.exceptions import ModelChangedError, RequestRefusedError, ServerError
 if TYPE_CHECKING:
     from skfhe.circuit import EvaluationKeys
 
-__all__ = ["ServedModel"]
+__all__ = ["RemoteModel"]
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None] | None]]
 """Given what is sent and its bytes, shows how many are, or does not."""
@@ -60,7 +60,7 @@ class _Description:
         return cls(circuit_id if isinstance(circuit_id, str) else None, min(limits, default=None))
 
 
-class ServedModel:
+class RemoteModel:
     """One model on a server, for one event loop.
 
     Parameters
@@ -101,18 +101,23 @@ class ServedModel:
 
     async def _located(self) -> Address:
         """Return the model's address, asking the server for its only model if the user named none."""
-        async with self._searching:
-            if self._address.name is None:
-                reply = await self._connection.ask("GET", "/v2/models", seconds=self._timeout)
-                models = reply.json().get("models")
-                names = [model.get("name") for model in models or [] if isinstance(model, dict)]
-                if len(names) != 1 or not isinstance(names[0], str):
-                    raise ValueError(
-                        f"{self._address.root} has {len(names)} models ({', '.join(map(str, names))}): give "
-                        f"the address of one, {self._address.root}/NAME"
-                    )
-                self._address = Address(self._address.root, names[0])
-            return self._address
+        if self._address.name is None:
+            async with self._searching:
+                if self._address.name is None:
+                    self._address = await self._only_model()
+        return self._address
+
+    async def _only_model(self) -> Address:
+        reply = await self._connection.ask("GET", "/v2/models", seconds=self._timeout)
+        models = reply.json().get("models")
+        names = [model.get("name") for model in models or [] if isinstance(model, dict)]
+        root = self._address.root
+        if len(names) != 1 or not isinstance(names[0], str):
+            raise ValueError(
+                f"{root} has {len(names)} models ({', '.join(map(str, names))}): give the address of one, "
+                f"{root}/NAME"
+            )
+        return Address(root, names[0])
 
     async def client_file(self) -> bytes:
         """Return client.zip, which has to be the one that was pinned."""
@@ -142,7 +147,7 @@ class ServedModel:
 
     async def _upload(self, key_id: str, keys: "EvaluationKeys", *, anyway: bool = False) -> None:
         """Upload keys that the server does not have."""
-        path = f"{(await self._located()).keys_path}/keys/{key_id}"
+        path = f"{(await self._located()).path}/keys/{key_id}"
         if not anyway:
             reply = await self._connection.ask(
                 "HEAD", path, seconds=self._timeout, accepted=frozenset({200, 204, 404})
