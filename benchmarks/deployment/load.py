@@ -2,8 +2,8 @@
 
 First: two servers with one store of keys stand behind a balancer. Clients, each a process with keys of its
 own, send requests of random rows and compare every answer with the clear prediction. Meanwhile the servers
-are ended, by SIGKILL and by SIGTERM, one at a time, and started again. The tables have requests that were lost
-or answered wrongly, percentiles of latency (a request with all its repetitions), and memory over time.
+are ended, by SIGKILL and by SIGTERM, one at a time, and started again. The tables have requests that were
+lost or answered wrongly, percentiles of latency (a request with all its repetitions), and memory over time.
 
 Then: rows a second through HTTP, by one client with several threads and batches of rows, beside the same
 batches in one process; and where the seconds of a request go. Both run on the same cores, so what HTTP costs
