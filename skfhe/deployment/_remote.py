@@ -6,6 +6,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["HttpTransport"]
 
 _T = TypeVar("_T")
+_STEP_SECONDS = 0.5
+_CLOSED = "the transport was closed; make another one"
 
 
 class HttpTransport:
@@ -206,7 +209,13 @@ class HttpTransport:
         -------
         object
         """
-        return await asyncio.wrap_future(self._loops.submit(ask))
+        try:
+            return await asyncio.wrap_future(self._loops.submit(ask))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # nobody gave up: the loop was stopped
+                raise RuntimeError(_CLOSED) from None
+            raise
 
     def close(self) -> None:
         """Close the connections. A closed transport cannot be used again."""
@@ -233,7 +242,7 @@ class _Loops:
     def submit(self, ask: Callable[[RemoteModel], Coroutine[Any, Any, _T]]) -> Any:
         """Return the future of what is asked."""
         if self._closed:
-            raise RuntimeError("the transport was closed; make another one")
+            raise RuntimeError(_CLOSED)
         pid = os.getpid()
         loop = self._loops.get(pid)
         if loop is None:
@@ -247,8 +256,14 @@ class _Loops:
         """Return what is asked once it is there; an interrupt cancels it."""
         future = self.submit(ask)
         try:
+            # By steps: once a library has had system calls started again after SIGINT, as z3 does in a
+            # compile, a wait without end cannot be interrupted.
+            while not wait([future], timeout=_STEP_SECONDS).done:
+                pass
             result: _T = future.result()
             return result
+        except CancelledError:
+            raise RuntimeError(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise

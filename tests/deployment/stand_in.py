@@ -24,7 +24,8 @@ class StandIn:
     ----------
     compiled : CompiledCircuit
     client_zip : bytes
-    limits : dict
+    tls : ssl.SSLContext, optional
+    **limits
         In the parameters of the model's description.
 
     Attributes
@@ -38,8 +39,8 @@ class StandIn:
         The headers of each request.
     """
 
-    def __init__(self, compiled, client_zip=b"a client.zip", **limits):
-        self.compiled, self.client_zip, self.limits = compiled, client_zip, limits
+    def __init__(self, compiled, client_zip=b"a client.zip", tls=None, **limits):
+        self.compiled, self.client_zip, self.limits, self.tls = compiled, client_zip, limits, tls
         self.models = ["small"]
         self.keys, self.faults, self.seen = {}, [], []
         self.requests, self.run_rows, self.received = Counter(), [], bytearray()
@@ -56,7 +57,7 @@ class StandIn:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def start(self):
         """Listen, on the same port as before if there was one."""
@@ -64,7 +65,9 @@ class StandIn:
         listening = threading.Event()
 
         async def serve():
-            self.server = await asyncio.start_server(self._talk, "127.0.0.1", self.port, reuse_address=True)
+            self.server = await asyncio.start_server(
+                self._talk, "127.0.0.1", self.port, reuse_address=True, ssl=self.tls
+            )
             self.port = self.server.sockets[0].getsockname()[1]
             listening.set()
 

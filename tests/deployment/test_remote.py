@@ -6,11 +6,19 @@ import json
 import logging
 import os
 import pickle
+import signal
+import ssl
 import threading
 import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from skfhe.circuit import compile_program
 from skfhe.deployment import HttpTransport
@@ -447,6 +455,113 @@ def test_cancelling_ends_the_request(circuit, transport, server):
         asyncio.run(main())
     assert ended.wait(10)
     np.testing.assert_array_equal(predicted(circuit, transport, rows()), expected(rows()))
+
+
+def test_an_interrupt_ends_the_request(circuit, transport, server):
+    """Ctrl-C raises at once, and the transport goes on."""
+    batch = circuit.encrypt(rows())
+    transport.run(batch)
+    server.fault(INFER, asleep)
+    timer = threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    begun = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        transport.run(batch)
+    assert time.monotonic() - begun < 10
+    np.testing.assert_array_equal(predicted(circuit, transport, rows()), expected(rows()))
+
+
+def test_closing_ends_what_waits(circuit, transport, server):
+    batch = circuit.encrypt(rows())
+    transport.run(batch)
+
+    async def awaited():
+        await transport.wait_for(lambda model: model.run(batch))
+
+    raised = []
+
+    def one(call):
+        try:
+            call()
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    calls = (lambda: transport.run(batch), lambda: asyncio.run(awaited()))
+    threads = [threading.Thread(target=one, args=(call,)) for call in calls]
+    for thread in threads:
+        server.fault(INFER, asleep)
+        thread.start()
+    while server.requests["POST infer"] < 3:
+        time.sleep(0.01)
+    transport.close()
+    for thread in threads:
+        thread.join(10)
+    assert raised == ["the transport was closed; make another one"] * 2
+
+
+def signed(subject, issuer, key, signing_key, **extensions):
+    """Return a certificate."""
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=subject == issuer, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+    )
+    return builder.sign(signing_key, hashes.SHA256())
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """An authority of our own, and a certificate and its key by it for the server and for a client."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = ec.generate_private_key(ec.SECP256R1())
+    pem = serialization.Encoding.PEM
+    (folder / "authority.pem").write_bytes(signed("us", "us", authority, authority).public_bytes(pem))
+    for name in ("server", "client"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        (folder / f"{name}.pem").write_bytes(signed(name, "us", key, authority).public_bytes(pem))
+        (folder / f"{name}.key").write_bytes(
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+    return folder
+
+
+def test_a_server_is_verified_and_a_client_shows_its_certificate(circuit, certificates, tmp_path):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "authority.pem")
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    own = (certificates / "client.pem", certificates / "client.key")
+    with StandIn(circuit.compiled, tls=context) as server:
+        authority = certificates / "authority.pem"
+        known = HttpTransport(server.url, verify=authority, cert=own, folder=tmp_path)
+        assert known.client_file() == server.client_zip
+        known.close()
+        n_requests = server.requests.total()
+        begun = time.monotonic()
+        unverified = HttpTransport(server.url, cert=own, folder=tmp_path, timeout=30)
+        with pytest.raises(ServerUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+            unverified.client_file()
+        assert time.monotonic() - begun < 10  # it is not tried again
+        unverified.close()
+        unknown = HttpTransport(server.url, verify=authority, folder=tmp_path, max_retries=1)
+        with pytest.raises(ServerUnavailableError):
+            unknown.client_file()
+        unknown.close()
+        assert server.requests.total() == n_requests
+
+
+def test_an_answer_without_end_is_not_read(server, tmp_path):
+    transport = HttpTransport(server.url, folder=tmp_path)
+    server.fault("/v2/models", lambda *_: reply(200, {"models": ["x" * 2_000_000]}))
+    with pytest.raises(ServerError, match="longer than 1048576 bytes"):
+        transport.client_file()
+    transport.close()
 
 
 def test_the_token_is_sent_and_never_shown(circuit, transport, server, caplog):
