@@ -90,7 +90,7 @@ def restart(servers: list[Served], running: Callable[[], bool], n: int, pause: f
         time.sleep(pause)
         if not running():
             break
-        server, sig = servers[i % len(servers)], (signal.SIGKILL, signal.SIGTERM)[i // len(servers) % 2]
+        server, sig = servers[i % 2], (signal.SIGKILL, signal.SIGTERM)[(i + i // 2) % 2]
         workers = server.workers()
         ended = server.end(sig)
         _, left = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], 10)

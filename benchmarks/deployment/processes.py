@@ -12,7 +12,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -141,8 +140,14 @@ class Served:
 
     def workers(self) -> list[int]:
         """Return the processes below it that compute."""
-        found = psutil.Process(self.pid).children(recursive=True)
-        return [child.pid for child in found if "resource_tracker" not in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.pid).children(recursive=True):
+            try:
+                if "resource_tracker" not in " ".join(child.cmdline()):
+                    found.append(child.pid)
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return found
 
     def metrics(self) -> dict[str, float]:
         """Return what it counts, by the name and labels of each series."""
@@ -156,6 +161,8 @@ class Served:
 
 class Balancer:
     """Hands connections to several servers in turn, and keeps what goes over them.
+
+    As others do, it asks each server twice a second whether it is ready, and prefers those that are.
 
     Parameters
     ----------
@@ -172,7 +179,7 @@ class Balancer:
         self.port = 0
         self.bytes_up = self.bytes_down = 0
         self._loop = asyncio.new_event_loop()
-        self._tasks: set[Any] = set()
+        self._ready = set(ports)
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self._thread.start()
@@ -182,6 +189,7 @@ class Balancer:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._loop.call_soon_threadsafe(self._checking.cancel)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         if self._tap:
@@ -199,13 +207,29 @@ class Balancer:
             started.set()
 
         self._loop.run_until_complete(listen())
+        self._checking = self._loop.create_task(self._check())
         self._loop.run_forever()
 
+    async def _check(self) -> None:
+        while True:
+            for port in self._ports:
+                try:
+                    async with asyncio.timeout(2):
+                        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                        writer.write(b"GET /v2/health/ready HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                        ready = (await reader.readline()).split()[1:2] == [b"200"]
+                        writer.close()
+                except OSError:
+                    ready = False
+                (self._ready.add if ready else self._ready.discard)(port)
+            await asyncio.sleep(0.5)
+
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in self._ports:
-            self._next += 1
+        self._next += 1
+        turn = self._next % len(self._ports)
+        in_turn = self._ports[turn:] + self._ports[:turn]
+        for port in sorted(in_turn, key=lambda port: port not in self._ready):
             try:
-                port = self._ports[self._next % len(self._ports)]
                 other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
                 break
             except OSError:
