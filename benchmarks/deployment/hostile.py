@@ -74,8 +74,13 @@ def raw(
         connection.close()
 
 
-def spoken(port: int, pieces: list[bytes], pause: float = 0.0, timeout: float = 120.0) -> Answer:
-    """Send pieces with a pause after each, and wait for the end; what comes back may come at any time."""
+def spoken(
+    port: int, pieces: list[bytes], pause: float = 0.0, *, ends: bool = True, timeout: float = 120.0
+) -> Answer:
+    """Send pieces with a pause after each, and wait for an answer, which may come at any time.
+
+    ``ends`` says whether the server is told that nothing more comes.
+    """
     begun = time.monotonic()
     found = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
@@ -93,12 +98,22 @@ def spoken(port: int, pieces: list[bytes], pause: float = 0.0, timeout: float = 
                     except TimeoutError:
                         pass
             connection.settimeout(timeout)
-            connection.shutdown(socket.SHUT_WR)
-            while received := connection.recv(65536):
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
+            while not _is_whole(found) and (received := connection.recv(65536)):
                 found += received
         except (ConnectionError, OSError):
             pass
     return _read(found, begun)
+
+
+def _is_whole(text: bytes) -> bool:
+    """Whether an answer has come to its end."""
+    head, found, body = text.partition(b"\r\n\r\n")
+    lengths = [
+        line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+    ]
+    return bool(found) and bool(lengths) and len(body) >= int(lengths[0])
 
 
 def _read(text: bytes, begun: float) -> Answer:

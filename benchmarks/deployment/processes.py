@@ -189,7 +189,13 @@ class Balancer:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._loop.call_soon_threadsafe(self._checking.cancel)
+        async def end() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         if self._tap:
@@ -207,8 +213,9 @@ class Balancer:
             started.set()
 
         self._loop.run_until_complete(listen())
-        self._checking = self._loop.create_task(self._check())
+        checking = self._loop.create_task(self._check())
         self._loop.run_forever()
+        checking.cancel()
 
     async def _check(self) -> None:
         while True:
