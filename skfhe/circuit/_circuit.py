@@ -1,8 +1,6 @@
 """A program compiled for encrypted evaluation, with the keys for it."""
 
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -33,7 +31,8 @@ def compile_program(
     error_rate : ErrorRate, optional
         2**-40 a lookup by default.
     configuration : concrete.fhe.Configuration, optional
-        Options of the engine; never modified. Its error rates are overridden by ``error_rate``.
+        Options of the engine; never modified. Its error rates are overridden by ``error_rate``, and its
+        compression of inputs and of evaluation keys is not used: both are sent compressed as they are.
     batch_sizes : tuple of int, optional
         Numbers of rows that one call can take, 1 among them. By default 1, 8 and, with lookups, 32 as
         far as a call is estimated to stay within ten seconds.
@@ -151,11 +150,11 @@ class Circuit:
         self.session.keygen(force)
 
     def encrypt(self, *inputs: IntArray) -> Batch:
-        """Encrypt one batch; see `ClientSession.encrypt`."""
+        """Encrypt rows; see `ClientSession.encrypt`."""
         return self.session.encrypt(*inputs)
 
     def run(self, batch: Batch) -> Batch:
-        """Evaluate the program on one encrypted batch, under the present keys; see `CompiledCircuit.run`."""
+        """Evaluate the program on encrypted rows, under the present keys; see `CompiledCircuit.run`."""
         # What does not fit is refused before keys are generated for it.
         self.compiled.specs.check_batch(batch, "inputs", self.session.key_id)
         return self.compiled.run(batch, self.session.evaluation_keys)
@@ -169,9 +168,7 @@ class Circuit:
         return self.compiled.simulate(*inputs)
 
     def execute(self, *inputs: IntArray) -> tuple[IntArray, ...]:
-        """Encrypt, run and decrypt any number of rows, batch by batch.
-
-        While one batch's lookups run, the next is encrypted.
+        """Encrypt, run and decrypt any number of rows, in batches of the largest size of a call.
 
         Parameters
         ----------
@@ -192,31 +189,10 @@ class Circuit:
         """
         self.compiled.check_calibrated(inputs)
         n_rows = len(inputs[0])
-        batches = [[x[rows] for x in inputs] for rows in self._batches(n_rows)]
-        outputs = []
+        size, outputs = self.batch_sizes[-1], []
         with tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress:
-            for batch in self._encrypted(batches) if batches else ():
+            for start in range(0, n_rows, size):
+                batch = self.encrypt(*(x[start : start + size] for x in inputs))
                 outputs.append(self.decrypt(self.run(batch)))
                 progress.update(len(batch))
         return self.compiled.specs.join(outputs)
-
-    def _batches(self, n_rows: int) -> Iterator[slice]:
-        """Cut ``n_rows`` into the fewest batches of compiled sizes, the large ones first."""
-        start = 0
-        for size in reversed(self.batch_sizes):
-            while n_rows - start >= size:
-                yield slice(start, start + size)
-                start += size
-
-    def _encrypted(self, batches: list[list[IntArray]]) -> Iterator[Batch]:
-        """Yield each batch encrypted, having begun to encrypt the next one."""
-        if not self.program.lookups:  # a run is over before another thread gets far
-            yield from (self.encrypt(*batch) for batch in batches)
-            return
-        with ThreadPoolExecutor(1) as aside:
-            waiting = self.encrypt(*batches[0])
-            for following in [*batches[1:], None]:
-                begun = aside.submit(self.encrypt, *following) if following else None
-                yield waiting
-                if begun:
-                    waiting = begun.result()

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
     from skfhe.deployment._remote import HttpTransport
+    from skfhe.deployment._save import save
+    from skfhe.deployment._server import Server
 
-__all__ = ["Batch", "EvaluationKeys", "HttpTransport"]
+__all__ = ["Batch", "EvaluationKeys", "HttpTransport", "Server", "save"]
 
 _MODULES = {
     "Batch": "skfhe.circuit",
     "EvaluationKeys": "skfhe.circuit",
     "HttpTransport": "skfhe.deployment._remote",
+    "Server": "skfhe.deployment._server",
+    "save": "skfhe.deployment._save",
 }
 
 
