@@ -12,6 +12,7 @@ __all__ = [
     "ForkedProcessError",
     "InputClippingWarning",
     "InsecureKeyCacheWarning",
+    "KeysExpiredError",
     "ModelChangedError",
     "NotCompiledError",
     "RequestRefusedError",
@@ -45,6 +46,10 @@ class ForkedProcessError(RuntimeError):
 
 class InsecureKeyCacheWarning(UserWarning):
     """The engine was told to keep secret keys in files that are not protected."""
+
+
+class KeysExpiredError(ValueError):
+    """Rows were to be encrypted under keys whose time is up; what was encrypted before is still decrypted."""
 
 
 class CompilationError(ValueError):

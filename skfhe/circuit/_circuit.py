@@ -100,7 +100,7 @@ class Circuit:
             if options is not None and options.use_insecure_key_cache:
                 cache = options.insecure_key_cache_location
             # One step, so that two threads get the same.
-            vars(self).setdefault("_session", ClientSession(self.compiled.specs, cache))
+            vars(self).setdefault("_session", ClientSession(self.compiled.specs, key_cache=cache))
         session: ClientSession = vars(self)["_session"]
         return session
 
