@@ -259,9 +259,21 @@ def secret_keys(site: Site) -> str:
     return "; ".join(found)
 
 
+def busiest(pids: list[int]) -> int:
+    """Return the process that computes."""
+
+    def used(pid: int) -> float:
+        times = psutil.Process(pid).cpu_times()
+        return times.user + times.system
+
+    before = {pid: used(pid) for pid in pids}
+    time.sleep(0.5)
+    return max(pids, key=lambda pid: used(pid) - before[pid])
+
+
 def worker_killed(site: Site) -> str:
     """End a process that computes while it does; others have to be answered meanwhile."""
-    X = np.tile(site.rows["tree"], (8, 1))
+    X = np.tile(site.rows["tree"], (3, 1))
     found: dict[str, Any] = {}
 
     def predict() -> None:
@@ -273,12 +285,11 @@ def worker_killed(site: Site) -> str:
     thread = threading.Thread(target=predict)
     thread.start()
     time.sleep(0.3)
-    busy = site.server.workers()[0]
-    os.kill(busy, signal.SIGKILL)
+    os.kill(busiest(site.server.workers()), signal.SIGKILL)
     other = site.right("linear-a")
     thread.join(2 * DEADLINE)
     check("long" in found, found.get("error", "no answer"))
-    check(np.array_equal(found["long"], np.tile(site.expected["tree"], (8, 1))), "a wrong answer")
+    check(np.array_equal(found["long"], np.tile(site.expected["tree"], (3, 1))), "a wrong answer")
     return f"the right answer; a neighbour's: {other}"
 
 

@@ -11,6 +11,7 @@ that trained the model, encrypted there, too, to the last bit.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,8 +50,9 @@ def role(python: Path, name: str, folder: Path, url: str, n_rows: int, models: l
     """Return what a role found."""
     script = Path(__file__).with_name("roles.py")
     command = [str(python), str(script), name, str(folder), url, str(n_rows), *models]
-    # Not from this project's tree: what is imported has to be what is installed.
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={"PATH": "/usr/bin:/bin"})
+    # Not from this project's tree: what is imported has to be what is installed, but in a trial.
+    environment = dict(os.environ) if python == Path(sys.executable) else {"PATH": "/usr/bin:/bin"}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
     if ended.returncode:
         raise SystemExit(f"{name} failed:\n{ended.stderr[-3000:]}")
     found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
