@@ -13,7 +13,12 @@ __all__ = [
     "InputClippingWarning",
     "InsecureKeyCacheWarning",
     "KeysExpiredError",
+    "ModelChangedError",
     "NotCompiledError",
+    "RequestRefusedError",
+    "ServerError",
+    "ServerTimeoutError",
+    "ServerUnavailableError",
     "UnsupportedModelError",
     "UnsupportedOperatorError",
 ]
@@ -61,3 +66,23 @@ class UnsupportedOperatorError(ValueError):
 
 class InputClippingWarning(UserWarning):
     """Rows have values beyond the range that a model represents, and are evaluated at its ends."""
+
+
+class ServerError(RuntimeError):
+    """A server failed, or its answer is not one to what it was asked."""
+
+
+class ServerUnavailableError(ServerError, ConnectionError):
+    """A server could not be reached, or was too busy, each time that it was asked."""
+
+
+class ServerTimeoutError(ServerError, TimeoutError):
+    """A server gave no answer within the seconds that the caller had for it."""
+
+
+class RequestRefusedError(ServerError, ValueError):
+    """A server refused a request, and would again: its token, its model, its size or what it holds."""
+
+
+class ModelChangedError(ServerError, ValueError):
+    """A server has another model under a name than the one that a client was made for."""

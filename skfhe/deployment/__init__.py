@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
+    from skfhe.deployment._async_client import AsyncClient
     from skfhe.deployment._client import Client
+    from skfhe.deployment._remote import HttpTransport
     from skfhe.deployment._save import save
     from skfhe.deployment._server import Server
     from skfhe.deployment._serving._app import create_app
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from skfhe.deployment._serving._settings import ServerSettings
 
 __all__ = [
+    "AsyncClient",
     "Batch",
     "Client",
     "EvaluationKeys",
+    "HttpTransport",
     "Server",
     "ServerSettings",
     "create_app",
@@ -28,9 +32,11 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AsyncClient": "skfhe.deployment._async_client",
     "Batch": "skfhe.circuit",
     "Client": "skfhe.deployment._client",
     "EvaluationKeys": "skfhe.circuit",
+    "HttpTransport": "skfhe.deployment._remote",
     "Server": "skfhe.deployment._server",
     "ServerSettings": "skfhe.deployment._serving._settings",
     "create_app": "skfhe.deployment._serving._app",
