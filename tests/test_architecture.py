@@ -34,7 +34,7 @@ OWN = {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_parameters"),
     },
-    "compose": {"base", "circuit"},
+    "compose": {"base"},
     "_originals": {"exceptions"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),
