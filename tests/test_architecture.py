@@ -67,6 +67,7 @@ OUTSIDE = {
     # but for the first for annotations alone
     "concrete": {"circuit", "encrypted_model", "base", "importers"},
     "cryptography": {"encryption"},
+    "distributed": {"circuit"},
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},

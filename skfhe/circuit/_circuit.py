@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -12,6 +13,7 @@ from skfhe.circuit._batch import Batch
 from skfhe.circuit._compiled import CompiledCircuit
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._session import ClientSession
+from skfhe.circuit._spreading import Machines, machines, rows_a_task
 from skfhe.cost import Cost, ErrorRate
 from skfhe.exceptions import InsecureKeyCacheWarning
 from skfhe.program import Program
@@ -192,19 +194,36 @@ class Circuit:
         """
         self.compiled.check_calibrated(inputs)
         n_rows = len(inputs[0])
-        batches = [[x[rows] for x in inputs] for rows in self._batches(n_rows)]
-        outputs = []
-        with tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress:
-            for batch in self._encrypted(batches) if batches else ():
-                outputs.append(self.decrypt(self.run(batch)))
-                progress.update(len(batch))
-        return self.compiled.specs.join(outputs)
+        elsewhere = machines() if n_rows else None
+        most = (
+            rows_a_task(n_rows, elsewhere, self.batch_sizes[-1], self.cost.seconds) if elsewhere else n_rows
+        )
+        batches = [[x[rows] for x in inputs] for rows in self._batches(n_rows, most)]
+        outputs: dict[int, tuple[IntArray, ...]] = {}
+        with (
+            tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress,
+            closing(self._spread(elsewhere, batches) if elsewhere else self._here(batches)) as results,
+        ):
+            for number, result in results:
+                outputs[number] = self.decrypt(result)
+                progress.update(len(result))
+        return self.compiled.specs.join([outputs[number] for number in range(len(batches))])
 
-    def _batches(self, n_rows: int) -> Iterator[slice]:
-        """Cut ``n_rows`` into the fewest batches of compiled sizes, the large ones first."""
+    def _here(self, batches: list[list[IntArray]]) -> Iterator[tuple[int, Batch]]:
+        """Yield the number and the result of each batch, run in this process."""
+        for number, batch in enumerate(self._encrypted(batches) if batches else ()):
+            yield number, self.run(batch)
+
+    def _spread(self, elsewhere: Machines, batches: list[list[IntArray]]) -> Iterator[tuple[int, Batch]]:
+        """Yield the number and the result of each batch as it comes, run on other machines."""
+        encrypted = (self.encrypt(*batch) for batch in batches)
+        return elsewhere.run(self.compiled, self.session.evaluation_keys, encrypted)
+
+    def _batches(self, n_rows: int, most: int) -> Iterator[slice]:
+        """Cut ``n_rows`` into the fewest batches of compiled sizes, but of at most ``most`` rows."""
         start = 0
         for size in reversed(self.batch_sizes):
-            while n_rows - start >= size:
+            while n_rows - start >= size and (size <= most or size == 1):
                 yield slice(start, start + size)
                 start += size
 
