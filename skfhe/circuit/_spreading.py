@@ -13,6 +13,7 @@ import math
 import pickle
 import sys
 import threading
+import time
 import uuid
 import weakref
 from collections import OrderedDict
@@ -256,10 +257,18 @@ class _DaskWorkers:
             future = _on_cluster.get(of)
             if future is None or future.client is not self.client or future.status != "finished":
                 # A name that none had before: to forget one must not take along what came under it later.
-                name = f"{name}-{uuid.uuid4().hex}"
-                future = self.client.scatter({name: to_bytes(of)}, broadcast=True)[name]
+                future = self._scatter(f"{name}-{uuid.uuid4().hex}", to_bytes(of))
                 _on_cluster[of] = future
             return future
+
+    def _scatter(self, name: str, data: bytes) -> Any:
+        """Send ``data`` to one worker, from which others fetch it, and try again if that worker was lost."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self.client.scatter({name: data})[name]
+            except OSError:
+                time.sleep(1)
+        return self.client.scatter({name: data})[name]
 
 
 def _run_on_dask(names: tuple[str, str], batch: bytes, sent: tuple[bytes, bytes] | None) -> bytes | str:

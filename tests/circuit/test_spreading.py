@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import dask
 import joblib
 import numpy as np
 import pytest
@@ -472,18 +473,22 @@ def end_this_process(*given):
 
 @pytest.mark.slow
 def test_rows_that_end_every_worker_are_given_up(small, monkeypatch):
-    with workers(2) as client, joblib.parallel_config(backend="dask", client=client):
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        workers(1) as client,
+        joblib.parallel_config(backend="dask", client=client),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(_spreading, "_run_on_dask", end_this_process)
             with pytest.raises(RuntimeError, match="memory_limit"):
-                small.execute(*rows_of(small, 4))
-        assert wait_until(lambda: len(client.nthreads()) == 2)
-        assert_runs_right(small, 4)
+                small.execute(*rows_of(small, 1))
+        assert_runs_right(small, 1)
 
 
 def encrypted_accuracy(model, X, y):
     """Score that compiles and predicts encrypted, wherever the search calls it."""
-    return np.mean(model.compile().predict(X[::10], fhe="execute") == y[::10])
+    model.compile()
+    return np.mean(model.predict(X[::10], fhe="execute") == y[::10])
 
 
 @pytest.mark.slow
