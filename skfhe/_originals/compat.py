@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, St
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
 
-from skfhe._typing import FloatArray
+from skfhe._typing import Array, FloatArray, IntArray
 
 __all__ = [
     "KEPT_BY_CLONES",
@@ -31,6 +31,7 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "get_feature_names",
+    "histogram_categories",
     "histogram_stages",
     "initial_scores",
     "preprocessed_rows",
@@ -76,6 +77,21 @@ def preprocessed_rows(boosting: Any, X: Any) -> Any:
     Categories are numbers, and come before the other features.
     """
     return boosting._preprocess_X(X, reset=False)
+
+
+def histogram_categories(boosting: Any) -> tuple[IntArray, list[Array]] | None:
+    """Return which features histogram-based boosting has categories of, and these, or None if it has none.
+
+    Their numbers are places among them; what is missing has none.
+    """
+    preprocessor = boosting._preprocessor
+    if preprocessor is None:
+        return None
+    categories = []
+    for known in preprocessor.named_transformers_["encoder"].categories_:
+        missing = len(known) and isinstance(known[-1], float) and np.isnan(known[-1])
+        categories.append(known[:-1] if missing else known)
+    return np.flatnonzero(boosting.is_categorical_), categories
 
 
 def baseline(boosting: Any) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The engine's bindings: keys, encryption, evaluation and decryption.
+"""The engine's bindings: keys and evaluation.
 
 This file and `skfhe.circuit._engine`, which has the compiler, alone import concrete. This one does without
 concrete's Python half, whose import takes a second and loads torch.
@@ -32,7 +32,6 @@ with warnings.catch_warnings(), keep_signal_handlers():
 keep_from_signals()
 
 __all__ = [
-    "ClientFunction",
     "ServerFunction",
     "compiler",
     "compressed_keys",
@@ -132,48 +131,6 @@ def value(x: IntArray) -> Any:
     return compiler.Value(np.ascontiguousarray(x, dtype=np.int64))
 
 
-def _ciphertext(given: Any) -> Any:
-    """Return a ciphertext for the engine, which trusts the bytes of one."""
-    return compiler.TransportValue.deserialize(given) if isinstance(given, bytes) else given
-
-
-class ClientFunction:
-    """Encrypts what one function of a module takes, and decrypts what it returns, by the engine itself.
-
-    It is for ciphertexts that `skfhe.encryption` does not know.
-
-    The engine's own objects read the description and the keys anew in every call, some milliseconds in all;
-    here it is done once. Random numbers are drawn from a generator that is seeded by the operating system
-    here, so a forked process must make an object of its own.
-
-    Parameters
-    ----------
-    parameters : bytes
-        The engine's description of keys and ciphertexts.
-    keyset : concrete.compiler.Keyset
-        Generated for these parameters: for others the engine would end the process.
-    name : str
-        The function.
-    """
-
-    def __init__(self, parameters: bytes, keyset: Any, name: str) -> None:
-        information = compiler.ProgramInfo.deserialize(parameters)
-        program = compiler.ClientProgram.create_encrypted(information, keyset)
-        self._client = program.get_client_circuit(name)
-        self._lock = threading.Lock()
-
-    def encrypt(self, *inputs: IntArray) -> tuple[Any, ...]:
-        """Return a ciphertext for each array; shapes and ranges are the caller's to check."""
-        with self._lock:
-            return tuple(self._client.prepare_input(value(x), i) for i, x in enumerate(inputs))
-
-    def decrypt(self, *outputs: Any) -> tuple[IntArray, ...]:
-        """Return the int64 array in each ciphertext."""
-        with self._lock:
-            read = [self._client.process_output(_ciphertext(y), i) for i, y in enumerate(outputs)]
-        return tuple(np.asarray(y.to_py_val()).astype(np.int64) for y in read)
-
-
 class ServerFunction:
     """Evaluates one function of a module on ciphertexts, under the keys of anyone.
 
@@ -190,17 +147,18 @@ class ServerFunction:
         self._lock = threading.Lock()
         self._memory = KeptMemory()  # the last, for what is above is freed before it
 
-    def run(self, keyset: Any, inputs: Iterable[Any]) -> tuple[Any, ...]:
-        """Return a ciphertext for each output.
+    def run(self, keyset: Any, inputs: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Return the ciphertexts of each output, as the engine serializes them.
 
         Parameters
         ----------
         keyset : concrete.compiler.ServerKeyset
             For the module's parameters: those for others end the process.
-        inputs : iterable of ciphertext
-            As the engine has them or serializes them. They are read one after the other, in the memory that
-            is kept from one run to the next.
+        inputs : iterable of bytes
+            As the engine serializes ciphertexts, and trusts them to be: all but the words must be made here.
+            They are read one after the other, in the memory that is kept from one run to the next.
         """
         claim(Work.EVALUATION, "an encrypted run")
         with self._lock, kept_memory():
-            return tuple(self._server.call([_ciphertext(x) for x in inputs], keyset))
+            given = [compiler.TransportValue.deserialize(x) for x in inputs]
+            return tuple(y.serialize() for y in self._server.call(given, keyset))

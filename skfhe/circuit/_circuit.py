@@ -1,8 +1,6 @@
 """A program compiled for encrypted evaluation, with the keys for it."""
 
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -13,7 +11,7 @@ from skfhe.circuit._batch import Batch
 from skfhe.circuit._compiled import CompiledCircuit
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._session import ClientSession
-from skfhe.circuit._spreading import Machines, machines, rows_a_task
+from skfhe.circuit._spreading import machines, rows_a_task
 from skfhe.cost import Cost, ErrorRate
 from skfhe.exceptions import InsecureKeyCacheWarning
 from skfhe.program import Program
@@ -35,7 +33,8 @@ def compile_program(
     error_rate : ErrorRate, optional
         2**-40 a lookup by default.
     configuration : concrete.fhe.Configuration, optional
-        Options of the engine; never modified. Its error rates are overridden by ``error_rate``.
+        Options of the engine; never modified. Its error rates are overridden by ``error_rate``, and its
+        compression of inputs and of evaluation keys is not used: both are sent compressed as they are.
     batch_sizes : tuple of int, optional
         Numbers of rows that one call can take, 1 among them. By default 1, 8 and, with lookups, 32 as
         far as a call is estimated to stay within ten seconds.
@@ -153,11 +152,11 @@ class Circuit:
         self.session.keygen(force)
 
     def encrypt(self, *inputs: IntArray) -> Batch:
-        """Encrypt one batch; see `ClientSession.encrypt`."""
+        """Encrypt rows; see `ClientSession.encrypt`."""
         return self.session.encrypt(*inputs)
 
     def run(self, batch: Batch) -> Batch:
-        """Evaluate the program on one encrypted batch, under the present keys; see `CompiledCircuit.run`."""
+        """Evaluate the program on encrypted rows, under the present keys; see `CompiledCircuit.run`."""
         # What does not fit is refused before keys are generated for it.
         self.compiled.specs.check_batch(batch, "inputs", self.session.key_id)
         return self.compiled.run(batch, self.session.evaluation_keys)
@@ -171,9 +170,9 @@ class Circuit:
         return self.compiled.simulate(*inputs)
 
     def execute(self, *inputs: IntArray) -> tuple[IntArray, ...]:
-        """Encrypt, run and decrypt any number of rows, batch by batch.
+        """Encrypt, run and decrypt any number of rows, in batches of the largest size of a call.
 
-        While one batch's lookups run, the next is encrypted.
+        If joblib's active backend has workers on other machines, batches are run there, as they are free.
 
         Parameters
         ----------
@@ -195,47 +194,21 @@ class Circuit:
         self.compiled.check_calibrated(inputs)
         n_rows = len(inputs[0])
         elsewhere = machines() if n_rows else None
-        most = (
-            rows_a_task(n_rows, elsewhere, self.batch_sizes[-1], self.cost.seconds) if elsewhere else n_rows
-        )
-        batches = [[x[rows] for x in inputs] for rows in self._batches(n_rows, most)]
+        size = self.batch_sizes[-1]
+        if elsewhere:
+            size = rows_a_task(n_rows, elsewhere, size, self.cost.seconds)
+        parts = ([x[start : start + size] for x in inputs] for start in range(0, n_rows, size))
+        encrypted = (self.encrypt(*part) for part in parts)
+        if elsewhere:
+            results = elsewhere.run(self.compiled, self.session.evaluation_keys, encrypted)
+        else:
+            results = ((number, self.run(batch)) for number, batch in enumerate(encrypted))
         outputs: dict[int, tuple[IntArray, ...]] = {}
         with (
             tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress,
-            closing(self._spread(elsewhere, batches) if elsewhere else self._here(batches)) as results,
+            closing(results),
         ):
             for number, result in results:
                 outputs[number] = self.decrypt(result)
                 progress.update(len(result))
-        return self.compiled.specs.join([outputs[number] for number in range(len(batches))])
-
-    def _here(self, batches: list[list[IntArray]]) -> Iterator[tuple[int, Batch]]:
-        """Yield the number and the result of each batch, run in this process."""
-        for number, batch in enumerate(self._encrypted(batches) if batches else ()):
-            yield number, self.run(batch)
-
-    def _spread(self, elsewhere: Machines, batches: list[list[IntArray]]) -> Iterator[tuple[int, Batch]]:
-        """Yield the number and the result of each batch as it comes, run on other machines."""
-        encrypted = (self.encrypt(*batch) for batch in batches)
-        return elsewhere.run(self.compiled, self.session.evaluation_keys, encrypted)
-
-    def _batches(self, n_rows: int, most: int) -> Iterator[slice]:
-        """Cut ``n_rows`` into the fewest batches of compiled sizes, but of at most ``most`` rows."""
-        start = 0
-        for size in reversed(self.batch_sizes):
-            while n_rows - start >= size and (size <= most or size == 1):
-                yield slice(start, start + size)
-                start += size
-
-    def _encrypted(self, batches: list[list[IntArray]]) -> Iterator[Batch]:
-        """Yield each batch encrypted, having begun to encrypt the next one."""
-        if not self.program.lookups:  # a run is over before another thread gets far
-            yield from (self.encrypt(*batch) for batch in batches)
-            return
-        with ThreadPoolExecutor(1) as aside:
-            waiting = self.encrypt(*batches[0])
-            for following in [*batches[1:], None]:
-                begun = aside.submit(self.encrypt, *following) if following else None
-                yield waiting
-                if begun:
-                    waiting = begun.result()
+        return self.compiled.specs.join([outputs[number] for number in sorted(outputs)])

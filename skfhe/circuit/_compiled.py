@@ -10,11 +10,13 @@ import numpy as np
 
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch
+from skfhe.circuit._calls import call_sizes, plan_calls
 from skfhe.circuit._compiled_part import CompiledPart
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._keys import EvaluationKeys
 from skfhe.circuit._specs import CircuitSpecs
 from skfhe.cost import Cost, ErrorRate, engine_p_error, estimate_cost, lookup_p_error
+from skfhe.encryption import Words
 from skfhe.program import Program, independent_parts, run_batched
 
 __all__ = ["CompiledCircuit"]
@@ -59,10 +61,14 @@ class CompiledCircuit:
         self.program = program
         self.error_rate = error_rate
         self.configuration = configuration
+        cost = self.cost
         if batch_sizes is None:
             sizes = BATCH_SIZES if program.lookups else LEVELLED_BATCH_SIZES
-            batch_sizes = tuple(n for n in sizes if n * self.cost.seconds <= SECONDS_A_BATCH)
+            batch_sizes = tuple(n for n in sizes if n * cost.seconds <= SECONDS_A_BATCH)
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
+        # Of a row, and of a call; of what cannot be priced, calls alone count.
+        priced = cost.seconds - cost.seconds_a_call, cost.seconds_a_call
+        self._seconds = (0.0, 1.0) if cost.refusal else priced
         # Of a run's error rate, the engine would count the rows of all batch sizes, and each part for itself.
         asked = ErrorRate(lookup_p_error(program, error_rate))
         p_error = engine_p_error(program, asked.per_lookup(1))
@@ -141,7 +147,7 @@ class CompiledCircuit:
         return "\n".join(part.module.mlir for part in self.parts)
 
     def run(self, batch: Batch, evaluation_keys: EvaluationKeys) -> Batch:
-        """Evaluate the program on one encrypted batch.
+        """Evaluate the program on encrypted rows.
 
         Parameters
         ----------
@@ -163,19 +169,56 @@ class CompiledCircuit:
         ForkedProcessError
             If this process was forked from one that had run or simulated a circuit.
         """
+        (result,) = self.run_together([batch], evaluation_keys)
+        return result
+
+    def run_together(self, batches: Sequence[Batch], evaluation_keys: EvaluationKeys) -> list[Batch]:
+        """Evaluate the program on the rows of several batches, in common calls.
+
+        Each call takes a compiled number of rows. The rows of all batches are put into as many calls of the
+        largest size as they fill, and what is left into those that cost least by the prices of `skfhe.cost`:
+        one that is not filled is padded with ciphertexts of zero, of which nothing is kept.
+
+        Parameters
+        ----------
+        batches : sequence of Batch
+            Each returned by `ClientSession.encrypt` of one session.
+        evaluation_keys : EvaluationKeys
+            Of the same session.
+
+        Returns
+        -------
+        list of Batch
+            The results of each, in order.
+
+        Raises
+        ------
+        CiphertextMismatchError
+            If one of ``batches`` is of another circuit or of other keys, or holds results; or if the keys
+            were generated for other parameters, or have another size than theirs. Nothing is run then.
+        ForkedProcessError
+            If this process was forked from one that had run or simulated a circuit.
+        """
         if not isinstance(evaluation_keys, EvaluationKeys):
             raise TypeError(f"expected EvaluationKeys, got {type(evaluation_keys).__name__}")
-        self.specs.check_batch(batch, "inputs", evaluation_keys.id)
+        for batch in batches:
+            self.specs.check_batch(batch, "inputs", evaluation_keys.id)
         evaluation_keys.check([part.module.parameters for part in self.parts])
-        results = tuple(
-            part.function(batch.n_rows).run(
-                evaluation_keys.keyset(i), specs.expand(batch.seed, batch.n_rows, ciphertexts)
-            )
-            for i, (part, specs, ciphertexts) in enumerate(
-                zip(self.parts, self.specs.parts, batch.ciphertexts, strict=True)
-            )
-        )
-        return replace(batch, ciphertexts=results, holds="results", seed=b"")
+        n_rows = [len(batch) for batch in batches]
+        if not n_rows:
+            return []
+        calls = plan_calls(n_rows, call_sizes(sum(n_rows), self.batch_sizes, *self._seconds))
+        by_part = [
+            part.run(evaluation_keys.keyset(i), calls, [(each.ciphertexts[i], each.seed) for each in batches])
+            for i, part in enumerate(self.parts)
+        ]
+        bits = tuple(part.result_bits for part in self.specs.parts)
+        results, first = [], 0
+        for batch, n in zip(batches, n_rows, strict=True):
+            words = tuple(tuple(_rows(y, first, n) for y in outputs) for outputs in by_part)
+            results.append(replace(batch, ciphertexts=words, holds="results", seed=b"", bits=bits))
+            first += n
+        return results
 
     def check_calibrated(self, inputs: Sequence[IntArray]) -> None:
         """Raise an error for rows that lead out of intervals which were only seen on data."""
@@ -215,3 +258,8 @@ class CompiledCircuit:
             ]
             batches.append(tuple(y[:n_rows] for y in self.specs.gather(by_part)))
         return self.specs.join(batches)
+
+
+def _rows(words: Words, first: int, n_rows: int) -> Words:
+    """Return the ciphertexts of some rows, of those of all, which have the rows' axis before."""
+    return words[first : first + n_rows].reshape(-1, words.shape[-1])

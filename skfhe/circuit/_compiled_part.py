@@ -1,13 +1,16 @@
 """One part of a program, compiled by the engine."""
 
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from skfhe._typing import IntArray
 from skfhe.circuit._bindings import ServerFunction
+from skfhe.circuit._calls import Call
 from skfhe.circuit._engine import (
     CompiledModule,
     FunctionStatistics,
@@ -17,13 +20,17 @@ from skfhe.circuit._engine import (
     fhe,
 )
 from skfhe.circuit._host import PerProcess
+from skfhe.circuit._result_bits import result_bits
 from skfhe.circuit._specs import PartSpecs, function_name
 from skfhe.circuit._tracing import IntervalTyping, lower
 from skfhe.cost import ErrorRate, check_limits, estimate_cost, explain
+from skfhe.encryption import WORD_BYTES, Frame, Seeded, Words, expand, rounded
 from skfhe.exceptions import CompilationError
 from skfhe.program import Part
 
 __all__ = ["CompiledPart"]
+
+_frame = lru_cache(maxsize=256)(Frame)
 
 
 @dataclass(eq=False)
@@ -33,6 +40,7 @@ class _Made:
     Parameters
     ----------
     module : CompiledModule or None
+    specs : PartSpecs or None
     functions : dict of int to ServerFunction
         By number of rows.
     simulated : dict of str to SimulatedFunction
@@ -42,6 +50,7 @@ class _Made:
     """
 
     module: CompiledModule | None = None
+    specs: PartSpecs | None = None
     functions: dict[int, ServerFunction] = field(default_factory=dict)
     simulated: dict[str, SimulatedFunction] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.RLock)
@@ -103,6 +112,8 @@ class CompiledPart:
         configuration = configuration.fork(
             p_error=self.p_error,
             global_p_error=None,
+            compress_input_ciphertexts=False,
+            compress_evaluation_keys=False,
             additional_pre_processors=[*configuration.additional_pre_processors, IntervalTyping(program)],
             dump_artifacts_on_unexpected_failures=False,
         )
@@ -115,7 +126,13 @@ class CompiledPart:
     @property
     def specs(self) -> PartSpecs:
         """What its keys and ciphertexts look like."""
-        return PartSpecs(self.part.inputs, self.part.outputs, self.module.parameters)
+        made = self._made.here()
+        with made.lock:
+            if made.specs is None:
+                parameters = self.module.parameters
+                bits = result_bits(self.part.program, parameters, self.error_rate.per_lookup(1))
+                made.specs = PartSpecs(self.part.inputs, self.part.outputs, parameters, bits)
+            return made.specs
 
     def statistics(self, n_rows: int) -> FunctionStatistics:
         """Return what the engine reports about the function for ``n_rows`` rows."""
@@ -128,6 +145,48 @@ class CompiledPart:
             if n_rows not in made.functions:
                 made.functions[n_rows] = ServerFunction(self.module.program, function_name(n_rows))
             return made.functions[n_rows]
+
+    def run(
+        self, keyset: Any, calls: Sequence[Call], batches: Sequence[tuple[Sequence[Any], bytes]]
+    ) -> tuple[Words, ...]:
+        """Evaluate rows of several batches.
+
+        Parameters
+        ----------
+        keyset : concrete.compiler.ServerKeyset
+            For the part's parameters.
+        calls : sequence of Call
+        batches : sequence of tuple
+            Bodies of each of the part's inputs, and the seed.
+
+        Returns
+        -------
+        tuple of ndarray of unsigned integers, shape (n_rows, ciphertexts of a row, dimension + 1)
+            The rounded words of each output, of all rows, one batch after the other.
+        """
+        forms, bits = self.specs.forms("results"), self.specs.result_bits
+        by_call = []
+        for call in calls:
+            outputs = self.function(call.size).run(keyset, self._inputs(call, batches))
+            words = []
+            for y, form, n in zip(outputs, forms, bits, strict=True):
+                kept = _frame(form.of_rows(call.size)).words(y)[: call.n_rows * form.size]
+                words.append(rounded(kept, n).reshape(call.n_rows, form.size, form.dimension + 1))
+            by_call.append(words)
+        if len(by_call) == 1:
+            return tuple(by_call[0])
+        return tuple(np.concatenate(words) for words in zip(*by_call, strict=True))
+
+    def _inputs(self, call: Call, batches: Sequence[tuple[Sequence[Any], bytes]]) -> Iterator[bytes]:
+        """Yield the ciphertexts of each input in one call, as the engine reads them."""
+        for i, (form, number) in enumerate(zip(self.specs.forms("inputs"), self.specs.inputs, strict=True)):
+            row_bytes = form.size * WORD_BYTES
+            rows = []
+            for batch, first, last in call.rows:
+                ciphertexts, seed = batches[batch]
+                bodies = memoryview(ciphertexts[i])[first * row_bytes : last * row_bytes]
+                rows.append(Seeded(bodies, seed, number, first))
+            yield expand(rows, form, _frame(form.of_rows(call.size)))
 
     def simulate(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Return the integers of each output of one batch, with the errors of an encrypted run."""

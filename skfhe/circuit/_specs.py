@@ -1,121 +1,137 @@
 """What both halves of a circuit know of it: what its keys and its ciphertexts look like."""
 
 import json
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch, Holds
-from skfhe.encryption import SEED_BYTES, WORD_BYTES, Frame, expand, read_parameters
-from skfhe.exceptions import CiphertextMismatchError
+from skfhe.encryption import SEED_BYTES, WORD_BYTES, CiphertextParameters, n_packed, read_parameters
+from skfhe.exceptions import CiphertextMismatchError, CompilationError
 from skfhe.program import IntegerType
 
 if TYPE_CHECKING:
     from skfhe.circuit._keys import KeyId
 
-__all__ = ["CircuitSpecs", "PartSpecs", "function_name"]
+__all__ = ["CircuitSpecs", "PartSpecs", "function_name", "row_forms"]
 
 _T = TypeVar("_T")
 _KEYS: dict[Holds, str] = {"inputs": "inputs", "results": "outputs"}
 """By which the engine's description of a function has them."""
-_FRAME_BYTES = 1024
-"""More than the engine puts around the words of a ciphertext when it serializes one."""
+_FUNCTION = "rows_"
 
 
 def function_name(n_rows: int) -> str:
     """Return the name of the engine's function that takes ``n_rows`` rows."""
-    return f"rows_{n_rows}"
+    return f"{_FUNCTION}{n_rows}"
 
 
-@dataclass(frozen=True, eq=False)
-class _Ciphertexts:
-    """What one function of the engine takes, or returns.
+def row_forms(parameters: bytes, holds: Holds) -> tuple[CiphertextParameters, ...]:
+    """Return the parameters of one row of each input or output, which are those of all functions.
 
     Parameters
     ----------
-    n_bytes : list of int
-        Of the words of each ciphertext.
-    frames : tuple of Frame or None
-        None if one of them is of a kind that the engine alone encrypts and decrypts.
+    parameters : bytes
+        The engine's description of functions that do the same for different numbers of rows.
+    holds : {"inputs", "results"}
+
+    Raises
+    ------
+    CompilationError
+        If functions differ in more than the number of rows, or ciphertexts are of a kind that
+        `skfhe.encryption` does not know.
     """
+    try:
+        functions = json.loads(parameters)["circuits"]
+        found = {_of_one_row(function, _KEYS[holds]) for function in functions}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CompilationError(
+            f"the engine's {_KEYS[holds]} cannot be encrypted or decrypted here: {error}. If a configuration "
+            "was given, try without it"
+        ) from error
+    if len(found) != 1:
+        raise CompilationError(
+            f"the engine's {_KEYS[holds]} are encrypted in {len(found)} ways in functions that differ in the "
+            "number of rows alone, so that rows cannot be moved from one to another; compile for one number "
+            "of rows: batch_sizes=(1,)"
+        )
+    (forms,) = found
+    return forms
 
-    n_bytes: list[int]
-    frames: tuple[Frame, ...] | None
 
-    @classmethod
-    def read(cls, gates: Sequence[Any]) -> "_Ciphertexts":
-        """Return what the engine's description of inputs or outputs says."""
-        shapes = [gate["rawInfo"]["shape"]["dimensions"] for gate in gates]
-        read = [read_parameters(gate) for gate in gates]
-        known = [parameters for parameters in read if parameters is not None]
-        frames = tuple(Frame(parameters) for parameters in known) if len(known) == len(read) else None
-        return cls([math.prod(shape) * WORD_BYTES for shape in shapes], frames)
+def _of_one_row(function: Mapping[str, Any], key: str) -> tuple[CiphertextParameters, ...]:
+    """Return what a function takes or returns, without its first axis, which has the rows."""
+    n_rows = int(function["name"].removeprefix(_FUNCTION))
+    gates = [read_parameters(gate) for gate in function[key]]
+    for gate in gates:
+        if gate.shape[:1] != (n_rows,):
+            raise ValueError(f"an array of shape {gate.shape} is not of {n_rows} row(s)")
+    return tuple(replace(gate, shape=gate.shape[1:]) for gate in gates)
 
 
 @dataclass(frozen=True, eq=False)
 class PartSpecs:
     """Keys and ciphertexts of one part of a circuit.
 
+    Whatever number of rows a function takes, its ciphertexts have the same parameters: so a batch may have
+    any number of rows, and whoever runs it cuts it.
+
     Parameters
     ----------
     inputs, outputs : tuple of int
         Which of the circuit's inputs and outputs are the part's, counted from 0.
     parameters : bytes
-        The engine's own description, which it generates keys and encrypts by.
+        The engine's own description, which it generates keys by and ciphertexts are made by.
+    result_bits : tuple of int
+        That results keep of the words of each output; see `skfhe.encryption.bits_to_keep`.
+
+    Raises
+    ------
+    CompilationError
+        If the description has ciphertexts of a kind that is not known, or that depends on the number of rows,
+        or others than the part has.
     """
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     parameters: bytes
+    result_bits: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        counts = {holds: len(self.forms(holds)) for holds in _KEYS}
+        if counts != {"inputs": len(self.inputs), "results": len(self.outputs)}:
+            raise CompilationError(
+                f"the engine's functions have {counts['inputs']} input(s) and {counts['results']} output(s), "
+                f"the part {len(self.inputs)} and {len(self.outputs)}"
+            )
+        bits_of_word = 8 * WORD_BYTES
+        if len(self.result_bits) != len(self.outputs) or not all(
+            type(n) is int and 0 < n <= bits_of_word for n in self.result_bits
+        ):
+            raise CompilationError(
+                f"expected bits for {len(self.outputs)} output(s), each from 1 to {bits_of_word}, got "
+                f"{self.result_bits}"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_functions"}
+        return {name: value for name, value in vars(self).items() if name != "_forms"}
 
     def count(self, holds: Holds) -> int:
-        """Return the number of ciphertexts of a batch."""
+        """Return the number of arrays of ciphertexts of a batch."""
         return len(self.inputs if holds == "inputs" else self.outputs)
 
     @cached_property
-    def _functions(self) -> dict[tuple[str, Holds], "_Ciphertexts"]:
-        """What each function takes and returns."""
-        return {
-            (function["name"], holds): _Ciphertexts.read(function[key])
-            for function in json.loads(self.parameters)["circuits"]
-            for holds, key in _KEYS.items()
-        }
+    def _forms(self) -> dict[Holds, tuple[CiphertextParameters, ...]]:
+        return {holds: row_forms(self.parameters, holds) for holds in _KEYS}
 
-    def ciphertext_bytes(self, n_rows: int, holds: Holds) -> list[int]:
-        """Return the bytes of each ciphertext of a batch, without what the engine puts around them."""
-        return self._functions[function_name(n_rows), holds].n_bytes
-
-    def frames(self, n_rows: int, holds: Holds) -> tuple[Frame, ...] | None:
-        """Return the form of each ciphertext of a batch, or None if the engine itself has to encrypt them."""
-        return self._functions[function_name(n_rows), holds].frames
-
-    def expand(self, seed: bytes, n_rows: int, ciphertexts: Sequence[Any]) -> Iterable[Any]:
-        """Return the inputs of a batch as the engine reads them, one after the other.
-
-        Parameters
-        ----------
-        seed : bytes
-        n_rows : int
-        ciphertexts : sequence
-            As they are in the batch.
-
-        Returns
-        -------
-        iterable
-        """
-        frames = self.frames(n_rows, "inputs")
-        if frames is None:
-            return ciphertexts
-        arrays = zip(ciphertexts, frames, self.inputs, strict=True)
-        return (expand(bodies, frame, seed, number) for bodies, frame, number in arrays)
+    def forms(self, holds: Holds) -> tuple[CiphertextParameters, ...]:
+        """Return the parameters of one row of each input or output."""
+        return self._forms[holds]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +153,11 @@ class CircuitSpecs:
         Shape of one row of each, and its intervals.
     parts : tuple of PartSpecs
         That have keys of their own.
+
+    Raises
+    ------
+    CompilationError
+        If parts do not have each input and output once, and in its shape.
     """
 
     circuit_id: str
@@ -146,13 +167,29 @@ class CircuitSpecs:
     outputs: tuple[IntegerType, ...]
     parts: tuple[PartSpecs, ...]
 
+    def __post_init__(self) -> None:
+        by_holds: dict[Holds, tuple[Any, Any]] = {
+            "inputs": (self.inputs, [part.inputs for part in self.parts]),
+            "results": (self.outputs, [part.outputs for part in self.parts]),
+        }
+        for holds, (kinds, places) in by_holds.items():
+            if sorted(chain(*places)) != [*range(len(kinds))]:
+                raise CompilationError(
+                    f"the parts of a circuit of {len(kinds)} {holds} have those of {places}"
+                )
+            for part, its in zip(self.parts, places, strict=True):
+                found = [form.shape for form in part.forms(holds)]
+                stated = [kinds[i].shape for i in its]
+                if found != stated:
+                    raise CompilationError(f"{holds} of shapes {stated} are encrypted in shapes {found}")
+
     def check_inputs(self, inputs: Sequence[IntArray]) -> None:
-        """Raise an error unless ``inputs`` are one batch, every integer in its interval."""
+        """Raise an error unless ``inputs`` are rows of the circuit's, every integer in its interval."""
         if len(inputs) != len(self.inputs):
             raise ValueError(f"the circuit takes {len(self.inputs)} input(s), got {len(inputs)}")
         n_rows = len(inputs[0])
-        if n_rows not in self.batch_sizes:
-            raise ValueError(f"compiled for {self.batch_sizes} rows a call, got {n_rows}")
+        if n_rows == 0:
+            raise ValueError("expected at least one row, got none")
         for x, kind, label in zip(inputs, self.inputs, self.labels, strict=True):
             if x.shape != (n_rows, *kind.shape):
                 raise ValueError(
@@ -167,8 +204,7 @@ class CircuitSpecs:
     def check_batch(self, batch: Batch, holds: Holds, key_id: "KeyId | str | None") -> None:
         """Raise an error unless ``batch`` holds that, is of this circuit and encrypted under these keys.
 
-        A batch that came as bytes also has to have the ciphertexts that the circuit's have, by number and
-        size: only then may the engine read them.
+        It also has to have the ciphertexts that the circuit's have, by number and size.
         """
         if not isinstance(batch, Batch):
             raise TypeError(f"expected a Batch, as encrypt and run return it, got {type(batch).__name__}")
@@ -186,8 +222,6 @@ class CircuitSpecs:
                 "these ciphertexts are of other keys than the present ones: keygen(force=True) replaced "
                 "those, or another circuit or process encrypted under its own; encrypt the rows again"
             )
-        if batch.n_rows not in self.batch_sizes:
-            raise CiphertextMismatchError(f"compiled for {self.batch_sizes} rows a call, got {batch.n_rows}")
         expected = [part.count(holds) for part in self.parts]
         counts = [len(ciphertexts) for ciphertexts in batch.ciphertexts]
         if counts != expected:
@@ -197,6 +231,9 @@ class CircuitSpecs:
         n_seed = SEED_BYTES if holds == "inputs" else 0
         if len(batch.seed) != n_seed:
             raise CiphertextMismatchError(f"expected a seed of {n_seed} bytes, got {len(batch.seed)}")
+        bits = tuple(part.result_bits for part in self.parts) if holds == "results" else ()
+        if batch.bits != bits:
+            raise CiphertextMismatchError(f"expected words of {bits} bits, got {batch.bits}")
         for part, ciphertexts in zip(self.parts, batch.ciphertexts, strict=True):
             _check_sizes(part, ciphertexts, batch.n_rows, holds)
 
@@ -224,20 +261,15 @@ class CircuitSpecs:
 
 
 def _check_sizes(part: PartSpecs, ciphertexts: Sequence[object], n_rows: int, holds: Holds) -> None:
-    """Raise an error unless ciphertexts that are bytes have the size that the part's parameters say."""
-    frames = part.frames(n_rows, holds) if holds == "inputs" else None
-    if frames is not None:
-        for bodies, frame in zip(ciphertexts, frames, strict=True):
-            n_bytes = frame.parameters.size * WORD_BYTES
-            if not isinstance(bodies, bytes) or len(bodies) != n_bytes:
-                got = len(bodies) if isinstance(bodies, bytes) else type(bodies).__name__
-                raise CiphertextMismatchError(f"expected bodies of {n_bytes} bytes, got {got}")
-        return
-    if not any(isinstance(ciphertext, bytes) for ciphertext in ciphertexts):
-        return
-    for ciphertext, size in zip(ciphertexts, part.ciphertext_bytes(n_rows, holds), strict=True):
-        if isinstance(ciphertext, bytes) and not size <= len(ciphertext) <= size + _FRAME_BYTES:
+    """Raise an error unless arrays have the size that the part's parameters say for so many rows."""
+    bits = part.result_bits if holds == "results" else [8 * WORD_BYTES] * part.count(holds)
+    for array, form, n in zip(ciphertexts, part.forms(holds), bits, strict=True):
+        if holds == "results" and isinstance(array, np.ndarray):
+            assert array.shape == (n_rows * form.size, form.dimension + 1)
+            continue
+        n_bytes = n_packed(n_rows * (form.n_words if holds == "results" else form.size), n)
+        if not isinstance(array, bytes) or len(array) != n_bytes:
+            got = f"{len(array)} bytes" if isinstance(array, bytes) else type(array).__name__
             raise CiphertextMismatchError(
-                f"expected a ciphertext of {size} bytes and at most {_FRAME_BYTES} around them, "
-                f"got {len(ciphertext)}"
+                f"expected {holds} of {n_rows} row(s) in {n_bytes} bytes of ciphertexts, got {got}"
             )

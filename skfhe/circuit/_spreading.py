@@ -17,7 +17,7 @@ import time
 import uuid
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -55,7 +55,7 @@ class Machines(Protocol):
 
     def run(
         self, compiled: "CompiledCircuit", keys: EvaluationKeys, batches: Iterator[Batch]
-    ) -> Iterator[tuple[int, Batch]]:
+    ) -> Generator[tuple[int, Batch], None, None]:
         """Yield the result of each batch as it comes, after the batch's number, counted from 0."""
         ...
 
@@ -192,7 +192,7 @@ class _DaskWorkers:
 
     def run(
         self, compiled: "CompiledCircuit", keys: EvaluationKeys, batches: Iterator[Batch]
-    ) -> Iterator[tuple[int, Batch]]:
+    ) -> Generator[tuple[int, Batch], None, None]:
         """Yield the result of each batch as it comes, after the batch's number, counted from 0.
 
         What a worker had that was lost is run again by the cluster, and by this process if all workers that
@@ -309,7 +309,7 @@ class _JoblibWorkers:
 
     def run(
         self, compiled: "CompiledCircuit", keys: EvaluationKeys, batches: Iterator[Batch]
-    ) -> Iterator[tuple[int, Batch]]:
+    ) -> Generator[tuple[int, Batch], None, None]:
         """Yield the result of each batch as it comes, after the batch's number, counted from 0."""
         import joblib
 

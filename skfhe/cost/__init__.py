@@ -8,7 +8,7 @@ from skfhe.cost._estimate import Cost, estimate_cost, lookup_p_error
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
 from skfhe.cost._prices import lookup_seconds, precision_steps, truncated_lookup_complexity
 from skfhe.cost._report import Report
-from skfhe.cost._shared_noise import engine_p_error
+from skfhe.cost._shared_noise import engine_p_error, noise_gains
 
 __all__ = [
     "DEFAULT_P_ERROR",
@@ -24,6 +24,7 @@ __all__ = [
     "explain",
     "lookup_p_error",
     "lookup_seconds",
+    "noise_gains",
     "precision_steps",
     "resolve_error_rate",
     "truncated_lookup_complexity",

@@ -26,7 +26,7 @@ from skfhe.cost._rules import variance
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program, correlate, ops
 
-__all__ = ["SMALLEST_ENGINE_P_ERROR", "carried", "engine_p_error", "shared_noise"]
+__all__ = ["SMALLEST_ENGINE_P_ERROR", "carried", "engine_p_error", "noise_gains", "shared_noise"]
 
 SMALLEST_ENGINE_P_ERROR = 2.0**-160
 """Smallest error rate that prices are known for; the engine is asked for no smaller one."""
@@ -96,6 +96,41 @@ def shared_noise(program: Program) -> float:
         draws, whose error of a few percent goes to the safe side where many elements are alike.
     """
     return _found(program)[0]
+
+
+def noise_gains(program: Program) -> tuple[float | None, ...]:
+    """Return how many times the variance of an input or a lookup's result the outputs of a program have.
+
+    Parameters
+    ----------
+    program : Program
+
+    Returns
+    -------
+    tuple of (float or None)
+        For each output, of its noisiest element, if what it is a sum of has the same variance everywhere.
+        None where it is rounded, which takes lookups of its own.
+
+    Examples
+    --------
+    >>> from skfhe.program import ProgramBuilder
+    >>> builder = ProgramBuilder()
+    >>> x = builder.input(np.zeros(1), np.ones(1), label="x")
+    >>> noise_gains(builder.finish(builder.add(ops.Add(), x, x, label="twice"), x))
+    (4.0, 2.0)
+    """
+    found: list[FloatArray | None] = []
+    for value in program.values:
+        given = [found[argument] for argument in value.arguments]
+        if isinstance(value.op, ops.Lookup):
+            found.append(np.ones(value.type.shape))
+        elif isinstance(value.op, ops.Round | ops.Truncate) or any(each is None for each in given):
+            found.append(None)
+        else:
+            found.append(variance(value.op, *(each for each in given if each is not None)))
+    factor = shared_noise(program)
+    gains = (found[position] for position in program.outputs)
+    return tuple(None if each is None else factor * float(each.max(initial=0.0)) for each in gains)
 
 
 def _found(program: Program) -> tuple[float, int]:

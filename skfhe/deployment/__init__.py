@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
+    from skfhe.deployment._save import save
+    from skfhe.deployment._server import Server
 
-__all__ = ["Batch", "EvaluationKeys"]
+__all__ = ["Batch", "EvaluationKeys", "Server", "save"]
 
-_MODULES = {"Batch": "skfhe.circuit", "EvaluationKeys": "skfhe.circuit"}
+_MODULES = {
+    "Batch": "skfhe.circuit",
+    "EvaluationKeys": "skfhe.circuit",
+    "Server": "skfhe.deployment._server",
+    "save": "skfhe.deployment._save",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,12 @@
 """What the engine's description says of one array of ciphertexts."""
 
+import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["CiphertextParameters", "read_parameters"]
+__all__ = ["WORD_BYTES", "CiphertextParameters", "read_parameters"]
 
 WORD_BYTES = 8
 _MODULUS_BITS = 64
@@ -14,11 +15,14 @@ _MOST_BYTES = 2**29
 """Beyond, the engine's frame has the words in several blocks."""
 _LARGEST_VARIANCE = 2.0**-16
 """Noise stays far within 64 bits; real parameters are below 2**-22."""
+_LARGEST_MODULUS = 2**16
+_LARGEST_PRODUCT = 2**40
+"""Of residues, of which the engine's own have fewer than 2**17; sums of them stay within 64 bits."""
 
 
 @dataclass(frozen=True)
 class CiphertextParameters:
-    """An array of LWE ciphertexts of integers modulo 2**64, one for each integer.
+    """An array of LWE ciphertexts modulo 2**64: one for each integer, or one for each of its residues.
 
     Parameters
     ----------
@@ -34,6 +38,9 @@ class CiphertextParameters:
         Whether integers are read with a sign.
     key_id : int
         Which of the secret keys, by the engine's count.
+    moduli : tuple of int, default=()
+        That the residues of an integer are taken by, one ciphertext for each. Empty if an integer is one
+        ciphertext.
     """
 
     shape: tuple[int, ...]
@@ -42,19 +49,34 @@ class CiphertextParameters:
     width: int
     signed: bool
     key_id: int
+    moduli: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
         """Number of ciphertexts."""
-        return math.prod(self.shape)
+        return math.prod(self.shape) * (len(self.moduli) or 1)
 
     @property
     def n_words(self) -> int:
         """Words of all ciphertexts, each a mask and a body."""
         return self.size * (self.dimension + 1)
 
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Shape of all words."""
+        return (*self.shape, *([len(self.moduli)] if self.moduli else []), self.dimension + 1)
 
-def read_parameters(gate: Mapping[str, Any]) -> CiphertextParameters | None:
+    @property
+    def half_cell(self) -> float:
+        """How far noise may lead, as a fraction of the modulus, until another integer is read."""
+        return 0.5 / max(self.moduli) if self.moduli else 2.0 ** -(self.width + 2)
+
+    def of_rows(self, n_rows: int) -> "CiphertextParameters":
+        """Return the parameters of so many arrays like this one, rows first."""
+        return replace(self, shape=(n_rows, *self.shape))
+
+
+def read_parameters(gate: Mapping[str, Any]) -> CiphertextParameters:
     """Return the parameters of an input or output of a compiled function.
 
     Parameters
@@ -64,23 +86,22 @@ def read_parameters(gate: Mapping[str, Any]) -> CiphertextParameters | None:
 
     Returns
     -------
-    CiphertextParameters or None
-        None if ciphertexts are of another kind than those of this room: integers that are split into
-        residues, one ciphertext for each (chosen by the engine for some wide lookups), ciphertexts that the
-        engine compresses, or more bytes than one block of its frame can have. The engine itself can encrypt
-        those.
+    CiphertextParameters
+
+    Raises
+    ------
+    ValueError
+        If ciphertexts are of a kind that is not known here; the message says what is.
     """
-    raw, kind = gate.get("rawInfo", {}), gate.get("typeInfo", {}).get("lweCiphertext", {})
-    encryption = kind.get("encryption", {})
-    integer = kind.get("encoding", {}).get("integer", {})
-    if (
-        kind.get("compression") != "none"
-        or integer.get("mode") != {"native": {}}
-        or encryption.get("modulus") != _NATIVE
-        or {kind.get("integerPrecision"), raw.get("integerPrecision")} != {_MODULUS_BITS}
-        or raw.get("isSigned")
-    ):
-        return None
+    try:
+        return _read(gate)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"the description of a ciphertext cannot be read: {error!r}") from None
+
+
+def _read(gate: Mapping[str, Any]) -> CiphertextParameters:
+    raw, kind = gate["rawInfo"], gate["typeInfo"]["lweCiphertext"]
+    encryption, integer = kind["encryption"], kind["encoding"]["integer"]
     found = CiphertextParameters(
         shape=tuple(kind["abstractShape"]["dimensions"]),
         dimension=encryption["lweDimension"],
@@ -88,13 +109,43 @@ def read_parameters(gate: Mapping[str, Any]) -> CiphertextParameters | None:
         width=integer["width"],
         signed=integer["isSigned"],
         key_id=encryption["keyId"],
+        moduli=_moduli(integer["mode"]),
     )
-    dimensions = [*found.shape, found.dimension + 1]
-    if not (
-        kind["concreteShape"]["dimensions"] == raw["shape"]["dimensions"] == dimensions
-        and found.n_words * WORD_BYTES < _MOST_BYTES
-        and 0 < found.variance < _LARGEST_VARIANCE
-        and 0 < found.width < _MODULUS_BITS - 1
+    numbers = (*found.shape, found.dimension, found.width, found.key_id, *found.moduli)
+    for right, said in (
+        (kind["compression"] == "none", "is compressed by the engine"),
+        (encryption["modulus"] == _NATIVE, "is not modulo 2**64"),
+        ({kind["integerPrecision"], raw["integerPrecision"]} == {_MODULUS_BITS}, "has words of other size"),
+        (raw["isSigned"] is False and isinstance(found.signed, bool), "has words of another kind"),
+        (all(type(n) is int for n in numbers), "has sizes that are none"),
+        (
+            min(*found.shape, found.dimension, found.width, found.key_id + 1, 1) == 1,
+            "has sizes that are none",
+        ),
+        (
+            tuple(kind["concreteShape"]["dimensions"]) == found.dimensions,
+            "has another shape than its integers",
+        ),
+        (tuple(raw["shape"]["dimensions"]) == found.dimensions, "has another shape than its integers"),
+        (0 < found.variance < _LARGEST_VARIANCE, "has noise of a size that decrypts to nothing"),
+        (found.width < _MODULUS_BITS - 1, "has more bits than a word"),
+        (found.n_words * WORD_BYTES < _MOST_BYTES, f"has {_MOST_BYTES} bytes and more for one call"),
     ):
-        return None
+        if not right:
+            raise ValueError(f"an array of ciphertexts {said}")
     return found
+
+
+def _moduli(mode: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the moduli of an encoding, none if it has no residues."""
+    if mode == {"native": {}}:
+        return ()
+    moduli = tuple(mode["crt"]["moduli"])
+    if not (
+        moduli
+        and all(type(m) is int and 1 < m <= _LARGEST_MODULUS for m in moduli)
+        and all(math.gcd(a, b) == 1 for a, b in itertools.combinations(moduli, 2))
+        and math.prod(moduli) <= _LARGEST_PRODUCT
+    ):
+        raise ValueError(f"integers are split into residues modulo {list(moduli)}, which cannot be joined")
+    return moduli

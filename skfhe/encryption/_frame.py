@@ -3,7 +3,7 @@
 The engine takes and gives ciphertexts as messages of Cap'n Proto: a segment table, and two segments of
 64-bit words in little-endian order. The first has the words of the ciphertexts behind six pointers, then
 their shape and how they are encrypted; the second, which a far pointer of the first leads to, has how
-integers are encoded.
+integers are encoded, or if they are split into residues, what the moduli are.
 
 Everything but the words follows from the parameters. So a frame is read by comparing every byte around the
 words with what it has to be.
@@ -28,6 +28,8 @@ _EMPTY = 0xFFFFFFFC
 """Pointer to a structure without fields."""
 _FAR = 2 | 1 << 32
 """Pointer to the first word of the second segment."""
+_RESIDUES = 2
+"""Says that an integer is split into them."""
 
 
 def _structure(offset: int, n_data: int, n_pointers: int) -> int:
@@ -62,28 +64,34 @@ class Frame:
         self.parameters = parameters
         n_words = parameters.n_words
         shape = _packed(parameters.shape)
-        dimensions = [*parameters.shape, parameters.dimension + 1]
-        full = [_list(_FOUR_BYTES, len(dimensions)), *_packed(dimensions)]
+        full = [_list(_FOUR_BYTES, len(parameters.dimensions)), *_packed(parameters.dimensions)]
         raw = [64, _structure(0, 0, 1), *full]
         (variance,) = struct.unpack("<Q", struct.pack("<d", parameters.variance))
+        integer = parameters.width | parameters.signed << 32
+        if parameters.moduli:
+            pointer = _structure(6 + len(shape) + len(full), 1, 1)
+            near = [integer | _RESIDUES << 48, _structure(0, 0, 1), _FAR]
+            second = [_list(_FOUR_BYTES, len(parameters.moduli)), *_packed(parameters.moduli)]
+        else:
+            pointer, near, second = _FAR, [], [_structure(0, 1, 1), integer, _EMPTY]
         kind = [
             *(0, _structure(0, 1, 4)),  # an LWE ciphertext, of which follow precision and four pointers
             *(64, _structure(3, 0, 1), _structure(3 + len(shape), 0, 1)),
-            *(_structure(2 + len(shape) + len(full), 2, 1), _FAR),
+            *(_structure(2 + len(shape) + len(full), 2, 1), pointer),
             *(_list(_FOUR_BYTES, len(parameters.shape)), *shape),
             *full,
             *(parameters.key_id | parameters.dimension << 32, variance),
             *(_structure(0, 1, 1), 0, _EMPTY),  # the modulus is that of words
+            *near,
         ]
-        encoding = [_structure(0, 1, 1), parameters.width | parameters.signed << 32, _EMPTY]
         before = [
             *(_structure(0, 0, 3), _structure(2, 0, 1)),
             *(_structure(3 + n_words, 1, 1), _structure(2 + n_words + len(raw), 1, 1)),
             *(_list(_POINTER, 1), _list(_BYTE, WORD_BYTES * n_words)),
         ]
         first = len(before) + n_words + len(raw) + len(kind)
-        self._head = np.array([1 | first << 32, len(encoding), *before], dtype="<u8").tobytes()
-        self._tail = np.array([*raw, *kind, *encoding], dtype="<u8").tobytes()
+        self._head = np.array([1 | first << 32, len(second), *before], dtype="<u8").tobytes()
+        self._tail = np.array([*raw, *kind, *second], dtype="<u8").tobytes()
 
     @property
     def n_bytes(self) -> int:

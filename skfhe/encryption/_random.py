@@ -15,6 +15,7 @@ __all__ = ["SEED_BYTES", "new_seed", "noise", "stream"]
 
 SEED_BYTES = 16
 """Of a key of AES-128."""
+_BLOCK_BYTES = 16
 _UNIT = 2.0**-53
 
 
@@ -23,7 +24,7 @@ def new_seed() -> bytes:
     return os.urandom(SEED_BYTES)
 
 
-def stream(seed: bytes, number: int) -> CipherContext:
+def stream(seed: bytes, number: int, start: int = 0) -> CipherContext:
     """Return what turns zeros into one of the random streams of a seed.
 
     Streams of one seed have counters of their own: the number fills the upper half of the first counter
@@ -35,6 +36,8 @@ def stream(seed: bytes, number: int) -> CipherContext:
         Sixteen, the key of AES-128 in counter mode.
     number : int
         Which of the streams, from 0 to 2**64 - 1.
+    start : int, default=0
+        Bytes of the stream that are left out: it is as if they had been written before.
 
     Returns
     -------
@@ -43,8 +46,11 @@ def stream(seed: bytes, number: int) -> CipherContext:
     """
     if len(seed) != SEED_BYTES:
         raise ValueError(f"expected a seed of {SEED_BYTES} bytes, got {len(seed)}")
-    first = number.to_bytes(8, "big") + bytes(8)
-    return Cipher(algorithms.AES(seed), modes.CTR(first)).encryptor()
+    block, within = divmod(start, _BLOCK_BYTES)
+    first = number.to_bytes(8, "big") + block.to_bytes(8, "big")
+    context = Cipher(algorithms.AES(seed), modes.CTR(first)).encryptor()
+    context.update(bytes(within))
+    return context
 
 
 def noise(n: int, variance: float) -> IntArray:

@@ -235,9 +235,10 @@ def test_forked_children_share_no_randomness_and_are_refused_what_would_hang(tmp
     code = f"""
         {textwrap.indent(FORKS, " " * 8).strip()}
         circuit = compile_program(program(), batch_sizes=(1, 8))
+        from skfhe.circuit._calls import plan_calls
         def words(encrypted):
-            (part,), ciphertexts = circuit.compiled.specs.parts, encrypted.ciphertexts[0]
-            (expanded,) = part.expand(encrypted.seed, len(encrypted), ciphertexts)
+            ((part,), (call,)) = circuit.compiled.parts, plan_calls([len(encrypted)], [len(encrypted)])
+            (expanded,) = part._inputs(call, [(encrypted.ciphertexts[0], encrypted.seed)])
             return set(np.frombuffer(expanded, dtype=np.uint64).tolist())
         parent = [words(circuit.encrypt(X)) for _ in range(2)]
         packed = lambda: np.array(sorted(words(circuit.encrypt(X))), dtype=np.uint64).tobytes()

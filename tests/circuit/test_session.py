@@ -9,11 +9,15 @@ import pytest
 from mlir._mlir_libs._concretelang._compiler import Encoding
 
 from skfhe.circuit import Batch, ClientSession, EvaluationKeys, _engine, compile_program
+from skfhe.circuit._calls import plan_calls
+from skfhe.circuit._specs import function_name
+from skfhe.encryption import Frame, decrypt
 from skfhe.exceptions import CiphertextMismatchError
 from skfhe.program import ProgramBuilder, ops, run
 from tests.circuit.test_host import environment
 from tests.circuit.two_parts import two_parts
 from tests.conftest import random_inputs
+from tests.encryption.by_engine import EngineClient
 
 CLIENT = """
 import pickle, sys
@@ -60,41 +64,45 @@ def test_a_client_process_needs_the_specs_alone(compiled, tmp_path):
 def test_batches_of_every_size_give_the_clear_integers():
     """Two parts with keys of their own: lookups of unsigned integers, and sums of signed ones."""
     circuit = compile_program(two_parts(bits=3, weight=50), batch_sizes=(1, 8, 32))
-    for n_rows in (1, 8, 32):
+    for n_rows in (1, 8, 32, 43):
         inputs = random_inputs(circuit.program, n_rows, np.random.default_rng(n_rows))
         found = circuit.decrypt(circuit.run(circuit.encrypt(*inputs)))
         for got, wanted in zip(found, run(circuit.program, *inputs), strict=True):
             np.testing.assert_array_equal(got, wanted)
 
 
-def test_the_engine_and_we_read_each_others_ciphertexts(compiled):
-    """What the session encrypts the engine decrypts, and the other way round, in each part of the circuit."""
+def assert_we_read_each_others(compiled, n_rows):
+    """What the session encrypts the engine decrypts, and the other way round, in each part of a circuit."""
     session = ClientSession(compiled.specs)
-    inputs = random_inputs(compiled.program, 2, np.random.default_rng(0))
+    inputs = random_inputs(compiled.program, n_rows, np.random.default_rng(0))
     batch = session.encrypt(*inputs)
+    outputs = run(compiled.program, *inputs)
     keys = session._keys
-    for part, given in enumerate(compiled.specs.scatter(inputs)):
-        specs = compiled.specs.parts[part]
-        engine = session._function(keys, part, 2)
-        server = compiled.parts[part].function(2)
-        evaluation = session.evaluation_keys.keyset(part)
-        ours = server.run(evaluation, specs.expand(batch.seed, 2, batch.ciphertexts[part]))
+    (call,) = plan_calls([n_rows], [n_rows])
+    for i, given in enumerate(compiled.specs.scatter(inputs)):
+        specs, part = compiled.specs.parts[i], compiled.parts[i]
+        engine = EngineClient(specs.parameters, keys.native[i], function_name(n_rows))
+        server, evaluation = part.function(n_rows), session.evaluation_keys.keyset(i)
+        ours = server.run(evaluation, part._inputs(call, [(batch.ciphertexts[i], batch.seed)]))
         theirs = server.run(evaluation, engine.encrypt(*given))
-        for found in (
-            *(engine.decrypt(*ours), session._decrypt(keys, part, ours, 2)),
-            *(engine.decrypt(*theirs), session._decrypt(keys, part, theirs, 2)),
-        ):
-            expected = [run(compiled.program, *inputs)[i] for i in specs.outputs]
-            for got, wanted in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(got, wanted)
+        for results in (ours, theirs):
+            by_engine = engine.decrypt(*results)
+            for place, result, form, first in zip(
+                specs.outputs, results, specs.forms("results"), by_engine, strict=True
+            ):
+                words = Frame(form.of_rows(n_rows)).words(result)
+                np.testing.assert_array_equal(first, outputs[place])
+                np.testing.assert_array_equal(
+                    decrypt(words, keys.secret[i][form.key_id], form), outputs[place]
+                )
 
 
-@pytest.mark.slow
-def test_the_engine_encrypts_integers_that_are_split_into_residues(monkeypatch):
-    """It does so for some wide lookups, whose keys take minutes; here it is made to for a narrow one.
+def test_the_engine_and_we_read_each_others_ciphertexts(compiled):
+    assert_we_read_each_others(compiled, 2)
 
-    A ciphertext of each residue is none of the kind that `skfhe.encryption` knows.
-    """
+
+def in_residues(monkeypatch):
+    """Let the engine split integers into residues, as for some wide lookups, whose keys take minutes."""
     plain = _engine.engine_server.CompilationOptions
 
     def residues(backend):
@@ -103,16 +111,42 @@ def test_the_engine_encrypts_integers_that_are_split_into_residues(monkeypatch):
         return options
 
     monkeypatch.setattr(_engine.engine_server, "CompilationOptions", residues)
+
+
+def test_integers_that_are_split_into_residues_are_encrypted_here(monkeypatch):
+    """Sums of them, whose keys are made in no time, of integers with a sign and without."""
+    in_residues(monkeypatch)
     builder = ProgramBuilder()
-    x = builder.input(np.zeros(2), np.full(2, 3), label="x")
-    table = ops.Lookup(np.array([[3, 1, 0, 2]]), np.array([0]))
+    x = builder.input(np.full(3, -8), np.full(3, 7), label="x")
+    z = builder.input(np.zeros(3), np.full(3, 200), label="z")
+    linear = ops.Linear(np.array([[3, -5], [1, 0], [-2, 7]]), np.array([1, 2]))
+    program = builder.finish(builder.add(linear, x, label="y"), builder.add(linear, z, label="t"))
+    circuit = compile_program(program, batch_sizes=(1, 2))
+    for part in circuit.compiled.specs.parts:
+        assert all(len(form.moduli) >= 1 for holds in ("inputs", "results") for form in part.forms(holds))
+    assert max(len(part.forms("results")[0].moduli) for part in circuit.compiled.specs.parts) > 1
+    assert_we_read_each_others(circuit.compiled, 2)
+    inputs = random_inputs(program, 5, np.random.default_rng(0))
+    result = circuit.run(Batch.from_bytes(circuit.encrypt(*inputs).to_bytes()))
+    for got, wanted in zip(
+        circuit.decrypt(Batch.from_bytes(result.to_bytes())), run(program, *inputs), strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.slow
+def test_residues_are_looked_up_encrypted(monkeypatch):
+    in_residues(monkeypatch)
+    builder = ProgramBuilder()
+    x = builder.input(np.full(2, -2), np.full(2, 1), label="x")
+    table = ops.Lookup(np.array([[3, 1, 0, -2]]), np.array([-2]))
     circuit = compile_program(builder.finish(builder.add(table, x, label="y")), batch_sizes=(2,))
     (part,) = circuit.compiled.specs.parts
-    assert "crt" in part.parameters.decode()
-    assert part.frames(2, "inputs") is part.frames(2, "results") is None
-    batch = Batch.from_bytes(circuit.encrypt(np.array([[0, 1], [2, 3]])).to_bytes())
+    assert part.forms("inputs")[0].moduli
+    assert_we_read_each_others(circuit.compiled, 2)
+    batch = Batch.from_bytes(circuit.encrypt(np.array([[-2, -1], [0, 1]])).to_bytes())
     result = Batch.from_bytes(circuit.run(batch).to_bytes())
-    np.testing.assert_array_equal(circuit.decrypt(result)[0], [[3, 1], [0, 2]])
+    np.testing.assert_array_equal(circuit.decrypt(result)[0], [[3, 1], [0, -2]])
 
 
 def test_specs_tell_nothing_of_weights_and_tables():
@@ -177,4 +211,6 @@ def test_inputs_are_checked_before_keys_are_generated(compiled):
         session.encrypt(x, np.repeat(z, 2, axis=0))
     with pytest.raises(ValueError, match=r"'x' takes integers in \[0, 3\]"):
         session.encrypt(x + 4, z)
+    with pytest.raises(ValueError, match="at least one row, got none"):
+        session.encrypt(x[:0], z[:0])
     assert session.key_id is None

@@ -14,34 +14,63 @@ def test_parameters_are_read_from_the_engines_description():
     assert (found.size, found.n_words) == (6, 6 * 812)
 
 
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        (("typeInfo", "lweCiphertext", "encoding", "integer", "mode"), {"crt": {"moduli": [7, 8, 9]}}),
-        (("typeInfo", "lweCiphertext", "encoding", "integer", "mode"), {"chunked": {"size": 4, "width": 2}}),
-        (("typeInfo", "lweCiphertext", "encoding"), {"boolean": {}}),
-        (("typeInfo", "lweCiphertext", "compression"), "seed"),
-        (("typeInfo", "lweCiphertext", "integerPrecision"), 32),
-        (("typeInfo", "lweCiphertext", "encryption", "modulus"), {"modulus": {"powerOfTwo": {"power": 60}}}),
-        (("typeInfo", "lweCiphertext", "encryption", "variance"), 0.0),
-        (("typeInfo", "lweCiphertext", "concreteShape", "dimensions"), [2, 3, 3, 601]),
-        (("typeInfo",), {"plaintext": {}}),
-        (("rawInfo", "isSigned"), True),
-        (("rawInfo", "shape", "dimensions"), [2, 3, 2]),
-    ],
-)
-def test_other_kinds_are_left_to_the_engine(path, value):
-    """Residues, compressed ciphertexts, and whatever else the engine's format can say."""
-    changed = copy.deepcopy(gate((2, 3)))
-    place = changed
+def test_residues_are_ciphertexts_of_their_own():
+    found = read_parameters(gate((2, 3), 12, True, 2048, 8.4e-31, moduli=(7, 8, 9, 11)))
+    assert found == CiphertextParameters((2, 3), 2048, 8.4e-31, 12, True, 0, (7, 8, 9, 11))
+    assert (found.size, found.n_words, found.dimensions) == (24, 24 * 2049, (2, 3, 4, 2049))
+    assert found.half_cell == 1 / 22
+
+
+def changed(path, value):
+    """Return a gate with something else at one place."""
+    found = place = copy.deepcopy(gate((2, 3)))
     for name in path[:-1]:
         place = place[name]
     assert place[path[-1]] != value
     place[path[-1]] = value
-    assert read_parameters(gate((2, 3))) is not None
-    assert read_parameters(changed) is None
+    return found
 
 
-def test_what_one_block_of_the_frame_cannot_have_is_left_to_the_engine():
-    assert read_parameters(gate((32, 1000), dimension=2000)) is not None
-    assert read_parameters(gate((32, 1100), dimension=2000)) is None
+CIPHERTEXT = ("typeInfo", "lweCiphertext")
+INTEGER = (*CIPHERTEXT, "encoding", "integer")
+ENCRYPTION = (*CIPHERTEXT, "encryption")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ((*INTEGER, "mode"), {"crt": {"moduli": [7, 8, 9]}}, "another shape than its integers"),
+        ((*INTEGER, "mode"), {"crt": {"moduli": [6, 8]}}, "which cannot be joined"),
+        ((*INTEGER, "mode"), {"crt": {"moduli": [2**40]}}, "which cannot be joined"),
+        ((*INTEGER, "mode"), {"crt": {"moduli": []}}, "which cannot be joined"),
+        ((*INTEGER, "mode"), {"chunked": {"size": 4, "width": 2}}, "cannot be read"),
+        ((*CIPHERTEXT, "encoding"), {"boolean": {}}, "cannot be read"),
+        ((*CIPHERTEXT, "compression"), "seed", "compressed by the engine"),
+        ((*CIPHERTEXT, "integerPrecision"), 32, "words of other size"),
+        ((*ENCRYPTION, "modulus"), {"modulus": {"powerOfTwo": {"power": 60}}}, "not modulo"),
+        ((*ENCRYPTION, "variance"), 0.0, "noise"),
+        ((*ENCRYPTION, "variance"), float("nan"), "noise"),
+        ((*ENCRYPTION, "variance"), "1", "cannot be read"),
+        ((*ENCRYPTION, "lweDimension"), -1, "sizes that are none"),
+        ((*ENCRYPTION, "keyId"), -1, "sizes that are none"),
+        ((*ENCRYPTION, "keyId"), 0.5, "sizes that are none"),
+        ((*INTEGER, "width"), 63, "more bits than a word"),
+        ((*INTEGER, "width"), True, "sizes that are none"),
+        ((*INTEGER, "isSigned"), 1.5, "words of another kind"),
+        ((*CIPHERTEXT, "abstractShape", "dimensions"), [2, -3], "sizes that are none"),
+        ((*CIPHERTEXT, "concreteShape", "dimensions"), [2, 3, 3, 601], "another shape"),
+        (("typeInfo",), {"plaintext": {}}, "cannot be read"),
+        (("rawInfo", "isSigned"), True, "words of another kind"),
+        (("rawInfo", "shape", "dimensions"), [2, 3, 2], "another shape"),
+    ],
+)
+def test_other_kinds_are_refused(path, value, message):
+    """Compressed ciphertexts, and whatever else the engine's format can say, or a file that was altered."""
+    with pytest.raises(ValueError, match=message):
+        read_parameters(changed(path, value))
+
+
+def test_what_one_block_of_the_frame_cannot_have_is_refused():
+    assert read_parameters(gate((32, 1000), dimension=2000)).size == 32_000
+    with pytest.raises(ValueError, match="536870912 bytes and more for one call"):
+        read_parameters(gate((32, 1100), dimension=2000))
