@@ -114,3 +114,16 @@ def categories_by_feature(boosting: Any) -> dict[int, frozenset[int]]:
         int(feature): frozenset(int(category) for category in mapper.bin_thresholds_[feature])
         for feature in np.flatnonzero(mapper.is_categorical_)
     }
+
+
+# Meta-estimators.
+
+
+def positive_label(tuned: Any) -> Any:
+    """Return the class that a searched threshold decides for, or None for the second of two."""
+    return tuned._curve_scorer._get_pos_label()
+
+
+def has_flat_target(transformed: Any) -> bool:
+    """Whether a regression of transformed targets was trained on a single one without an axis of its own."""
+    return transformed._training_dim == 1

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skfhe.circuit._batch import Batch
     from skfhe.circuit._circuit import Circuit, compile_program
     from skfhe.circuit._compiled import CompiledCircuit
+    from skfhe.circuit._key_stream import KeyStream
     from skfhe.circuit._keys import EvaluationKeys
     from skfhe.circuit._session import ClientSession
     from skfhe.circuit._specs import CircuitSpecs
@@ -22,6 +23,7 @@ __all__ = [
     "ClientSession",
     "CompiledCircuit",
     "EvaluationKeys",
+    "KeyStream",
     "compile_program",
 ]
 
@@ -32,6 +34,7 @@ _FILES = {
     "ClientSession": "_session",
     "CompiledCircuit": "_compiled",
     "EvaluationKeys": "_keys",
+    "KeyStream": "_key_stream",
     "compile_program": "_circuit",
 }
 

@@ -26,10 +26,10 @@ from skfhe.circuit._key_messages import (
 from skfhe.encryption import Words
 from skfhe.exceptions import CiphertextMismatchError
 
-__all__ = ["EvaluationKeys", "KeyId", "KeySet", "generate_keys"]
+__all__ = ["KEYS_MAGIC", "NONCE_BYTES", "EvaluationKeys", "KeyId", "KeySet", "generate_keys"]
 
-_MAGIC = b"skfhe-ek"
-_NONCE_BYTES = 16
+KEYS_MAGIC = b"skfhe-ek"
+NONCE_BYTES = 16
 
 
 class _SentKeys:
@@ -80,7 +80,7 @@ class _SentKeys:
         """SHA-256 over the frame's magic number and every block, each after its length, in hexadecimal."""
         with self.lock:
             if self._id is None:
-                digest = hashlib.sha256(_MAGIC)
+                digest = hashlib.sha256(KEYS_MAGIC)
                 for block in self.blocks:
                     digest.update(len(block).to_bytes(8, "little"))
                     digest.update(block)
@@ -198,7 +198,7 @@ class EvaluationKeys:
             If this process was forked from one that had generated the keys, but had not called this, nor
             asked for their name.
         """
-        return pack(_MAGIC, {"id": self._sent.id}, self._sent.blocks)
+        return pack(KEYS_MAGIC, {"id": self._sent.id}, self._sent.blocks)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "EvaluationKeys":
@@ -227,13 +227,13 @@ class EvaluationKeys:
                 "these are secret keys, in the engine's own form: whoever has them decrypts everything. Keep "
                 "them, and send what EvaluationKeys.to_bytes returns"
             )
-        header, blocks = unpack(_MAGIC, data, "evaluation keys")
+        header, blocks = unpack(KEYS_MAGIC, data, "evaluation keys")
         n_parts = len(blocks) // 2
         if (
             not isinstance(header.get("id"), str)
             or not n_parts
             or len(blocks) != 1 + 2 * n_parts
-            or len(blocks[0]) != _NONCE_BYTES
+            or len(blocks[0]) != NONCE_BYTES
         ):
             raise ValueError("the header of evaluation keys lacks a field, or has one that cannot be")
         sent = _SentKeys(blocks[0], tuple(blocks[1 : 1 + n_parts]), tuple(blocks[1 + n_parts :]))
@@ -291,7 +291,7 @@ def generate_keys(parameters: tuple[bytes, ...], cache: str | None) -> KeySet:
             for said, each, keyset in zip(described, parameters, native, strict=True)
         )
 
-    sent = _SentKeys(secrets.token_bytes(_NONCE_BYTES), described, words)
+    sent = _SentKeys(secrets.token_bytes(NONCE_BYTES), described, words)
     id = KeyId(sent)
     evaluation = EvaluationKeys(id, sent, [public_keyset(keyset) for keyset in native])
     return KeySet(id, native, tuple(secret_words(keyset) for keyset in native), evaluation)

@@ -11,13 +11,19 @@ if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
     from skfhe.deployment._save import save
     from skfhe.deployment._server import Server
+    from skfhe.deployment._serving._app import create_app
+    from skfhe.deployment._serving._run import run_server
+    from skfhe.deployment._serving._settings import ServerSettings
 
-__all__ = ["Batch", "EvaluationKeys", "Server", "save"]
+__all__ = ["Batch", "EvaluationKeys", "Server", "ServerSettings", "create_app", "run_server", "save"]
 
 _MODULES = {
     "Batch": "skfhe.circuit",
     "EvaluationKeys": "skfhe.circuit",
     "Server": "skfhe.deployment._server",
+    "ServerSettings": "skfhe.deployment._serving._settings",
+    "create_app": "skfhe.deployment._serving._app",
+    "run_server": "skfhe.deployment._serving._run",
     "save": "skfhe.deployment._save",
 }
 

@@ -152,9 +152,14 @@ def packed(kind: Kind, values: Any, arrays: Sequence[Array], circuit_id: str) ->
             name: _described(content) for name, content in zip(_ENTRIES[1:], (model, data), strict=True)
         },
     }
+    return _zipped((_json(manifest), model, data))
+
+
+def _zipped(contents: Sequence[bytes | memoryview]) -> bytes:
+    """Return the zip file of the three entries: there is one way to write it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in zip(_ENTRIES, (_json(manifest), model, data), strict=True):
+        for name, content in zip(_ENTRIES, contents, strict=True):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system, entry.external_attr = 3, 0o644 << 16
             archive.writestr(entry, content)
@@ -200,7 +205,8 @@ def write_files(folder: Path, contents: dict[str, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         for name in contents:
-            os.replace(waiting.pop(name), folder / name)
+            os.replace(waiting[name], folder / name)
+            del waiting[name]
         _sync(folder)
     finally:
         for temporary in waiting.values():
@@ -323,8 +329,8 @@ def _entries(data: bytes) -> dict[str, memoryview]:
                     contents[entry.filename] = memoryview(file.read(entry.file_size))
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, struct.error) as error:
         raise ValueError(f"it was truncated or altered: {error}") from error
-    if any(len(contents[entry.filename]) != entry.file_size for entry in found):
-        raise ValueError("an entry is shorter than it states: it was truncated or altered")
+    if _zipped([contents[name] for name in _ENTRIES]) != data:
+        raise ValueError("its entries are not packed as they were written: it was altered, or packed anew")
     return contents
 
 

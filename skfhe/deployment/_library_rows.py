@@ -56,6 +56,11 @@ class _LibraryRows:
         return self.rules.estimator
 
     @property
+    def n_features(self) -> int:
+        """Features of a row."""
+        return self.rules.n_features
+
+    @property
     def feature_names(self) -> Sequence[str] | None:
         """The features' names, if training had any."""
         return self.rules.feature_names

@@ -14,7 +14,25 @@ import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
 from skfhe.deployment._rows import Rows, frames_to_caller
-from skfhe.encoding import AffineEncoder, Decoder, Encoder, GridEncoder, Head, OutputDecoders, network_inputs
+from skfhe.encoding import (
+    AffineDecoder,
+    AffineEncoder,
+    BlockEncoder,
+    ClassFractions,
+    Decoder,
+    Encoder,
+    GridEncoder,
+    Head,
+    LeafDecoder,
+    LeafSumDecoder,
+    Margins,
+    OutputDecoders,
+    SplitEncoder,
+    SummedDecoders,
+    ThermometerEncoder,
+    Values,
+    network_inputs,
+)
 from skfhe.exceptions import InputClippingWarning
 
 __all__ = ["EstimatorPredictor", "ModulePredictor"]
@@ -58,6 +76,42 @@ class EstimatorPredictor:
             raise ValueError(f"a {type(self.head).__name__} gives no probabilities")
         if not all(kind in ("float16", "float32", "float64") for kind in self.score_types.values()):
             raise ValueError(f"scores are floats, got {self.score_types}")
+        self._check_encoder()
+        self._check_scores()
+
+    def _check_encoder(self) -> None:
+        """Raise an error if rows have not the features that are encoded."""
+        encoder, n_features = self.encoder, self.rows.n_features
+        if isinstance(encoder, SplitEncoder | ThermometerEncoder):
+            known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
+            fits = known.n_features == n_features
+        elif not isinstance(encoder, GridEncoder | BlockEncoder):
+            raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
+        else:
+            read = [encoder.features, *([encoder.watch.features] if isinstance(encoder, GridEncoder) else [])]
+            fits = all(features.max(initial=0) < n_features for features in read)
+        if not fits:
+            raise ValueError(f"the encoder reads others than the {n_features} features of a row")
+
+    def _check_scores(self) -> None:
+        """Raise an error if the head does not fit the scores that the decoder gives."""
+        decoder, head = self.decoder, self.head
+        if isinstance(decoder, OutputDecoders):
+            raise ValueError("the outputs of an estimator are no scores one by one")
+        n_decoded = len(decoder.decoders) if isinstance(decoder, SummedDecoders) else 1
+        if n_decoded != self.n_outputs:
+            raise ValueError(f"{n_decoded} output(s) are decoded, and the program has {self.n_outputs}")
+        n_scores = _n_scores(decoder)
+        if isinstance(head, ClassFractions):
+            fits = len(head.n_classes) * head.width <= n_scores
+        elif isinstance(head, Margins):
+            fits = not head.labels or len(head.labels[0]) == n_scores or n_scores == 1
+        elif not isinstance(head, Values):
+            raise ValueError(f"scores of an estimator have no {type(head).__name__}")
+        else:
+            fits = all(np.size(part) in (1, n_scores) for part in (head.scale, head.offset))
+        if not fits:
+            raise ValueError(f"a {type(head).__name__} of another number of scores than {n_scores}")
 
     def encode(self, *rows: Any) -> tuple[IntArray, ...]:
         """Return the integers of each input of the program; see `Predictor`.
@@ -127,6 +181,19 @@ class EstimatorPredictor:
             raise ValueError(f"the scores of some of these rows exceed the largest {kind}")
         found: FloatArray = scores
         return found
+
+
+def _n_scores(decoder: Decoder) -> int:
+    """Return the scores of a row that a decoder gives."""
+    if isinstance(decoder, SummedDecoders):
+        decoder = decoder.decoders[0]
+    if isinstance(decoder, LeafSumDecoder):
+        return decoder.n_outputs
+    if isinstance(decoder, LeafDecoder):
+        return decoder.leaves.shape[1]
+    if not isinstance(decoder, AffineDecoder) or np.ndim(decoder.scale) != 1:
+        raise ValueError(f"expected a scale of each score, got a {type(decoder).__name__}")
+    return len(decoder.scale)
 
 
 @dataclass(frozen=True, eq=False)

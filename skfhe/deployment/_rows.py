@@ -34,6 +34,10 @@ class Rows(Protocol):
         """Name of the model's class, for messages."""
 
     @property
+    def n_features(self) -> int:
+        """Features of a row."""
+
+    @property
     def feature_names(self) -> Sequence[str] | None:
         """The features' names, if training had any."""
 

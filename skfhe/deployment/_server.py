@@ -160,7 +160,7 @@ class Server:
             In the same order. Errors are those of `run`.
         """
         of_keys = _keys(keys)
-        return [self.compiled.run(_batch(each), of_keys) for each in ciphertexts]
+        return self.compiled.run_together([_batch(each) for each in ciphertexts], of_keys)
 
 
 def _batch(ciphertexts: Batch | bytes) -> Batch:

@@ -50,6 +50,7 @@ class Entry:
 
 _ENCODING, _PROGRAM, _OPS = "skfhe.encoding", "skfhe.program", "skfhe.program.ops"
 _CIRCUIT, _PREDICTORS = "skfhe.circuit", "skfhe.deployment._predictors"
+_COMBINED = "skfhe.deployment._combined"
 
 CLASSES: dict[str, Entry] = {
     # Rows to integers.
@@ -100,6 +101,23 @@ CLASSES: dict[str, Entry] = {
     "ClientModel": Entry("skfhe.deployment._client_model", "ClientModel"),
     "EstimatorPredictor": Entry(_PREDICTORS, "Predictor"),
     "ModulePredictor": Entry(_PREDICTORS, "Predictor"),
+    # Meta-estimators.
+    "AdaBoosted": Entry(_COMBINED, "Predictor"),
+    "Averaged": Entry(_COMBINED, "Predictor"),
+    "Bagged": Entry(_COMBINED, "Predictor"),
+    "Calibrated": Entry(_COMBINED, "Predictor"),
+    "MedianBoosted": Entry(_COMBINED, "Predictor"),
+    "MultiOutput": Entry(_COMBINED, "Predictor"),
+    "OfColumns": Entry(_COMBINED, "Predictor"),
+    "OneVsOne": Entry(_COMBINED, "Predictor"),
+    "OneVsRest": Entry(_COMBINED, "Predictor"),
+    "OutputCode": Entry(_COMBINED, "Predictor"),
+    "Retargeted": Entry(_COMBINED, "Predictor"),
+    "Thresholded": Entry(_COMBINED, "Predictor"),
+    "Voting": Entry(_COMBINED, "Predictor"),
+    "Isotonic": Entry(_COMBINED, "Calibrator"),
+    "Sigmoid": Entry(_COMBINED, "Calibrator"),
+    "Temperature": Entry(_COMBINED, "Calibrator"),
     "RowRules": Entry("skfhe.deployment._rows", "Rows"),
     "HistogramRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "LightGBMRows": Entry("skfhe.deployment._library_rows", "Rows"),
@@ -419,7 +437,10 @@ class _Reader:
         if annotation is float and isinstance(value, dict):
             return self._float(value, where, non_finite)
         if annotation is bytes:
-            return self._array_numbered(value["bytes"], where).astype(np.uint8, casting="safe").tobytes()
+            found = self._array_numbered(value["bytes"], where)
+            if found.dtype != np.uint8 or found.ndim != 1:
+                raise ValueError(f"{where} is an array of {found.dtype}, expected bytes")
+            return found.tobytes()
         if annotation is int and not -(2**63) <= value < 2**63:
             raise ValueError(f"{where} is {_said(value)}, which no 64 bits hold")
         if annotation is float and not math.isfinite(value):

@@ -20,6 +20,7 @@ from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
+from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._seam import Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
@@ -57,5 +58,7 @@ __all__ = [
     "calibrate_thresholds",
     "dense",
     "labelled",
+    "logistic",
     "network_inputs",
+    "softmax",
 ]

@@ -48,6 +48,11 @@ class ClippingWatch:
     range_margin: float
     max_range_margin: float | None
 
+    def __post_init__(self) -> None:
+        arrays = [self.grid.low, self.width, *([] if self.effect is None else [self.effect])]
+        if any(values.shape != self.features.shape for values in arrays) or (self.features < 0).any():
+            raise ValueError(f"expected the grid and the width of each of {len(self.features)} features")
+
     def public(self, sent: IntArray) -> ClippingWatch:
         """Return what a client may know: where values are represented, and no weight.
 
@@ -162,6 +167,10 @@ class GridEncoder:
     features: IntArray
     grid: FeatureGrid
     watch: ClippingWatch
+
+    def __post_init__(self) -> None:
+        if self.features.shape != self.grid.low.shape or (self.features < 0).any():
+            raise ValueError(f"expected a grid of each of {len(self.features)} features")
 
     def encode(self, X: Any) -> tuple[IntArray]:
         """Return the integers of rows as the only input of a program.

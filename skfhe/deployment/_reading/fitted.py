@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -11,8 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 from skfhe.base import EncryptedPredictorMixin, NotCompiledEstimatorError
 from skfhe.deployment._predictors import ModulePredictor
 from skfhe.deployment._reading.estimators import estimator_predictor
+from skfhe.deployment._reading.meta_estimators import META_ESTIMATORS, SEVERAL_ROUNDS
 from skfhe.deployment._reading.reading import Reading
 from skfhe.exceptions import NotCompiledError, UnsupportedModelError
+
+if TYPE_CHECKING:
+    from skfhe.circuit import CompiledCircuit
+    from skfhe.deployment._client_model import Predictor
 
 __all__ = ["read_predictor"]
 
@@ -46,10 +51,31 @@ def read_predictor(fitted: Any) -> Reading:
         return read_predictor(fitted.best_estimator_)
     if isinstance(fitted, Pipeline):
         return _read_pipeline(fitted)
+    if type(fitted) in META_ESTIMATORS:
+        return _read_members(fitted)
+    if type(fitted) in SEVERAL_ROUNDS:
+        raise UnsupportedModelError(
+            f"a {type(fitted).__name__} cannot be evaluated in one round: {SEVERAL_ROUNDS[type(fitted)]}. "
+            "Save its members, and combine their predictions on the client"
+        )
     raise UnsupportedModelError(
         f"a {type(fitted).__name__} cannot be saved for two machines; expected a compiled estimator of "
-        "skfhe, a Pipeline that ends in one, a search whose best estimator is one, or a QuantizedModule"
+        "skfhe, a Pipeline that ends in one, a search whose best estimator is one, a QuantizedModule, or of "
+        f"such estimators a {', '.join(sorted(each.__name__ for each in META_ESTIMATORS))}"
     )
+
+
+def _read_members(fitted: Any) -> Reading:
+    check_is_fitted(fitted)
+    circuits: list[CompiledCircuit] = []
+
+    def read(member: Any) -> Predictor:
+        reading = read_predictor(member)
+        circuits.extend(reading.members)
+        return reading.predictor
+
+    predictor = META_ESTIMATORS[type(fitted)](fitted, read)
+    return Reading(predictor, tuple(circuits))
 
 
 def _is_module(fitted: Any) -> bool:
