@@ -18,7 +18,6 @@ import uuid
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import CancelledError
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -73,7 +72,7 @@ def machines() -> Machines | None:
     # The very classes: that of ray derives from one of them.
     if type(backend) in [getattr(parallel, name) for name in _LOCAL]:
         return None
-    n_jobs = backend.effective_n_jobs(backend.default_n_jobs if n_jobs is None else n_jobs)
+    n_jobs = backend.effective_n_jobs(getattr(backend, "default_n_jobs", 1) if n_jobs is None else n_jobs)
     distributed = sys.modules.get("distributed")
     client = getattr(backend, "client", None)
     if distributed is None or not isinstance(client, distributed.Client):
@@ -81,7 +80,7 @@ def machines() -> Machines | None:
     try:
         distributed.get_worker()
     except ValueError:
-        return _DaskWorkers(client)
+        return _DaskWorkers(client, backend.submit_kwargs)
     return None
 
 
@@ -182,12 +181,15 @@ class _DaskWorkers:
     Parameters
     ----------
     client : distributed.Client
+    how : dict
+        That tasks are submitted with: what `joblib.parallel_config` was given for it.
     """
 
     seconds_a_task = 0.5
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, how: dict[str, Any]) -> None:
         self.client = client
+        self.how = how
         self.n_workers = len(client.nthreads())
 
     def run(
@@ -198,7 +200,7 @@ class _DaskWorkers:
         What a worker had that was lost is run again by the cluster, and by this process if all workers that
         had the circuit or the keys were lost.
         """
-        from distributed import KilledWorker, as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
 
         names = compiled.specs.circuit_id, str(keys.id)
         numbered = ((number, batch.to_bytes()) for number, batch in enumerate(batches))
@@ -208,9 +210,10 @@ class _DaskWorkers:
         def submit(number: int, batch: bytes, attempt: int = 1, lacking: str | None = None) -> None:
             """Let any worker run a batch, or one that lacks what it needs, which is sent along."""
             sent = self._sent(names, compiled, keys) if lacking else None
-            where = {"workers": [lacking], "allow_other_workers": True} if lacking else {}
-            key = f"skfhe-run-{uuid.uuid4().hex}"
-            future = self.client.submit(_run_on_dask, names, batch, sent, key=key, **where)
+            how = {**self.how, "key": f"skfhe-run-{uuid.uuid4().hex}"}
+            if lacking and "workers" not in how:
+                how |= {"workers": [lacking], "allow_other_workers": True}
+            future = self.client.submit(_run_on_dask, names, batch, sent, **how)
             tasks[future] = number, batch, attempt
             completed.add(future)
 

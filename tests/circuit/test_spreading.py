@@ -259,6 +259,18 @@ def test_an_interrupt_cancels_what_is_outstanding(small, spread, monkeypatch):
     assert_runs_right(small, 5)
 
 
+def test_tasks_go_where_the_backend_was_told_to(client):
+    """What joblib submits its tasks with holds for these, too."""
+    address = min(client.nthreads())
+    circuit = fresh()
+    with joblib.parallel_config(backend="dask", client=client, workers=[address]):
+        assert_runs_right(circuit, 6)
+    key_id = str(circuit.session.key_id)
+    assert {where: key_id in those for where, those in received(client).items()} == {
+        where: where == address for where in client.nthreads()
+    }
+
+
 def test_threads_share_what_was_sent(spread):
     """Threads choose their backend for themselves, and send one circuit between them."""
     circuit = fresh()
