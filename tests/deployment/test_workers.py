@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from skfhe.circuit import Batch, ClientSession, compile_program
+from skfhe.deployment._serving import _workers
 from skfhe.deployment._serving._exceptions import (
     RunTimeoutError,
     UnknownKeysError,
@@ -149,6 +150,42 @@ def test_a_batch_that_ends_its_worker_twice_gets_an_error_and_others_their_resul
             await all_ready(pool)
             assert sorted(status.restarts for status in pool.status()) == [0, 2]
             assert len(pids & {status.pid for status in pool.status()}) == 1
+
+    asyncio.run(serve())
+
+
+def test_what_waits_for_the_only_worker_is_run_by_its_successors(levelled):
+    async def serve():
+        async with running(levelled) as (pool, key_id):
+            await all_ready(pool)
+            harmful = asyncio.create_task(pool.run(*MODEL, key_id, [levelled.batch(ROWS["exit"])[1]]))
+            await asyncio.sleep(0)
+            good = [levelled.batch(seed=seed) for seed in range(5)]
+            results = await asyncio.gather(*(pool.run(*MODEL, key_id, [data]) for _, data in good))
+            for (inputs, _), (result,) in zip(good, results, strict=True):
+                levelled.check(inputs, result)
+            with pytest.raises(WorkerDiedError, match="exit status 0"):
+                await harmful
+
+    asyncio.run(serve())
+
+
+def test_keys_whose_runs_end_worker_after_worker_are_refused_and_others_are_not(levelled, monkeypatch):
+    monkeypatch.setattr(_workers, "_MOST_HARM", 3)
+
+    async def serve():
+        async with running(levelled) as (pool, key_id):
+            data = levelled.batch(ROWS["exit"])[1]
+            for _ in range(2):
+                with pytest.raises(WorkerDiedError, match="the process that ran it"):
+                    await pool.run(*MODEL, key_id, [data])
+            with pytest.raises(WorkerDiedError, match="ended 4 processes within 600 seconds"):
+                await pool.run(*MODEL, key_id, [data])
+            other = ClientSession(levelled.circuit.compiled.specs)
+            inputs, data = levelled.batch(session=other)
+            (result,) = await pool.run(*MODEL, await upload(pool._keys, other.evaluation_keys), [data])
+            levelled.check(inputs, result, other)
+            assert pool.status()[0].restarts == 4
 
     asyncio.run(serve())
 

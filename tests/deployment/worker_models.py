@@ -24,7 +24,7 @@ class Pickled:
         self.compiled.specs  # noqa: B018  compiles
 
     def run_together(self, batches, keys):
-        return [self.compiled.run(batch, keys) for batch in batches]
+        return self.compiled.run_together(batches, keys)
 
 
 class Harmful(Pickled):
