@@ -70,6 +70,7 @@ OUTSIDE = {
     # but for the first and the last for annotations alone
     "concrete": {"circuit", "encrypted_model", "base", "importers", "deployment"},
     "cryptography": {"encryption"},
+    "distributed": {"circuit"},
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
