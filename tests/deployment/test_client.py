@@ -428,17 +428,10 @@ def quiet_keys(kind):
     return change
 
 
-def without_noise(description):
-    for function in description["circuits"]:
-        for gate in function["inputs"]:
-            gate["typeInfo"]["lweCiphertext"]["encryption"]["variance"] = float("nan")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (quiet, "ciphertexts of dimension .* less noise"),
-        (without_noise, "ciphertexts of dimension .* less noise"),
         (short, "less noise"),
         (quiet_keys("lweBootstrapKeys"), "bootstrap keys of dimension .* less noise"),
         (quiet_keys("lweKeyswitchKeys"), "key switch keys of dimension .* less noise"),
