@@ -89,7 +89,7 @@ def show(results: dict[str, Any]) -> None:
             f"  keys made in {result['keygen']['seconds']:.2f} s, by the engine: {result['keygen']['engine']}"
         )
         print(
-            f"  the client's process: import {result['import seconds']:.2f} s, at most "
+            f"  the client's process: import {result['import CPU seconds']:.2f} CPU s, at most "
             f"{result['peak MB']:.0f} MB, loaded {result['loaded'] or 'nothing of the training side'}"
         )
 
