@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from skfhe.encryption import WORD_BYTES
+
 __all__ = [
     "MAX_CRT_BITS",
-    "WORD_BYTES",
     "LookupPrice",
     "crt_price",
     "levelled_dimension",
@@ -42,7 +43,6 @@ __all__ = [
     "truncated_lookup_complexity",
 ]
 
-WORD_BYTES = 8
 MAX_CRT_BITS = 16
 """Bits of the widest value of a program that runs on residues."""
 
