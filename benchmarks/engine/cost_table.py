@@ -316,7 +316,7 @@ def seconds() -> dict[str, Any]:
     few, encryption, run_few, decryption_few = times(summing(n, 1))
     _, _, run_many, decryption_many = times(summing(n, m))
     _, _, run_none, _ = times(summing(1, 1))
-    words = few.statistics["input_bytes"] / 8
+    words = few.statistics["expanded_bytes"] / 8
     summed = (run_many - run_few) / ((m - 1) * words)
     return {
         "operation": rates,

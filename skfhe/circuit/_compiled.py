@@ -23,7 +23,7 @@ __all__ = ["CompiledCircuit"]
 
 BATCH_SIZES = (1, 8, 32)
 LEVELLED_BATCH_SIZES = (1, 8)
-"""Without lookups there is no key material to prepare for, and 32 rows of ciphertexts outgrow the caches."""
+"""Without lookups there is no key material to prepare for, and 32 rows and more gain nothing beyond 8."""
 SECONDS_A_BATCH = 10.0
 
 

@@ -52,13 +52,10 @@ SUMS = np.random.default_rng(1).integers(-9, 10, (64, 48))
 @pytest.mark.parametrize(
     ("made", "p_error"),
     [
-        ((1,), 2.0**-40),
-        ((2,), 1e-6),
-        ((3,), 2.0**-40),
-        ((2, SUMS), 2.0**-40),
+        ((2,), 2.0**-40),
         *(
             pytest.param(each, rate, marks=pytest.mark.slow)
-            for each, rate in (((4,), 1e-5), ((5,), 2.0**-40))
+            for each, rate in (((3,), 2.0**-40), ((4,), 1e-5), ((5,), 2.0**-40), ((2, SUMS), 2.0**-40))
         ),
     ],
 )
@@ -78,7 +75,7 @@ def test_results_of_lookups_have_the_noise_that_the_model_says(made, p_error):
 def test_sums_of_inputs_have_the_noise_that_is_computed():
     """Of the noisiest column. The bound is 6 standard deviations of a sample variance."""
     circuit = compile_program(program(-8, SUMS), batch_sizes=(64,))
-    noise, part, form = noise_of(circuit, 64)
+    noise, part, _ = noise_of(circuit, 64)
     noisiest = np.argmax((SUMS**2).sum(axis=0))
     found = np.mean(noise.reshape(64, -1)[:, noisiest] ** 2)
     (fresh,) = part.specs.forms("inputs")
