@@ -1,5 +1,6 @@
 from typer.testing import CliRunner
 
+import skfhe
 from skfhe._cli import app
 
 
@@ -11,3 +12,9 @@ def test_demo_prints_its_table():
     assert "100.0%" in lines[0]
     for word in ("simulated", "seconds a row", "lookups a row", "evaluation keys", "MB"):
         assert word in result.output
+
+
+def test_the_version_is_printed():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.strip() == skfhe.__version__

@@ -6,7 +6,6 @@ import subprocess
 import time
 import warnings
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.datasets import REGRESSION, load
 from benchmarks.measure import seconds
 from benchmarks.tabular.models import Bits, Model
+from skfhe.cost._prices import seconds_a_operation
 from skfhe.program import run_batched
 
 PEER = Path(__file__).parent.parent / "peers" / "concrete_ml_tabular.py"
@@ -53,8 +53,7 @@ class Options:
     @property
     def max_complexity(self) -> float:
         """The limit in elementary operations, by the package's own price of one."""
-        table = json.loads(files("skfhe.cost").joinpath("cost_table.json").read_text("utf-8"))
-        return self.max_seconds / float(table["seconds_per_complexity"][3])
+        return self.max_seconds / seconds_a_operation(4)
 
 
 @dataclass(frozen=True, eq=False)

@@ -186,7 +186,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         except CompilationError as error:
             model = self._lowered_model()
             encoder = self.encoder_
-            if encoder.watch.max_range_margin >= 0:
+            largest = encoder.watch.max_range_margin
+            if largest is None or largest >= 0:
                 raise
             raise CompilationError(
                 f"the scores of this {type(self).__name__} are too wide to be encrypted: with "

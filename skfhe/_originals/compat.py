@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, St
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
 
-from skfhe._typing import FloatArray
+from skfhe._typing import Array, FloatArray, IntArray
 
 __all__ = [
     "KEPT_BY_CLONES",
@@ -31,6 +31,7 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "get_feature_names",
+    "histogram_categories",
     "histogram_stages",
     "initial_scores",
     "preprocessed_rows",
@@ -78,6 +79,21 @@ def preprocessed_rows(boosting: Any, X: Any) -> Any:
     return boosting._preprocess_X(X, reset=False)
 
 
+def histogram_categories(boosting: Any) -> tuple[IntArray, list[Array]] | None:
+    """Return which features histogram-based boosting has categories of, and these, or None if it has none.
+
+    Their numbers are places among them; what is missing has none.
+    """
+    preprocessor = boosting._preprocessor
+    if preprocessor is None:
+        return None
+    categories = []
+    for known in preprocessor.named_transformers_["encoder"].categories_:
+        missing = len(known) and isinstance(known[-1], float) and np.isnan(known[-1])
+        categories.append(known[:-1] if missing else known)
+    return np.flatnonzero(boosting.is_categorical_), categories
+
+
 def baseline(boosting: Any) -> FloatArray:
     """Return the scores that histogram-based boosting begins with, shape (n_outputs,)."""
     return boosting._baseline_prediction.ravel()
@@ -98,3 +114,16 @@ def categories_by_feature(boosting: Any) -> dict[int, frozenset[int]]:
         int(feature): frozenset(int(category) for category in mapper.bin_thresholds_[feature])
         for feature in np.flatnonzero(mapper.is_categorical_)
     }
+
+
+# Meta-estimators.
+
+
+def positive_label(tuned: Any) -> Any:
+    """Return the class that a searched threshold decides for, or None for the second of two."""
+    return tuned._curve_scorer._get_pos_label()
+
+
+def has_flat_target(transformed: Any) -> bool:
+    """Whether a regression of transformed targets was trained on a single one without an axis of its own."""
+    return transformed._training_dim == 1

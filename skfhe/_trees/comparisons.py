@@ -88,7 +88,7 @@ def comparisons(
     """
     splits = ensemble.splits.select(used)
     features = np.unique(splits.features)
-    encoder = BlockEncoder(quantizer.select(features), features, BLOCK_BITS)
+    encoder = BlockEncoder(quantizer.select(features).levels, features, BLOCK_BITS)
     feature, begin = encoder.blocks
     block = [
         int(np.flatnonzero((features[feature] == split.feature) & (begin <= max(0, split.threshold)))[-1])

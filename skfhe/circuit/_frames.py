@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["VERSION", "pack", "unpack"]
+__all__ = ["VERSION", "frame_head", "pack", "unpack"]
 
 VERSION = 1
 """Of all that is written here; raised when what is read needs to be read in another way."""
@@ -33,8 +33,25 @@ def pack(magic: bytes, header: dict[str, Any], blocks: Sequence[bytes]) -> bytes
     -------
     bytes
     """
-    text = json.dumps({**header, "lengths": [len(block) for block in blocks]}).encode()
-    return b"".join([_PREFIX.pack(magic, VERSION, len(text)), text, *blocks])
+    return b"".join([frame_head(magic, header, [len(block) for block in blocks]), *blocks])
+
+
+def frame_head(magic: bytes, header: dict[str, Any], lengths: Sequence[int]) -> bytes:
+    """Return what `pack` puts before blocks of these lengths.
+
+    Parameters
+    ----------
+    magic : bytes
+    header : dict
+    lengths : sequence of int
+        Of each block, in bytes.
+
+    Returns
+    -------
+    bytes
+    """
+    text = json.dumps({**header, "lengths": list(lengths)}).encode()
+    return _PREFIX.pack(magic, VERSION, len(text)) + text
 
 
 def unpack(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], list[bytes]]:

@@ -137,7 +137,7 @@ def seconds_of(name: str) -> float:
     ----------
     name : {"call", "key_byte", "encrypted_word", "decrypted_word", "summed_word"}
         A call, preparing a byte of its bootstrap keys, encrypting a word of a ciphertext and handing it over,
-        decrypting one, and multiplying one by a weight and adding it.
+        rounding and decrypting one, and multiplying one by a weight and adding it.
 
     Returns
     -------

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skfhe._typing import IntArray
+from skfhe.deployment._archive import packed, read_archive, write_files
+from skfhe.deployment._values import from_values, to_values
 
 if TYPE_CHECKING:
     from skfhe.circuit import CircuitSpecs
@@ -35,8 +40,11 @@ class Predictor(Protocol):
     def encode(self, *rows: Any) -> tuple[IntArray, ...]:
         """Return the integers of each of its inputs, from rows as the original takes them."""
 
-    def answer(self, method: str, outputs: tuple[IntArray, ...]) -> Any:
-        """Return what the original's ``method`` returns, from the integers of each of its outputs."""
+    def answer(self, method: str, outputs: tuple[IntArray, ...], rows: Sequence[Any] | None = None) -> Any:
+        """Return what the original's ``method`` returns, from the integers of each of its outputs.
+
+        ``rows`` are what was encoded, if it is at hand: scores can be of its precision.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +55,62 @@ class ClientModel:
     ----------
     predictor : Predictor
     specs : CircuitSpecs
+
+    Attributes
+    ----------
+    digest : str or None
+        SHA-256 of the file that it was read from, in hexadecimal: what is pinned.
+
+    Raises
+    ------
+    ValueError
+        If the predictor has other inputs or outputs than the circuit.
     """
 
     predictor: Predictor
     specs: CircuitSpecs
+    digest: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        of_predictor = self.predictor.n_inputs, self.predictor.n_outputs
+        of_circuit = len(self.specs.inputs), len(self.specs.outputs)
+        if of_predictor != of_circuit:
+            raise ValueError(
+                f"a predictor of {of_predictor} inputs and outputs does not fit a circuit of {of_circuit}"
+            )
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes of ``client.zip``, the same for the same model."""
+        return packed("client", *to_values(self), self.specs.circuit_id)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write ``client.zip``, which appears at once and complete."""
+        path = Path(path)
+        write_files(path.parent, {path.name: self.to_bytes()})
+
+    @classmethod
+    def read(cls, source: str | os.PathLike[str] | bytes) -> ClientModel:
+        """Read ``client.zip``.
+
+        Parameters
+        ----------
+        source : str, path-like or bytes
+            The file, the folder that it lies in, or its content.
+
+        Returns
+        -------
+        ClientModel
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is anything else, was altered, or is of a version that this skfhe does not read.
+        """
+        archive = read_archive(source, "client")
+        model: ClientModel = from_values(archive.values, archive.arrays, "ClientModel")
+        if model.specs.circuit_id != archive.circuit_id:
+            raise ValueError("client.zip names another circuit in its manifest than in its model")
+        object.__setattr__(model, "digest", archive.digest)
+        return model

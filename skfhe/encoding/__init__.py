@@ -18,9 +18,11 @@ from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
-from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, calibrate_levels
+from skfhe.encoding._inputs import as_floats, network_inputs
+from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
+from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._seam import Encoder, Head
-from skfhe.encoding._splits import Categories, Rule, Split, Splits
+from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
@@ -39,18 +41,24 @@ __all__ = [
     "LeafDecoder",
     "LeafSumDecoder",
     "LevelQuantizer",
+    "Levels",
     "Margins",
     "OutputDecoders",
     "Rule",
     "Split",
+    "SplitEncoder",
     "Splits",
     "SummedDecoders",
     "TableDecoder",
     "ThermometerEncoder",
     "ThresholdEncoder",
     "Values",
+    "as_floats",
     "calibrate_levels",
     "calibrate_thresholds",
     "dense",
     "labelled",
+    "logistic",
+    "network_inputs",
+    "softmax",
 ]

@@ -10,6 +10,9 @@ from skfhe._typing import FloatArray, IntArray
 
 __all__ = ["AffineEncoder", "AffineQuantizer"]
 
+MOST_BITS = 62
+"""Of integers that are computed with in 64 bits."""
+
 
 @dataclass(frozen=True, eq=False)
 class AffineQuantizer:
@@ -53,6 +56,8 @@ class AffineQuantizer:
     def __post_init__(self) -> None:
         if self.n_bits < 1:
             raise ValueError(f"n_bits must be at least 1, got {self.n_bits}")
+        if self.n_bits > MOST_BITS:
+            raise ValueError(f"n_bits must be at most {MOST_BITS}, got {self.n_bits}")
         if not np.all(np.isfinite(self.scale)) or np.any(np.asarray(self.scale) <= 0):
             raise ValueError(f"scale must be positive and finite, got {self.scale}")
         if (
@@ -60,6 +65,8 @@ class AffineQuantizer:
             and not self._of_bits[0] <= self.limits[0] <= self.limits[1] <= self._of_bits[1]
         ):
             raise ValueError(f"limits must lie in {list(self._of_bits)}, got {self.limits}")
+        if not np.all(np.isfinite(self.zero_point)):
+            raise ValueError(f"zero_point must be finite, got {self.zero_point}")
 
     @property
     def _of_bits(self) -> tuple[int, int]:

@@ -38,6 +38,11 @@ class AffineDecoder:
     scale: FloatArray
     offset: FloatArray
 
+    def __post_init__(self) -> None:
+        scale, offset = np.shape(self.scale), np.shape(self.offset)
+        if scale != offset:
+            raise ValueError(f"scale and offset must have one shape, got {scale} and {offset}")
+
     def decode(self, q: ArrayLike) -> FloatArray:
         """Return the floats of integers, both of shape (n_rows, *row)."""
         return np.asarray(q, dtype=np.int64) * self.scale + self.offset
@@ -67,6 +72,10 @@ class TableDecoder:
     table: FloatArray
     step: int = 1
 
+    def __post_init__(self) -> None:
+        if self.step < 1 or not self.table.ndim or not self.table.shape[-1]:
+            raise ValueError(f"expected cells, and a positive step, got {self.table.shape} and {self.step}")
+
     def decode(self, q: ArrayLike) -> FloatArray:
         """Return the floats of integers, both of shape (n_rows, *row); beyond the table, of its ends."""
         cells = (np.asarray(q, dtype=np.int64) - self.start) // self.step
@@ -92,6 +101,10 @@ class SummedDecoders:
     """
 
     decoders: Sequence[AffineDecoder]
+
+    def __post_init__(self) -> None:
+        if len({np.shape(decoder.scale) for decoder in self.decoders}) != 1:
+            raise ValueError("expected decoders, all of one shape")
 
     def decode(self, *outputs: IntArray) -> FloatArray:
         """Return the floats of integers, all of shape (n_rows, *row)."""
@@ -162,6 +175,23 @@ class LeafSumDecoder:
     n_outputs: int
     error: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not self.least.shape == self.span.shape == self.columns.shape or self.least.ndim != 1:
+            raise ValueError(
+                "least, span and columns must be one-dimensional and of one length, got "
+                f"{self.least.shape}, {self.span.shape} and {self.columns.shape}"
+            )
+        if (self.span < 0).any() or not 0 < self.scale < np.inf:
+            raise ValueError("span must not be negative, and scale be positive and finite")
+        known = [
+            *self.columns.tolist(),
+            *(n for output, others in self.remainders for n in (output, *others)),
+        ]
+        if not all(0 <= column < self.n_outputs for column in known):
+            raise ValueError(f"scores are numbered below {self.n_outputs}, got {sorted(set(known))}")
+        if self.n_outputs > len(set(known)) or (self.remainders and not round(1 / self.scale)):
+            raise ValueError(f"expected that each of {self.n_outputs} scores is computed")
+
     def decode(self, sums: IntArray) -> FloatArray:
         """Return the scores, shape (n_rows, n_outputs)."""
         integers = np.clip(sums, 0, self.span) + self.least
@@ -205,6 +235,12 @@ class LeafDecoder:
     span: int
     leaves: FloatArray
     error: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.leaves.ndim != 2 or not 0 <= self.least <= self.least + self.span < len(self.leaves):
+            raise ValueError(
+                f"leaves {self.least} to {self.least + self.span} are not all among {self.leaves.shape}"
+            )
 
     def decode(self, numbers: IntArray) -> FloatArray:
         """Return the scores, shape (n_rows, n_outputs)."""

@@ -46,6 +46,9 @@ class FeatureGrid:
     high: IntArray
 
     def __post_init__(self) -> None:
+        shapes = {values.shape for values in (self.origin, self.step, self.low, self.high)}
+        if len(shapes) != 1 or self.origin.ndim != 1:
+            raise ValueError(f"expected four arrays of one length, got the shapes {sorted(shapes)}")
         if np.any(self.low > self.high):
             raise ValueError(f"low must not exceed high, got {self.low} and {self.high}")
         if not np.all(np.isfinite(self.step)) or np.any(np.frexp(self.step)[0] != 0.5):

@@ -31,20 +31,47 @@ class ClippingWatch:
         Of these.
     width : ndarray of float64, shape (n_watched,)
         Distance from the smallest to the largest value in training.
-    effect : ndarray of float64, shape (n_watched,)
-        How much of a score's resolution, one step of its most important feature, a unit of each is worth.
+    effect : ndarray of float64, shape (n_watched,), or None
+        How much of a score's resolution, one step of its most important feature, a unit of each is worth;
+        None where that is not known, and all matters.
     range_margin : float
         How far beyond the training range values are represented, in widths of it.
-    max_range_margin : float
-        The largest that the engine could take; negative if the training range is too wide already.
+    max_range_margin : float or None
+        The largest that the engine could take; negative if the training range is too wide already; None if
+        it is not known.
     """
 
     features: IntArray
     grid: FeatureGrid
     width: FloatArray
-    effect: FloatArray
+    effect: FloatArray | None
     range_margin: float
-    max_range_margin: float
+    max_range_margin: float | None
+
+    def __post_init__(self) -> None:
+        arrays = [self.grid.low, self.width, *([] if self.effect is None else [self.effect])]
+        if any(values.shape != self.features.shape for values in arrays) or (self.features < 0).any():
+            raise ValueError(f"expected the grid and the width of each of {len(self.features)} features")
+
+    def public(self, sent: IntArray) -> ClippingWatch:
+        """Return what a client may know: where values are represented, and no weight.
+
+        Parameters
+        ----------
+        sent : ndarray of int64
+            The features that are encoded.
+
+        Returns
+        -------
+        ClippingWatch
+            Of these, and of features that are constant in training. It tells neither how much a feature
+            matters nor which others have a weight, so it speaks of values that make less of a difference
+            than `beyond` asks for, and not of features whose weight is too small to count.
+        """
+        kept = np.isin(self.features, sent) | (self.width == 0)
+        return ClippingWatch(
+            self.features[kept], self.grid.select(kept), self.width[kept], None, self.range_margin, None
+        )
 
     def beyond(self, X: Any) -> FloatArray:
         """Return how far values lie beyond the grid, shape (n_rows, n_watched).
@@ -52,6 +79,8 @@ class ClippingWatch:
         It is 0 where that makes no difference to any score.
         """
         excess = self.grid.beyond(np.asarray(dense(X[:, self.features]), dtype=np.float64))
+        if self.effect is None:
+            return excess
         with np.errstate(over="ignore", invalid="ignore"):
             return np.where(excess * self.effect >= 1, excess, 0.0)
 
@@ -106,10 +135,14 @@ class ClippingWatch:
         if np.isinf(margins).any():
             advice.append("train on rows in which those features vary as they will later")
         needed = _two_digits(margins[np.isfinite(margins)].max(initial=0.0), np.ceil)
-        if 0 < needed <= self.max_range_margin:
+        largest = self.max_range_margin
+        if needed and largest is None:
+            others = "the others" if advice else "them"
+            advice.append(f"a model trained with range_margin={needed:.6g} represents {others}")
+        elif needed and largest is not None and needed <= largest:
             advice.append(f"range_margin={needed:.6g} represents {'the others' if advice else 'them'}")
-        elif needed:
-            most = _two_digits(max(self.max_range_margin, 0.0), np.floor)
+        elif needed and largest is not None:
+            most = _two_digits(max(largest, 0.0), np.floor)
             advice.append(
                 f"range_margin={needed:.6g} would be needed and can be at most {most:.6g} here, for wider "
                 "sums cannot be encrypted; fewer n_bits allow more"
@@ -134,6 +167,10 @@ class GridEncoder:
     features: IntArray
     grid: FeatureGrid
     watch: ClippingWatch
+
+    def __post_init__(self) -> None:
+        if self.features.shape != self.grid.low.shape or (self.features < 0).any():
+            raise ValueError(f"expected a grid of each of {len(self.features)} features")
 
     def encode(self, X: Any) -> tuple[IntArray]:
         """Return the integers of rows as the only input of a program.

@@ -48,6 +48,12 @@ class ClassFractions:
     width: int
     labels: Labels = ()
 
+    def __post_init__(self) -> None:
+        if not len(self.n_classes) or not all(1 <= n <= self.width for n in self.n_classes):
+            raise ValueError(f"expected 1 to {self.width} classes of each target, got {self.n_classes}")
+        if self.labels and [names.shape for names in self.labels] != [(int(n),) for n in self.n_classes]:
+            raise ValueError(f"expected labels of {self.n_classes} classes, got {self.labels}")
+
     def probabilities(self, scores: FloatArray) -> list[FloatArray]:
         """Return the probabilities for each target, shape (n_rows, its classes)."""
         return [_fractions(of_target) for of_target in self._by_target(scores)]
@@ -117,6 +123,10 @@ class Margins:
     boundary: float = 0.0
     labels: Labels = ()
 
+    def __post_init__(self) -> None:
+        if len(self.labels) > 1 or any(names.ndim != 1 or not len(names) for names in self.labels):
+            raise ValueError(f"expected the labels of one target, got {self.labels}")
+
     def predict_proba(self, scores: FloatArray) -> FloatArray:
         """Return the probabilities of the classes, shape (n_rows, n_classes)."""
         if self.factor != 1:
@@ -173,6 +183,10 @@ class Values:
     flat: bool = True
     scale: float | FloatArray = 1.0
     offset: float | FloatArray = 0.0
+
+    def __post_init__(self) -> None:
+        if max(np.ndim(self.scale), np.ndim(self.offset)) > 1:
+            raise ValueError("scale and offset must be numbers, or one for each target")
 
     def predict(self, scores: FloatArray) -> FloatArray:
         """Return the predictions, shape (n_rows,) or (n_rows, n_targets)."""

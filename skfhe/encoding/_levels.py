@@ -13,7 +13,59 @@ from numpy.typing import ArrayLike
 from skfhe._typing import BoolArray, FloatArray, IntArray
 from skfhe.encoding._dense import dense
 
-__all__ = ["BlockEncoder", "LevelQuantizer", "calibrate_levels"]
+__all__ = ["BlockEncoder", "LevelQuantizer", "Levels", "calibrate_levels"]
+
+MOST_BITS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Each feature's level among boundaries of its own: all that rows are encoded by.
+
+    Parameters
+    ----------
+    n_bits : int
+        Bits of a level.
+    boundaries : sequence of ndarray of float64
+        For each feature, ascending; a value's level is the number of boundaries that it exceeds.
+    missing : ndarray of bool, shape (n_features,)
+        Features with a level for missing values: ``2**n_bits - 1``.
+    """
+
+    n_bits: int
+    boundaries: Sequence[FloatArray]
+    missing: BoolArray
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_bits <= MOST_BITS or self.missing.shape != (len(self.boundaries),):
+            raise ValueError(
+                f"expected 1 to {MOST_BITS} bits, and boundaries and missing of one length, got "
+                f"{self.n_bits}, {len(self.boundaries)} and {self.missing.shape}"
+            )
+        most = (1 << self.n_bits) - 1 - self.missing
+        for of_feature, n_boundaries in zip(self.boundaries, most, strict=True):
+            if of_feature.ndim != 1 or len(of_feature) > n_boundaries or (np.diff(of_feature) < 0).any():
+                raise ValueError(f"expected up to {n_boundaries} boundaries of a feature, ascending")
+
+    @property
+    def n_features(self) -> int:
+        """Features of a row."""
+        return len(self.boundaries)
+
+    def quantize(self, X: ArrayLike) -> IntArray:
+        """Return the levels of rows; see `LevelQuantizer.quantize`."""
+        X = np.asarray(X, dtype=np.float64)
+        if X.ndim != 2 or X.shape[1] != self.n_features:
+            raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
+        absent = np.isnan(X)
+        unknown = np.flatnonzero(absent.any(axis=0) & ~self.missing)
+        if len(unknown):
+            raise ValueError(
+                f"features {unknown.tolist()} have missing values, and had none in training; fit on rows "
+                "that miss some, impute, or use n_bits=None"
+            )
+        levels = np.stack([np.searchsorted(b, x) for b, x in zip(self.boundaries, X.T, strict=True)], axis=1)
+        return np.where(absent, (1 << self.n_bits) - 1, levels).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +103,11 @@ class LevelQuantizer:
         """Features of a row."""
         return len(self.boundaries)
 
+    @property
+    def levels(self) -> Levels:
+        """What rows are encoded by, without what levels stand for, which comes from rows of training."""
+        return Levels(self.n_bits, self.boundaries, self.missing)
+
     def quantize(self, X: ArrayLike) -> IntArray:
         """Return the levels of ``X``.
 
@@ -68,18 +125,7 @@ class LevelQuantizer:
             If ``X`` has another number of features, or misses values of a feature that missed none when
             the quantizer was calibrated.
         """
-        X = np.asarray(X, dtype=np.float64)
-        if X.ndim != 2 or X.shape[1] != self.n_features:
-            raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
-        absent = np.isnan(X)
-        unknown = np.flatnonzero(absent.any(axis=0) & ~self.missing)
-        if len(unknown):
-            raise ValueError(
-                f"features {unknown.tolist()} have missing values, and had none in training; fit on rows "
-                "that miss some, impute, or use n_bits=None"
-            )
-        levels = np.stack([np.searchsorted(b, x) for b, x in zip(self.boundaries, X.T, strict=True)], axis=1)
-        return np.where(absent, (1 << self.n_bits) - 1, levels).astype(np.int64)
+        return self.levels.quantize(X)
 
     def dequantize(self, levels: IntArray) -> FloatArray:
         """Return the floats that levels stand for, shape (n_rows, n_features); NaN for a missing value.
@@ -115,8 +161,8 @@ class BlockEncoder:
 
     Parameters
     ----------
-    quantizer : LevelQuantizer
-        Levels of the encoded features.
+    quantizer : Levels
+        Of the encoded features.
     features : ndarray of int64, shape (n_encoded,)
         Which features of a row these are.
     n_bits : int
@@ -126,15 +172,23 @@ class BlockEncoder:
     --------
     >>> import numpy as np
     >>> boundaries = [np.arange(7) + 0.5]
-    >>> quantizer = LevelQuantizer(3, boundaries, [np.arange(8.0)], np.array([False]))
-    >>> BlockEncoder(quantizer, np.array([1]), n_bits=2).encode(np.array([[9.0, 4.0], [9.0, 7.0]]))[0]
+    >>> levels = Levels(3, boundaries, np.array([False]))
+    >>> BlockEncoder(levels, np.array([1]), n_bits=2).encode(np.array([[9.0, 4.0], [9.0, 7.0]]))[0]
     array([[3, 1, 0],
            [3, 3, 1]])
     """
 
-    quantizer: LevelQuantizer
+    quantizer: Levels
     features: IntArray
     n_bits: int
+
+    def __post_init__(self) -> None:
+        if self.features.shape != (self.quantizer.n_features,) or (self.features < 0).any():
+            raise ValueError(f"expected the numbers of {self.quantizer.n_features} features")
+        if not 1 <= self.n_bits <= MOST_BITS or (self.n_bits == 1 and self.quantizer.missing.any()):
+            raise ValueError(
+                f"expected counts of 1 to {MOST_BITS} bits, and 2 with missing values, got {self.n_bits}"
+            )
 
     @cached_property
     def sizes(self) -> IntArray:

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from skfhe._typing import BoolArray, IntArray
+from skfhe._typing import BoolArray, FloatArray, IntArray
 from skfhe.encoding._dense import dense
 
-__all__ = ["Categories", "Rule", "Split", "Splits"]
+__all__ = ["Categories", "Rule", "Split", "SplitEncoder", "Splits"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,64 @@ class Splits(Sequence[Split]):
         """Return the splits numbered ``kept``."""
         return Splits(self.n_features, self.rule, (self[int(number)] for number in kept))
 
+    @cached_property
+    def encoder(self) -> SplitEncoder:
+        """What answers the splits, in arrays."""
+        groups = tuple(
+            (number, split.categories) for number, split in enumerate(self) if split.categories is not None
+        )
+        thresholds = np.array([split.threshold for split in self], dtype=np.float64)
+        missing_right = np.array([split.missing_right for split in self], dtype=bool)
+        return SplitEncoder(self.n_features, self.rule, self.features, thresholds, missing_right, groups)
+
+    def encode(self, X: Any) -> tuple[IntArray]:
+        """Return the `answers` of rows as the only input of a program, with a zero in place of none."""
+        return self.encoder.encode(X)
+
+    def answers(self, X: Any) -> IntArray:
+        """Return the bits of rows; see `SplitEncoder.answers`."""
+        return self.encoder.answers(X)
+
+
+@dataclass(frozen=True, eq=False)
+class SplitEncoder:
+    """Encodes rows by the answers to some splits.
+
+    Parameters
+    ----------
+    n_features : int
+        Features of a row.
+    rule : Rule
+        How values are compared with thresholds.
+    features : ndarray of int64, shape (n_splits,)
+        Which feature each split reads.
+    thresholds : ndarray of float64, shape (n_splits,)
+        What that is compared with; 0 for categorical splits.
+    missing_right : ndarray of bool, shape (n_splits,)
+        Whether a missing value answers 1.
+    categories : sequence of (int, Categories)
+        Of the categorical splits, by number.
+    """
+
+    n_features: int
+    rule: Rule
+    features: IntArray
+    thresholds: FloatArray
+    missing_right: BoolArray
+    categories: Sequence[tuple[int, Categories]] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.features.shape
+        if len(shape) != 1 or not shape == self.thresholds.shape == self.missing_right.shape:
+            raise ValueError(
+                "features, thresholds and missing_right must be one-dimensional and of one length, got "
+                f"{shape}, {self.thresholds.shape} and {self.missing_right.shape}"
+            )
+        if len(self.features) and not 0 <= self.features.min() <= self.features.max() < self.n_features:
+            raise ValueError(f"features must lie in [0, {self.n_features})")
+        if any(not 0 <= number < len(self.features) for number, _ in self.categories):
+            raise ValueError(f"categories must be of one of the {len(self.features)} splits")
+
     def encode(self, X: Any) -> tuple[IntArray]:
         """Return the `answers` of rows as the only input of a program, with a zero in place of none."""
         bits = self.answers(X)
@@ -179,13 +237,10 @@ class Splits(Sequence[Split]):
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
         values = dense(X[:, self.features]).astype(np.float64)
-        thresholds = np.array([split.threshold for split in self], dtype=np.float64)
-        missing_right = np.array([split.missing_right for split in self], dtype=bool)
-        bits = self.rule.goes_right(values, thresholds)
-        for position, split in enumerate(self):
-            if split.categories is not None:
-                bits[:, position] = _in_right(values[:, position], split.categories)
-        return np.where(np.isnan(values), missing_right, bits).astype(np.int64)
+        bits = self.rule.goes_right(values, self.thresholds)
+        for number, categories in self.categories:
+            bits[:, number] = _in_right(values[:, number], categories)
+        return np.where(np.isnan(values), self.missing_right, bits).astype(np.int64)
 
 
 def _in_right(values: NDArray, categories: Categories) -> BoolArray:

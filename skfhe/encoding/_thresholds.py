@@ -57,6 +57,8 @@ class ThresholdEncoder:
                 "features and thresholds must be one-dimensional and of one length, got "
                 f"{self.features.shape} and {self.thresholds.shape}"
             )
+        if len(self.features) and not 0 <= self.features.min() <= self.features.max() < self.n_features:
+            raise ValueError(f"features must lie in [0, {self.n_features}), got {self.features}")
 
     @property
     def n_bits(self) -> int:
@@ -199,6 +201,8 @@ class ThermometerEncoder:
         Which of its bits are sent.
     levels : ndarray of int64, shape (n_levels,), or None
         Features whose levels are sent; None sends bits alone.
+    steps : ndarray of int64, shape (n_levels,), or None
+        What each threshold adds to these levels; None takes those of `ThresholdEncoder.steps`.
 
     Examples
     --------
@@ -212,6 +216,30 @@ class ThermometerEncoder:
     thresholds: ThresholdEncoder
     bits: IntArray
     levels: IntArray | None = None
+    steps: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        n_bits, n_features = self.thresholds.n_bits, self.thresholds.n_features
+        for name, numbers, n in (("bits", self.bits, n_bits), ("levels", self.levels, n_features)):
+            if numbers is None:
+                continue
+            if numbers.ndim != 1 or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < n):
+                raise ValueError(f"{name} must be numbers in [0, {n}), got {numbers}")
+        if self.steps is not None and (self.levels is None or self.steps.shape != self.levels.shape):
+            raise ValueError("expected a step for each of the levels")
+
+    def reduced(self) -> "ThermometerEncoder":
+        """Return the encoder that gives the same integers and knows no threshold which none of them needs."""
+        known = self.thresholds
+        needed = np.zeros(known.n_bits, dtype=bool)
+        needed[self.bits] = True
+        if self.levels is not None:
+            needed |= np.isin(known.features, self.levels)
+        place = np.cumsum(needed) - 1
+        steps = self.steps
+        if self.levels is not None and steps is None:
+            steps = known.steps[self.levels]
+        return ThermometerEncoder(known.select(needed), place[self.bits], self.levels, steps)
 
     @property
     def n_bits(self) -> int:
@@ -239,7 +267,8 @@ class ThermometerEncoder:
         bits = (passed > self.thresholds.ranks[self.bits]).astype(np.int64)
         if self.levels is None:
             return (bits,)
-        return bits, counts[:, self.levels] * self.thresholds.steps[self.levels]
+        steps = self.thresholds.steps[self.levels] if self.steps is None else self.steps
+        return bits, counts[:, self.levels] * steps
 
 
 def calibrate_thresholds(X: ArrayLike, n_bits: int, percentile: float = 0.0) -> ThresholdEncoder:

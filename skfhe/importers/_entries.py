@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from skfhe._parameters import check_rounding
 from skfhe._typing import RangeSource
 from skfhe.cost import advising
-from skfhe.encoding import AffineEncoder, OutputDecoders
+from skfhe.encoding import AffineEncoder, OutputDecoders, as_floats
 from skfhe.encrypted_model import EncryptedModel
-from skfhe.importers._quantized_module import QuantizedModule, as_floats
+from skfhe.importers._quantized_module import QuantizedModule
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
 from skfhe.passes import optimize, round_constant_cells

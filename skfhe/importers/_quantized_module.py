@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skfhe._typing import FloatArray
 from skfhe.cost import Cost, Report, resolve_error_rate
-from skfhe.encoding import AffineEncoder, OutputDecoders
+from skfhe.encoding import AffineEncoder, OutputDecoders, network_inputs
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.program import Program
 
@@ -193,7 +192,7 @@ class QuantizedModule:
         ndarray of int64, or tuple of them
             One for each input of the program.
         """
-        return _alone(self.encoder_.encode(*self._checked(x)))
+        return _alone(self.encoder_.encode(*network_inputs(x, self.input_shapes_)))
 
     def quantized_forward(self, *q: Any, fhe: str = "disable") -> Any:
         """Evaluate the program on integers.
@@ -235,49 +234,7 @@ class QuantizedModule:
         """
         return _alone(self.decoder_.decode(*(q if isinstance(q, tuple | list) else (q,))))
 
-    def _checked(self, x: Sequence[ArrayLike]) -> list[FloatArray]:
-        """Return rows as float64, having checked that they fit the network's inputs."""
-        if len(x) != len(self.input_shapes_):
-            raise ValueError(f"the network takes {len(self.input_shapes_)} input(s), got {len(x)}")
-        rows = []
-        for index, (given, shape) in enumerate(zip(x, self.input_shapes_, strict=True)):
-            array = as_floats(given, f"input {index}")
-            if array.shape[1:] != shape:
-                expected = ", ".join(map(str, ("n_rows", *shape)))
-                raise ValueError(f"input {index} must have shape ({expected}), got {array.shape}")
-            rows.append(array)
-        if len({len(array) for array in rows}) > 1:
-            raise ValueError(f"all inputs must have the same number of rows, got {[len(a) for a in rows]}")
-        return rows
-
 
 def _alone(arrays: tuple[Any, ...]) -> Any:
     """Return the only one of several arrays without a tuple around it."""
     return arrays[0] if len(arrays) == 1 else arrays
-
-
-def as_floats(values: Any, name: str) -> FloatArray:
-    """Return numbers of any real dtype, of NumPy, torch or pandas, as a float64 array of finite numbers.
-
-    Raises
-    ------
-    ValueError
-        If they are not numbers, or not finite, or have no axis of rows.
-    """
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        values = values.to(dtype=values.double().dtype).numpy()
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiub":
-            array = array.astype(np.float64) if array.dtype.kind == "O" else array
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"dtype {array.dtype}")
-        array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold real numbers, got {type(values).__name__}: {error}") from error
-    if array.ndim == 0:
-        raise ValueError(f"{name} must have rows as its first axis, got a single number")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinity; impute or leave out these rows first")
-    return array

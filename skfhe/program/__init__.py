@@ -8,7 +8,7 @@ from skfhe.program import ops
 from skfhe.program._graph import Program, ProgramBuilder, Value, rebuild
 from skfhe.program._integer_products import correlate
 from skfhe.program._interpreter import evaluate, run, run_batched, trace
-from skfhe.program._parts import Part, independent_parts
+from skfhe.program._parts import Part, independent_parts, join
 from skfhe.program._ranges import infer_type
 from skfhe.program._tables import leading_shape, read_tables, table_numbers
 from skfhe.program._types import IntegerType, bit_width
@@ -25,6 +25,7 @@ __all__ = [
     "evaluate",
     "independent_parts",
     "infer_type",
+    "join",
     "leading_shape",
     "ops",
     "read_tables",

@@ -1,10 +1,11 @@
-"""Cut a program into parts that share no value."""
+"""Cut a program into parts that share no value, and join programs to one."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from skfhe.program._graph import Program, rebuild
+from skfhe.program._graph import Program, Value, rebuild
 
-__all__ = ["Part", "independent_parts"]
+__all__ = ["Part", "independent_parts", "join"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,3 +61,39 @@ def independent_parts(program: Program) -> list[Part]:
         inputs = tuple(i for i, position in enumerate(program.inputs) if part_of[position] == name)
         parts.append(Part(rebuild(alone, members), inputs, outputs, tuple(members)))
     return parts
+
+
+def join(programs: Sequence[Program]) -> Program:
+    """Return one program that computes what several do, none of which reads another's values.
+
+    Its inputs and outputs are theirs, one program's after another's. Its intervals are proven if all of
+    theirs are.
+
+    Parameters
+    ----------
+    programs : sequence of Program
+        At least one.
+
+    Returns
+    -------
+    Program
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skfhe.program import ProgramBuilder, ops, run
+    >>> def doubled(label):
+    ...     builder = ProgramBuilder()
+    ...     x = builder.input(np.zeros(1), np.ones(1), label=label)
+    ...     return builder.finish(builder.add(ops.Add(), x, x, label=label))
+    >>> [y.tolist() for y in run(join([doubled("a"), doubled("b")]), np.array([[0]]), np.array([[1]]))]
+    [[[0]], [[2]]]
+    """
+    values: list[Value] = []
+    outputs: list[int] = []
+    for program in programs:
+        start = len(values)
+        values += [replace(v, arguments=tuple(start + a for a in v.arguments)) for v in program.values]
+        outputs += [start + output for output in program.outputs]
+    proven = all(program.range_source == "proven" for program in programs)
+    return Program(tuple(values), tuple(outputs), "proven" if proven else "calibrated")
