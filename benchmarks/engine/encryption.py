@@ -27,6 +27,7 @@ from skfhe.linear_model import LogisticRegression
 from skfhe.neural_network import NeuralNetClassifier
 from skfhe.program import ProgramBuilder, ops
 from skfhe.tree import DecisionTreeClassifier
+from tests.encryption.by_engine import EngineClient, engine_keyset
 
 N_ROWS = 8
 
@@ -53,38 +54,25 @@ def wide(bits: int, n: int = 64) -> Circuit:
     )
 
 
-class EngineClient:
-    """The engine's own encryption and decryption, for one function of one part."""
-
-    def __init__(self, parameters: bytes, keyset: Any, n_rows: int) -> None:
-        information = compiler.ProgramInfo.deserialize(parameters)
-        program = compiler.ClientProgram.create_encrypted(information, keyset)
-        self.client = program.get_client_circuit(f"rows_{n_rows}")
-
-    def encrypt(self, *inputs: Any) -> list[Any]:
-        """Return the ciphertexts of each array."""
-        return [self.client.prepare_input(value(x), i) for i, x in enumerate(inputs)]
-
-    def decrypt(self, *outputs: bytes) -> list[Any]:
-        """Return the array in each of the serialized ciphertexts."""
-        read = [compiler.TransportValue.deserialize(y) for y in outputs]
-        return [self.client.process_output(y, i).to_py_val() for i, y in enumerate(read)]
-
-
 def engine_of(circuit: Circuit) -> EngineClient:
     """Return the engine's client under the present keys of a circuit of one part."""
-    keys = circuit.session._present_keys()
-    return EngineClient(circuit.compiled.specs.parts[0].parameters, keys.native[0], N_ROWS)
+    keys, (part,) = circuit.session._present_keys(), circuit.compiled.specs.parts
+    parameters = part.parameters
+    return EngineClient(parameters, engine_keyset(parameters, keys.of(parameters)), f"rows_{N_ROWS}")
 
 
 def by_the_engine(circuit: Circuit, inputs: list[Any]) -> Callable[[], Any]:
     """Return what encrypts, runs and decrypts one batch by the engine alone, as if we knew no encryption."""
-    engine, evaluation = engine_of(circuit), circuit.session.evaluation_keys.keyset(0)
-    server = circuit.compiled.parts[0].function(N_ROWS)._server
+    (part,) = circuit.compiled.parts
+    engine, evaluation = engine_of(circuit), circuit.session.evaluation_keys.keyset(part.specs.parameters)
+    server = part.function(N_ROWS)._server
+
+    client = engine._client  # without serializing between the two, as the engine's own objects do
 
     def work() -> Any:
-        results = server.call(engine.encrypt(*inputs), evaluation)
-        return engine.decrypt(*(y.serialize() for y in results))
+        given = [client.prepare_input(value(x), i) for i, x in enumerate(inputs)]
+        results = server.call(given, evaluation)
+        return [client.process_output(y, i).to_py_val() for i, y in enumerate(results)]
 
     return work
 
@@ -93,8 +81,8 @@ def a_byte(bits: int, repetitions: int) -> None:
     """Print a line of the first table."""
     circuit = wide(bits)
     x = np.ones((N_ROWS, 64), dtype=np.int64)
-    engine, (secret,) = engine_of(circuit), circuit.session._present_keys().secret
-    (form,), seed = circuit.compiled.specs.parts[0].forms("inputs"), new_seed()
+    (part,), engine, seed = circuit.compiled.specs.parts, engine_of(circuit), new_seed()
+    (form,), secret = part.forms("inputs"), circuit.session._present_keys().of(part.parameters)
     frame = Frame(form.of_rows(N_ROWS))
     bodies, n_bytes = encrypt(x, secret[form.key_id], form, seed, 0), 8 * frame.parameters.n_words
     data = expand([Seeded(bodies, seed, 0, 0)], form, frame)
@@ -105,7 +93,7 @@ def a_byte(bits: int, repetitions: int) -> None:
         "all of it": lambda: compiler.TransportValue.deserialize(
             expand([Seeded(encrypt(x, secret[form.key_id], form, seed, 0), seed, 0, 0)], form, frame)
         ),
-        "engine": lambda: engine.encrypt(x),
+        "engine": lambda: engine._client.prepare_input(value(x), 0),
     }
     found = {name: least(call, repetitions) / n_bytes * 1e9 for name, call in calls.items()}
     print(f"{form.dimension:9}", *(f"{value:11.3f}" for value in found.values()), end="")

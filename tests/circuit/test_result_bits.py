@@ -37,10 +37,12 @@ def noise_of(circuit, n_rows):
         (circuit.compiled.parts, plan_calls([n_rows], [n_rows])),
     )
     given = part._inputs(call, [(batch.ciphertexts[0], batch.seed)])
-    (result,) = part.function(n_rows).run(circuit.session.evaluation_keys.keyset(0), given)
+    (result,) = part.function(n_rows).run(
+        circuit.session.evaluation_keys.keyset(part.specs.parameters), given
+    )
     (form,) = part.specs.forms("results")
     words = Frame(form.of_rows(n_rows)).words(result)
-    phases = words[:, -1] - words[:, :-1] @ circuit.session._keys.secret[0][form.key_id]
+    phases = words[:, -1] - words[:, :-1] @ circuit.session._keys.of(part.specs.parameters)[form.key_id]
     (clear,) = run(circuit.program, *inputs)
     encoded = clear.reshape(-1).view(np.uint64) << np.uint64(63 - form.width)
     return (phases - encoded).view(np.int64) / 2.0**64, part, form
