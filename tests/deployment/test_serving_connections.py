@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from skfhe.deployment._serving._repository import ModelRepository
-from skfhe.deployment._serving._run import open_socket
+from skfhe.deployment._serving._run import _config, open_socket
 from skfhe.deployment._serving._settings import ServerSettings
-from tests.deployment.served import infer_body, listening, results_of, upload
+from tests.deployment.served import infer_body, listening, results_of, service_of, upload
 
 ROWS = np.array([[0, 1, 2], [7, 7, 7], [3, 0, 5], [1, 6, 4]])
 INFER = "/v2/models/linear/infer"
@@ -114,6 +114,16 @@ async def test_a_body_that_is_too_large_is_not_read(client, alice):
         response = await client.request(method, path, content=bytes(30_000_000))
         assert response.status_code == 413
         assert response.json()["limit"] < 1_000_000
+    assert (await client.get("/v2")).status_code == 200
+
+
+@on_a_port(max_connections=3)
+async def test_connections_have_a_limit(client, alice):
+    ends = [await raw(client, b"") for _ in range(3)]
+    assert (await client.get("/v2")).status_code == 503
+    for _, writer in ends:
+        writer.close()
+    await until(lambda: len(client.server.server_state.connections) < 3)
     assert (await client.get("/v2")).status_code == 200
 
 
@@ -342,6 +352,31 @@ def test_tls(linear, tmp_path):
                 await client.get("/v2")
 
     run(body())
+
+
+def test_tls_may_ask_clients_for_certificates(linear, tmp_path):
+    cert, key = certificate(tmp_path)
+
+    async def body():
+        settings = {"tls_cert": cert, "tls_key": key, "tls_client_ca": cert}
+        async with listening({("linear", "1"): linear}, **settings) as client:
+            url = f"https://127.0.0.1:{client.port}/v2"
+            known, unknown = (ssl.create_default_context(cafile=cert) for _ in range(2))
+            known.load_cert_chain(cert, key)
+            async with httpx.AsyncClient(verify=known) as trusted:
+                assert (await trusted.get(url)).status_code == 200
+            async with httpx.AsyncClient(verify=unknown) as stranger:
+                with pytest.raises(httpx.HTTPError):
+                    await stranger.get(url)
+
+    run(body())
+
+
+def test_what_is_no_certificate_is_named(tmp_path):
+    (tmp_path / "cert.pem").write_text("x")
+    service = service_of({}, tls_cert=tmp_path / "cert.pem", tls_key=tmp_path / "key.pem")
+    with pytest.raises(ValueError, match=r"cert\.pem and .*key\.pem are not a certificate and its key"):
+        _config(service.settings, service)
 
 
 def test_a_port_that_is_taken_is_named():

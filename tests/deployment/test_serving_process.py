@@ -43,11 +43,11 @@ def saved(tmp_path_factory):
 
 
 @contextmanager
-def started(folder, names, *arguments):
+def started(folder, names, keys, *arguments):
     """Yield a running server and its address, and end it."""
     command = [sys.executable, "-m", "skfhe", "serve", *(str(folder / name) for name in names)]
     process = subprocess.Popen(
-        [*command, "--port", "0", "--keys", str(folder / "keys"), *arguments],
+        [*command, "--port", "0", "--keys", str(keys), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -55,7 +55,7 @@ def started(folder, names, *arguments):
     try:
         announced = "".join(iter(process.stdout.readline, "Ctrl-C stops it\n"))
         url = re.match(r"skfhe serves (http://127\.0\.0\.1:[0-9]+)\n", announced).group(1)
-        for said in (*names, str(folder / "keys")):
+        for said in (*names, str(keys)):
             assert said in announced
         with httpx.Client(base_url=url, timeout=60) as client:
             yield process, client
@@ -94,13 +94,13 @@ class Remote:
 
 
 @pytest.mark.parametrize("names", [["linear"], pytest.param(["linear", "tree"], marks=pytest.mark.slow)])
-def test_encrypted_predictions_over_http_are_those_of_the_process(saved, names):
+def test_encrypted_predictions_over_http_are_those_of_the_process(saved, names, tmp_path):
     """Of each model, with two clients that have keys of their own, at the same time.
 
     And the end is in order: its status is that of success, and no process is left.
     """
     folder, models = saved
-    with started(folder, names, "--set", "log_level=debug") as (process, client):
+    with started(folder, names, tmp_path, "--set", "log_level=debug") as (process, client):
         ready(client)
         clients = [Remote(client, name) for name in names for _ in range(2)]
         n_clients = len(clients)

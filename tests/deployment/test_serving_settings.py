@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,7 @@ def test_the_environment_sets_what_the_call_does_not():
         ({"key_quota": "20 apples"}, "key_quota cannot be '20 apples'"),
         ({"run_timeout": "nan"}, "run_timeout must be more than 0"),
         ({"tls_cert": "c"}, "tls_cert and tls_key go together"),
+        ({"tls_client_ca": "c"}, "needs tls_cert and tls_key"),
         ({"log_level": "loud"}, "log_level must be debug"),
         ({"colour": "red"}, "no setting 'colour'"),
     ],
@@ -174,6 +177,13 @@ def test_the_command_says_what_is_wrong(tmp_path):
         assert result.exit_code == 1
         assert message in result.output
         assert "Traceback" not in result.output
+
+
+def test_the_command_says_what_is_not_installed():
+    code = "import sys; sys.modules['uvicorn'] = None; from skfhe._cli import app; app(['serve', 'model'])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == 'skfhe: uvicorn is not installed: pip install "skfhe[server]"\n'
 
 
 def test_the_command_lists_its_settings():

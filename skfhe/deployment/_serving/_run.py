@@ -87,12 +87,15 @@ def _config(settings: ServerSettings, service: Service) -> uvicorn.Config:
         timeout_graceful_shutdown=_CLOSE_SECONDS,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
+        ssl_ca_certs=settings.tls_client_ca,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.tls_client_ca else ssl.CERT_NONE,
     )
     try:
         config.load()
     except (ssl.SSLError, OSError) as error:
         raise ValueError(
-            f"{settings.tls_cert} and {settings.tls_key} are not a certificate and its key, in PEM: {error}"
+            f"{settings.tls_cert} and {settings.tls_key} are not a certificate and its key, in PEM, or "
+            f"tls_client_ca has no certificates: {error}"
         ) from None
     return config
 

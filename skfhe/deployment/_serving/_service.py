@@ -199,15 +199,12 @@ class Service:
             return await self.batcher.submit(group, data, n_rows, deadline)
         except UnknownKeysError:
             raise unknown_keys() from None
-        except WorkersUnavailableError:
-            message = "no worker can be started at present; send the request again later"
-            raise busy(503, message, "no_workers", _RESTART_SECONDS) from None
-        except WorkerDiedError:
-            message = "the processes that ran this request ended, twice; the others were not touched"
-            raise RequestError(500, message, "worker_died") from None
-        except RunTimeoutError:
-            message = f"the request ran for longer than {self.settings.run_timeout:g} seconds, and was ended"
-            raise RequestError(500, message, "run_timeout") from None
+        except WorkersUnavailableError as error:
+            raise busy(503, str(error), "no_workers", _RESTART_SECONDS) from None
+        except WorkerDiedError as error:
+            raise RequestError(500, str(error), "worker_died") from None
+        except RunTimeoutError as error:
+            raise RequestError(500, str(error), "run_timeout") from None
         except ValueError as error:
             raise RequestError(400, str(error), "mismatch") from None
 

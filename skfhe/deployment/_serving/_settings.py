@@ -37,6 +37,9 @@ class ServerSettings:
     port: Annotated[int, "port to listen on; 0 for any that is free", MAY_BE_ZERO] = 8000
     tls_cert: Annotated[Path | None, "certificate chain, PEM"] = None
     tls_key: Annotated[Path | None, "private key of the certificate, PEM"] = None
+    tls_client_ca: Annotated[Path | None, "certificates, PEM, by one of which a client's must be signed"] = (
+        None
+    )
     tokens: Annotated[str | None, "bearer tokens: lines of a token file, with commas between them"] = field(
         default=None, repr=False
     )
@@ -84,6 +87,8 @@ class ServerSettings:
             raise ValueError("there is no model to serve: name the folders of models")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together; only one of them is given")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca asks clients for certificates, which needs tls_cert and tls_key")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise ValueError(f"log_level must be debug, info, warning or error, got {self.log_level!r}")
 
