@@ -12,7 +12,13 @@ __all__ = [
     "ForkedProcessError",
     "InputClippingWarning",
     "InsecureKeyCacheWarning",
+    "KeysExpiredError",
+    "ModelChangedError",
     "NotCompiledError",
+    "RequestRefusedError",
+    "ServerError",
+    "ServerTimeoutError",
+    "ServerUnavailableError",
     "UnsupportedModelError",
     "UnsupportedOperatorError",
 ]
@@ -42,6 +48,10 @@ class InsecureKeyCacheWarning(UserWarning):
     """The engine was told to keep secret keys in files that are not protected."""
 
 
+class KeysExpiredError(ValueError):
+    """Rows were to be encrypted under keys whose time is up; what was encrypted before is still decrypted."""
+
+
 class CompilationError(ValueError):
     """The engine refused a program; the message names the layer, its bits and what to turn."""
 
@@ -56,3 +66,23 @@ class UnsupportedOperatorError(ValueError):
 
 class InputClippingWarning(UserWarning):
     """Rows have values beyond the range that a model represents, and are evaluated at its ends."""
+
+
+class ServerError(RuntimeError):
+    """A server failed, or its answer is not one to what it was asked."""
+
+
+class ServerUnavailableError(ServerError, ConnectionError):
+    """A server could not be reached, or was too busy, each time that it was asked."""
+
+
+class ServerTimeoutError(ServerError, TimeoutError):
+    """A server gave no answer within the seconds that the caller had for it."""
+
+
+class RequestRefusedError(ServerError, ValueError):
+    """A server refused a request, and would again: its token, its model, its size or what it holds."""
+
+
+class ModelChangedError(ServerError, ValueError):
+    """A server has another model under a name than the one that a client was made for."""

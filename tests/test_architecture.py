@@ -70,6 +70,7 @@ OUTSIDE = {
     # but for the first and the last for annotations alone
     "concrete": {"circuit", "encrypted_model", "base", "importers", "deployment"},
     "cryptography": {"encryption"},
+    "distributed": {"circuit"},
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
@@ -148,14 +149,23 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.circuit", ["torch", "concrete", "sklearn"]),
         ("import skfhe.encrypted_model", ["torch", "concrete", "sklearn", "scipy"]),
         ("from skfhe.circuit import Batch, CircuitSpecs", ["torch", "concrete"]),
-        ("from skfhe.circuit import ClientSession", ["torch", "concrete.fhe", "skfhe.cost", "skfhe.passes"]),
+        ("from skfhe.circuit import ClientSession", ["torch", "concrete", "skfhe.cost", "skfhe.passes"]),
+        (
+            "from skfhe.circuit import EvaluationKeys, SecretKeys, generate_keys",
+            ["torch", "concrete", "sklearn"],
+        ),
         ("import skfhe.linear_model", ["torch", "concrete"]),
         ("import skfhe.ensemble", ["torch", "concrete"]),
         ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),
         ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
         ("import skfhe.encoding", ["torch", "concrete", "sklearn", "scipy"]),
         ("import skfhe.deployment", ["torch", "concrete", "sklearn", "scipy", "pandas", "httpx", "fastapi"]),
+        ("from skfhe.deployment import Server, save", ["torch", "concrete", "sklearn", "scipy", "pandas"]),
         ("from skfhe.deployment import run_server", ["torch", "concrete.fhe", "sklearn"]),
+        (
+            "from skfhe.deployment import AsyncClient, Client, HttpTransport",
+            ["torch", "concrete", "sklearn", "scipy", "pandas", "httpx", "fastapi"],
+        ),
         ("import skfhe.encryption", ["torch", "concrete", "sklearn", "scipy", "skfhe.program"]),
     ],
 )

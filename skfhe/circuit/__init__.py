@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from skfhe.circuit._batch import Batch
     from skfhe.circuit._circuit import Circuit, compile_program
     from skfhe.circuit._compiled import CompiledCircuit
+    from skfhe.circuit._key_generation import generate_keys
     from skfhe.circuit._key_stream import KeyStream
     from skfhe.circuit._keys import EvaluationKeys
+    from skfhe.circuit._secret_keys import SecretKeys, key_set_parameters, read_key_header
+    from skfhe.circuit._security import check_security
     from skfhe.circuit._session import ClientSession
     from skfhe.circuit._specs import CircuitSpecs
 
@@ -24,7 +27,12 @@ __all__ = [
     "CompiledCircuit",
     "EvaluationKeys",
     "KeyStream",
+    "SecretKeys",
+    "check_security",
     "compile_program",
+    "generate_keys",
+    "key_set_parameters",
+    "read_key_header",
 ]
 
 _FILES = {
@@ -34,8 +42,13 @@ _FILES = {
     "ClientSession": "_session",
     "CompiledCircuit": "_compiled",
     "EvaluationKeys": "_keys",
+    "SecretKeys": "_secret_keys",
+    "check_security": "_security",
     "KeyStream": "_key_stream",
     "compile_program": "_circuit",
+    "generate_keys": "_key_generation",
+    "key_set_parameters": "_secret_keys",
+    "read_key_header": "_secret_keys",
 }
 
 

@@ -1,6 +1,7 @@
 """A program compiled for encrypted evaluation, with the keys for it."""
 
 import warnings
+from contextlib import closing
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -10,6 +11,7 @@ from skfhe.circuit._batch import Batch
 from skfhe.circuit._compiled import CompiledCircuit
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._session import ClientSession
+from skfhe.circuit._spreading import machines, rows_a_task
 from skfhe.cost import Cost, ErrorRate
 from skfhe.exceptions import InsecureKeyCacheWarning
 from skfhe.program import Program
@@ -100,7 +102,7 @@ class Circuit:
             if options is not None and options.use_insecure_key_cache:
                 cache = options.insecure_key_cache_location
             # One step, so that two threads get the same.
-            vars(self).setdefault("_session", ClientSession(self.compiled.specs, cache))
+            vars(self).setdefault("_session", ClientSession(self.compiled.specs, key_cache=cache))
         session: ClientSession = vars(self)["_session"]
         return session
 
@@ -170,6 +172,8 @@ class Circuit:
     def execute(self, *inputs: IntArray) -> tuple[IntArray, ...]:
         """Encrypt, run and decrypt any number of rows, in batches of the largest size of a call.
 
+        If joblib's active backend has workers on other machines, batches are run there, as they are free.
+
         Parameters
         ----------
         *inputs : ndarray of int64, shape (n_rows, …)
@@ -189,10 +193,22 @@ class Circuit:
         """
         self.compiled.check_calibrated(inputs)
         n_rows = len(inputs[0])
-        size, outputs = self.batch_sizes[-1], []
-        with tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress:
-            for start in range(0, n_rows, size):
-                batch = self.encrypt(*(x[start : start + size] for x in inputs))
-                outputs.append(self.decrypt(self.run(batch)))
-                progress.update(len(batch))
-        return self.compiled.specs.join(outputs)
+        elsewhere = machines() if n_rows else None
+        size = self.batch_sizes[-1]
+        if elsewhere:
+            size = rows_a_task(n_rows, elsewhere, size, self.cost.seconds)
+        parts = ([x[start : start + size] for x in inputs] for start in range(0, n_rows, size))
+        encrypted = (self.encrypt(*part) for part in parts)
+        if elsewhere:
+            results = elsewhere.run(self.compiled, self.session.evaluation_keys, encrypted)
+        else:
+            results = ((number, self.run(batch)) for number, batch in enumerate(encrypted))
+        outputs: dict[int, tuple[IntArray, ...]] = {}
+        with (
+            tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress,
+            closing(results),
+        ):
+            for number, result in results:
+                outputs[number] = self.decrypt(result)
+                progress.update(len(result))
+        return self.compiled.specs.join([outputs[number] for number in sorted(outputs)])

@@ -13,6 +13,7 @@ from skfhe.circuit._batch import Batch
 from skfhe.circuit._calls import call_sizes, plan_calls
 from skfhe.circuit._compiled_part import CompiledPart
 from skfhe.circuit._engine import fhe
+from skfhe.circuit._key_messages import key_parameters
 from skfhe.circuit._keys import EvaluationKeys
 from skfhe.circuit._specs import CircuitSpecs
 from skfhe.cost import Cost, ErrorRate, engine_p_error, estimate_cost, lookup_p_error
@@ -129,14 +130,16 @@ class CompiledCircuit:
         """
         rows = [part.statistics(1) for part in self.parts]
         modules = [part.module for part in self.parts]
+        # Parts that need equal keys share them.
+        with_keys = {key_parameters(module.parameters): module for module in modules}.values()
         return {
             "lookups": sum(row.lookups for row in rows),
             "complexity": self.complexity,
             "p_error": max(module.p_error for module in modules),
-            "key_bytes": sum(module.key_bytes for module in modules),
-            "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in modules),
-            "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in modules),
-            "packing_key_bytes": sum(module.packing_key_bytes for module in modules),
+            "key_bytes": sum(module.key_bytes for module in with_keys),
+            "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in with_keys),
+            "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in with_keys),
+            "packing_key_bytes": sum(module.packing_key_bytes for module in with_keys),
             "input_bytes": sum(row.input_bytes for row in rows),
             "output_bytes": sum(row.output_bytes for row in rows),
         }
@@ -209,7 +212,11 @@ class CompiledCircuit:
             return []
         calls = plan_calls(n_rows, call_sizes(sum(n_rows), self.batch_sizes, *self._seconds))
         by_part = [
-            part.run(evaluation_keys.keyset(i), calls, [(each.ciphertexts[i], each.seed) for each in batches])
+            part.run(
+                evaluation_keys.keyset(part.module.parameters),
+                calls,
+                [(each.ciphertexts[i], each.seed) for each in batches],
+            )
             for i, part in enumerate(self.parts)
         ]
         bits = tuple(part.result_bits for part in self.specs.parts)

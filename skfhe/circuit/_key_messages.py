@@ -23,6 +23,7 @@ __all__ = [
     "key_message",
     "key_parameters",
     "key_words",
+    "secret_dimensions",
     "secret_keys_of_the_engine",
     "words_bytes",
 ]
@@ -33,6 +34,8 @@ _WORD_BYTES = 8
 _MOST_KEY_BYTES = 1 << 29
 """A list of bytes cannot be longer in such a message."""
 _MOST_SEGMENTS = 512
+_MOST_DIMENSION = 1 << 20
+"""Of a secret key; real ones have up to 2**16 bits or so."""
 
 
 @lru_cache(maxsize=256)
@@ -57,6 +60,34 @@ def key_parameters(parameters: bytes) -> bytes:
     """
     keyset = json.loads(compressed(parameters))["keyset"]
     return json.dumps(keyset, sort_keys=True, separators=(",", ":")).encode()
+
+
+def secret_dimensions(parameters: bytes) -> tuple[int, ...]:
+    """Return the bits of each secret key, in the order of their ids.
+
+    Parameters
+    ----------
+    parameters : bytes
+        As `key_parameters` returns them.
+
+    Raises
+    ------
+    ValueError
+        If they are none, or of keys of another kind.
+    """
+    try:
+        keys = sorted((key["id"], key["params"]) for key in json.loads(parameters)["lweSecretKeys"])
+        plain = all(
+            (values["integerPrecision"], values["keyType"]) == (64, "binary")
+            and type(values["lweDimension"]) is int
+            and 0 < values["lweDimension"] <= _MOST_DIMENSION
+            for _, values in keys
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        plain, keys = False, []
+    if not keys or not plain or [id for id, _ in keys] != list(range(len(keys))):
+        raise ValueError("these are not the parameters of secret keys of a kind that is known")
+    return tuple(values["lweDimension"] for _, values in keys)
 
 
 def _keys(parameters: bytes) -> list[tuple[str, dict[str, Any]]]:

@@ -3,8 +3,8 @@
 import hashlib
 
 from skfhe.circuit._frames import frame_head
-from skfhe.circuit._key_messages import key_parameters, secret_keys_of_the_engine, words_bytes
-from skfhe.circuit._keys import KEYS_MAGIC, NONCE_BYTES
+from skfhe.circuit._key_messages import words_bytes
+from skfhe.circuit._keys import KEYS_MAGIC, NONCE_BYTES, distinct_parameters, refuse_secret_keys
 from skfhe.circuit._specs import CircuitSpecs
 
 __all__ = ["KeyStream"]
@@ -31,7 +31,7 @@ class KeyStream:
 
     def __init__(self, specs: CircuitSpecs, key_id: str) -> None:
         self._key_id = key_id
-        self._parameters = [key_parameters(part.parameters) for part in specs.parts]
+        self._parameters = distinct_parameters(part.parameters for part in specs.parts)
         words = [words_bytes(each) for each in self._parameters]
         lengths = [NONCE_BYTES, *map(len, self._parameters), *words]
         self._head = frame_head(KEYS_MAGIC, {"id": key_id}, lengths)
@@ -101,11 +101,7 @@ class KeyStream:
         ------
         ValueError
         """
-        if secret_keys_of_the_engine(begin):
-            raise ValueError(
-                "these are secret keys, and must be given to nobody: generate new ones, and send what "
-                "EvaluationKeys.to_bytes returns"
-            )
+        refuse_secret_keys(begin)
 
     def _add(self, block: bytes) -> None:
         self._digest.update(len(block).to_bytes(8, "little") + block)

@@ -1,38 +1,74 @@
-"""Keys of a circuit: secret ones, which stay where they are, and evaluation keys, which a server needs."""
+"""Evaluation keys, which a server needs, and the name that they give to keys.
+
+Nothing here needs the engine but to run what is encrypted under the keys; see `EvaluationKeys.keyset`.
+"""
 
 import hashlib
-import secrets
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from skfhe.circuit._bindings import (
-    compressed_keys,
-    generate_keyset,
-    public_keyset,
-    read_public_keyset,
-    secret_words,
-)
 from skfhe.circuit._frames import pack, unpack
 from skfhe.circuit._host import PerProcess
 from skfhe.circuit._key_messages import (
     key_message,
     key_parameters,
-    key_words,
     secret_keys_of_the_engine,
     words_bytes,
 )
-from skfhe.encryption import Words
 from skfhe.exceptions import CiphertextMismatchError
 
-__all__ = ["KEYS_MAGIC", "NONCE_BYTES", "EvaluationKeys", "KeyId", "KeySet", "generate_keys"]
+__all__ = [
+    "KEYS_MAGIC",
+    "NONCE_BYTES",
+    "SECRET_MAGIC",
+    "EvaluationKeys",
+    "KeyId",
+    "SentKeys",
+    "distinct_parameters",
+    "refuse_secret_keys",
+]
 
 KEYS_MAGIC = b"skfhe-ek"
+SECRET_MAGIC = b"skfhe-sk"
+"""Of `skfhe.circuit._secret_keys`: refused by name where evaluation keys are expected."""
 NONCE_BYTES = 16
 
 
-class _SentKeys:
+def distinct_parameters(parameters: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return what is said of the keys that a circuit needs, each once, in an order of their own.
+
+    Parts of a circuit, and circuits, that need keys of the same parameters share them.
+
+    Parameters
+    ----------
+    parameters : iterable of bytes
+        Of each part of a circuit: the engine's description.
+    """
+    return tuple(sorted({key_parameters(each) for each in parameters}, reverse=True))
+
+
+def refuse_secret_keys(data: object) -> None:
+    """Raise an error if ``data`` is the bytes of secret keys, in the form of this project or of the engine.
+
+    Whoever gives away or takes bytes of others calls it, so that a mistake of names does no harm.
+
+    Parameters
+    ----------
+    data : object
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(data, bytes) and (data.startswith(SECRET_MAGIC) or secret_keys_of_the_engine(data)):
+        raise ValueError(
+            "these are secret keys: whoever has them decrypts everything. Keep them, and send what "
+            "EvaluationKeys.to_bytes returns"
+        )
+
+
+class SentKeys:
     """Evaluation keys in the form that is sent.
 
     Parameters
@@ -40,21 +76,24 @@ class _SentKeys:
     nonce : bytes
         Drawn with the secret keys. Circuits without lookups have no evaluation keys; it tells theirs apart.
     parameters : tuple of bytes
-        Of each part of a circuit, as `key_parameters` returns them.
-    words : tuple of bytes or callable
-        The words of each part's keys, or what makes them when they are first asked for.
+        As `distinct_parameters` returns them: there are keys of each.
+    words : sequence of bytes or callable
+        The words of the keys of each parameters, or what makes them when they are first asked for.
+    id : str, optional
+        Where it is known without the words.
     """
 
     def __init__(
         self,
         nonce: bytes,
         parameters: tuple[bytes, ...],
-        words: tuple[bytes, ...] | Callable[[], tuple[bytes, ...]],
+        words: Sequence[bytes | Callable[[], bytes]],
+        id: str | None = None,
     ) -> None:
         self.nonce = nonce
         self.parameters = parameters
-        self._words = words
-        self._id: str | None = None
+        self._words = list(words)
+        self._id = id
         self._lock = PerProcess(threading.RLock)
 
     @property
@@ -62,18 +101,18 @@ class _SentKeys:
         """Held while something is made of the keys that is made once."""
         return self._lock.here()
 
-    @property
-    def words(self) -> tuple[bytes, ...]:
-        """The words of each part's keys, made once."""
+    def words(self, i: int) -> bytes:
+        """Return the words of the keys of the parameters of number ``i``, made once."""
         with self.lock:
-            if not isinstance(self._words, tuple):
-                self._words = self._words()
-            return self._words
+            made = self._words[i]
+            if not isinstance(made, bytes):
+                made = self._words[i] = made()
+            return made
 
     @property
     def blocks(self) -> list[bytes]:
         """All that the keys are, as blocks of a frame."""
-        return [self.nonce, *self.parameters, *self.words]
+        return [self.nonce, *self.parameters, *map(self.words, range(len(self.parameters)))]
 
     @property
     def id(self) -> str:
@@ -97,10 +136,10 @@ class KeyId:
 
     Parameters
     ----------
-    sent : _SentKeys
+    sent : SentKeys
     """
 
-    def __init__(self, sent: _SentKeys) -> None:
+    def __init__(self, sent: SentKeys) -> None:
         self._sent = sent
 
     def __str__(self) -> str:
@@ -132,54 +171,72 @@ class EvaluationKeys:
     ----------
     id : KeyId or str
         Names the keys; the same as of the secret ones.
-    sent : _SentKeys
-    keysets : sequence
-        The engine's own, one for each part, or None until it is needed.
+    sent : SentKeys
+    keysets : mapping of bytes to keyset, optional
+        The engine's own, by their parameters, as far as there are any.
     """
 
-    def __init__(self, id: "KeyId | str", sent: _SentKeys, keysets: Sequence[Any]) -> None:
+    def __init__(self, id: "KeyId | str", sent: SentKeys, keysets: Mapping[bytes, Any] | None = None) -> None:
         self.id = id
         self._sent = sent
-        self._keysets = list(keysets)
+        self._keysets = dict(keysets or {})
 
     def __repr__(self) -> str:
-        return f"EvaluationKeys(of {len(self._keysets)} part(s))"
+        return f"EvaluationKeys(of {len(self._sent.parameters)} parameters)"
 
     def __reduce__(self) -> Any:
         # By bytes alone: what makes them refers to the secret keys.
         return EvaluationKeys.from_bytes, (self.to_bytes(),)
 
-    def keyset(self, part: int) -> Any:
-        """Return the engine's own keys for one part, which `check` must have found to be the circuit's."""
-        with self._sent.lock:
-            if self._keysets[part] is None:
-                message = key_message(self._sent.parameters[part]) + self._sent.words[part]
-                self._keysets[part] = read_public_keyset(message)
-            return self._keysets[part]
+    @property
+    def nonce(self) -> bytes:
+        """Tells apart what has no words."""
+        return self._sent.nonce
 
-    def check(self, parameters: Sequence[bytes]) -> None:
+    def words(self, i: int) -> bytes:
+        """Return the words of the keys of the parameters of number ``i``."""
+        return self._sent.words(i)
+
+    def keyset(self, parameters: bytes) -> Any:
+        """Return the engine's own keys for one part of a circuit, for which `check` must have found them.
+
+        Parameters
+        ----------
+        parameters : bytes
+            Of the part: the engine's description.
+        """
+        from skfhe.circuit._bindings import read_public_keyset
+
+        wanted = key_parameters(parameters)
+        with self._sent.lock:
+            if wanted not in self._keysets:
+                words = self._sent.words(self._sent.parameters.index(wanted))
+                self._keysets[wanted] = read_public_keyset(key_message(wanted) + words)
+            return self._keysets[wanted]
+
+    def check(self, parameters: Iterable[bytes]) -> None:
         """Raise an error unless the keys are for these parameters, and of the size that these say.
 
         Parameters
         ----------
-        parameters : sequence of bytes
+        parameters : iterable of bytes
             Of each part of a circuit: the engine's description.
 
         Raises
         ------
         CiphertextMismatchError
         """
-        if self._sent.parameters != tuple(key_parameters(each) for each in parameters):
+        if self._sent.parameters != distinct_parameters(parameters):
             raise CiphertextMismatchError(
                 "the evaluation keys were generated for other parameters than the circuit was compiled for; "
                 "generate keys for its present ones"
             )
-        for i, keyset in enumerate(self._keysets):
-            if keyset is None:
-                expected, n_bytes = words_bytes(self._sent.parameters[i]), len(self._sent.words[i])
+        for i, each in enumerate(self._sent.parameters):
+            if each not in self._keysets:
+                expected, n_bytes = words_bytes(each), len(self._sent.words(i))
                 if n_bytes != expected:
                     raise CiphertextMismatchError(
-                        f"expected {expected} bytes of evaluation keys of part {i}, got {n_bytes}"
+                        f"expected {expected} bytes of evaluation keys number {i}, got {n_bytes}"
                     )
 
     def to_bytes(self) -> bytes:
@@ -222,76 +279,19 @@ class EvaluationKeys:
             If these are not the bytes of evaluation keys, or not all of them, or of another version, or if
             they were altered; or if they are secret keys.
         """
-        if isinstance(data, bytes) and secret_keys_of_the_engine(data):
-            raise ValueError(
-                "these are secret keys, in the engine's own form: whoever has them decrypts everything. Keep "
-                "them, and send what EvaluationKeys.to_bytes returns"
-            )
+        refuse_secret_keys(data)
         header, blocks = unpack(KEYS_MAGIC, data, "evaluation keys")
-        n_parts = len(blocks) // 2
+        n_keys = len(blocks) // 2
         if (
             not isinstance(header.get("id"), str)
-            or not n_parts
-            or len(blocks) != 1 + 2 * n_parts
+            or not n_keys
+            or len(blocks) != 1 + 2 * n_keys
             or len(blocks[0]) != NONCE_BYTES
         ):
             raise ValueError("the header of evaluation keys lacks a field, or has one that cannot be")
-        sent = _SentKeys(blocks[0], tuple(blocks[1 : 1 + n_parts]), tuple(blocks[1 + n_parts :]))
+        sent = SentKeys(blocks[0], tuple(blocks[1 : 1 + n_keys]), blocks[1 + n_keys :])
         if header["id"] != sent.id:
             raise ValueError(
                 "the evaluation keys were altered: their content does not have the name that they state"
             )
-        return cls(sent.id, sent, [None] * n_parts)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class KeySet:
-    """Secret keys, and the evaluation keys made of them.
-
-    Parameters
-    ----------
-    id : KeyId
-        Names this set alone.
-    native : tuple of concrete.compiler.Keyset
-        One for each part of a circuit.
-    secret : tuple of tuple of ndarray
-        The bits of each secret key of each part, in words.
-    evaluation : EvaluationKeys
-    """
-
-    id: KeyId
-    native: tuple[Any, ...]
-    secret: tuple[tuple[Words, ...], ...]
-    evaluation: EvaluationKeys
-
-    def __reduce__(self) -> Any:
-        raise TypeError("secret keys are not pickled")
-
-
-def generate_keys(parameters: tuple[bytes, ...], cache: str | None) -> KeySet:
-    """Return new keys.
-
-    Parameters
-    ----------
-    parameters : tuple of bytes
-        Of each part of a circuit: the engine's description.
-    cache : str or None
-        Folder from which the engine takes keys that it has generated before, unprotected. None is right.
-
-    Returns
-    -------
-    KeySet
-    """
-    native = tuple(generate_keyset(each, cache) for each in parameters)
-    described = tuple(key_parameters(each) for each in parameters)
-
-    def words() -> tuple[bytes, ...]:
-        return tuple(
-            key_words(said, compressed_keys(each, keyset))
-            for said, each, keyset in zip(described, parameters, native, strict=True)
-        )
-
-    sent = _SentKeys(secrets.token_bytes(NONCE_BYTES), described, words)
-    id = KeyId(sent)
-    evaluation = EvaluationKeys(id, sent, [public_keyset(keyset) for keyset in native])
-    return KeySet(id, native, tuple(secret_words(keyset) for keyset in native), evaluation)
+        return cls(sent.id, sent)

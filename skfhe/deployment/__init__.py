@@ -9,17 +9,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
+    from skfhe.deployment._async_client import AsyncClient
+    from skfhe.deployment._client import Client
+    from skfhe.deployment._remote import HttpTransport
     from skfhe.deployment._save import save
     from skfhe.deployment._server import Server
     from skfhe.deployment._serving._app import create_app
     from skfhe.deployment._serving._run import run_server
     from skfhe.deployment._serving._settings import ServerSettings
 
-__all__ = ["Batch", "EvaluationKeys", "Server", "ServerSettings", "create_app", "run_server", "save"]
+__all__ = [
+    "AsyncClient",
+    "Batch",
+    "Client",
+    "EvaluationKeys",
+    "HttpTransport",
+    "Server",
+    "ServerSettings",
+    "create_app",
+    "run_server",
+    "save",
+]
 
 _MODULES = {
+    "AsyncClient": "skfhe.deployment._async_client",
     "Batch": "skfhe.circuit",
+    "Client": "skfhe.deployment._client",
     "EvaluationKeys": "skfhe.circuit",
+    "HttpTransport": "skfhe.deployment._remote",
     "Server": "skfhe.deployment._server",
     "ServerSettings": "skfhe.deployment._serving._settings",
     "create_app": "skfhe.deployment._serving._app",

@@ -36,6 +36,7 @@ _WRITTEN = frozenset(
     )
 )
 """Options of the engine that change what is compiled, and that files hold."""
+_INT_OR_BOOL = frozenset({"optimize_tlu_based_on_original_bit_width"})
 _WITHOUT_EFFECT = frozenset(
     (
         *("verbose", "show_graph", "show_bit_width_constraints", "show_bit_width_assignments"),
@@ -165,23 +166,25 @@ def _configuration(options: Mapping[str, Any]) -> Any:
     skfhe.circuit.CompiledCircuit  # noqa: B018
     from concrete import fhe
 
-    defaults, given = vars(fhe.Configuration()), {}
-    for name, value in options.items():
-        default = defaults.get(name)
-        if isinstance(default, list):
-            valid = isinstance(value, tuple)
-        elif name == "optimize_tlu_based_on_original_bit_width":
-            valid = type(value) in (bool, int)
-        else:
-            plain = _plain(default)
-            valid = name in defaults and type(value) is type(plain)
-        if not valid:
-            raise ValueError(f"the engine's option {name} is {value!r}, which this engine does not take")
-        given[name] = type(default)(value) if isinstance(default, Enum | list) else value
+    defaults = vars(fhe.Configuration())
     try:
+        given = {name: _taken(name, value, defaults[name]) for name, value in options.items()}
         return fhe.Configuration(**given)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the engine does not take its options {given}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the engine that is installed does not take the options {options}: {error}"
+        ) from error
+
+
+def _taken(name: str, value: Any, default: Any) -> Any:
+    """Return the value of an option as the engine has it."""
+    if isinstance(default, list):
+        return list(value)
+    if isinstance(default, Enum):
+        return type(default)(value)
+    if type(value) is not type(default) and not (name in _INT_OR_BOOL and type(value) in (bool, int)):
+        raise ValueError(f"{name} is {value!r}, a {type(value).__name__}; expected {type(default).__name__}")
+    return value
 
 
 # Shapes, before anything is computed from them.

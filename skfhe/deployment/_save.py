@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from skfhe.deployment._archive import packed, write_files
 from skfhe.deployment._client_model import ClientModel
 from skfhe.deployment._programs import SavedProgram
+from skfhe.deployment._rows import frames_to_caller
 from skfhe.deployment._values import to_values
+from skfhe.exceptions import UnsupportedModelError
 from skfhe.program import IntegerType
 
 if TYPE_CHECKING:
@@ -46,6 +49,11 @@ def save(model: Any, folder: str | os.PathLike[str], *, overwrite: bool = False)
         If the model is too large for such a file, or was compiled with options of the engine that files do
         not hold.
 
+    Warns
+    -----
+    UserWarning
+        If ranges of accumulators were seen on calibration rows alone.
+
     Notes
     -----
     Each file appears at once and complete. If the process ends between the two, a new one may lie beside an
@@ -75,10 +83,27 @@ def save(model: Any, folder: str | os.PathLike[str], *, overwrite: bool = False)
         )
     reading = read_predictor(model)
     compiled = _joined(reading.members)
-    client = ClientModel(reading.predictor, _public(compiled.specs)).to_bytes()
-    values, arrays = to_values(SavedProgram.of(compiled))
-    server = packed("server", values, arrays, compiled.specs.circuit_id)
+    _warn_of_calibrated_ranges(compiled)
+    try:
+        client = ClientModel(reading.predictor, _public(compiled.specs)).to_bytes()
+    except TypeError as error:
+        raise UnsupportedModelError(
+            f"a part of this {type(model).__name__} cannot be written: {error}"
+        ) from error
+    server = packed("server", *to_values(SavedProgram.of(compiled)), compiled.specs.circuit_id)
     write_files(folder, {"server.zip": server, "client.zip": client})
+
+
+def _warn_of_calibrated_ranges(compiled: CompiledCircuit) -> None:
+    """Warn of intervals that rows can leave, which neither of two machines can notice."""
+    if compiled.program.range_source == "calibrated":
+        warnings.warn(
+            "the ranges of this model's accumulators were seen on calibration rows, not proven. In one "
+            "process, rows that leave them are refused; between two machines nobody can check that, and such "
+            'rows get wrong results. Use range_source="proven" where rows may be unlike those of calibration',
+            UserWarning,
+            stacklevel=frames_to_caller(),
+        )
 
 
 def _public(specs: CircuitSpecs) -> CircuitSpecs:

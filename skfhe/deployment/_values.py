@@ -48,6 +48,9 @@ class Entry:
     non_finite: tuple[str, ...] = ()
 
 
+IDLE_WIDTH = 1024
+"""Letters that an array of texts may be wide without having such a text."""
+
 _ENCODING, _PROGRAM, _OPS = "skfhe.encoding", "skfhe.program", "skfhe.program.ops"
 _CIRCUIT, _PREDICTORS = "skfhe.circuit", "skfhe.deployment._predictors"
 _COMBINED = "skfhe.deployment._combined"
@@ -245,7 +248,9 @@ class _Writer:
             return value if isinstance(value, str | int) and value in arguments else MISSING
         kind = _array_kind(annotation)
         if kind is not False:
-            return self._array(value, kind, where, non_finite) if isinstance(value, np.ndarray) else MISSING
+            if not isinstance(value, np.ndarray | np.generic):
+                return MISSING
+            return self._array(np.asarray(value), kind, where, non_finite)
         if origin is dict:
             if not isinstance(value, Mapping):
                 return MISSING
@@ -345,7 +350,9 @@ def _narrowed(value: Array) -> Array:
 def _labels(value: Array, where: str) -> dict[str, Any]:
     """Return how texts, or objects that are plain, are written: as JSON."""
     if value.dtype.kind == "U":
-        return {"texts": value.ravel().tolist(), "width": value.dtype.itemsize // 4, "shape": [*value.shape]}
+        texts = value.ravel().tolist()
+        width = min(value.dtype.itemsize // 4, max([IDLE_WIDTH, *map(len, texts)]))
+        return {"texts": texts, "width": width, "shape": [*value.shape]}
     found = []
     for each in value.ravel():
         if isinstance(each, np.generic):
@@ -430,6 +437,9 @@ class _Reader:
         for member in _members(annotation):
             if _looks_like(value, member):
                 return self._one(value, member, where, non_finite, depth)
+        names = [name for member in _members(annotation) for name in _entry_of(member)]
+        if names:
+            raise ValueError(f"{where} is {_said(value)}; expected one of {', '.join(names)}")
         raise ValueError(f"{where} is {_said(value)}, which does not fit {annotation}")
 
     def _one(self, value: Any, annotation: Any, where: str, non_finite: bool, depth: int) -> Any:
@@ -441,7 +451,7 @@ class _Reader:
             if found.dtype != np.uint8 or found.ndim != 1:
                 raise ValueError(f"{where} is an array of {found.dtype}, expected bytes")
             return found.tobytes()
-        if annotation is int and not -(2**63) <= value < 2**63:
+        if type(value) is int and not -(2**63) <= value < 2**63:
             raise ValueError(f"{where} is {_said(value)}, which no 64 bits hold")
         if annotation is float and not math.isfinite(value):
             raise ValueError(f"{where} is {value}")
@@ -456,10 +466,10 @@ class _Reader:
                 for key, each in value.items()
             }
         if origin is frozenset:
-            found = [self.value(each, arguments[0], where, False, depth + 1) for each in value]
-            if len(set(found)) != len(found):
+            elements = [self.value(each, arguments[0], where, False, depth + 1) for each in value]
+            if len(set(elements)) != len(elements):
                 raise ValueError(f"{where} has equal elements")
-            return frozenset(found)
+            return frozenset(elements)
         if origin in (tuple, list, Sequence):
             of = _each(annotation, len(value))
             if of is None:
@@ -526,7 +536,7 @@ class _Reader:
         if not all(isinstance(each, str) for each in found) or type(width) is not int:
             raise ValueError(f"{where} holds something else than texts")
         longest = max(map(len, found), default=0)
-        if not longest <= width <= MOST_LABEL_BYTES // 4 or 4 * width * len(found) > MOST_LABEL_BYTES:
+        if not longest <= width <= max(longest, IDLE_WIDTH) or 4 * width * len(found) > MOST_LABEL_BYTES:
             raise ValueError(f"{where} has {len(found)} texts of up to {longest} letters in width {width}")
         return np.array(found, dtype=f"<U{width}").reshape(shape)
 
@@ -563,4 +573,4 @@ def _looks_like(value: Any, annotation: Any) -> bool:
         return isinstance(value, dict)
     if origin in (tuple, list, Sequence, frozenset):
         return isinstance(value, list)
-    return isinstance(value, dict) and isinstance(value.get("class"), str)
+    return isinstance(value, dict) and value.get("class") in _entry_of(annotation)

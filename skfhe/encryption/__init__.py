@@ -48,8 +48,11 @@ from skfhe.encryption._rounding import (
     rounding_variance,
     unpack_bits,
 )
+from skfhe.encryption._sealing import SEAL_BYTES, new_protection, seal, unseal
+from skfhe.encryption._security import smallest_variance
 
 __all__ = [
+    "SEAL_BYTES",
     "SEED_BYTES",
     "WORD_BYTES",
     "CiphertextParameters",
@@ -61,10 +64,14 @@ __all__ = [
     "encrypt",
     "expand",
     "n_packed",
+    "new_protection",
     "new_seed",
     "pack_bits",
     "read_parameters",
     "rounded",
     "rounding_variance",
+    "seal",
+    "smallest_variance",
     "unpack_bits",
+    "unseal",
 ]

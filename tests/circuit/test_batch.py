@@ -189,7 +189,7 @@ def test_wrong_lookups_stay_in_the_interval_of_the_output():
     rows = np.repeat([[0], [0], [7], [7]], 64, axis=1)
     results = circuit.run(circuit.encrypt(rows))
     keys, (part,) = circuit.session._keys, circuit.compiled.specs.parts
-    (raw,) = _session._decrypted(part, keys.secret[0], results.ciphertexts[0], 4)
+    (raw,) = _session._decrypted(part, keys.of(part.parameters), results.ciphertexts[0], 4)
     assert ((raw < 3) | (raw > 10)).any()
     for outputs in (circuit.decrypt(results), circuit.execute(rows), circuit.simulate(rows)):
         assert ((outputs[0] >= 3) & (outputs[0] <= 10)).all()

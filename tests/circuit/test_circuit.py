@@ -290,7 +290,7 @@ def test_two_key_generations_differ(small_program):
     secrets = []
     for circuit in (one, other):
         circuit.keygen()
-        secrets.append(circuit.session._keys.native[0].serialize())
+        secrets.append([words.tobytes() for keys in circuit.session._keys._secret.values() for words in keys])
     assert secrets[0] != secrets[1]
 
 

@@ -11,7 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from skfhe.circuit import Batch, ClientSession, EvaluationKeys, _bindings, _host, _keys, compile_program
+from skfhe.circuit import (
+    Batch,
+    ClientSession,
+    EvaluationKeys,
+    _bindings,
+    _host,
+    compile_program,
+    generate_keys,
+)
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._frames import pack, unpack
 from skfhe.circuit._key_messages import key_message, key_parameters, key_words, words_bytes
@@ -19,6 +27,7 @@ from skfhe.exceptions import CiphertextMismatchError, ForkedProcessError
 from skfhe.program import run
 from tests.circuit.two_parts import two_parts
 from tests.conftest import random_inputs
+from tests.encryption.by_engine import engine_keyset
 
 MAGIC = b"skfhe-ek"
 
@@ -46,7 +55,7 @@ def unnamed(circuit):
 @pytest.fixture
 def unread(monkeypatch):
     """The engine reads no keys."""
-    monkeypatch.setattr(_keys, "read_public_keyset", lambda message: pytest.fail("given to the engine"))
+    monkeypatch.setattr(_bindings, "read_public_keyset", lambda message: pytest.fail("given to the engine"))
 
 
 def one_row(circuit, session=None):
@@ -55,8 +64,9 @@ def one_row(circuit, session=None):
 
 def sealed(nonce, parameters, words):
     """Return bytes of keys of any content, named by it, as someone makes them who knows how."""
-    sent = _keys._SentKeys(nonce, tuple(parameters), tuple(words))
-    return pack(MAGIC, {"id": sent.id}, sent.blocks)
+    blocks = [nonce, *parameters, *words]
+    hashed = MAGIC + b"".join(len(block).to_bytes(8, "little") + block for block in blocks)
+    return pack(MAGIC, {"id": hashlib.sha256(hashed).hexdigest()}, blocks)
 
 
 def named(keys, batch):
@@ -76,7 +86,8 @@ def test_keys_are_sent_in_a_fourth_of_their_bytes_and_run_a_circuit(circuit, dat
     for found, wanted in zip(circuit.decrypt(results), run(circuit.program, *inputs), strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert keys.to_bytes() == data == circuit.session.evaluation_keys.to_bytes()
-    assert keys.keyset(0) is keys.keyset(0)
+    for part in circuit.compiled.specs.parts:
+        assert keys.keyset(part.parameters) is keys.keyset(part.parameters)
 
 
 def test_keys_without_lookups_are_a_nonce_and_parameters(circuit, data):
@@ -84,7 +95,7 @@ def test_keys_without_lookups_are_a_nonce_and_parameters(circuit, data):
     _, (nonce, _, parameters, _, words) = unpack(MAGIC, data, "evaluation keys")
     assert (len(nonce), len(parameters) < 250, words) == (16, True, b"")
     alone = (circuit.compiled.specs.parts[1].parameters,)
-    first, second = (_keys.generate_keys(alone, None).evaluation.to_bytes() for _ in range(2))
+    first, second = (generate_keys(alone).evaluation.to_bytes() for _ in range(2))
     assert len(first) == len(second) < 500
     assert first != second
 
@@ -102,7 +113,8 @@ def test_what_the_engine_is_configured_to_compress_is_sent_in_the_same_form(circ
 
 def test_the_message_is_what_the_engine_writes(circuit):
     """Read by the engine, it is the same keys with the same parameters, to the last bit."""
-    for part, keyset in zip(circuit.compiled.specs.parts, circuit.session._keys.native, strict=True):
+    for part in circuit.compiled.specs.parts:
+        keyset = engine_keyset(part.parameters, circuit.session._keys.of(part.parameters))
         written = _bindings.compressed_keys(part.parameters, keyset)
         parameters = key_parameters(part.parameters)
         words = key_words(parameters, written)
@@ -114,7 +126,8 @@ def test_the_message_is_what_the_engine_writes(circuit):
 def test_no_two_keys_have_the_same_seed(circuit, data):
     """Not those of one set, nor those of the same secret keys: they would have masks in common."""
     _, blocks = unpack(MAGIC, data, "evaluation keys")
-    part, keyset = circuit.compiled.specs.parts[0], circuit.session._keys.native[0]
+    part = circuit.compiled.specs.parts[0]
+    keyset = engine_keyset(part.parameters, circuit.session._keys.of(part.parameters))
     again = key_words(blocks[1], _bindings.compressed_keys(part.parameters, keyset))
     (key,) = json.loads(blocks[1])["lweKeyswitchKeys"]
     second = -16 - 8 * key["params"]["levelCount"] * key["params"]["inputLweDimension"]
@@ -134,7 +147,7 @@ def test_the_name_is_a_hash_of_all_that_is_sent(circuit, data):
 def test_what_stays_in_the_process_needs_no_name(circuit, unnamed, monkeypatch):
     """To find it takes as long as to generate keys. Two key sets are known to differ without it."""
     session, other = unnamed, circuit.session
-    monkeypatch.setattr(_keys, "compressed_keys", lambda *_: pytest.fail("made to be sent"))
+    monkeypatch.setattr(_bindings, "compressed_keys", lambda *_: pytest.fail("made to be sent"))
     batch = one_row(circuit, session)
     result = circuit.compiled.run(batch, session.evaluation_keys)
     session.decrypt(result)
@@ -168,10 +181,10 @@ def test_evaluation_keys_are_pickled_as_they_are_sent(circuit, data):
     assert data in pickled
     assert len(pickled) < len(data) + 1000
     assert pickle.loads(pickled).to_bytes() == data
-    for keyset in circuit.session._keys.native:
-        for key in keyset.get_client_keys().get_secret_keys():
-            bits = np.frombuffer(key.serialize()[-256 * 8 :], dtype=np.uint64)
-            assert bits.max() == 1
+    for part in circuit.compiled.specs.parts:
+        for words in circuit.session._keys.of(part.parameters):
+            bits = words[:256]
+            assert set(bits) == {0, 1}
             packed = [np.packbits(bits.astype(bool), bitorder=order).tobytes() for order in ("big", "little")]
             assert not any(
                 form in pickled for form in (bits.tobytes(), bits.astype(np.uint8).tobytes(), *packed)
@@ -180,10 +193,14 @@ def test_evaluation_keys_are_pickled_as_they_are_sent(circuit, data):
 
 def test_secret_keys_are_refused_by_name(circuit, unread):
     """A whole key set would be read by the engine as if it were evaluation keys."""
-    for keyset in circuit.session._keys.native:
+    for part in circuit.compiled.specs.parts:
+        keyset = engine_keyset(part.parameters, circuit.session._keys.of(part.parameters))
         for secret in (keyset, *keyset.get_client_keys().get_secret_keys()):
             with pytest.raises(ValueError, match="these are secret keys"):
                 EvaluationKeys.from_bytes(secret.serialize())
+    for passphrase in (None, "correct horse"):
+        with pytest.raises(ValueError, match="these are secret keys"):
+            EvaluationKeys.from_bytes(circuit.session._keys.to_bytes(passphrase))
 
 
 def test_keys_that_do_not_fit_are_refused_unread(circuit, data, unread):
@@ -198,15 +215,15 @@ def test_keys_that_do_not_fit_are_refused_unread(circuit, data, unread):
         ("other parameters", parameters[:1], [lookup_words]),
         ("other parameters", [*parameters, parameters[1]], [lookup_words, no_words, no_words]),
         ("other parameters", [parts.parameters for parts in circuit.compiled.specs.parts], [b"", b""]),
-        ("bytes of evaluation keys of part 0, got 0", parameters, [no_words, lookup_words]),
-        ("bytes of evaluation keys of part 0", parameters, [lookup_words + bytes(8), no_words]),
-        ("bytes of evaluation keys of part 0", parameters, [lookup_words[:-1], no_words]),
-        ("expected 0 bytes of evaluation keys of part 1, got 8", parameters, [lookup_words, bytes(8)]),
+        ("bytes of evaluation keys number 0, got 0", parameters, [no_words, lookup_words]),
+        ("bytes of evaluation keys number 0", parameters, [lookup_words + bytes(8), no_words]),
+        ("bytes of evaluation keys number 0", parameters, [lookup_words[:-1], no_words]),
+        ("expected 0 bytes of evaluation keys number 1, got 8", parameters, [lookup_words, bytes(8)]),
     ):
         keys = EvaluationKeys.from_bytes(sealed(nonce, changed, words))
         with pytest.raises(CiphertextMismatchError, match=message):
             circuit.compiled.run(named(keys, batch), keys)
-    with pytest.raises(TypeError, match="expected EvaluationKeys, got KeySet"):
+    with pytest.raises(TypeError, match="expected EvaluationKeys, got SecretKeys"):
         circuit.compiled.run(batch, circuit.session._keys)
 
 
@@ -237,8 +254,7 @@ def test_circuits_of_equal_parameters_share_keys_if_the_names_say_so(circuit, da
         other.compiled.run(one_row(circuit), keys)
     with pytest.raises(CiphertextMismatchError, match="other keys"):
         other.compiled.run(one_row(other), keys)
-    sharing = ClientSession(other.compiled.specs)
-    sharing._keys = circuit.session._keys
+    sharing = ClientSession(other.compiled.specs, circuit.session._keys)
     inputs = random_inputs(other.program, 1, np.random.default_rng(0))
     result = other.compiled.run(sharing.encrypt(*inputs), keys)
     for found, wanted in zip(sharing.decrypt(result), run(other.program, *inputs), strict=True):
@@ -341,9 +357,9 @@ def test_keys_are_expanded_once_for_all_threads(monkeypatch):
         time.sleep(0.05)
         return object()
 
-    monkeypatch.setattr(_keys, "read_public_keyset", reader)
+    monkeypatch.setattr(_bindings, "read_public_keyset", reader)
     with ThreadPoolExecutor(4) as threads:
-        assert len(set(threads.map(keys.keyset, [0] * 8))) == 1
+        assert len(set(threads.map(keys.keyset, small_parameters()[:1] * 8))) == 1
     assert len(read) == 1
 
 
@@ -410,7 +426,7 @@ def test_mutated_keys_are_refused_or_harmless(n_mutations, monkeypatch):
         read.append(message)
         assert any(message[: -n or None] == head for head, n in heads.items())
 
-    monkeypatch.setattr(_keys, "read_public_keyset", reader)
+    monkeypatch.setattr(_bindings, "read_public_keyset", reader)
     n_accepted, longest = 0, 0.0
     tracemalloc.start()
     for i in range(n_mutations):
@@ -426,8 +442,8 @@ def test_mutated_keys_are_refused_or_harmless(n_mutations, monkeypatch):
         else:
             n_accepted += 1
             assert i % 2 == 0 or changed == data
-            for part in range(2):
-                keys.keyset(part)
+            for each in parameters:
+                keys.keyset(each)
         longest = max(longest, time.process_time() - start)
         assert tracemalloc.get_traced_memory()[1] - before < 20 * len(changed) + 100_000
         # Some of those that are sealed have other words of the same number, and no more than that.

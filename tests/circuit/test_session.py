@@ -17,7 +17,7 @@ from skfhe.program import ProgramBuilder, ops, run
 from tests.circuit.test_host import environment
 from tests.circuit.two_parts import two_parts
 from tests.conftest import random_inputs
-from tests.encryption.by_engine import EngineClient
+from tests.encryption.by_engine import EngineClient, engine_keyset
 
 CLIENT = """
 import pickle, sys
@@ -81,8 +81,12 @@ def assert_we_read_each_others(compiled, n_rows):
     (call,) = plan_calls([n_rows], [n_rows])
     for i, given in enumerate(compiled.specs.scatter(inputs)):
         specs, part = compiled.specs.parts[i], compiled.parts[i]
-        engine = EngineClient(specs.parameters, keys.native[i], function_name(n_rows))
-        server, evaluation = part.function(n_rows), session.evaluation_keys.keyset(i)
+        engine = EngineClient(
+            specs.parameters,
+            engine_keyset(specs.parameters, keys.of(specs.parameters)),
+            function_name(n_rows),
+        )
+        server, evaluation = part.function(n_rows), session.evaluation_keys.keyset(specs.parameters)
         ours = server.run(evaluation, part._inputs(call, [(batch.ciphertexts[i], batch.seed)]))
         theirs = server.run(evaluation, engine.encrypt(*given))
         for results in (ours, theirs):
@@ -93,7 +97,7 @@ def assert_we_read_each_others(compiled, n_rows):
                 words = Frame(form.of_rows(n_rows)).words(result)
                 np.testing.assert_array_equal(first, outputs[place])
                 np.testing.assert_array_equal(
-                    decrypt(words, keys.secret[i][form.key_id], form), outputs[place]
+                    decrypt(words, keys.of(specs.parameters)[form.key_id], form), outputs[place]
                 )
 
 

@@ -63,7 +63,7 @@ def test_first_use_by_four_threads_makes_one_key_set(models, kind, monkeypatch):
     """The circuit is fresh from a pickle: all four compile it, generate keys and make functions."""
     made = []
     generate = _session.generate_keys
-    monkeypatch.setattr(_session, "generate_keys", lambda *a: made.append(a) or generate(*a))
+    monkeypatch.setattr(_session, "generate_keys", lambda *a, **k: made.append(a) or generate(*a, **k))
     circuit = pickle.loads(pickle.dumps(models[kind].fhe_circuit_))
     in_threads(4, lambda number: check_everything(circuit, number))
     assert len(made) == 1

@@ -252,7 +252,8 @@ def test_lookups_too_wide_are_refused_as_in_compiling():
 def test_key_bytes_are_those_of_the_keys(small_circuit):
     """The engine's own figure is too large wherever a key has more than one GLWE dimension."""
     small_circuit.keygen()
-    keys = small_circuit.session.evaluation_keys.keyset(0).serialize()
+    (part,) = small_circuit.compiled.specs.parts
+    keys = small_circuit.session.evaluation_keys.keyset(part.parameters).serialize()
     assert small_circuit.statistics["key_bytes"] == pytest.approx(len(keys), rel=0.01)
     assert small_circuit.cost.key_bytes == pytest.approx(len(keys), rel=0.2)
 

@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import random
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 
@@ -74,6 +76,30 @@ def test_files_of_this_version_of_the_schema_are_read_and_run(name):
         client.predictor.answer("predict_proba", outputs), expected["predict_proba"]
     )
     assert len(expected["rows"]) == N_ROWS
+
+
+USED_ALONE = """
+import sys
+import numpy as np
+from skfhe.deployment._client_model import ClientModel
+
+client = ClientModel.read(sys.argv[1])
+encoded = client.predictor.encode(np.zeros((2, client.predictor.rows.n_features)))
+client.specs.check_inputs(encoded)
+outputs = tuple(np.zeros((2, *kind.shape), dtype=np.int64) for kind in client.specs.outputs)
+for method in client.predictor.methods:
+    client.predictor.answer(method, outputs)
+heavy = ("torch", "sklearn", "scipy", "pandas", "concrete", "mlir", "skfhe.cost", "skfhe.base")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_client_needs_nothing_but_numpy(name):
+    """Reading, encoding and answering load neither what trained the model nor what evaluates it."""
+    command = [sys.executable, "-c", USED_ALONE, str(FIXTURES / "v1" / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", MODELS)

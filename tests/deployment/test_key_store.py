@@ -11,7 +11,6 @@ import sys
 import textwrap
 import uuid
 
-import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
@@ -63,18 +62,15 @@ def files(store):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Times of files as the store tells them, shifted."""
-    shift = {"seconds": 0.0}
+    """When files were written, for those in it; by the store's own times for others."""
+    written = {}
     for kind in (LocalFileSystem, MemoryFileSystem):
-        modified = kind.modified
 
-        def shifted(self, path, modified=modified):
-            written = shift.get(str(path))
-            now = modified(self, path) if written is None else written
-            return now
+        def modified(self, path, modified=kind.modified):
+            return written.get(str(path)) or modified(self, path)
 
-        monkeypatch.setattr(kind, "modified", shifted)
-    return shift
+        monkeypatch.setattr(kind, "modified", modified)
+    return written
 
 
 def age(store, clock, key_id, seconds):
@@ -175,7 +171,7 @@ def test_two_that_upload_the_same_keys_at_once_both_succeed(url):
         uploads = [put(store, data) for store in (*stores, stores[0])]
         assert await asyncio.gather(*uploads) == [True, True, True]
         assert [store.read(id_of(data)) == data for store in stores] == [True, True]
-        assert len(files(stores[0])) == 2
+        assert len(files(stores[0])) == 3  # keys, their claim, and that they were used
         assert stores[1].usage() == KeyUsage(1, len(data))
 
     asyncio.run(check())
@@ -290,12 +286,12 @@ def test_keys_that_are_not_used_expire(url, clock):
         age(store, clock, id_of(data[0]), 2 * HOUR)
         age(store, clock, id_of(data[1]), 2 * HOUR)
         del clock[store._path("used", id_of(data[1]))]
-        await store.use(id_of(data[1]))
+        await opened(url).use(id_of(data[1]))
         assert await store.expire() == 1
         assert not await store.has(id_of(data[0]))
         assert await store.has(id_of(data[1]))
         assert await store.has(id_of(data[2]))
-        assert len(files(store)) == 5  # keys and claims of two, and one that was used
+        assert len(files(store)) == 6
 
     asyncio.run(check())
 
@@ -303,9 +299,9 @@ def test_keys_that_are_not_used_expire(url, clock):
 def test_use_is_noted_once_a_minute(url, monkeypatch):
     async def check():
         store = opened(url)
-        await put(store, bytes(10))
+        await put(opened(url), bytes(10))
         written = []
-        monkeypatch.setattr(store, "_write_small", written.append)
+        monkeypatch.setattr(store, "_touch", written.append)
         now = 1000.0
         monkeypatch.setattr(_key_store.time, "monotonic", lambda: now)
         for _ in range(5):
@@ -319,37 +315,33 @@ def test_use_is_noted_once_a_minute(url, monkeypatch):
 
 
 @pytest.mark.parametrize("jump", [-400 * 24 * HOUR, -HOUR, HOUR, 400 * 24 * HOUR])
-def test_a_clock_that_jumps_removes_nothing(tmp_path, monkeypatch, jump):
-    """Ages begin anew; keys that are not used after that expire as ever."""
+def test_a_clock_that_jumps_removes_nothing(url, monkeypatch, jump):
+    """Ages begin anew; keys that are not used from then on expire as ever."""
+    seconds = {"here": 1000.0, "store": 10_000 * HOUR}
+    written = {}
+
+    def touch(self, path):
+        written[path] = seconds["store"]
+
+    def modified(self, path):
+        return datetime.datetime.fromtimestamp(written[path], tz=datetime.UTC)
 
     async def check():
-        store = opened(str(tmp_path), max_age_seconds=HOUR / 2)
+        store = opened(url, max_age_seconds=HOUR / 2)
+        monkeypatch.setattr(KeyStore, "_touch", touch)
+        monkeypatch.setattr(type(store._fs), "modified", modified)
+        monkeypatch.setattr(_key_store.time, "monotonic", lambda: seconds["here"])
         await put(store, bytes(10))
+        written[store._path("keys", id_of(bytes(10)))] = seconds["store"]
+        await store.use(id_of(bytes(10)))
         assert await store.expire() == 0
-        shift, passed = jump, 0.0
-        modified, monotonic = LocalFileSystem.modified, _key_store.time.monotonic
-        written = {}
-        now = datetime.datetime.now
-
-        def moved(self, path):
-            """The clock after its jump, for what was written after it."""
-            mtime = os.stat(path).st_mtime_ns
-            if written.get(path, (None,))[0] != mtime:
-                seconds = shift + passed if path in written or mtime > jumped_at else 0.0
-                written[path] = mtime, modified(self, path) + datetime.timedelta(seconds=seconds)
-            return written[path][1]
-
-        for path in (tmp_path / "keys").iterdir():
-            moved.__wrapped__ = None
-            written[str(path)] = path.stat().st_mtime_ns, now(tz=datetime.UTC)
-        jumped_at = os.stat(tmp_path / "clock").st_mtime_ns
-        monkeypatch.setattr(LocalFileSystem, "modified", moved)
-        monkeypatch.setattr(_key_store.time, "monotonic", lambda: monotonic() + passed)
+        seconds["store"] += jump
+        assert await store.expire() == 0
         assert await store.expire() == 0
         assert await store.has(id_of(bytes(10)))
-        assert await store.expire() == 0
-        passed = HOUR
-        assert await store.expire() == (1 if jump > 0 else 0)
+        seconds["store"] += HOUR
+        seconds["here"] += HOUR
+        assert await store.expire() == 1
 
     asyncio.run(check())
 
@@ -442,5 +434,15 @@ def test_a_store_that_fails_to_move_has_nothing_by_halves(url, monkeypatch):
     asyncio.run(check())
 
 
-def test_memory_is_shared_by_stores_of_one_url():
-    assert isinstance(fsspec.filesystem("memory"), MemoryFileSystem)
+def test_keys_can_be_used_where_nothing_can_be_written(url, monkeypatch):
+    async def check():
+        await put(opened(url), bytes(100))
+        store = opened(url)
+
+        def failing(self, path):
+            raise OSError(errno.ENOSPC, "no room")
+
+        monkeypatch.setattr(KeyStore, "_touch", failing)
+        await store.use(id_of(bytes(100)))
+
+    asyncio.run(check())

@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from sklearn.datasets import load_iris
 
 from skfhe.circuit import Batch, ClientSession, compile_program
+from skfhe.deployment import save
+from skfhe.deployment._serving import _workers
 from skfhe.deployment._serving._exceptions import (
     RunTimeoutError,
     UnknownKeysError,
@@ -25,6 +28,7 @@ from skfhe.deployment._serving._exceptions import (
 from skfhe.deployment._serving._key_store import KeyStore
 from skfhe.deployment._serving._workers import WorkerPool
 from skfhe.exceptions import CiphertextMismatchError
+from skfhe.linear_model import LogisticRegression
 from skfhe.program import run
 from tests.circuit.two_parts import two_parts
 from tests.conftest import random_inputs
@@ -82,8 +86,9 @@ def pool_of(models, store, loader="Pickled", **options):
         "memory_limit": None,
         "run_timeout": 60.0,
         "kept_key_bytes": 1 << 30,
-        "loader": f"{worker_models.__name__}:{loader}",
     } | options
+    if loader:
+        options["loader"] = f"{worker_models.__name__}:{loader}"
     return WorkerPool(models, store, **options)
 
 
@@ -131,6 +136,7 @@ def test_batches_are_run_as_in_process_in_their_order(looked_up):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["segmentation_fault", "abort", "exit"])
 def test_a_batch_that_ends_its_worker_twice_gets_an_error_and_others_their_results(levelled, fault):
     """One worker alone is ended by it, whichever that is; what waits for that is run by its successor."""
@@ -153,6 +159,45 @@ def test_a_batch_that_ends_its_worker_twice_gets_an_error_and_others_their_resul
     asyncio.run(serve())
 
 
+@pytest.mark.slow
+def test_what_waits_for_the_only_worker_is_run_by_its_successors(levelled):
+    async def serve():
+        async with running(levelled) as (pool, key_id):
+            await all_ready(pool)
+            harmful = asyncio.create_task(pool.run(*MODEL, key_id, [levelled.batch(ROWS["exit"])[1]]))
+            await asyncio.sleep(0)
+            good = [levelled.batch(seed=seed) for seed in range(5)]
+            results = await asyncio.gather(*(pool.run(*MODEL, key_id, [data]) for _, data in good))
+            for (inputs, _), (result,) in zip(good, results, strict=True):
+                levelled.check(inputs, result)
+            with pytest.raises(WorkerDiedError, match="exit status 0"):
+                await harmful
+
+    asyncio.run(serve())
+
+
+@pytest.mark.slow
+def test_keys_whose_runs_end_worker_after_worker_are_refused_and_others_are_not(levelled, monkeypatch):
+    monkeypatch.setattr(_workers, "_MOST_HARM", 3)
+
+    async def serve():
+        async with running(levelled) as (pool, key_id):
+            data = levelled.batch(ROWS["exit"])[1]
+            for _ in range(2):
+                with pytest.raises(WorkerDiedError, match="the process that ran it"):
+                    await pool.run(*MODEL, key_id, [data])
+            with pytest.raises(WorkerDiedError, match="ended 4 processes within 600 seconds"):
+                await pool.run(*MODEL, key_id, [data])
+            other = ClientSession(levelled.circuit.compiled.specs)
+            inputs, data = levelled.batch(session=other)
+            (result,) = await pool.run(*MODEL, await upload(pool._keys, other.evaluation_keys), [data])
+            levelled.check(inputs, result, other)
+            assert pool.status()[0].restarts == 4
+
+    asyncio.run(serve())
+
+
+@pytest.mark.slow
 def test_batches_that_were_joined_are_not_repeated_together(levelled):
     async def serve():
         async with running(levelled) as (pool, key_id):
@@ -179,6 +224,7 @@ def test_a_batch_whose_worker_is_killed_from_outside_is_run_again(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_an_idle_worker_that_is_killed_is_replaced(levelled):
     async def serve():
         async with running(levelled) as (pool, key_id):
@@ -191,7 +237,7 @@ def test_an_idle_worker_that_is_killed_is_replaced(levelled):
     asyncio.run(serve())
 
 
-@pytest.mark.parametrize("how", ["sleeps", "stopped"])
+@pytest.mark.parametrize("how", [pytest.param("sleeps", marks=pytest.mark.slow), "stopped"])
 def test_a_run_that_takes_too_long_is_ended_and_its_worker_replaced(levelled, how):
     async def serve():
         async with running(levelled, run_timeout=1.5) as (pool, key_id):
@@ -243,6 +289,7 @@ def test_a_run_beyond_the_memory_limit_fails_and_its_worker_is_replaced(levelled
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_lookups_beyond_the_memory_limit_fail_and_do_not_hang(looked_up):
     """The engine waits for ever where it gets no memory for its threads: these were started before."""
 
@@ -291,6 +338,7 @@ def test_keys_that_are_not_there_or_altered_in_the_store_are_unknown(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_keys_used_last_stay_expanded_in_as_many_bytes_as_are_given(looked_up):
     """Each is read from the store once, as long as it is kept."""
     sessions = [ClientSession(looked_up.circuit.compiled.specs) for _ in range(3)]
@@ -344,6 +392,7 @@ def test_a_model_that_cannot_be_compiled_is_told_and_ends_nothing(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_workers_that_end_at_their_start_are_started_ever_less_often(levelled):
     async def serve():
         async with running(levelled, "Ending") as (pool, key_id):
@@ -358,6 +407,7 @@ def test_workers_that_end_at_their_start_are_started_ever_less_often(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_stopping_finishes_what_was_asked_for_within_its_grace(levelled):
     async def serve(grace):
         async with running(levelled) as (pool, key_id):
@@ -382,6 +432,7 @@ def test_stopping_finishes_what_was_asked_for_within_its_grace(levelled):
     assert [type(result) for result in results] == [WorkersUnavailableError] * 2
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_server_that_is_killed(levelled):
     """Not even one that runs, and does not look at its socket."""
     script = textwrap.dedent(
@@ -449,11 +500,12 @@ def test_workers_have_no_variable_that_may_be_secret(levelled, monkeypatch):
     asyncio.run(serve())
 
 
-def test_batches_of_many_bytes_do_not_hold_up_the_event_loop(levelled):
-    """Sixty megabytes go to a worker while other requests are answered."""
+@pytest.mark.parametrize("loader", ["Pickled", "Large"])
+def test_many_bytes_do_not_hold_up_the_event_loop(levelled, loader):
+    """Sixty megabytes go to a worker, or come from it, while other requests are answered."""
 
     async def serve():
-        async with running(levelled) as (pool, key_id):
+        async with running(levelled, loader) as (pool, key_id):
             await all_ready(pool)
             longest = 0.0
 
@@ -465,10 +517,54 @@ def test_batches_of_many_bytes_do_not_hold_up_the_event_loop(levelled):
                     longest = max(longest, time.perf_counter() - start)
 
             ticking = asyncio.create_task(tick())
-            with pytest.raises(ValueError, match="batch of ciphertexts"):
-                await pool.run(*MODEL, key_id, [bytes(60_000_000)])
+            if loader == "Large":
+                (result,) = await pool.run(*MODEL, key_id, [levelled.batch()[1]])
+                assert len(result) == 60_000_000
+            else:
+                with pytest.raises(ValueError, match="batch of ciphertexts"):
+                    await pool.run(*MODEL, key_id, [bytes(60_000_000)])
             ticking.cancel()
             print(f"longest wait of another task: {longest:.3f} s")
-            assert longest < 0.25
+            assert longest < 0.5
+
+    asyncio.run(serve())
+
+
+@pytest.mark.slow
+def test_keys_that_are_asked_for_much_are_kept_by_several_workers(levelled):
+    async def serve():
+        async with running(levelled, n_workers=2) as (pool, key_id):
+            await all_ready(pool)
+            inputs, data = levelled.batch(ROWS["slow"])
+            results = await asyncio.gather(*(pool.run(*MODEL, key_id, [data]) for _ in range(4)))
+            for (result,) in results:
+                levelled.check(inputs, result)
+            assert [status.kept_keys for status in pool.status()] == [1, 1]
+
+    asyncio.run(serve())
+
+
+def test_a_saved_model_is_served(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=200).fit(X, y)
+    model.compile()
+    save(model, tmp_path / "iris")
+    session = model.fhe_circuit_.session
+
+    async def serve():
+        store = KeyStore(
+            str(tmp_path / "keys"), quota_bytes=None, max_age_seconds=None, max_keys_per_owner=None
+        )
+        name = ("iris", "1")
+        pool = pool_of({name: tmp_path / "iris"}, store, loader=None)
+        key_id = await upload(store, session.evaluation_keys)
+        await pool.start()
+        try:
+            batch = session.encrypt(*model.encoder_.encode(X[:20])).to_bytes()
+            (result,) = await pool.run(*name, key_id, [batch])
+        finally:
+            await pool.stop(0.0)
+        found = model.decoder_.decode(*session.decrypt(Batch.from_bytes(result)))
+        np.testing.assert_array_equal(model.head_.predict(found), model.predict(X[:20]))
 
     asyncio.run(serve())

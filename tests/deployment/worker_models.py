@@ -5,6 +5,7 @@ import os
 import pickle
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Pickled:
         self.compiled.specs  # noqa: B018  compiles
 
     def run_together(self, batches, keys):
-        return [self.compiled.run(batch, keys) for batch in batches]
+        return self.compiled.run_together(batches, keys)
 
 
 class Harmful(Pickled):
@@ -53,6 +54,19 @@ class Harmful(Pickled):
 
     def _slow(self) -> None:
         time.sleep(1.0)
+
+
+class Large:
+    """Results of sixty megabytes, whatever is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.compiled = SimpleNamespace(statistics={"key_bytes": 0})
+
+    def load(self) -> None:
+        pass
+
+    def run_together(self, batches, keys):
+        return [SimpleNamespace(to_bytes=lambda: bytes(60_000_000)) for _ in batches]
 
 
 class Refusing(Pickled):

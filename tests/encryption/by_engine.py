@@ -4,6 +4,29 @@ import numpy as np
 
 from skfhe.circuit._bindings import compiler, value
 
+SECRET_KEY_HEAD = (
+    b"\x03\0\0\0\0\0\0\x000.5"
+    + b"\0\0\0\0\x03\0\0\0\0\0\0\x000.1"
+    + (b"\x19\0\0\0\0\0\0\0core_crypto::LweSecretKey\0\0\0\0")
+)
+"""What the engine writes before the number of words of a secret key."""
+
+
+def engine_keyset(parameters, secret):
+    """Return a set of keys of the engine with these secret keys, of which `secret_words` are the words.
+
+    Its evaluation keys are others than those that were made before.
+    """
+    information = compiler.ProgramInfo.deserialize(parameters)
+    forms = information.get_keyset_info().secret_keys()
+    keys = {
+        id: compiler.LweSecretKey.deserialize(
+            SECRET_KEY_HEAD + len(words).to_bytes(8, "little") + words.astype("<u8").tobytes(), form
+        )
+        for id, (words, form) in enumerate(zip(secret, forms, strict=True))
+    }
+    return compiler.Keyset(information, None, 0, 0, 0, 0, keys)
+
 
 class EngineClient:
     """Encrypts what one function takes, and decrypts what it returns, by the engine alone.

@@ -17,6 +17,7 @@ clocks of servers do not matter.
 import asyncio
 import errno
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -34,6 +35,7 @@ from skfhe.deployment._serving._exceptions import QuotaExceededError, UnknownKey
 
 __all__ = ["KeyStore", "KeyUsage"]
 
+_logger = logging.getLogger("skfhe.serving")
 _CHUNK_BYTES = 1 << 20
 _USED_EVERY = 60.0
 """Seconds between two notes that the same keys are used."""
@@ -126,10 +128,6 @@ class KeyStore:
             os.makedirs(path, mode=0o700, exist_ok=True)
         else:
             self._fs.makedirs(path, exist_ok=True)
-
-    def _keep_private(self, path: str) -> None:
-        if isinstance(self._fs, LocalFileSystem):
-            os.chmod(path, 0o600)
 
     def _path(self, folder: str, name: str) -> str:
         return f"{self._root}/{folder}/{name}"
@@ -248,6 +246,7 @@ class KeyStore:
     def _keep(self, upload: _Upload, file: "_File") -> None:
         """Make what was written the keys of that id."""
         file.move(self._path("keys", upload.key_id))
+        self._note_use(upload.key_id)
         self._claim(upload)
         self._scanned = None
 
@@ -258,12 +257,18 @@ class KeyStore:
             self._uploads.discard(upload)
 
     def _claim(self, upload: _Upload) -> None:
-        self._write_small(self._path("claims", f"{upload.key_id}.{upload.owner}"))
+        self._touch(self._path("claims", f"{upload.key_id}.{upload.owner}"))
 
-    def _write_small(self, path: str) -> None:
-        with _readable_disk_full():
-            self._fs.pipe_file(path, b"\n")
-            self._keep_private(path)
+    def _touch(self, path: str) -> None:
+        """Write an empty file, for the time at which it was written; a full disk has room for that."""
+        if isinstance(self._fs, LocalFileSystem):
+            descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+            try:
+                os.utime(descriptor)
+            finally:
+                os.close(descriptor)
+        else:
+            self._fs.pipe_file(path, b"")
 
     # Giving out
 
@@ -298,11 +303,14 @@ class KeyStore:
             return
         if not await self.has(key_id):
             raise UnknownKeysError(key_id)
-        await asyncio.to_thread(self._note_use, key_id)
+        try:
+            await asyncio.to_thread(self._note_use, key_id)
+        except OSError as error:  # they are there all the same
+            _logger.warning("use_of_keys_not_noted", extra={"fields": {"errno": error.errno}})
 
     def _note_use(self, key_id: str) -> None:
         self._used[key_id] = time.monotonic()
-        self._write_small(self._path("used", key_id))
+        self._touch(self._path("used", key_id))
 
     # Removing
 
@@ -367,7 +375,7 @@ class KeyStore:
                     self._remove_file(path)
             if jumped:
                 for key_id in content.sizes:
-                    self._write_small(self._path("used", key_id))
+                    self._touch(self._path("used", key_id))
                 return 0
             if self._max_age is None:
                 return 0
@@ -389,7 +397,7 @@ class KeyStore:
     def _now(self) -> tuple[float, bool]:
         """Return the time by the store's clock, and whether that has jumped since the last time."""
         path = f"{self._root}/clock"
-        self._write_small(path)
+        self._touch(path)
         here, now = time.monotonic(), self._fs.modified(path).timestamp()
         seen, self._seen = self._seen, (here, now)
         gained = 0.0 if seen is None else (now - seen[1]) - (here - seen[0])
@@ -397,10 +405,7 @@ class KeyStore:
 
     def _last_use(self, key_id: str, now: float) -> float:
         """Return when keys were last used; the present if they are gone."""
-        return max(
-            self._time_of(self._path("keys", key_id), now),
-            self._time_of(self._path("used", key_id), 0.0),
-        )
+        return self._time_of(self._path("used", key_id), self._time_of(self._path("keys", key_id), now))
 
     def _time_of(self, path: str, otherwise: float) -> float:
         try:

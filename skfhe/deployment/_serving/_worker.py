@@ -70,6 +70,8 @@ class Worker:
     kept : frozenset of str
         Ids of the keys that it keeps expanded.
     kept_bytes : int
+    runs : int
+        That it was given.
     ended : Task
         Done when the process has ended; its result is the exit status, negative for a signal.
     """
@@ -80,6 +82,7 @@ class Worker:
         self.failed: dict[tuple[str, str], str] = {}
         self.kept: frozenset[str] = frozenset()
         self.kept_bytes = 0
+        self.runs = 0
         self.ended: asyncio.Task[int] = asyncio.create_task(process.wait())
         self._process, self._reader, self._writer = process, reader, writer
 
@@ -150,6 +153,7 @@ class Worker:
         ------
         EndedError
         """
+        self.runs += 1
         header = {"model": model, "key_id": key_id, "with_keys": keys is not None}
         await self._send(header, batches if keys is None else (keys, *batches))
         answer, results = await self.receive()

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,7 +97,8 @@ def _begin(parent: int) -> None:
     if os.getppid() != parent:  # it was gone before
         os._exit(0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # ciphertexts would be in it
-    Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
+    with suppress(OSError):  # a sandbox may forbid it
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
 
 
 def _start_engine() -> None:

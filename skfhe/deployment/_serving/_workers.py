@@ -30,15 +30,15 @@ _logger = logging.getLogger("skfhe.serving")
 _PATIENCE = 0.25
 """Seconds that a call waits for a busy worker that keeps its keys, about what it takes to expand them."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
-"""Seconds before a worker is started again that ended soon after its start: doubled each time."""
+"""Seconds before a worker is started again that has ended before it was given a run: doubled each time."""
+_HARM_REMEMBERED, _MOST_HARM = 600.0, 6
+"""Seconds, and workers that runs under the same keys may end within them before no more are begun."""
 _STOPPING = "the server is stopping"
-_STEADY_SECONDS = 60.0
-"""A worker that was ready for as long is started again at once."""
 
 
 def available_cores() -> int:
     """Return how many cores this process may use, by its affinity and the limits of its container."""
-    from joblib import cpu_count  # type: ignore[import-untyped]
+    from joblib import cpu_count
 
     return int(cpu_count())
 
@@ -99,11 +99,38 @@ class _Place:
     ready: bool = False
     next_call: "asyncio.Future[_Call] | None" = None
     """There while its worker waits for one."""
-    calls: int = 0
     runs: int = 0
     restarts: int = 0
     failures: int = 0
-    """Starts one after another that came to nothing."""
+    """Workers one after another that ended before they were given a run."""
+
+
+class _Harm:
+    """Workers that were ended by runs under the same keys, lately.
+
+    Whoever repeats a request that ends workers, by mistake or not, would keep them busy with their starts.
+    """
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = {}
+
+    def note(self, key_id: str) -> None:
+        now = time.monotonic()
+        for other, times in list(self._times.items()):
+            self._times[other] = [then for then in times if now - then < _HARM_REMEMBERED]
+            if not self._times[other]:
+                del self._times[other]
+        self._times.setdefault(key_id, []).append(now)
+
+    def check(self, key_id: str) -> None:
+        """Refuse a run under keys under which too many have ended workers."""
+        now = time.monotonic()
+        n_ended = sum(now - then < _HARM_REMEMBERED for then in self._times.get(key_id, ()))
+        if n_ended >= _MOST_HARM:
+            raise WorkerDiedError(
+                f"runs under these keys have ended {n_ended} processes within {_HARM_REMEMBERED:g} seconds; "
+                "no other is begun for as long"
+            )
 
 
 class WorkerPool:
@@ -155,6 +182,7 @@ class WorkerPool:
         self._keys = keys
         self._run_timeout = run_timeout
         self._places = [_Place(number) for number in range(n_workers)]
+        self._harm = _Harm()
         self._waiting: list[_Call] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._ending: set[asyncio.Task[int]] = set()
@@ -234,6 +262,7 @@ class WorkerPool:
         refusal = self._refusal(name)
         if refusal:
             raise refusal
+        self._harm.check(key_id)
         await self._keys.use(key_id)
         call = _Call(name, key_id, batches, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
@@ -295,7 +324,6 @@ class WorkerPool:
     async def _supervise(self, place: _Place) -> None:
         """Keep a worker running at ``place``."""
         while True:
-            start = time.monotonic()
             try:
                 worker = place.worker = await Worker.start(self._settings)
                 self._ending.add(worker.ended)
@@ -307,12 +335,11 @@ class WorkerPool:
             except OSError as error:
                 _logger.error("worker_not_started", extra={"fields": {"errno": error.errno}})
             finally:
-                worker_ended = self._let_go(place)
-            if worker_ended:
-                how = await worker_ended.how_it_ended()
+                ended = self._let_go(place)
+            if ended:
+                how = await ended.how_it_ended()
                 _logger.warning("worker_ended", extra={"fields": {"worker": place.number, "by": how}})
-            steady = time.monotonic() - start > _STEADY_SECONDS
-            place.failures = 0 if steady else place.failures + 1
+            place.failures = 0 if ended and ended.runs else place.failures + 1
             place.restarts += 1
             self._dispatch()  # calls that nobody will take are told so
             if place.failures > 1:
@@ -370,6 +397,7 @@ class WorkerPool:
                 answer, results = await worker.run(call.model, call.key_id, keys, call.batches)
         except TimeoutError:
             message = f"a run took more than {self._run_timeout:g} seconds, and was given up"
+            self._harm.note(call.key_id)
             self._fail(call, RunTimeoutError(message, True))
             raise EndedError from None
         except EndedError:
@@ -380,7 +408,6 @@ class WorkerPool:
             self._fail(call, WorkersUnavailableError(_STOPPING))
             raise
         place.runs += 1
-        place.failures = 0
         await self._settle(place, call, answer, results)
 
     async def _read_keys(self, key_id: str) -> bytes:
@@ -409,6 +436,7 @@ class WorkerPool:
 
     def _died(self, place: _Place, call: _Call, how: str) -> None:
         """Run ``call`` once more, or tell that it cannot be run."""
+        self._harm.note(call.key_id)
         if len(call.batches) == 1 and call.place is None:
             call.place = place  # so that it does not end the others, too
             self._waiting.insert(0, call)
