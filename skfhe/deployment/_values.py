@@ -59,6 +59,7 @@ class Entry:
 
 
 _ENCODING, _PROGRAM, _OPS = "skfhe.encoding", "skfhe.program", "skfhe.program.ops"
+_STEPS = "skfhe.deployment._steps"
 _CIRCUIT, _PREDICTORS = "skfhe.circuit", "skfhe.deployment._predictors"
 _COMBINED = "skfhe.deployment._combined"
 
@@ -107,6 +108,35 @@ CLASSES: dict[str, Entry] = {
     "CircuitSpecs": Entry(_CIRCUIT, "CircuitSpecs"),
     "PartSpecs": Entry("skfhe.circuit._specs", "PartSpecs"),
     "SavedProgram": Entry("skfhe.deployment._programs", "SavedProgram"),
+    # Steps before a predictor.
+    "Binarizer": Entry(f"{_STEPS}.scalers", "Step"),
+    "ColumnPart": Entry(f"{_STEPS}.composition", "ColumnPart"),
+    "ColumnTransformer": Entry(f"{_STEPS}.composition", "Step"),
+    "FeatureCategories": Entry(f"{_STEPS}.categories", "FeatureCategories", non_finite=("values",)),
+    "FeatureUnion": Entry(f"{_STEPS}.composition", "Step"),
+    "FittedOn": Entry(f"{_STEPS}.rows", "FittedOn"),
+    "Identity": Entry(f"{_STEPS}.composition", "Step"),
+    "KBinsDiscretizer": Entry(f"{_STEPS}.curves", "Step", non_finite=("edges",)),
+    "KeptStep": Entry(f"{_STEPS}.trusted", "Step"),
+    "MinMaxScaler": Entry(f"{_STEPS}.scalers", "Step", non_finite=("scale", "offset")),
+    "Missing": Entry(f"{_STEPS}.imputers", "Missing", non_finite=("value",)),
+    "MissingIndicator": Entry(f"{_STEPS}.imputers", "Step"),
+    "Named": Entry(f"{_STEPS}.composition", "Step"),
+    "Normalizer": Entry(f"{_STEPS}.scalers", "Step"),
+    "OneHotEncoder": Entry(f"{_STEPS}.encoders", "Step"),
+    "OrdinalEncoder": Entry(f"{_STEPS}.encoders", "Step", non_finite=("unknown", "missing")),
+    "Pipeline": Entry(f"{_STEPS}.composition", "Step"),
+    "PolynomialFeatures": Entry(f"{_STEPS}.curves", "Step"),
+    "PowerTransformer": Entry(f"{_STEPS}.curves", "Step", non_finite=("powers",)),
+    "Projection": Entry(f"{_STEPS}.projections", "Step"),
+    "QuantileTransformer": Entry(f"{_STEPS}.curves", "Step", non_finite=("quantiles",)),
+    "Scaler": Entry(f"{_STEPS}.scalers", "Step", non_finite=("center", "scale")),
+    "Selection": Entry(f"{_STEPS}.projections", "Step"),
+    "SimpleImputer": Entry(f"{_STEPS}.imputers", "Step", non_finite=("fills",)),
+    "SplineTransformer": Entry(f"{_STEPS}.splines", "Step"),
+    "TargetEncoder": Entry(f"{_STEPS}.encoders", "Step", non_finite=("encodings", "defaults")),
+    "UnionPart": Entry(f"{_STEPS}.composition", "UnionPart"),
+    "AfterSteps": Entry(f"{_STEPS}.after_steps", "Predictor"),
     # The client's half.
     "ClientModel": Entry("skfhe.deployment._client_model", "ClientModel"),
     "EstimatorPredictor": Entry(_PREDICTORS, "Predictor"),
