@@ -52,7 +52,7 @@ class ServerSettings:
     key_max_age: Annotated[float | None, "seconds after which unused evaluation keys expire"] = 30 * 86400.0
     keys_per_owner: Annotated[int | None, "evaluation keys of the owner of one token"] = 100
 
-    workers: Annotated[int, "processes that compute"] = 1
+    workers: Annotated[int, "processes that compute; one alone leaves a gap when it ends"] = 2
     threads: Annotated[int | None, "threads of each worker; the cores, shared out, by default"] = None
     worker_memory: Annotated[int | None, "bytes that each worker may take", IN_BYTES] = None
     run_timeout: Annotated[float, "seconds that one run may take in a worker"] = 600.0
