@@ -98,7 +98,10 @@ def test_encrypted_predictions_over_http_are_those_of_the_process(saved, names, 
     And the end is in order: its status is that of success, and no process is left.
     """
     folder, models = saved
-    with started(folder, names, tmp_path, "--set", "log_level=debug") as (process, client):
+    with started(folder, names, tmp_path, "--workers", str(len(names)), "--set", "log_level=debug") as (
+        process,
+        client,
+    ):
         ready(client)
         clients = [Remote(client, name) for name in names for _ in range(2)]
         n_clients = len(clients)
@@ -132,7 +135,7 @@ def test_encrypted_predictions_over_http_are_those_of_the_process(saved, names, 
 def test_a_worker_that_is_killed_costs_no_request(saved, tmp_path):
     """Requests that it was running are run by its successor, and those that waited wait for that."""
     folder, models = saved
-    with started(folder, ["linear"], tmp_path) as (process, client):
+    with started(folder, ["linear"], tmp_path, "--workers", "1") as (process, client):
         ready(client)
         remote = Remote(client, "linear")
         expected = models["linear"].predict(X[:8])
