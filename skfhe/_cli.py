@@ -81,7 +81,10 @@ def demo(
     table.add_row("accumulators, proven", f"{model.accumulator_bits_} bits")
     table.add_row("p_error of a lookup", f"{statistics['p_error']:.1e}")
     table.add_row("evaluation keys", f"{keys / 1e6:.0f} MB")
-    table.add_row("encrypted row", f"{statistics['input_bytes'] / 1e6:.2f} MB")
+    table.add_row(
+        "a row, encrypted",
+        f"{statistics['input_bytes'] / 1e3:.1f} kB up, {statistics['output_bytes'] / 1e3:.1f} kB down",
+    )
     console.print(table)
 
 

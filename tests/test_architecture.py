@@ -20,7 +20,7 @@ OWN = {
     "encoding": set(),
     "encryption": {"exceptions"},
     "program": {"exceptions"},
-    "cost": {"program", "exceptions"},
+    "cost": {"encryption", "program", "exceptions"},
     "passes": {"cost", "program"},
     "circuit": {"cost", "encryption", "program", "exceptions"},
     "encrypted_model": {"circuit", "cost", "encoding", "program", "exceptions", "_parameters"},

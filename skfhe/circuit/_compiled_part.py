@@ -13,7 +13,6 @@ from skfhe.circuit._bindings import ServerFunction
 from skfhe.circuit._calls import Call
 from skfhe.circuit._engine import (
     CompiledModule,
-    FunctionStatistics,
     SimulatedFunction,
     compile_module,
     compile_simulation,
@@ -134,9 +133,10 @@ class CompiledPart:
                 made.specs = PartSpecs(self.part.inputs, self.part.outputs, parameters, bits)
             return made.specs
 
-    def statistics(self, n_rows: int) -> FunctionStatistics:
-        """Return what the engine reports about the function for ``n_rows`` rows."""
-        return self.module.functions[function_name(n_rows)]
+    @property
+    def lookups(self) -> int:
+        """Programmable bootstraps of one row, as the engine counts them."""
+        return self.module.lookups[function_name(1)]
 
     def function(self, n_rows: int) -> ServerFunction:
         """Return the function for ``n_rows`` rows."""
