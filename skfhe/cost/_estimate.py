@@ -154,7 +154,8 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
         call + sum(cost.row_seconds for cost in costs),
         sum(cost.input_bytes for cost in costs),
         sum(cost.output_bytes for cost in costs),
-        sum(cost.key_bytes for cost in costs),
+        # Parts that need equal keys share them, and keys of one size are taken to be equal.
+        sum({cost.key_bytes for cost in costs}),
         call,
         expanded_bytes=sum(cost.expanded_bytes for cost in costs),
     )

@@ -309,7 +309,7 @@ def test_a_program_on_residues_has_a_ciphertext_for_each():
 
 
 def test_programs_side_by_side_cost_their_sum():
-    """Parts that share no value are compiled apart, and so priced apart."""
+    """Parts that share no value are compiled apart, and so priced apart; those of equal keys share these."""
 
     def beside(*which):
         builder = ProgramBuilder()
@@ -326,8 +326,9 @@ def test_programs_side_by_side_cost_their_sum():
     assert 0 < alone["levelled"].seconds < alone["light"].seconds < alone["heavy"].seconds
     for which in itertools.combinations_with_replacement(alone, 2):
         both = beside(*which)
-        for name in (*FACTORS, "seconds", "seconds_a_call", "n_lookups"):
+        for name in {*FACTORS, "seconds", "seconds_a_call", "n_lookups"} - {"key_bytes"}:
             assert getattr(both, name) == pytest.approx(sum(getattr(alone[kind], name) for kind in which))
+        assert both.key_bytes == pytest.approx(sum(alone[kind].key_bytes for kind in {*which}))
 
 
 def test_a_shared_error_rate_is_shared_by_all_lookups():
