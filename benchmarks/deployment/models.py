@@ -93,7 +93,7 @@ def made(name: str) -> tuple[Any, Any]:
 def clear(model: Any, X: Any, fhe: str = "disable") -> dict[str, np.ndarray]:
     """Return what each method of a model answers in this process."""
     if hasattr(model, "forward"):
-        return {"predict": model.forward(X, fhe=fhe)}
+        return {"forward": model.forward(X, fhe=fhe)}
     return {
         method: getattr(model, method)(X, fhe=fhe)
         for method in ("predict", "predict_proba")

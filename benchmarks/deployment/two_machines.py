@@ -12,6 +12,7 @@ that trained the model, encrypted there, too, to the last bit.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,19 +31,23 @@ WITH_PANDAS = ("pipeline",)
 """Models whose rows are data frames, which only whoever has pandas can make."""
 
 
-def environment(folder: Path, packages: tuple[str, ...], *, light: bool) -> Path:
+def project(folder: Path) -> Path:
+    """Return a copy of what this project is installed from: pip leaves files beside it."""
+    shutil.copytree(ROOT / "skfhe", folder / "skfhe", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def environment(source: Path, folder: Path, packages: tuple[str, ...], *, light: bool) -> Path:
     """Return the Python of a virtual environment with this project, made if it is not there."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt")]
-    if packages:
-        subprocess.run([*pip, *packages], check=True)
-    if light:
-        subprocess.run([*pip, "--no-deps", "--force-reinstall", str(ROOT)], check=True)
-    else:
-        subprocess.run([*pip, f"{ROOT}[server,client]"], check=True)
-        subprocess.run([*pip, "--no-deps", "--force-reinstall", str(ROOT)], check=True)
+    wanted = [*packages, *([] if light else [f"{source}[server,client]"])]
+    subprocess.run([*pip, *wanted], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([*pip, "--no-deps", "--force-reinstall", str(source)], check=True)
     return python
 
 
@@ -84,7 +89,7 @@ def show(results: dict[str, Any]) -> None:
             f"  keys made in {result['keygen']['seconds']:.2f} s, by the engine: {result['keygen']['engine']}"
         )
         print(
-            f"  the client's process: import {result['import seconds']:.2f} s, at most "
+            f"  the client's process: import {result['import CPU seconds']:.2f} CPU s, at most "
             f"{result['peak MB']:.0f} MB, loaded {result['loaded'] or 'nothing of the training side'}"
         )
 
@@ -105,12 +110,15 @@ def main() -> None:
         if arguments.here:
             server_python = client_python = frame_python = Path(sys.executable)
         else:
-            server_python = environment(kept / "server-environment", ("pandas",), light=False)
-            client_python = environment(kept / "client-environment", CLIENT, light=True)
+            source = project(work / "project")
+            server_python = environment(source, kept / "server-environment", ("pandas",), light=False)
+            client_python = environment(source, kept / "client-environment", CLIENT, light=True)
             frames = set(arguments.models) & {*WITH_PANDAS}
             frame_python = client_python
             if frames:
-                frame_python = environment(kept / "frames-environment", (*CLIENT, "pandas"), light=True)
+                frame_python = environment(
+                    source, kept / "frames-environment", (*CLIENT, "pandas"), light=True
+                )
         (work / "training").mkdir()
         role(server_python, "train", work / "training", "", arguments.rows, arguments.models)
         client_folder, log = work / "training" / "client", work / "server.log"

@@ -11,16 +11,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._set_output import _auto_wrap_is_configured, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
 
 from skfhe._typing import Array, FloatArray, IntArray
 
 __all__ = [
+    "IN_WIDTH_OF_ROWS",
     "KEPT_BY_CLONES",
     "METADATA_REQUEST",
+    "WARNED_ARE_INFREQUENT",
     "HasMethods",
     "Interval",
     "RealNotInt",
@@ -29,13 +33,18 @@ __all__ = [
     "callbacks_of",
     "categories_by_feature",
     "check_sample_weight",
+    "columns_by_part",
+    "dtype_of_fills",
+    "dtype_of_rows_at_fit",
     "fit_context",
     "get_feature_names",
     "histogram_categories",
     "histogram_stages",
     "initial_scores",
+    "output_container",
     "preprocessed_rows",
     "rows_of_tree",
+    "standardizer",
 ]
 
 # Functions and classes:
@@ -114,6 +123,42 @@ def categories_by_feature(boosting: Any) -> dict[int, frozenset[int]]:
         int(feature): frozenset(int(category) for category in mapper.bin_thresholds_[feature])
         for feature in np.flatnonzero(mapper.is_categorical_)
     }
+
+
+# Fitted transformers.
+
+_FROM_1_8 = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+IN_WIDTH_OF_ROWS = _FROM_1_8
+"""Whether StandardScaler converts its statistics to the dtype of the rows."""
+WARNED_ARE_INFREQUENT = _FROM_1_8
+"""Whether unknown values that OneHotEncoder warns of count as infrequent."""
+
+
+def output_container(transformer: Any) -> str:
+    """Return the library whose frames a transformer's output is wrapped in, ``"default"`` for none."""
+    if not _auto_wrap_is_configured(transformer):
+        return "default"
+    return _get_output_config("transform", transformer)["dense"]
+
+
+def columns_by_part(transformer: Any) -> dict[str, list[int]]:
+    """Return the places of the columns that each part of a fitted ColumnTransformer takes."""
+    return transformer._transformer_to_input_indices
+
+
+def standardizer(transformer: Any) -> Any:
+    """Return the scaler inside a fitted PowerTransformer, None if it has none."""
+    return transformer._scaler if transformer.standardize else None
+
+
+def dtype_of_rows_at_fit(imputer: Any) -> Any:
+    """Return the dtype of the rows that a SimpleImputer was fitted on."""
+    return imputer._fit_dtype
+
+
+def dtype_of_fills(imputer: Any) -> Any:
+    """Return the dtype that fills of a SimpleImputer are converted to, which is done from 1.8 on, or None."""
+    return getattr(imputer, "_fill_dtype", None)
 
 
 # Meta-estimators.

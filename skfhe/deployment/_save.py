@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["save"]
 
 
-def save(model: Any, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def save(
+    model: Any, folder: str | os.PathLike[str], *, overwrite: bool = False, trusted: Collection[str] = ()
+) -> None:
     """Write ``client.zip`` and ``server.zip`` of a compiled model.
 
     Parameters
@@ -34,6 +37,11 @@ def save(model: Any, folder: str | os.PathLike[str], *, overwrite: bool = False)
         Made if it is missing. Its name is the model's name on a server.
     overwrite : bool, default=False
         Replace files that are there.
+    trusted : collection of str, default=()
+        Full names of types, such as ``"my_package.MyScaler"``. A step before the estimator that a client
+        cannot compute by itself is kept in skops' format if its class, and whatever else is in it that skops
+        does not trust, is among them. The client then needs scikit-learn and skops, and to be given the same
+        names.
 
     Raises
     ------
@@ -81,7 +89,7 @@ def save(model: Any, folder: str | os.PathLike[str], *, overwrite: bool = False)
         raise FileExistsError(
             f"{' and '.join(found)} exist(s); give another folder, or overwrite=True to replace the model"
         )
-    reading = read_predictor(model)
+    reading = read_predictor(model, trusted)
     compiled = _joined(reading.members)
     _warn_of_calibrated_ranges(compiled)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sklearn.pipeline import Pipeline
@@ -12,6 +13,7 @@ from skfhe.base import EncryptedPredictorMixin, NotCompiledEstimatorError
 from skfhe.deployment._predictors import ModulePredictor
 from skfhe.deployment._reading.estimators import estimator_predictor
 from skfhe.deployment._reading.meta_estimators import META_ESTIMATORS, SEVERAL_ROUNDS
+from skfhe.deployment._reading.pipelines import read_pipeline
 from skfhe.deployment._reading.reading import Reading
 from skfhe.exceptions import NotCompiledError, UnsupportedModelError
 
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["read_predictor"]
 
 
-def read_predictor(fitted: Any) -> Reading:
+def read_predictor(fitted: Any, trusted: Collection[str] = ()) -> Reading:
     """Return the two halves of a fitted and compiled model.
 
     Parameters
     ----------
     fitted : estimator, Pipeline, search or QuantizedModule
+    trusted : collection of str, default=()
+        Full names of types that are kept in skops' format where a client cannot compute a step by itself.
 
     Returns
     -------
@@ -48,11 +52,12 @@ def read_predictor(fitted: Any) -> Reading:
         return _read_estimator(fitted)
     if hasattr(fitted, "cv_results_") or hasattr(fitted, "param_grid") or hasattr(fitted, "best_estimator_"):
         check_is_fitted(fitted, "best_estimator_")
-        return read_predictor(fitted.best_estimator_)
+        return read_predictor(fitted.best_estimator_, trusted)
     if isinstance(fitted, Pipeline):
-        return _read_pipeline(fitted)
+        check_is_fitted(fitted)
+        return read_pipeline(fitted, lambda last: read_predictor(last, trusted), trusted=trusted)
     if type(fitted) in META_ESTIMATORS:
-        return _read_members(fitted)
+        return _read_members(fitted, trusted)
     if type(fitted) in SEVERAL_ROUNDS:
         raise UnsupportedModelError(
             f"a {type(fitted).__name__} cannot be evaluated in one round: {SEVERAL_ROUNDS[type(fitted)]}. "
@@ -65,12 +70,12 @@ def read_predictor(fitted: Any) -> Reading:
     )
 
 
-def _read_members(fitted: Any) -> Reading:
+def _read_members(fitted: Any, trusted: Collection[str]) -> Reading:
     check_is_fitted(fitted)
     circuits: list[CompiledCircuit] = []
 
     def read(member: Any) -> Predictor:
-        reading = read_predictor(member)
+        reading = read_predictor(member, trusted)
         circuits.extend(reading.members)
         return reading.predictor
 
@@ -102,14 +107,3 @@ def _read_estimator(estimator: Any) -> Reading:
             f"this {type(estimator).__name__} has no circuit since it was last fitted; call compile() first"
         ) from None
     return Reading(estimator_predictor(estimator), (circuit.compiled,))
-
-
-def _read_pipeline(pipeline: Pipeline) -> Reading:
-    check_is_fitted(pipeline)
-    steps = [step for _, step in pipeline.steps[:-1] if step not in (None, "passthrough")]
-    if steps:
-        raise UnsupportedModelError(
-            f"the steps {', '.join(type(step).__name__ for step in steps)} before the estimator have no form "
-            "for the client"
-        )
-    return read_predictor(pipeline.steps[-1][1])

@@ -1,0 +1,1 @@
+"""Transformers of a client, in NumPy: what comes before the estimator of a pipeline."""
