@@ -19,7 +19,7 @@ from skfhe.cost._prices import (
     seconds_of,
 )
 from skfhe.cost._rules import products, rounds_exactly
-from skfhe.cost._shared_noise import noise_gains
+from skfhe.cost._shared_noise import levelled_p_error, noise_gains
 from skfhe.encryption import WORD_BYTES, bits_to_keep, n_packed
 from skfhe.program import Program, ops
 
@@ -92,7 +92,9 @@ def part_cost(program: Program, found: Demands, p_error: float) -> PartCost:
 
 def _levelled_cost(program: Program, found: Demands, p_error: float) -> PartCost:
     """Return what a part without lookups costs: its ciphertexts."""
-    dimension = levelled_dimension(found.precision.get(INPUT, 1.0), p_error)
+    precision = found.precision.get(INPUT, 1.0)
+    dimension = levelled_dimension(precision, levelled_p_error(p_error))
+    dimension = dimension or levelled_dimension(precision, p_error)
     if dimension is None:
         label = program.values[found.widest[INPUT]].label
         raise Refused(
@@ -172,10 +174,10 @@ def _ciphertext_cost(
         return sum(n * (dimensions[block] + 1) for n, block in ciphertexts(positions))
 
     def result_bytes(n: int, block: int, gain: float | None) -> int:
-        """Return the bytes of rounded results, of which sums of lookups mostly leave noise some room."""
+        """Return the bytes of rounded results, whose noise mostly has half of the room or less."""
         half_cell = 2.0 ** -(found.block_bits[block] + 2) if blocks == 1 else 0.5 / LARGEST_MODULUS
         largest = (half_cell / NormalDist().inv_cdf(p_error / 2)) ** 2
-        variance = largest / 2 if found.readings and blocks == 1 and gain is not None else None
+        variance = largest / (2 if found.readings else 3) if blocks == 1 and gain is not None else None
         bits = bits_to_keep(dimensions[block], half_cell, p_error, variance)
         return n_packed(n * (dimensions[block] + 1), bits)
 

@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from skfhe.cost import _estimate
+from skfhe.cost import _estimate, levelled_p_error
 from skfhe.cost._demands import INPUT, demands
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._estimate import FACTORS, Cost, LayerCost, estimate_cost, layer_costs
@@ -228,7 +228,7 @@ def test_sums_cost_their_words():
     z = builder.add(ops.Sum(axis=0), y, label="z")
     program = builder.finish(z, y)
     found = estimate_cost(program)
-    words = levelled_dimension(demands(program).precision[INPUT], P_ERROR) + 1
+    words = levelled_dimension(demands(program).precision[INPUT], levelled_p_error(P_ERROR)) + 1
     assert found.complexity == words - 1
     assert found.lookups == {}
     assert (found.input_bytes, found.expanded_bytes, found.key_bytes) == (20 * 8, 20 * words * 8, 0)
