@@ -81,7 +81,10 @@ def demo(
     table.add_row("accumulators, proven", f"{model.accumulator_bits_} bits")
     table.add_row("p_error of a lookup", f"{statistics['p_error']:.1e}")
     table.add_row("evaluation keys", f"{keys / 1e6:.0f} MB")
-    table.add_row("encrypted row", f"{statistics['input_bytes'] / 1e6:.2f} MB")
+    table.add_row(
+        "a row, encrypted",
+        f"{statistics['input_bytes'] / 1e3:.1f} kB up, {statistics['output_bytes'] / 1e3:.1f} kB down",
+    )
     console.print(table)
 
 
@@ -93,7 +96,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on, by default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any; by default 8000.")] = None,
     keys: Annotated[str | None, typer.Option(help="Folder or fsspec URL of evaluation keys.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that compute, by default 1.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that compute, by default 2.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate, PEM.")] = None,
     token_file: Annotated[Path | None, typer.Option(help="Bearer tokens, in lines of NAME TOKEN.")] = None,

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from skfhe.circuit import Circuit, compile_program
+from skfhe.encryption import rounded
 from skfhe.program import Program, ProgramBuilder, ops
 
 P_ERROR = (
@@ -302,6 +303,20 @@ def times(program: Program, repetitions: int = 7) -> tuple[Circuit, float, float
     return circuit, float(encryption), float(run), float(decryption)
 
 
+def rounding(circuit: Circuit, repetitions: int = 7) -> float:
+    """Return the median processor seconds of rounding a word of a result."""
+    (part,) = circuit.compiled.specs.parts
+    (form,) = part.forms("results")
+    n_words = form.of_rows(32).n_words
+    words = np.frombuffer(np.random.default_rng(0).bytes(8 * n_words), dtype=np.uint64)
+    taken = []
+    for _ in range(repetitions):
+        start = time.process_time()
+        rounded(words.reshape(-1, form.dimension + 1), part.result_bits[0])
+        taken.append(time.process_time() - start)
+    return statistics.median(taken) / n_words
+
+
 def seconds() -> dict[str, Any]:
     """Return what takes how long: lookups with all cores busy, everything else on one."""
     cores = os.cpu_count() or 1
@@ -316,14 +331,14 @@ def seconds() -> dict[str, Any]:
     few, encryption, run_few, decryption_few = times(summing(n, 1))
     _, _, run_many, decryption_many = times(summing(n, m))
     _, _, run_none, _ = times(summing(1, 1))
-    words = few.statistics["input_bytes"] / 8
+    words = few.statistics["expanded_bytes"] / 8
     summed = (run_many - run_few) / ((m - 1) * words)
     return {
         "operation": rates,
         "call": run_none,
         "key_byte": statistics.median(per_key_byte),
         "encrypted_word": (encryption + run_few - run_none) / words - summed,
-        "decrypted_word": (decryption_many - decryption_few) / ((m - 1) * words / n),
+        "decrypted_word": (decryption_many - decryption_few) / ((m - 1) * words / n) + rounding(few),
         "summed_word": summed,
     }
 

@@ -46,7 +46,10 @@ An estimator of a family that is there is a class in the room that is called as 
 7. Its tests: a small one goes among the examples of the family, ``tests/_linear/examples.py`` or
    ``tests/_trees/examples.py``, where it is compared with its original and encrypted; one test there says
    which estimator has no example. What is its own is tested in the folder of its room.
-8. The tables of the README and of the family's page in ``docs`` name it, and the changelog does.
+8. Its half for a client is read by ``skfhe/deployment/_reading/estimators.py``, of which a test says whether
+   it predicts alike; rows that are converted in a way of their own get a class beside those of
+   ``skfhe/deployment/_library_rows.py``.
+9. The tables of the README and of the family's page in ``docs`` name it, and the changelog does.
 
 A new family has a shared room with an underscore, for its mixin and for what its docstrings say alike. The
 mixin implements `skfhe.base.Trainable`: it trains an object of `inherited.as_original`, describes and lowers

@@ -17,14 +17,14 @@ from skfhe.circuit._key_messages import key_parameters
 from skfhe.circuit._keys import EvaluationKeys
 from skfhe.circuit._specs import CircuitSpecs
 from skfhe.cost import Cost, ErrorRate, engine_p_error, estimate_cost, lookup_p_error
-from skfhe.encryption import Words
+from skfhe.encryption import WORD_BYTES, Words
 from skfhe.program import Program, independent_parts, run_batched
 
 __all__ = ["CompiledCircuit"]
 
 BATCH_SIZES = (1, 8, 32)
 LEVELLED_BATCH_SIZES = (1, 8)
-"""Without lookups there is no key material to prepare for, and 32 rows of ciphertexts outgrow the caches."""
+"""Without lookups there is no key material to prepare for, and 32 rows and more gain nothing beyond 8."""
 SECONDS_A_BATCH = 10.0
 
 
@@ -126,22 +126,27 @@ class CompiledCircuit:
             ``"lookups"``, programmable bootstraps of one row; ``"complexity"`` of one row;
             ``"p_error"`` of one lookup; ``"key_bytes"``, all evaluation keys, and of these
             ``"bootstrap_key_bytes"``, ``"keyswitch_key_bytes"`` and ``"packing_key_bytes"``;
-            ``"input_bytes"`` and ``"output_bytes"``, ciphertexts of one row.
+            ``"input_bytes"`` and ``"output_bytes"``, what one row takes in a `Batch` in bytes, without the
+            seed and the header that rows of a batch have in common; ``"expanded_bytes"``, the inputs of one
+            row as they are evaluated.
         """
-        rows = [part.statistics(1) for part in self.parts]
+        specs = self.specs.parts
         modules = [part.module for part in self.parts]
         # Parts that need equal keys share them.
         with_keys = {key_parameters(module.parameters): module for module in modules}.values()
         return {
-            "lookups": sum(row.lookups for row in rows),
+            "lookups": sum(part.lookups for part in self.parts),
             "complexity": self.complexity,
             "p_error": max(module.p_error for module in modules),
             "key_bytes": sum(module.key_bytes for module in with_keys),
             "bootstrap_key_bytes": sum(module.bootstrap_key_bytes for module in with_keys),
             "keyswitch_key_bytes": sum(module.keyswitch_key_bytes for module in with_keys),
             "packing_key_bytes": sum(module.packing_key_bytes for module in with_keys),
-            "input_bytes": sum(row.input_bytes for row in rows),
-            "output_bytes": sum(row.output_bytes for row in rows),
+            "input_bytes": sum(sum(part.array_bytes(1, "inputs")) for part in specs),
+            "output_bytes": sum(sum(part.array_bytes(1, "results")) for part in specs),
+            "expanded_bytes": sum(
+                WORD_BYTES * form.n_words for part in specs for form in part.forms("inputs")
+            ),
         }
 
     @property

@@ -13,7 +13,6 @@ from skfhe.circuit._bindings import ServerFunction
 from skfhe.circuit._calls import Call
 from skfhe.circuit._engine import (
     CompiledModule,
-    FunctionStatistics,
     SimulatedFunction,
     compile_module,
     compile_simulation,
@@ -23,7 +22,14 @@ from skfhe.circuit._host import PerProcess
 from skfhe.circuit._result_bits import result_bits
 from skfhe.circuit._specs import PartSpecs, function_name
 from skfhe.circuit._tracing import IntervalTyping, lower
-from skfhe.cost import ErrorRate, check_limits, estimate_cost, explain
+from skfhe.cost import (
+    ErrorRate,
+    check_limits,
+    count_bootstraps,
+    estimate_cost,
+    explain,
+    levelled_p_error,
+)
 from skfhe.encryption import WORD_BYTES, Frame, Seeded, Words, expand, rounded
 from skfhe.exceptions import CompilationError
 from skfhe.program import Part
@@ -67,7 +73,8 @@ class CompiledPart:
     error_rate : ErrorRate
         Of one lookup.
     p_error : float
-        That the engine is asked for; see `skfhe.cost.engine_p_error`.
+        That the engine is asked for; see `skfhe.cost.engine_p_error`. Where there are no lookups it is asked
+        for `skfhe.cost.levelled_p_error`, if it has parameters for that.
     configuration : concrete.fhe.Configuration or None
     batch_sizes : tuple of int
         Rows that one call can take.
@@ -108,20 +115,29 @@ class CompiledPart:
                 for position in program.inputs
             ]
             functions[name] = lower(program, n_rows, name), zeros
+        rates = [self.p_error]
+        if not count_bootstraps(program):  # where there are lookups, more room for rounding would cost more
+            rates.insert(0, levelled_p_error(self.p_error))
+        for p_error in rates:
+            try:
+                return compile_module(functions, self._configured(p_error))
+            except RuntimeError as error:
+                refused = error
+        reason = estimate_cost(program, self.error_rate).refusal
+        raise CompilationError(explain(program, refused, reason)) from refused
+
+    def _configured(self, p_error: float) -> "fhe.Configuration":
+        """Return the engine's options for an error rate."""
         configuration = self.configuration or fhe.Configuration()
-        configuration = configuration.fork(
-            p_error=self.p_error,
+        typing = IntervalTyping(self.part.program)
+        return configuration.fork(
+            p_error=p_error,
             global_p_error=None,
             compress_input_ciphertexts=False,
             compress_evaluation_keys=False,
-            additional_pre_processors=[*configuration.additional_pre_processors, IntervalTyping(program)],
+            additional_pre_processors=[*configuration.additional_pre_processors, typing],
             dump_artifacts_on_unexpected_failures=False,
         )
-        try:
-            return compile_module(functions, configuration)
-        except RuntimeError as error:
-            reason = estimate_cost(program, self.error_rate).refusal
-            raise CompilationError(explain(program, error, reason)) from error
 
     @property
     def specs(self) -> PartSpecs:
@@ -134,9 +150,10 @@ class CompiledPart:
                 made.specs = PartSpecs(self.part.inputs, self.part.outputs, parameters, bits)
             return made.specs
 
-    def statistics(self, n_rows: int) -> FunctionStatistics:
-        """Return what the engine reports about the function for ``n_rows`` rows."""
-        return self.module.functions[function_name(n_rows)]
+    @property
+    def lookups(self) -> int:
+        """Programmable bootstraps of one row, as the engine counts them."""
+        return self.module.lookups[function_name(1)]
 
     def function(self, n_rows: int) -> ServerFunction:
         """Return the function for ``n_rows`` rows."""

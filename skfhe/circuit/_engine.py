@@ -34,7 +34,6 @@ keep_from_signals()
 
 __all__ = [
     "CompiledModule",
-    "FunctionStatistics",
     "Graph",
     "GraphProcessor",
     "Integer",
@@ -44,23 +43,6 @@ __all__ = [
     "compile_simulation",
     "fhe",
 ]
-
-
-@dataclass(frozen=True)
-class FunctionStatistics:
-    """What the engine reports about one function.
-
-    Parameters
-    ----------
-    lookups : int
-        Programmable bootstraps.
-    input_bytes, output_bytes : int
-        Ciphertexts.
-    """
-
-    lookups: int
-    input_bytes: int
-    output_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +67,8 @@ class CompiledModule:
     bootstrap_key_bytes, keyswitch_key_bytes, packing_key_bytes : int
         Of evaluation keys. The engine's own figure of bootstrap keys counts each once for every dimension
         of its GLWE key.
-    functions : dict of str to FunctionStatistics
+    lookups : dict of str to int
+        Programmable bootstraps of each function.
     """
 
     module: Any
@@ -97,7 +80,7 @@ class CompiledModule:
     bootstrap_key_bytes: int
     keyswitch_key_bytes: int
     packing_key_bytes: int
-    functions: dict[str, FunctionStatistics]
+    lookups: dict[str, int]
 
     @property
     def key_bytes(self) -> int:
@@ -156,14 +139,7 @@ def compile_module(
             packing_key_bytes=sum(
                 _glwe_bytes(key, key.input_lwe_dimension() + 1) for key in keys.packing_keyswitch_keys()
             ),
-            functions={
-                name: FunctionStatistics(
-                    int(function.programmable_bootstrap_count),
-                    int(function.size_of_inputs),
-                    int(function.size_of_outputs),
-                )
-                for name, function in compiled.items()
-            },
+            lookups={name: int(function.programmable_bootstrap_count) for name, function in compiled.items()},
         )
 
 
@@ -238,5 +214,5 @@ def compile_simulation(compiled: CompiledModule) -> dict[str, SimulatedFunction]
         client = compiler.ClientProgram.create_simulated(server.client_specs.program_info)
         return {
             name: SimulatedFunction(client.get_client_circuit(name), program.get_server_circuit(name))
-            for name in compiled.functions
+            for name in compiled.lookups
         }

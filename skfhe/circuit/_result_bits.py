@@ -56,7 +56,7 @@ def result_bits(program: Program, parameters: bytes, p_error: float) -> tuple[in
         variance = None
         if gain is not None and not form.moduli:
             variance = gain * max(fresh, MARGIN * _lookup_variance(keyset, form.key_id))
-        found.append(bits_to_keep(form, p_error, variance))
+        found.append(bits_to_keep(form.dimension, form.half_cell, p_error, variance))
     return tuple(found)
 
 

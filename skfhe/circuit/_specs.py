@@ -125,6 +125,15 @@ class PartSpecs:
         """Return the number of arrays of ciphertexts of a batch."""
         return len(self.inputs if holds == "inputs" else self.outputs)
 
+    def array_bytes(self, n_rows: int, holds: Holds) -> list[int]:
+        """Return the bytes of each array of a batch of so many rows."""
+        if holds == "inputs":
+            return [n_rows * form.size * WORD_BYTES for form in self.forms(holds)]
+        return [
+            n_packed(n_rows * form.n_words, bits)
+            for form, bits in zip(self.forms(holds), self.result_bits, strict=True)
+        ]
+
     @cached_property
     def _forms(self) -> dict[Holds, tuple[CiphertextParameters, ...]]:
         return {holds: row_forms(self.parameters, holds) for holds in _KEYS}
@@ -262,13 +271,11 @@ class CircuitSpecs:
 
 def _check_sizes(part: PartSpecs, ciphertexts: Sequence[object], n_rows: int, holds: Holds) -> None:
     """Raise an error unless arrays have the size that the part's parameters say for so many rows."""
-    bits = part.result_bits if holds == "results" else [8 * WORD_BYTES] * part.count(holds)
-    for array, form, n in zip(ciphertexts, part.forms(holds), bits, strict=True):
+    expected = part.array_bytes(n_rows, holds)
+    for array, form, n_bytes in zip(ciphertexts, part.forms(holds), expected, strict=True):
         if holds == "results" and isinstance(array, np.ndarray):
             assert array.shape == (n_rows * form.size, form.dimension + 1)
-            continue
-        n_bytes = n_packed(n_rows * (form.n_words if holds == "results" else form.size), n)
-        if not isinstance(array, bytes) or len(array) != n_bytes:
+        elif not isinstance(array, bytes) or len(array) != n_bytes:
             got = f"{len(array)} bytes" if isinstance(array, bytes) else type(array).__name__
             raise CiphertextMismatchError(
                 f"expected {holds} of {n_rows} row(s) in {n_bytes} bytes of ciphertexts, got {got}"

@@ -4,11 +4,11 @@ All prices come from one table, which `skfhe.cost._prices` reads.
 """
 
 from skfhe.cost._error_rate import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
-from skfhe.cost._estimate import Cost, estimate_cost, lookup_p_error
+from skfhe.cost._estimate import Cost, count_bootstraps, estimate_cost, lookup_p_error
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
 from skfhe.cost._prices import lookup_seconds, precision_steps, truncated_lookup_complexity
 from skfhe.cost._report import Report
-from skfhe.cost._shared_noise import engine_p_error, noise_gains
+from skfhe.cost._shared_noise import engine_p_error, levelled_p_error, noise_gains
 
 __all__ = [
     "DEFAULT_P_ERROR",
@@ -19,9 +19,11 @@ __all__ = [
     "Report",
     "advising",
     "check_limits",
+    "count_bootstraps",
     "engine_p_error",
     "estimate_cost",
     "explain",
+    "levelled_p_error",
     "lookup_p_error",
     "lookup_seconds",
     "noise_gains",

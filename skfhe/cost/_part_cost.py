@@ -5,11 +5,11 @@ otherwise; without lookups nothing but the ciphertexts is paid.
 """
 
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 
 from skfhe.cost._demands import INPUT, Demands
 from skfhe.cost._prices import (
     MAX_CRT_BITS,
-    WORD_BYTES,
     LookupPrice,
     crt_price,
     levelled_dimension,
@@ -19,9 +19,14 @@ from skfhe.cost._prices import (
     seconds_of,
 )
 from skfhe.cost._rules import products, rounds_exactly
+from skfhe.cost._shared_noise import levelled_p_error, noise_gains
+from skfhe.encryption import WORD_BYTES, bits_to_keep, n_packed
 from skfhe.program import Program, ops
 
 __all__ = ["PartCost", "Refused", "part_cost"]
+
+LARGEST_MODULUS = 16
+"""Of those that the engine splits integers by."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class PartCost:
         Elementary operations of one row.
     row_seconds, call_seconds : float
         What each row takes, and each call.
-    input_bytes, output_bytes, key_bytes : int
+    input_bytes, output_bytes, expanded_bytes, key_bytes : int
     work : dict of int to float
         The share of the complexity that the lookups of each value take, by the value's position in the part.
     """
@@ -44,6 +49,7 @@ class PartCost:
     call_seconds: float
     input_bytes: int
     output_bytes: int
+    expanded_bytes: int
     key_bytes: int = 0
     work: dict[int, float] = field(default_factory=dict)
 
@@ -81,19 +87,22 @@ def part_cost(program: Program, found: Demands, p_error: float) -> PartCost:
         residues = _on_residues(found, p_error)
         if residues is None:
             raise
-        return _residue_cost(program, found, residues)
+        return _residue_cost(program, found, residues, p_error)
 
 
 def _levelled_cost(program: Program, found: Demands, p_error: float) -> PartCost:
     """Return what a part without lookups costs: its ciphertexts."""
-    dimension = levelled_dimension(found.precision.get(INPUT, 1.0), p_error)
+    precision = found.precision.get(INPUT, 1.0)
+    dimension = levelled_dimension(precision, levelled_p_error(p_error))
+    dimension = dimension or levelled_dimension(precision, p_error)
     if dimension is None:
         label = program.values[found.widest[INPUT]].label
         raise Refused(
             f"{label!r} must keep {found.precision[INPUT]:.1f} bits (its own, and those by which its weights "
             "raise the noise), more than any ciphertext of the engine does"
         )
-    ciphertexts = _ciphertext_cost(program, found, dict.fromkeys(found.block_bits, dimension), 1)
+    dimensions = dict.fromkeys(found.block_bits, dimension)
+    ciphertexts = _ciphertext_cost(program, found, dimensions, 1, p_error)
     return replace(ciphertexts, complexity=float(dimension))
 
 
@@ -122,14 +131,16 @@ def _native_cost(program: Program, found: Demands, p_error: float) -> PartCost:
     keys = bootstrap + sum(prices[bits].keyswitch_bytes(source) for source, bits in switches)
     for source, target in conversions:
         keys += prices[source].dimension * (prices[target].dimension + 1) * WORD_BYTES
-    return _with_lookups(_ciphertext_cost(program, found, dimensions, 1), work, seconds, bootstrap, keys)
+    return _with_lookups(
+        _ciphertext_cost(program, found, dimensions, 1, p_error), work, seconds, bootstrap, keys
+    )
 
 
-def _residue_cost(program: Program, found: Demands, price: LookupPrice) -> PartCost:
+def _residue_cost(program: Program, found: Demands, price: LookupPrice, p_error: float) -> PartCost:
     """Return what a part costs whose integers are residues, one ciphertext each."""
     work = {reading.position: reading.count * price.complexity for reading in found.readings}
     dimensions = dict.fromkeys(found.block_bits, price.dimension)
-    ciphertexts = _ciphertext_cost(program, found, dimensions, price.blocks)
+    ciphertexts = _ciphertext_cost(program, found, dimensions, price.blocks, p_error)
     seconds = sum(work.values()) * seconds_a_operation(MAX_CRT_BITS)
     bootstrap = price.bootstrap_bytes + price.packing_bytes
     keys = bootstrap + price.keyswitch_bytes(price.dimension)
@@ -150,14 +161,25 @@ def _with_lookups(
     )
 
 
-def _ciphertext_cost(program: Program, found: Demands, dimensions: dict[int, int], blocks: int) -> PartCost:
+def _ciphertext_cost(
+    program: Program, found: Demands, dimensions: dict[int, int], blocks: int, p_error: float
+) -> PartCost:
     """Return what the ciphertexts of a part cost, and the sums of them."""
 
+    def ciphertexts(positions: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Return the number of ciphertexts of each value, and its block."""
+        return [(program.values[at].type.size * blocks, found.block_of[at]) for at in positions]
+
     def words(positions: tuple[int, ...]) -> int:
-        return sum(
-            program.values[position].type.size * blocks * (dimensions[found.block_of[position]] + 1)
-            for position in positions
-        )
+        return sum(n * (dimensions[block] + 1) for n, block in ciphertexts(positions))
+
+    def result_bytes(n: int, block: int, gain: float | None) -> int:
+        """Return the bytes of rounded results, whose noise mostly has half of the room or less."""
+        half_cell = 2.0 ** -(found.block_bits[block] + 2) if blocks == 1 else 0.5 / LARGEST_MODULUS
+        largest = (half_cell / NormalDist().inv_cdf(p_error / 2)) ** 2
+        variance = largest / (2 if found.readings else 3) if blocks == 1 and gain is not None else None
+        bits = bits_to_keep(dimensions[block], half_cell, p_error, variance)
+        return n_packed(n * (dimensions[block] + 1), bits)
 
     up, down = words(program.inputs), words(program.outputs)
     summed = sum(
@@ -169,7 +191,17 @@ def _ciphertext_cost(program: Program, found: Demands, dimensions: dict[int, int
         + down * seconds_of("decrypted_word")
         + summed * seconds_of("summed_word")
     )
-    return PartCost(0.0, seconds, seconds_of("call"), up * WORD_BYTES, down * WORD_BYTES)
+    return PartCost(
+        complexity=0.0,
+        row_seconds=seconds,
+        call_seconds=seconds_of("call"),
+        input_bytes=sum(n for n, _ in ciphertexts(program.inputs)) * WORD_BYTES,
+        output_bytes=sum(
+            result_bytes(n, block, gain)
+            for (n, block), gain in zip(ciphertexts(program.outputs), noise_gains(program), strict=True)
+        ),
+        expanded_bytes=up * WORD_BYTES,
+    )
 
 
 def _prices(program: Program, found: Demands, p_error: float) -> dict[int, LookupPrice]:

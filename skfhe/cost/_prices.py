@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from skfhe.encryption import WORD_BYTES
+
 __all__ = [
     "MAX_CRT_BITS",
-    "WORD_BYTES",
     "LookupPrice",
     "crt_price",
     "levelled_dimension",
@@ -42,7 +43,6 @@ __all__ = [
     "truncated_lookup_complexity",
 ]
 
-WORD_BYTES = 8
 MAX_CRT_BITS = 16
 """Bits of the widest value of a program that runs on residues."""
 
@@ -137,7 +137,7 @@ def seconds_of(name: str) -> float:
     ----------
     name : {"call", "key_byte", "encrypted_word", "decrypted_word", "summed_word"}
         A call, preparing a byte of its bootstrap keys, encrypting a word of a ciphertext and handing it over,
-        decrypting one, and multiplying one by a weight and adding it.
+        rounding and decrypting one, and multiplying one by a weight and adding it.
 
     Returns
     -------

@@ -26,7 +26,14 @@ from skfhe.cost._rules import variance
 from skfhe.exceptions import CompilationError
 from skfhe.program import Program, correlate, ops
 
-__all__ = ["SMALLEST_ENGINE_P_ERROR", "carried", "engine_p_error", "noise_gains", "shared_noise"]
+__all__ = [
+    "SMALLEST_ENGINE_P_ERROR",
+    "carried",
+    "engine_p_error",
+    "levelled_p_error",
+    "noise_gains",
+    "shared_noise",
+]
 
 SMALLEST_ENGINE_P_ERROR = 2.0**-160
 """Smallest error rate that prices are known for; the engine is asked for no smaller one."""
@@ -79,6 +86,32 @@ def engine_p_error(program: Program, p_error: float) -> float:
             f"asked for less than {SMALLEST_ENGINE_P_ERROR:.2g}"
         )
     return smaller
+
+
+def levelled_p_error(p_error: float) -> float:
+    """Return the error rate that the engine is asked for where there are no lookups.
+
+    At that rate noise has a third of the variance that it may have. The rest is left to the rounding of
+    results, which then do with four bits fewer for each of their words, an eighth. That makes ciphertexts two
+    percent longer.
+
+    Parameters
+    ----------
+    p_error : float
+        That the engine would be asked for without rounding.
+
+    Returns
+    -------
+    float
+        Not below `SMALLEST_ENGINE_P_ERROR`, unless ``p_error`` is.
+
+    Examples
+    --------
+    >>> print(f"{levelled_p_error(2.0**-40):.1e}")
+    3.7e-35
+    """
+    bound = -NormalDist().inv_cdf(p_error / 2)
+    return min(p_error, max(math.erfc(bound * math.sqrt(3 / 2)), SMALLEST_ENGINE_P_ERROR))
 
 
 def shared_noise(program: Program) -> float:

@@ -11,23 +11,33 @@ classes, whose ``__post_init__`` refuses what would misbehave later.
 from __future__ import annotations
 
 import math
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from skfhe._typing import Array
+from skfhe.deployment._value_types import (
+    array_kind,
+    members,
+    narrowed,
+    number_type,
+    of_each,
+    read_float,
+    read_labels,
+    said,
+    widens,
+    written_float,
+    written_labels,
+)
 
 __all__ = ["CLASSES", "Entry", "class_named", "from_values", "to_values"]
 
 MOST_NESTED = 64
-MOST_LABEL_BYTES = 1 << 28
-"""Of an array of texts, which takes the width of its widest for each."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +57,6 @@ class Entry:
     kind: str
     non_finite: tuple[str, ...] = ()
 
-
-IDLE_WIDTH = 1024
-"""Letters that an array of texts may be wide without having such a text."""
 
 _ENCODING, _PROGRAM, _OPS = "skfhe.encoding", "skfhe.program", "skfhe.program.ops"
 _STEPS = "skfhe.deployment._steps"
@@ -194,26 +201,6 @@ def _entry_of(annotation: Any) -> tuple[str, ...]:
     return tuple(each for each, entry in CLASSES.items() if entry.kind == name)
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
-    """Return the alternatives of a union, or what is no union alone."""
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return tuple(each for member in typing.get_args(annotation) for each in _members(member))
-    return (annotation,)
-
-
-def _array_kind(annotation: Any) -> np.dtype | Literal[False] | None:
-    """Return the type of an annotated array, None for any, or False if no array is meant."""
-    if typing.get_origin(annotation) is not np.ndarray:
-        return False
-    (scalar,) = typing.get_args(typing.get_args(annotation)[1])
-    return None if scalar is Any or isinstance(scalar, typing.TypeVar) else np.dtype(scalar)
-
-
-def _said(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
-
-
 # Writing.
 
 
@@ -263,11 +250,11 @@ class _Writer:
         return found
 
     def value(self, value: Any, annotation: Any, where: str, non_finite: bool) -> Any:
-        for member in _members(annotation):
+        for member in members(annotation):
             written = self._one(value, member, where, non_finite)
             if written is not MISSING:
                 return written
-        raise TypeError(f"{where} is {_said(value)}, a {type(value).__name__}; expected {annotation}")
+        raise TypeError(f"{where} is {said(value)}, a {type(value).__name__}; expected {annotation}")
 
     def _one(self, value: Any, annotation: Any, where: str, non_finite: bool) -> Any:
         """Return how a value of this annotation is written, or MISSING if it is of another."""
@@ -276,7 +263,7 @@ class _Writer:
             return self._scalar(value, annotation, where, non_finite)
         if origin is typing.Literal:
             return value if isinstance(value, str | int) and value in arguments else MISSING
-        kind = _array_kind(annotation)
+        kind = array_kind(annotation)
         if kind is not False:
             if not isinstance(value, np.ndarray | np.generic):
                 return MISSING
@@ -297,7 +284,7 @@ class _Writer:
         if origin in (tuple, list, Sequence):
             if not isinstance(value, tuple | list):
                 return MISSING
-            given = _each(annotation, len(value))
+            given = of_each(annotation, len(value))
             if given is None:
                 return MISSING
             return [
@@ -317,21 +304,21 @@ class _Writer:
                 return MISSING
             return {"bytes": self._number(np.frombuffer(value, dtype=np.uint8))}
         if annotation is float and type(value) in (int, float):
-            return _real(value, where, non_finite)
+            return written_float(value, where, non_finite)
         return value if type(value) is annotation else MISSING
 
     def _array(self, value: Array, kind: np.dtype | None, where: str, non_finite: bool) -> Any:
         if kind is None and value.dtype.kind in "UO":
-            return _labels(value, where)
+            return written_labels(value, where)
         if (kind is None and value.dtype.kind not in "biuf") or value.dtype.itemsize > 8:
             raise TypeError(
                 f"{where} is an array of {value.dtype}; files hold numbers, truth values and texts"
             )
-        if kind is not None and value.dtype != kind and not _widens(value.dtype, kind):
+        if kind is not None and value.dtype != kind and not widens(value.dtype, kind):
             raise TypeError(f"{where} is an array of {value.dtype}, expected {kind}")
         if value.dtype.kind == "f" and not non_finite and not np.isfinite(value).all():
             raise ValueError(f"{where} has numbers that are not finite")
-        number = self._number(_narrowed(value))
+        number = self._number(narrowed(value))
         return {"array": number} if kind is not None else {"array": number, "dtype": value.dtype.name}
 
     def _number(self, value: Array) -> int:
@@ -343,57 +330,6 @@ class _Writer:
             self._numbers[key] = len(self.arrays)
             self.arrays.append(data)
         return self._numbers[key]
-
-
-def _widens(given: np.dtype, kind: np.dtype) -> bool:
-    """Whether a type of integers holds all of another's."""
-    return kind.kind == "i" and given.kind in "iu" and np.can_cast(given, kind)
-
-
-def _each(annotation: Any, length: int) -> list[Any] | None:
-    """Return the annotation of each element of a sequence, or None if it cannot be of this length."""
-    arguments = typing.get_args(annotation)
-    if typing.get_origin(annotation) is not tuple or arguments[-1] is Ellipsis:
-        return [arguments[0]] * length
-    return list(arguments) if len(arguments) == length else None
-
-
-def _real(value: float, where: str, non_finite: bool) -> Any:
-    if math.isfinite(value):
-        return value
-    if not non_finite:
-        raise ValueError(f"{where} is {value}, and has to be finite")
-    return {"float": str(value)}
-
-
-def _narrowed(value: Array) -> Array:
-    """Return integers in the narrowest signed type that holds them all, anything else as it is."""
-    if value.dtype.kind not in "iu" or not value.size:
-        return value
-    low, high = int(value.min()), int(value.max())
-    for kind in (np.int8, np.int16, np.int32):
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return value.astype(kind)
-    return value
-
-
-def _labels(value: Array, where: str) -> dict[str, Any]:
-    """Return how texts, or objects that are plain, are written: as JSON."""
-    if value.dtype.kind == "U":
-        texts = value.ravel().tolist()
-        width = min(value.dtype.itemsize // 4, max([IDLE_WIDTH, *map(len, texts)]))
-        return {"texts": texts, "width": width, "shape": [*value.shape]}
-    found = []
-    for each in value.ravel():
-        if isinstance(each, np.generic):
-            each = each.item()
-        if each is not None and type(each) not in (str, int, float, bool):
-            raise TypeError(
-                f"{where} holds {_said(each)}, a {type(each).__name__}; files hold objects that are texts, "
-                "numbers or None"
-            )
-        found.append(_real(each, where, True) if isinstance(each, float) else each)
-    return {"objects": found, "shape": [*value.shape]}
 
 
 # Reading.
@@ -439,7 +375,7 @@ class _Reader:
             raise ValueError(f"objects are nested deeper than {MOST_NESTED}")
         name = values.get("class") if isinstance(values, dict) else None
         if not isinstance(name, str) or name not in admitted:
-            raise ValueError(f"{where} is {_said(name or values)}; expected one of {', '.join(admitted)}")
+            raise ValueError(f"{where} is {said(name or values)}; expected one of {', '.join(admitted)}")
         cls, annotations = class_named(name), _annotations(name)
         unknown = values.keys() - annotations.keys() - {"class"}
         if unknown:
@@ -464,30 +400,30 @@ class _Reader:
     def value(self, value: Any, annotation: Any, where: str, non_finite: bool, depth: int) -> Any:
         if depth > MOST_NESTED:
             raise ValueError(f"{where} is nested deeper than {MOST_NESTED}")
-        for member in _members(annotation):
+        for member in members(annotation):
             if _looks_like(value, member):
                 return self._one(value, member, where, non_finite, depth)
-        names = [name for member in _members(annotation) for name in _entry_of(member)]
+        names = [name for member in members(annotation) for name in _entry_of(member)]
         if names:
-            raise ValueError(f"{where} is {_said(value)}; expected one of {', '.join(names)}")
-        raise ValueError(f"{where} is {_said(value)}, which does not fit {annotation}")
+            raise ValueError(f"{where} is {said(value)}; expected one of {', '.join(names)}")
+        raise ValueError(f"{where} is {said(value)}, which does not fit {annotation}")
 
     def _one(self, value: Any, annotation: Any, where: str, non_finite: bool, depth: int) -> Any:
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
         if annotation is float and isinstance(value, dict):
-            return self._float(value, where, non_finite)
+            return read_float(value, where, non_finite)
         if annotation is bytes:
             found = self._array_numbered(value["bytes"], where)
             if found.dtype != np.uint8 or found.ndim != 1:
                 raise ValueError(f"{where} is an array of {found.dtype}, expected bytes")
             return found.tobytes()
         if type(value) is int and not -(2**63) <= value < 2**63:
-            raise ValueError(f"{where} is {_said(value)}, which no 64 bits hold")
+            raise ValueError(f"{where} is {said(value)}, which no 64 bits hold")
         if annotation is float and not math.isfinite(value):
             raise ValueError(f"{where} is {value}")
         if annotation in (bool, int, float, str, type(None)) or origin is typing.Literal:
             return value
-        kind = _array_kind(annotation)
+        kind = array_kind(annotation)
         if kind is not False:
             return self._array(value, kind, where, non_finite)
         if origin is dict:
@@ -501,7 +437,7 @@ class _Reader:
                 raise ValueError(f"{where} has equal elements")
             return frozenset(elements)
         if origin in (tuple, list, Sequence):
-            of = _each(annotation, len(value))
+            of = of_each(annotation, len(value))
             if of is None:
                 raise ValueError(f"{where} has {len(value)} elements, which does not fit {annotation}")
             return tuple(
@@ -510,27 +446,22 @@ class _Reader:
             )
         return self.object(value, _entry_of(annotation), where, depth)
 
-    def _float(self, value: dict[str, Any], where: str, non_finite: bool) -> float:
-        if not non_finite or value.keys() != {"float"} or value["float"] not in ("nan", "inf", "-inf"):
-            raise ValueError(f"{where} is {_said(value)}, and has to be a finite number")
-        return float(value["float"])
-
     def _array_numbered(self, number: Any, where: str) -> Array:
         if type(number) is not int or not 0 <= number < len(self._arrays):
-            raise ValueError(f"{where} refers to array {_said(number)}, of {len(self._arrays)}")
+            raise ValueError(f"{where} refers to array {said(number)}, of {len(self._arrays)}")
         return self._arrays[number]
 
     def _array(self, value: dict[str, Any], kind: np.dtype | None, where: str, non_finite: bool) -> Array:
         if "array" not in value:
             if kind is not None:
                 raise ValueError(f"{where} holds texts; expected an array of {kind}")
-            return self._labels(value, where)
+            return read_labels(value, where)
         expected = {"array"} if kind is not None else {"array", "dtype"}
         if value.keys() != expected:
-            raise ValueError(f"{where} is {_said(value)}; expected the fields {sorted(expected)}")
+            raise ValueError(f"{where} is {said(value)}; expected the fields {sorted(expected)}")
         found = self._array_numbered(value["array"], where)
         if kind is None:
-            kind = _number_type(value["dtype"], where)
+            kind = number_type(value["dtype"], where)
         if found.dtype != kind:
             if not (found.dtype.kind == "i" and kind.kind in "iu"):
                 raise ValueError(f"{where} is an array of {found.dtype}, expected {kind}")
@@ -542,48 +473,6 @@ class _Reader:
         if kind.kind == "f" and not non_finite and not np.isfinite(found).all():
             raise ValueError(f"{where} has numbers that are not finite")
         return found
-
-    def _labels(self, value: dict[str, Any], where: str) -> Array:
-        """Return an array of texts or of objects."""
-        texts = "texts" in value
-        expected = {"texts", "width", "shape"} if texts else {"objects", "shape"}
-        shape, found = value.get("shape"), value.get("texts" if texts else "objects")
-        if (
-            value.keys() != expected
-            or not isinstance(found, list)
-            or not isinstance(shape, list)
-            or not all(type(n) is int and n >= 0 for n in shape)
-            or math.prod(shape) != len(found)
-            or len(shape) > 8
-        ):
-            raise ValueError(f"{where} is no array of texts or objects: {_said(value)}")
-        if not texts:
-            array = np.empty(len(found), dtype=object)
-            for i, each in enumerate(found):
-                array[i] = self._object_label(each, where)
-            return array.reshape(shape)
-        width = value["width"]
-        if not all(isinstance(each, str) for each in found) or type(width) is not int:
-            raise ValueError(f"{where} holds something else than texts")
-        longest = max(map(len, found), default=0)
-        if not longest <= width <= max(longest, IDLE_WIDTH) or 4 * width * len(found) > MOST_LABEL_BYTES:
-            raise ValueError(f"{where} has {len(found)} texts of up to {longest} letters in width {width}")
-        return np.array(found, dtype=f"<U{width}").reshape(shape)
-
-    def _object_label(self, value: Any, where: str) -> Any:
-        if isinstance(value, dict):
-            return self._float(value, where, True)
-        if value is not None and type(value) not in (str, int, float, bool):
-            raise ValueError(f"{where} holds {_said(value)}")
-        return value
-
-
-def _number_type(name: Any, where: str) -> np.dtype:
-    """Return a type of numbers by its name."""
-    names = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
-    if name not in (*names, "float16", "float32", "float64"):
-        raise ValueError(f"{where} has the type {_said(name)}")
-    return np.dtype(name)
 
 
 def _looks_like(value: Any, annotation: Any) -> bool:
@@ -597,7 +486,7 @@ def _looks_like(value: Any, annotation: Any) -> bool:
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return any(type(value) is type(each) and value == each for each in typing.get_args(annotation))
-    if _array_kind(annotation) is not False:
+    if array_kind(annotation) is not False:
         return isinstance(value, dict) and not {"array", "texts", "objects"}.isdisjoint(value)
     if origin is dict:
         return isinstance(value, dict)

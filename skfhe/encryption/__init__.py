@@ -10,7 +10,8 @@ ciphertext for each residue of *m*. They are secure
 (IND-CPA) as far as LWE with these *n* and this variance is hard, and as AES-128 in counter mode is a
 pseudorandom generator. Dimension and variance are those that the engine chose for the circuit, for 128 bits
 of security by the Lattice Estimator; they are read from its description of the circuit (``ProgramInfo``),
-and nothing here changes them. Secret keys are the engine's.
+and nothing here changes them. Secret keys are uniform bits, of the engine where there are lookups and else of
+the operating system.
 
 **Masks come from a public seed.** Each batch draws 16 bytes from the operating system, and its masks are
 AES in counter mode under these bytes: a stream for each of its arrays, in which each ciphertext has its

@@ -32,7 +32,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from skfhe.encryption._ciphertext_parameters import CiphertextParameters
 from skfhe.encryption._frame import Words
 
 __all__ = ["bits_to_keep", "n_packed", "pack_bits", "rounded", "rounding_variance", "unpack_bits"]
@@ -55,13 +54,15 @@ def rounding_variance(dimension: int, bits: int) -> float:
     return (1 + dimension / 4) / 12 * 4.0**-bits if bits < WORD_BITS else 0.0
 
 
-def bits_to_keep(parameters: CiphertextParameters, p_error: float, variance: float | None) -> int:
+def bits_to_keep(dimension: int, half_cell: float, p_error: float, variance: float | None) -> int:
     """Return the bits of each word that decryption needs; the module says why.
 
     Parameters
     ----------
-    parameters : CiphertextParameters
-        Of results.
+    dimension : int
+        Of the mask.
+    half_cell : float
+        How far noise may lead, as a fraction of the modulus; see `CiphertextParameters.half_cell`.
     p_error : float
         That an integer may be decrypted wrongly with, in (0, 1).
     variance : float or None
@@ -73,15 +74,14 @@ def bits_to_keep(parameters: CiphertextParameters, p_error: float, variance: flo
     int
         At most 64, which is all of them.
     """
-    half = parameters.half_cell
     quantile = -NormalDist().inv_cdf(p_error / 2)
-    largest = (half / quantile) ** 2
+    largest = (half_cell / quantile) ** 2
 
     def enough(bits: int) -> bool:
-        added = rounding_variance(parameters.dimension, bits)
-        if variance is not None and 2 * math.exp(-(half**2) / (2 * (variance + added))) <= p_error:
+        added = rounding_variance(dimension, bits)
+        if variance is not None and 2 * math.exp(-(half_cell**2) / (2 * (variance + added))) <= p_error:
             return True
-        return math.erfc(half / math.sqrt(2 * (largest + added))) <= MOST_RISE * p_error
+        return math.erfc(half_cell / math.sqrt(2 * (largest + added))) <= MOST_RISE * p_error
 
     return next(bits for bits in range(1, WORD_BITS + 1) if bits == WORD_BITS or enough(bits))
 

@@ -19,7 +19,9 @@ those of `Convolution` and `Truncate` do. Then it needs a rule wherever operatio
    constants that share the width of what it reads, also in ``_block_bits`` of `skfhe.cost._demands`. In
    `skfhe.cost._shared_noise`, what it makes of noise, and whether it may add one element's twice;
 5. in `skfhe.circuit._tracing`, how it is expressed under encryption. Signs and widths there follow the
-   intervals, and need no rule.
+   intervals, and need no rule;
+6. in ``CLASSES`` of ``skfhe/deployment/_values.py``, that files hold it, and in ``_shape`` of
+   ``skfhe/deployment/_programs.py``, the shape of its result if that is not its argument's.
 
 Rules are registered with `functools.singledispatch`. Passes leave alone what they do not know, and so they
 stay right; where one should see through the operation, it is told (`BETWEEN` in

@@ -1,5 +1,6 @@
 """Ciphertexts are refused by whatever they do not belong to: decrypted there, they would be any numbers."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -172,6 +173,65 @@ def test_bytes_are_compared_with_the_circuit_before_the_engine_reads_them(circui
     ):
         with pytest.raises(CiphertextMismatchError, match=message):
             circuit.decrypt(Batch.from_bytes(data))
+
+
+def mutated(data, rng):
+    """Return bytes that a careless or hostile sender could send in the place of ``data``."""
+    kind = rng.integers(6)
+    changed = bytearray(data)
+    if kind == 0:  # some bytes, mostly of the header
+        for _ in range(rng.integers(1, 4)):
+            changed[rng.integers(min(len(data), rng.choice([14, 400, len(data)])))] = rng.integers(256)
+    elif kind == 1:
+        del changed[rng.integers(len(data)) :]
+    elif kind == 2:
+        changed += rng.bytes(rng.integers(1, 100))
+    elif kind == 3:  # numbers of the header become others, small and large
+        places = [i for i, byte in enumerate(data[14:400], 14) if byte in b"0123456789"]
+        place = rng.choice(places)
+        changed[place : place + 1] = str(rng.choice([0, 7, 10**6, 2**40, 10**30])).encode()
+        size = int.from_bytes(data[10:14], "little") + len(changed) - len(data)
+        changed[10:14] = size.to_bytes(4, "little")
+    elif kind == 4:
+        start, stop = np.sort(rng.integers(len(data), size=2))
+        changed[start:stop] = rng.bytes(int(stop - start))
+    else:
+        changed = bytearray(data[:8] + rng.bytes(rng.integers(0, 300)))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("n", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("holds", ["inputs", "results"])
+def test_mutated_bytes_are_refused_or_decrypt_to_something(circuit, holds, n, monkeypatch):
+    """By an error that says what is wrong with them, without much memory and before the engine is called.
+
+    Changed words are words as well: nobody can tell them from others.
+    """
+    rng = np.random.default_rng(n)
+    batch = circuit.encrypt(np.array([[0, 7], [1, 2], [3, 4]]))
+    data = (batch if holds == "inputs" else circuit.run(batch)).to_bytes()
+    monkeypatch.setattr(ServerFunction, "run", lambda *given: pytest.fail("given to the engine"))
+    accepted, refusals = 0, set()
+    tracemalloc.start()
+    try:
+        for _ in range(n):
+            changed = mutated(data, rng)
+            try:
+                found = Batch.from_bytes(changed)
+                if holds == "results":
+                    (y,) = circuit.decrypt(found)
+                    assert y.shape == (len(found), 1)
+                else:
+                    circuit.compiled.specs.check_batch(found, "inputs", circuit.session.key_id)
+                accepted += 1
+                assert len(found) == len(batch)
+            except ValueError as error:
+                refusals.add(str(error)[:25])
+        assert tracemalloc.get_traced_memory()[1] < 100 * len(data) + 2**21
+    finally:
+        tracemalloc.stop()
+    assert accepted < n / 3
+    assert len(refusals) > 5
 
 
 def test_wrong_lookups_stay_in_the_interval_of_the_output():

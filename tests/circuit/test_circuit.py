@@ -63,8 +63,10 @@ def test_parts_that_share_no_value_are_compiled_apart():
     circuit = compile_program(builder.finish(levelled, looked_up), batch_sizes=(1, 2))
     assert len(circuit.compiled.parts) == 2
     assert circuit.statistics["lookups"] == 3
-    first, second = (module.statistics(1) for module in circuit.compiled.parts)
-    assert first.input_bytes / 3 > second.input_bytes / 4
+    (first,), (second,) = (part.forms("inputs") for part in circuit.compiled.specs.parts)
+    assert first.dimension > second.dimension
+    assert circuit.statistics["expanded_bytes"] == 8 * (first.n_words + second.n_words)
+    assert circuit.statistics["input_bytes"] == 8 * (3 + 4)
     inputs = random_inputs(circuit.program, 3, np.random.default_rng(0))
     assert_encrypted_equals_clear(circuit, inputs)
     for simulated, clear in zip(circuit.simulate(*inputs), run(circuit.program, *inputs), strict=True):

@@ -193,6 +193,7 @@ def test_parts_of_equal_parameters_share_keys(keys):
     alone = generate_keys(of_parts[:1], to_send=True)
     assert len(shared.evaluation.to_bytes()) == len(alone.evaluation.to_bytes())
     assert compiled.statistics["key_bytes"] == compiled.parts[0].module.key_bytes
+    assert compiled.cost.key_bytes == pytest.approx(compiled.statistics["key_bytes"], rel=0.5)
 
 
 def test_arrays_under_one_key_have_masks_of_their_own():

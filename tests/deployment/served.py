@@ -125,7 +125,7 @@ def service_of(circuits, tokens=None, **settings):
     """Return a service of compiled circuits by name and version."""
     keys = KeysInMemory()
     models = ModelRepository(served(compiled, *which) for which, compiled in circuits.items())
-    settings = ServerSettings(folders=(Path("nowhere"),), keys="memory", **settings)
+    settings = ServerSettings(folders=(Path("nowhere"),), keys="memory", workers=1, **settings)
     return Service(settings, models, tokens or Tokens(), keys, PoolInProcess(circuits, keys))
 
 

@@ -50,7 +50,8 @@ def packed(contents, **options):
 def consistent(data, manifest=None, model=None, arrays=None):
     """Return a file with other contents, whose manifest says so: what an attacker writes."""
     contents = entries(data)
-    contents |= {} if model is None else {"model.json": json.dumps(model).encode()}
+    if model is not None:
+        contents["model.json"] = model if isinstance(model, bytes) else json.dumps(model).encode()
     contents |= {} if arrays is None else {"arrays.bin": arrays}
     described = json.loads(contents["manifest.json"])
     described["files"] = {
@@ -200,6 +201,29 @@ MANIFESTS = {
 def test_a_manifest_that_cannot_be_is_refused(case):
     with pytest.raises(ValueError, match=r"client\.zip"):
         ClientModel.read(consistent(CLIENT, MANIFESTS[case]))
+
+
+TEXTS = {
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "a name twice": b'{"arrays": [], "arrays": [], "values": {}}',
+    "no number": b'{"arrays": [], "values": NaN}',
+    "no text": b"\xff\xfe",
+    "nothing": b"",
+    "a list": b"[]",
+    "a number of many digits": b'{"arrays": [], "values": ' + b"9" * 100_000 + b"}",
+    "an array of objects": b'{"arrays": [{"dtype": "|O", "shape": [1]}], "values": {}}',
+    "an array larger than the file": b'{"arrays": [{"dtype": "<f8", "shape": [4000000000]}], "values": {}}',
+    "an array of many axes": b'{"arrays": [{"dtype": "|i1", "shape": [1,1,1,1,1,1,1,1,1]}], "values": {}}',
+    "a negative size": b'{"arrays": [{"dtype": "|i1", "shape": [-1]}], "values": {}}',
+    "arrays that do not fill the file": b'{"arrays": [], "values": {}}',
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_json_that_is_not_as_it_is_written_is_refused(case):
+    """Though its checksum is right: nesting, numbers and sizes are bounded before anything is made."""
+    with pytest.raises(ValueError, match="cannot be read"):
+        ClientModel.read(consistent(CLIENT, model=TEXTS[case]))
 
 
 def hostile_zips():

@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.datasets import load_iris
 
+from skfhe import compile_torch_model
 from skfhe.circuit import Batch, ClientSession, EvaluationKeys, check_security
 from skfhe.deployment import Client, Server, save
 from skfhe.deployment._client_model import ClientModel
@@ -83,10 +85,10 @@ def either(request):
     return request.getfixturevalue(request.param)
 
 
-def asked(client, folder, rows=ROWS):
+def asked(client, folder, *rows):
     """Return the result of rows, in bytes, from a server that gets bytes."""
     return Server(folder / "server.zip").run(
-        Batch.from_bytes(client.encrypt(rows).to_bytes()),
+        Batch.from_bytes(client.encrypt(*rows or (ROWS,)).to_bytes()),
         EvaluationKeys.from_bytes(client.evaluation_keys().to_bytes()),
     )
 
@@ -110,6 +112,43 @@ def test_rows_are_taken_as_in_process(linear, kind):
     client = Client(folder, key_dir=None)
     found = client.decrypt(asked(client, folder, kind(ROWS)), "predict")
     np.testing.assert_array_equal(found, model.predict(kind(ROWS)))
+
+
+def test_scores_are_of_the_precision_of_rows_that_are_told(tmp_path):
+    """Ridge predicts in single precision for rows of single precision, as scikit-learn's does."""
+    model, folder = saved(Ridge(), tmp_path, CODES)
+    client, rows = Client(folder), ROWS.astype(np.float32)
+    result, expected = asked(client, folder, rows), model.predict(rows)
+    told, untold = client.decrypt(result, X=rows), client.decrypt(result)
+    assert (told.dtype, untold.dtype) == (expected.dtype, np.float64)
+    np.testing.assert_array_equal(told, expected)
+    np.testing.assert_array_equal(untold.astype(expected.dtype), expected)
+
+
+def two_inputs(tmp_path):
+    """Save a network of two inputs and two outputs that adds and subtracts, and return module and folder."""
+
+    class Net(torch.nn.Module):
+        def forward(self, a, b):
+            return a + b, a - b
+
+    rng = np.random.default_rng(0)
+    inputset = rng.normal(size=(2, 50, 3))
+    module = compile_torch_model(Net(), tuple(inputset), n_bits=4)
+    save(module, tmp_path)
+    return module, tuple(inputset)
+
+
+def test_a_network_takes_an_array_for_each_input(tmp_path):
+    module, (a, b) = two_inputs(tmp_path)
+    client = Client(InProcess(tmp_path, most=4))
+    assert client.methods == ("forward",)
+    assert not hasattr(client, "predict")
+    expected = module.forward(a[:6], b[:6], fhe="disable")
+    result = asked(client, tmp_path, a[:6], b[:6])
+    for found in (client.forward(a[:6], b[:6]), client.decrypt(result)):
+        for got, wanted in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(got, wanted)
 
 
 def test_with_a_server_a_client_predicts(either):
@@ -368,7 +407,8 @@ def test_with_keys_at_hand_a_fresh_process_is_light(either, tmp_path, passphrase
     """Importing what is heavy fails in it. Memory is at most 70 MB; scrypt takes 32 of its own."""
     model, folder = either
     client = Client(folder, key_dir=tmp_path / "keys", passphrase=passphrase)
-    client.keygen()
+    if model.program_.lookups:  # the keys of others are made there, too
+        client.keygen()
     with subprocess.Popen(
         [sys.executable, "-c", BLOCKED.rpartition("from skfhe")[0] + FRESH],
         stdin=subprocess.PIPE,

@@ -1,11 +1,13 @@
 """The client's half of every family gives what the estimator gives, to the bit."""
 
+import inspect
 import json
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from sklearn.base import is_classifier
 
 from skfhe import compile_torch_model
 from skfhe.deployment._reading import read_predictor
@@ -17,6 +19,7 @@ from skfhe.linear_model import LinearRegression, LogisticRegression, SGDClassifi
 from skfhe.program import run_batched
 from skfhe.tree import DecisionTreeClassifier
 from tests.digested_models import MODELS, classes, frame, labels, rows, targets, with_missing
+from tests.with_originals import ORIGINALS, seeded
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
@@ -52,6 +55,23 @@ def test_every_family_predicts_alike_on_the_client(name):
         model = MODELS[name]().model
         predictor = through_a_file(estimator_predictor(model))
         assert_alike(model, predictor, rows_for(name))
+
+
+SMALL = {"max_depth": 3, "verbose": 0, "n_jobs": 1, "allow_writing_files": False}
+
+
+@pytest.mark.parametrize("cls", ORIGINALS, ids=lambda cls: cls.__name__)
+def test_every_estimator_has_a_half_for_the_client(cls):
+    """One that is new is found by its room's face: it predicts alike, or has to say why it is refused."""
+    X = rows()
+    known = {"n_estimators": 3} | SMALL
+    estimator = seeded(
+        cls, **{name: known[name] for name in inspect.signature(cls).parameters if name in known}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = estimator.fit(X, labels(X) if is_classifier(estimator) else np.abs(targets(X)) + 1)
+        assert_alike(model, through_a_file(estimator_predictor(model)), rows(1))
 
 
 def two_targets(X):

@@ -107,7 +107,7 @@ def test_a_pipeline_of_one_step_is_that_step(tmp_path):
 
 @pytest.mark.parametrize("other", [GaussianNB(), VotingClassifier([("a", GaussianNB())])])
 def test_what_is_no_estimator_of_skfhe_is_refused(other, tmp_path):
-    with pytest.raises(UnsupportedModelError, match=f"a {type(other).__name__} cannot be saved"):
+    with pytest.raises(UnsupportedModelError, match="a GaussianNB cannot be saved"):
         save(other.fit(X, Y), tmp_path)
 
 

@@ -174,6 +174,27 @@ def test_who_goes_is_taken_out():
     run(test)
 
 
+def test_who_goes_while_it_runs_takes_nothing_from_its_neighbours():
+    async def test(runs):
+        b = batcher(runs)
+        first = submit(b, A, b"x")
+        await settled()
+        tasks = [submit(b, A, name) for name in (b"p", b"q", b"r")]
+        await settled()
+        runs.gate.set()
+        await first
+        runs.gate.clear()
+        await settled()
+        assert runs.calls[1:] == [("a", [b"p", b"q", b"r"])]
+        tasks[0].cancel()
+        await settled()
+        runs.gate.set()
+        assert [(await task).results for task in tasks[1:]] == [b"Qa", b"Ra"]
+        assert len(runs.calls) == 2
+
+    run(test)
+
+
 def test_time_that_is_over_is_told_and_not_computed():
     async def test(runs):
         b = batcher(runs)

@@ -43,25 +43,23 @@ def saved(tmp_path_factory):
 
 
 @contextmanager
-def started(folder, names, keys, *arguments):
-    """Yield a running server and its address, and end it."""
+def started(folder, names, place, *arguments):
+    """Yield a running server, which keeps keys and writes its log in a place, and a client; and end it."""
     command = [sys.executable, "-m", "skfhe", "serve", *(str(folder / name) for name in names)]
-    process = subprocess.Popen(
-        [*command, "--port", "0", "--keys", str(keys), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command += ["--port", "0", "--keys", str(place / "keys"), *arguments]
+    with open(place / "log", "w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         announced = "".join(iter(process.stdout.readline, "Ctrl-C stops it\n"))
         url = re.match(r"skfhe serves (http://127\.0\.0\.1:[0-9]+)\n", announced).group(1)
-        for said in (*names, str(keys)):
+        for said in (*names, str(place / "keys")):
             assert said in announced
         with httpx.Client(base_url=url, timeout=60) as client:
             yield process, client
     finally:
         process.kill()
         process.communicate()
+        print((place / "log").read_text())
 
 
 def ready(client):
@@ -100,7 +98,10 @@ def test_encrypted_predictions_over_http_are_those_of_the_process(saved, names, 
     And the end is in order: its status is that of success, and no process is left.
     """
     folder, models = saved
-    with started(folder, names, tmp_path, "--set", "log_level=debug") as (process, client):
+    with started(folder, names, tmp_path, "--workers", str(len(names)), "--set", "log_level=debug") as (
+        process,
+        client,
+    ):
         ready(client)
         clients = [Remote(client, name) for name in names for _ in range(2)]
         n_clients = len(clients)
@@ -120,11 +121,29 @@ def test_encrypted_predictions_over_http_are_those_of_the_process(saved, names, 
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=30)
-        assert process.returncode == 0
+        assert process.wait(30) == 0
         assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+    log = (tmp_path / "log").read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     assert {"stopping", "stopped", "worker_started"} <= {line["event"] for line in lines}
     assert not [line for line in lines if line["level"] == "error"]
     for each in clients:
         assert str(each.session.key_id) not in log
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_no_request(saved, tmp_path):
+    """Requests that it was running are run by its successor, and those that waited wait for that."""
+    folder, models = saved
+    with started(folder, ["linear"], tmp_path, "--workers", "1") as (process, client):
+        ready(client)
+        remote = Remote(client, "linear")
+        expected = models["linear"].predict(X[:8])
+        with ThreadPoolExecutor(4) as threads:
+            found = [threads.submit(remote.predict, X[:8]) for _ in range(200)]
+            time.sleep(0.2)
+            (worker,) = psutil.Process(process.pid).children()
+            worker.kill()
+            for each in found:
+                assert_array_equal(each.result(), expected)
+        assert 'skfhe_worker_restarts_total{worker="0"} 1.0' in client.get("/metrics").text

@@ -146,6 +146,15 @@ def test_base64_is_base64(data):
         parse(header, b"")
 
 
+def test_a_name_that_stands_twice_is_refused():
+    """Two readers of JSON could understand two things by it."""
+    text = json.dumps(HEADER).encode()
+    for first in (b"{", b'"parameters": {', b'"inputs": [{'):
+        assert first in text
+        with pytest.raises(RequestError, match="JSON object"):
+            parse(text.replace(first, first + b'"id": "41", "id": "41", '))
+
+
 def outcome(body, length):
     """Return the bytes of a request's batch, or the status by which it is refused."""
     try:

@@ -1,6 +1,7 @@
 """What is set, who may send requests, and which models there are."""
 
 import hashlib
+import inspect
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numpydoc.docscrape import ClassDoc
 from typer.testing import CliRunner
 
 from skfhe._cli import app
@@ -73,6 +75,8 @@ def test_every_setting_says_what_it_is():
     rows = ServerSettings.describe()
     assert len(rows) >= 30
     assert all(name and meaning for name, _, meaning in rows)
+    documented = [each.name for each in ClassDoc(ServerSettings)["Parameters"]]
+    assert documented == [name for name, _, _ in rows] == list(inspect.signature(ServerSettings).parameters)
     assert "secret" not in repr(ServerSettings(folders=HERE, tokens="a secret"))
 
 

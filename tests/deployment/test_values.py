@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from skfhe.deployment._value_types import array_kind, members
 from skfhe.deployment._values import CLASSES, class_named, from_values, to_values
 from skfhe.encoding import (
     AffineDecoder,
@@ -105,7 +106,7 @@ def test_every_class_of_the_table_can_be_written():
     for name in CLASSES:
         assert class_named(name).__name__ == name
         for annotation in _values._annotations(name).values():
-            for member in _values._members(annotation):
+            for member in members(annotation):
                 assert _known(_values, member), (name, member)
 
 
@@ -115,11 +116,11 @@ def _known(module, annotation):
 
     if annotation in (bool, int, float, str, bytes, type(None)):
         return True
-    if module._array_kind(annotation) is not False or typing.get_origin(annotation) is typing.Literal:
+    if array_kind(annotation) is not False or typing.get_origin(annotation) is typing.Literal:
         return True
     arguments = [a for a in typing.get_args(annotation) if a is not Ellipsis]
     if arguments:
-        return all(_known(module, m) for a in arguments for m in module._members(a))
+        return all(_known(module, m) for a in arguments for m in members(a))
     return bool(module._entry_of(annotation))
 
 

@@ -487,7 +487,6 @@ def test_the_process_of_the_server_does_not_load_the_engine():
 
 
 def test_workers_have_no_variable_that_may_be_secret(levelled, monkeypatch):
-    """The engine prints all of them when it aborts."""
     monkeypatch.setenv("SKFHE_TOKEN", "secret")
 
     async def serve():

@@ -15,7 +15,6 @@ clocks of servers do not matter.
 """
 
 import asyncio
-import errno
 import hashlib
 import logging
 import os
@@ -23,15 +22,15 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from skfhe.deployment._serving._exceptions import QuotaExceededError, UnknownKeysError
+from skfhe.deployment._serving._store_file import StoreFile
 
 __all__ = ["KeyStore", "KeyUsage"]
 
@@ -174,7 +173,7 @@ class KeyStore:
         upload = _Upload(_checked(key_id), _digest(owner), expected_bytes)
         if not await asyncio.to_thread(self._reserve, upload, owner_quota_bytes):
             return False
-        file = _File(self._fs, self._path("uploads", f"{key_id}.{uuid.uuid4().hex}"))
+        file = StoreFile(self._fs, self._path("uploads", f"{key_id}.{uuid.uuid4().hex}"))
         try:
             n_bytes = 0
             pending = bytearray()
@@ -243,14 +242,14 @@ class KeyStore:
                 quota_bytes,
             )
 
-    def _keep(self, upload: _Upload, file: "_File") -> None:
+    def _keep(self, upload: _Upload, file: StoreFile) -> None:
         """Make what was written the keys of that id."""
         file.move(self._path("keys", upload.key_id))
         self._note_use(upload.key_id)
         self._claim(upload)
         self._scanned = None
 
-    def _release(self, upload: _Upload, file: "_File") -> None:
+    def _release(self, upload: _Upload, file: StoreFile) -> None:
         """Forget an upload, and what it has left."""
         file.discard()
         with self._lock:
@@ -443,65 +442,6 @@ class KeyStore:
         self._usage = KeyUsage(len(content.sizes), sum(content.sizes.values()))
         self._scanned = time.monotonic()
         return content
-
-
-class _File:
-    """A file that is written under a name of its own, then moved.
-
-    A thread may still be in one of its methods when who waited for it has been cancelled.
-    """
-
-    def __init__(self, fs: Any, path: str) -> None:
-        self._fs = fs
-        self._path = path
-        self._file: Any = None
-        self._done = False
-        self._lock = threading.Lock()
-
-    def write(self, data: bytes) -> None:
-        with self._lock, _readable_disk_full():
-            if self._done:
-                return
-            if self._file is None:
-                self._file = self._fs.open(self._path, "wb")
-                if isinstance(self._fs, LocalFileSystem):
-                    os.chmod(self._path, 0o600)
-            self._file.write(data)
-
-    def move(self, path: str) -> None:
-        """Finish the file, which takes its place at once and as a whole."""
-        with self._lock, _readable_disk_full():
-            if self._done:
-                return
-            self._file.flush()
-            if isinstance(self._fs, LocalFileSystem):
-                os.fsync(self._file.fileno())
-            self._file.close()
-            self._fs.mv(self._path, path)
-            self._done = True
-
-    def discard(self) -> None:
-        """Remove the file, unless it was moved."""
-        with self._lock:
-            if self._done or self._file is None:
-                self._done = True
-                return
-            self._done = True
-            with suppress(OSError):
-                self._file.close()
-            with suppress(OSError):
-                self._fs.rm_file(self._path)
-
-
-@contextmanager
-def _readable_disk_full() -> Iterator[None]:
-    """Say what a full disk means for whoever uploads."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(error.errno, "the server has no room left to keep evaluation keys in") from error
-        raise
 
 
 def _checked(key_id: str) -> str:

@@ -106,7 +106,6 @@ class Observing:
             answer.status = answer.status or _HUNG_UP
         except Exception as raised:
             error = raised
-            record.code = "internal"
             await answer.refuse(
                 RequestError(500, f"the server failed; its log has request {record.request_id}", "internal")
             )

@@ -26,8 +26,25 @@ def _key_folder() -> str:
 class ServerSettings:
     """What a server serves, where, and within which limits.
 
-    Every setting but ``folders`` is an environment variable, too: its name in capitals after ``SKFHE_``.
-    Sizes are in bytes, where text may say ``"20 GB"``; times in seconds. `describe` tells what each is for.
+    Every setting is an environment variable, too: its name in capitals after ``SKFHE_``. Sizes are in bytes,
+    where text may say ``"20 GB"``; times in seconds.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Raises
+    ------
+    ValueError
+        If a setting cannot be what it is set to, or two do not go together.
+
+    Examples
+    --------
+    >>> from skfhe.deployment import ServerSettings
+    >>> environment = {{"SKFHE_FOLDERS": "models/iris", "SKFHE_KEY_QUOTA": "5 GB"}}
+    >>> settings = ServerSettings.from_environment(environment, port=0)
+    >>> settings.key_quota, settings.port
+    (5000000000, 0)
     """
 
     folders: Annotated[
@@ -40,10 +57,10 @@ class ServerSettings:
     tls_client_ca: Annotated[Path | None, "certificates, PEM, by one of which a client's must be signed"] = (
         None
     )
-    tokens: Annotated[str | None, "bearer tokens: lines of a token file, with commas between them"] = field(
-        default=None, repr=False
+    tokens: Annotated[str | None, "bearer tokens: lines as in a token file, with commas between them"] = (
+        field(default=None, repr=False)
     )
-    token_file: Annotated[Path | None, "bearer tokens, in lines: NAME TOKEN, or sha256:HEX for TOKEN"] = None
+    token_file: Annotated[Path | None, "lines of NAME TOKEN [BYTES OF KEYS]; TOKEN may be sha256:HEX"] = None
 
     keys: Annotated[str, "folder or fsspec URL of evaluation keys, which servers can share"] = field(
         default_factory=_key_folder
@@ -52,9 +69,11 @@ class ServerSettings:
     key_max_age: Annotated[float | None, "seconds after which unused evaluation keys expire"] = 30 * 86400.0
     keys_per_owner: Annotated[int | None, "evaluation keys of the owner of one token"] = 100
 
-    workers: Annotated[int, "processes that compute"] = 1
+    workers: Annotated[int, "processes that compute; one alone leaves a gap when it ends"] = 2
     threads: Annotated[int | None, "threads of each worker; the cores, shared out, by default"] = None
-    worker_memory: Annotated[int | None, "bytes that each worker may take", IN_BYTES] = None
+    worker_memory: Annotated[
+        int | None, "bytes of keys and runs in a worker, above kept_key_bytes", IN_BYTES
+    ] = None
     run_timeout: Annotated[float, "seconds that one run may take in a worker"] = 600.0
     kept_key_bytes: Annotated[int, "bytes of expanded keys that each worker keeps", IN_BYTES] = 10**9
 
@@ -140,6 +159,17 @@ _SETTINGS = {setting.name: setting for setting in fields(ServerSettings)}
 _HINTS = typing.get_type_hints(ServerSettings, include_extras=True)
 
 
+def _documented() -> str:
+    """Return what the class documents of its parameters: the one place that says it is above."""
+    lines = []
+    for name, setting in _SETTINGS.items():
+        kind, meaning, *_ = typing.get_args(_HINTS[name])
+        kind = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else kind
+        default = "" if callable(setting.default_factory) else f", default={setting.default!r}"
+        lines += [f"{name} : {kind}{default}", f"    {meaning[0].upper()}{meaning[1:]}."]
+    return "\n    ".join(lines).replace("pathlib._local.", "").replace("pathlib.", "")
+
+
 def _marks(name: str) -> tuple[str, ...]:
     """Return what a setting is for, and what is to be known of its values."""
     marks: tuple[str, ...] = _HINTS[name].__metadata__
@@ -186,3 +216,7 @@ def read_size(text: str) -> int:
         return int(float(number.removesuffix(unit)) * _UNITS[unit])
     except (ValueError, OverflowError):
         raise ValueError(f"expected bytes, such as 1000000 or 20 GB, got {text!r}") from None
+
+
+if ServerSettings.__doc__:  # there is none under python -OO
+    ServerSettings.__doc__ = ServerSettings.__doc__.format(parameters=_documented())

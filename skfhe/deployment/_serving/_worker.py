@@ -20,8 +20,7 @@ from skfhe.deployment._serving._worker_frames import FRAME, frame
 __all__ = ["EndedError", "Worker", "WorkerSettings"]
 
 _PASSED_ON = {"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ"}
-"""Variables of the environment that a worker has. The engine prints all when it aborts, and no other process
-needs to have those that are secret."""
+"""Variables of the environment that a worker has: tokens and what opens the store are not among them."""
 _CHUNK_BYTES = 1 << 20
 
 
