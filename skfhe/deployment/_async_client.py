@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ class AsyncClient:
     ----------
     model : str or HttpTransport
         The address of a model, or what reaches one.
-    key_dir, passphrase, key_lifetime
+    key_dir, passphrase, key_lifetime, trusted
         See `Client`.
 
     Raises
@@ -50,6 +51,7 @@ class AsyncClient:
         key_dir: str | os.PathLike[str] | None = None,
         passphrase: str | None = None,
         key_lifetime: timedelta | None = None,
+        trusted: Collection[str] = (),
     ) -> None:
         if isinstance(model, str):
             model = HttpTransport(model, folder=key_dir)
@@ -59,7 +61,7 @@ class AsyncClient:
                 f"{type(model).__name__}; Client takes a client.zip"
             )
         self._transport = model
-        self._options = (key_dir, passphrase, key_lifetime)
+        self._options = (key_dir, passphrase, key_lifetime, trusted)
         self._client: Client | None = None
         self._making = threading.Lock()
 

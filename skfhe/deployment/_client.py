@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from functools import update_wrapper
 from types import MethodType, TracebackType
@@ -87,11 +87,15 @@ class Client:
     key_lifetime : timedelta, optional
         How long rows are encrypted under keys that are generated from now on; see `rotate_keys`. For ever by
         default.
+    trusted : collection of str, default=()
+        Full names of the types that may be loaded for steps of a pipeline which `save` kept in skops' format;
+        the client then needs scikit-learn and skops. Nothing else is loaded.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If ``model`` is not a model's ``client.zip``, or asks for ciphertexts that others could read.
+        If ``model`` is not a model's ``client.zip``, asks for ciphertexts that others could read, or has
+        steps of types that are not ``trusted``.
     PermissionError
         If others can read ``key_dir``.
 
@@ -123,6 +127,7 @@ class Client:
         key_dir: str | os.PathLike[str] | None = None,
         passphrase: str | None = None,
         key_lifetime: timedelta | None = None,
+        trusted: Collection[str] = (),
     ) -> None:
         if passphrase is not None and key_dir is None:
             raise ValueError("passphrase= protects keys in files, and needs key_dir= to say where")
@@ -131,7 +136,8 @@ class Client:
         files = None if key_dir is None else KeyFiles(key_dir, passphrase)
         self._transport = _transport_to(model, files)
         source = model if self._transport is None else self._transport.client_file()
-        self._model = ClientModel.read(source)  # type: ignore[arg-type]  # what else it is was a transport
+        read = ClientModel.read(source)  # type: ignore[arg-type]  # what else it is was a transport
+        self._model = read.with_kept_steps(trusted)
         self._keys = KeyRing(self._model.specs, files, key_lifetime)
 
     def __repr__(self) -> str:
@@ -156,7 +162,7 @@ class Client:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What the model answers, such as ``"predict_proba"``; the first is what `decrypt` returns."""
+        """What the model answers, such as ``"predict_proba"``."""
         return self._model.predictor.methods
 
     @property
@@ -310,7 +316,7 @@ class Client:
         result : Batch or bytes
             As ``Server.run`` returns it, or its bytes.
         method : str, optional
-            One of `methods`; the first by default: what ``predict_proba`` returns, or else ``predict``.
+            One of `methods`; by default ``"predict_proba"`` if the model has it, or else the first.
         X : array-like, optional
             The rows. Some originals give scores of single precision for rows of single precision; without
             the rows they are of double precision.
@@ -333,7 +339,9 @@ class Client:
         self._model.specs.check_batch(batch, "results", batch.key_id)
         outputs = self._keys.session_for(str(batch.key_id)).decrypt(batch)
         rows = None if X is None else (X,)
-        return self._model.predictor.answer(method or self.methods[0], outputs, rows)
+        if method is None:
+            method = "predict_proba" if "predict_proba" in self.methods else self.methods[0]
+        return self._model.predictor.answer(method, outputs, rows)
 
     def _ask(self, method: str, *X: Any) -> Any:
         """Return what the original's method returns, computed by the server."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skfhe._typing import IntArray
 from skfhe.deployment._archive import packed, read_archive, write_files
+from skfhe.deployment._steps.trusted import load_kept_steps
 from skfhe.deployment._values import from_values, to_values
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Predictor(Protocol):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """What it answers, such as ``"predict"``; the first is what `Client.decrypt` returns."""
+        """What it answers, such as ``"predict"``."""
 
     @property
     def n_inputs(self) -> int:
@@ -78,6 +79,20 @@ class ClientModel:
             raise ValueError(
                 f"a predictor of {of_predictor} inputs and outputs does not fit a circuit of {of_circuit}"
             )
+
+    def with_kept_steps(self, trusted: Collection[str]) -> ClientModel:
+        """Return the model with the steps that skops keeps loaded, if all types in them are trusted.
+
+        Raises
+        ------
+        ValueError
+            If a type is not; nothing is loaded then.
+        ImportError
+            If there are such steps, and skops or scikit-learn is not installed.
+        """
+        loaded = replace(self, predictor=load_kept_steps(self.predictor, trusted))
+        object.__setattr__(loaded, "digest", self.digest)
+        return loaded
 
     def to_bytes(self) -> bytes:
         """Return the bytes of ``client.zip``, the same for the same model."""

@@ -10,8 +10,11 @@ from sklearn.impute import KNNImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+import skfhe
+from skfhe.deployment import Client, Server, save
 from skfhe.deployment._steps.trusted import KeptStep, load_kept_steps, type_of_kept
 from skfhe.exceptions import UnsupportedModelError
+from skfhe.linear_model import LogisticRegression
 from tests.deployment.light_steps import as_in_a_file, assert_same_outcome, outcome, read_steps
 
 
@@ -119,3 +122,18 @@ def test_what_is_not_in_skops_format_is_refused(data):
 def test_steps_without_a_kept_one_stay_as_they_are():
     light = read_steps(pipeline_of(StandardScaler()))
     assert load_kept_steps(light) is light
+
+
+def test_a_client_that_trusts_the_types_predicts_as_in_one_process(tmp_path):
+    """One that does not is told which, and loads nothing."""
+    y = (X.sum(axis=1) > 0).astype(int)
+    pipe = make_pipeline(KNNImputer(n_neighbors=2), LogisticRegression()).fit(X, y)
+    skfhe.compile(pipe)
+    save(pipe, tmp_path, trusted=[KNN])
+    with pytest.raises(ValueError, match="Nothing was loaded"):
+        Client(tmp_path)
+    client = Client(tmp_path, trusted=[KNN])
+    rows = np.where(np.eye(20, 3, dtype=bool), np.nan, X)
+    result = Server(tmp_path).run(client.encrypt(rows), client.evaluation_keys())
+    np.testing.assert_array_equal(client.decrypt(result), pipe.predict_proba(rows))
+    np.testing.assert_array_equal(client.decrypt(result, "predict"), pipe.predict(rows))

@@ -275,6 +275,20 @@ def test_who_does_not_wait_for_results_ends_no_worker(levelled):
     asyncio.run(serve())
 
 
+def test_a_worker_has_a_limit_of_memory_if_nothing_is_said(levelled):
+    """So that no request whatever takes the machine's."""
+
+    async def serve():
+        async with running(levelled, "Pickled", kept_key_bytes=1 << 28) as (pool, _):
+            await all_ready(pool)
+            (status,) = pool.status()
+            limits = Path(f"/proc/{status.pid}/limits").read_text("ascii")
+            (line,) = (line for line in limits.splitlines() if line.startswith("Max data size"))
+            assert 1 << 30 < int(line.split()[3]) < 8 << 30
+
+    asyncio.run(serve())
+
+
 def test_a_run_beyond_the_memory_limit_fails_and_its_worker_is_replaced(levelled):
     async def serve():
         async with running(levelled, memory_limit=1 << 29, kept_key_bytes=1 << 28) as (pool, key_id):

@@ -72,7 +72,9 @@ class ServerSettings:
     workers: Annotated[int, "processes that compute; one alone leaves a gap when it ends"] = 2
     threads: Annotated[int | None, "threads of each worker; the cores, shared out, by default"] = None
     worker_memory: Annotated[
-        int | None, "bytes of keys and runs in a worker, above kept_key_bytes", IN_BYTES
+        int | None,
+        "bytes of keys and runs in a worker, above kept_key_bytes; what they need by default",
+        IN_BYTES,
     ] = None
     run_timeout: Annotated[float, "seconds that one run may take in a worker"] = 600.0
     kept_key_bytes: Annotated[int, "bytes of expanded keys that each worker keeps", IN_BYTES] = 10**9

@@ -113,6 +113,22 @@ def _start_engine() -> None:
     circuit.execute(np.zeros((1, 1), dtype=np.int64))
 
 
+def _usual_memory(models: Iterable[Any], kept_key_bytes: int) -> int:
+    """Return the bytes that keys and runs may take if nothing is said of it: more than honest ones do.
+
+    Keys that are kept, the largest set while it is expanded, ciphertexts of the largest call several times
+    over, and a gigabyte.
+    """
+    keys, calls = [0], [0]
+    for model in models:
+        specs = model.compiled.specs
+        forms = [form for part in specs.parts for form in (*part.forms("inputs"), *part.forms("results"))]
+        n_words = max(specs.batch_sizes) * sum(form.n_words for form in forms)
+        calls.append(n_words * np.dtype(np.uint64).itemsize)
+        keys.append(model.compiled.statistics["key_bytes"])
+    return kept_key_bytes + 3 * max(keys) + 8 * max(calls) + 10**9
+
+
 def _limit_memory(n_bytes: int) -> None:
     """Refuse what would take this process ``n_bytes`` beyond what it has now."""
     with open("/proc/self/status", encoding="ascii") as lines:
@@ -190,8 +206,7 @@ def main(descriptor: int, parent: int) -> None:
         module, name = given["loader"].split(":")
         models = _compile(getattr(import_module(module), name), given["models"], channel)
         _start_engine()
-        if given["memory_limit"] is not None:
-            _limit_memory(given["memory_limit"])
+        _limit_memory(given["memory_limit"] or _usual_memory(models.values(), given["kept_key_bytes"]))
         worker = _Worker(models, _KeptKeys(given["kept_key_bytes"]))
         channel.send({"ready": True})
         while True:

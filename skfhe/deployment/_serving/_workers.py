@@ -149,7 +149,7 @@ class WorkerPool:
         That the engine computes with; None divides the cores among the workers.
     memory_limit : int or None
         Bytes that keys and runs may take in each worker, beyond what it has when everything is compiled. What
-        needs more fails. None is no limit.
+        needs more fails. None is more than the models' own keys and calls need.
     run_timeout : float
         Seconds after which a run is given up, and its worker ended.
     kept_key_bytes : int
