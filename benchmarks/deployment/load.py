@@ -12,6 +12,7 @@ is what is missing.
 
 import argparse
 import multiprocessing
+import os
 import signal
 import tempfile
 import threading
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks.deployment.processes import Balancer, Served, resident_bytes
 from benchmarks.measure import machine, save, seconds
@@ -83,8 +85,6 @@ class Sampler:
 
 def restart(servers: list[Served], running: Callable[[], bool], n: int, pause: float) -> list[list[Any]]:
     """End servers one after the other, by SIGKILL and by SIGTERM, and start them again."""
-    import psutil
-
     found = []
     for i in range(n):
         time.sleep(pause)
@@ -154,6 +154,12 @@ def under_fire(folder: Path, model: Path, arguments: argparse.Namespace) -> dict
     return found
 
 
+def cpu_seconds(pids: list[int]) -> float:
+    """Return the processor seconds that processes have used."""
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(each.user + each.system for each in times)
+
+
 def stage_seconds(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     """Return the server's seconds by stage between two looks at its metrics."""
     found = {}
@@ -200,6 +206,10 @@ def throughput(folder: Path, model: Path, arguments: argparse.Namespace) -> dict
                 list(pool.map(call, range(n_batches)))
             return n_rows * n_batches / (time.perf_counter() - begun)
 
+        before_cpu = time.process_time()
+        for i in range(5):
+            over_bytes(i)
+        cpu = {"in process: run": (time.process_time() - before_cpu) / 5}
         rates = {
             "in process: encrypt, run, decrypt": rate(in_process, arguments.threads),
             "in process: run": rate(over_bytes, arguments.threads),
@@ -213,7 +223,12 @@ def throughput(folder: Path, model: Path, arguments: argparse.Namespace) -> dict
             before = served.metrics()
             rates["HTTP: encrypt, run, decrypt"] = rate(lambda _: remote.predict(rows), arguments.threads)
             served_stages = stage_seconds(before, served.metrics())
+            parts = {"client": [os.getpid()], "server": [served.pid], "workers": served.workers()}
+            before_cpu_of = {part: cpu_seconds(pids) for part, pids in parts.items()}
             rates["HTTP: run"] = rate(lambda _: transport.run(batch), arguments.threads)
+            for part, pids in parts.items():
+                used = cpu_seconds(pids) - before_cpu_of[part]
+                cpu[f"HTTP: run, {part}"] = used / (n_batches + arguments.threads)
     n_requests = n_batches + arguments.threads
     return {
         "rows a second": rates,
@@ -222,6 +237,7 @@ def throughput(folder: Path, model: Path, arguments: argparse.Namespace) -> dict
             "run": rates["HTTP: run"] / rates["in process: run"],
         },
         "ms a batch, alone, in process": {name: value * 1e3 for name, value in stages.items()},
+        "CPU ms a batch": {name: value * 1e3 for name, value in cpu.items()},
         "ms a request, in the server": {
             name: value / n_requests * 1e3 for name, value in served_stages.items()
         },
@@ -294,6 +310,7 @@ def show(content: dict[str, Any]) -> None:
         for name in (
             "rows a second",
             "ratio",
+            "CPU ms a batch",
             "ms a batch, alone, in process",
             "ms a request, in the server",
         ):

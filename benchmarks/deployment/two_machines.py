@@ -128,9 +128,9 @@ def main() -> None:
             Balancer([served.port], work / "tap") as network,
         ):
             served.wait()
-            made = role(server_python, "keys", client_folder, network.url, 0, arguments.models)
-            results = {}
+            made, results = {}, {}
             for model in arguments.models:
+                made |= role(server_python, "keys", client_folder, network.url, 0, [model])
                 python = frame_python if model in WITH_PANDAS else client_python
                 before = network.bytes_up, network.bytes_down
                 results |= role(python, "client", client_folder, network.url, 0, [model])

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from skfhe.deployment import AsyncClient, Client, HttpTransport, save
+from skfhe.deployment import AsyncClient, Client, HttpTransport, ServerSettings, save
+from skfhe.deployment._serving._run import open_socket
 from skfhe.exceptions import RequestRefusedError
 from skfhe.linear_model import LogisticRegression
 
@@ -86,6 +88,16 @@ def test_whoever_has_no_token_is_refused(serve, tmp_path):
         with pytest.raises(RequestRefusedError, match="token="):
             transport.client_file()
         transport.close()
+
+
+def test_no_answer_waits_for_an_acknowledgement(tmp_path):
+    """A kernel may put that off for 40 ms, and the rest of an answer would be held back until then."""
+    with (
+        open_socket(ServerSettings(folders=(tmp_path,), port=0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.slow
