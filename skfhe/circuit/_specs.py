@@ -182,7 +182,10 @@ class CircuitSpecs:
             "results": (self.outputs, [part.outputs for part in self.parts]),
         }
         for holds, (kinds, places) in by_holds.items():
-            if sorted(chain(*places)) != [*range(len(kinds))]:
+            found_places = sorted(chain(*places))
+            # An input that nothing depends on is of no part, and is not encrypted.
+            expected = sorted(set(found_places)) if holds == "inputs" else [*range(len(kinds))]
+            if found_places != expected or not set(found_places) <= {*range(len(kinds))}:
                 raise CompilationError(
                     f"the parts of a circuit of {len(kinds)} {holds} have those of {places}"
                 )

@@ -218,3 +218,16 @@ def test_inputs_are_checked_before_keys_are_generated(compiled):
     with pytest.raises(ValueError, match="at least one row, got none"):
         session.encrypt(x[:0], z[:0])
     assert session.key_id is None
+
+
+def test_an_input_that_nothing_depends_on_is_not_encrypted():
+    """It is of no part: no mask and no byte is spent on it."""
+    builder = ProgramBuilder()
+    unused = builder.input(np.zeros(3), np.full(3, 7), label="unused")
+    used = builder.input(np.zeros(2), np.full(2, 7), label="used")
+    y = builder.add(ops.Linear(np.array([[1], [2]]), np.array([0])), used, label="y")
+    circuit = compile_program(builder.finish(y), batch_sizes=(1,))
+    assert unused not in circuit.compiled.specs.parts[0].inputs
+    rows = np.ones((1, 3), dtype=np.int64), np.array([[3, 2]])
+    assert len(circuit.encrypt(*rows).ciphertexts[0]) == 1
+    np.testing.assert_array_equal(circuit.execute(*rows)[0], [[7]])
