@@ -412,3 +412,12 @@ def test_labels_of_metrics_are_not_the_clients_to_choose(linear, alice, path):
             assert "chosen" not in (await client.get("/metrics")).text
 
     run(body())
+
+
+@with_server()
+async def test_nothing_is_redirected(client, alice, bob):
+    """An address would be made of what the client says the host is, and of http where a proxy has the TLS."""
+    for path in ("/v2/", "/v2/models/", "/v2/models/linear/", "/v2/models/linear/client/"):
+        response = await client.get(path, headers={"Host": "elsewhere.example"})
+        assert response.status_code == 404
+        assert "location" not in response.headers

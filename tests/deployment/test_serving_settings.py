@@ -65,6 +65,19 @@ def test_a_setting_that_cannot_be_is_named(given, message):
         ServerSettings.from_environment({}, **{"folders": HERE, **given})
 
 
+@pytest.mark.parametrize("name", ["TOKENS", "TOKEN_FILE", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA"])
+def test_an_empty_variable_opens_no_server(name):
+    """As one is that takes its value from a secret which is not there."""
+    with pytest.raises(ValueError, match=f"SKFHE_{name} is empty"):
+        ServerSettings.from_environment({f"SKFHE_{name}": ""}, folders=HERE)
+
+
+@pytest.mark.parametrize("text", ["", " , ", "# none"])
+def test_a_list_of_no_tokens_opens_no_server(text):
+    with pytest.raises(ValueError, match="tokens has no tokens, so that nobody"):
+        read_tokens(ServerSettings(folders=HERE, tokens=text))
+
+
 def test_sizes_have_units():
     assert [read_size(text) for text in ("5", "2kb", "1.5 MB", "3GB", "1TB")] == [
         *(5, 2000, 1_500_000, 3_000_000_000, 10**12)

@@ -79,6 +79,7 @@ def app_of(service: Service) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to an address made of the request's Host, and to http behind TLS of a proxy
     )
     app.add_middleware(
         Observing, tokens=service.tokens, metrics=service.metrics, is_stopping=lambda: service.is_stopping

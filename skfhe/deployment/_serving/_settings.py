@@ -13,6 +13,8 @@ __all__ = ["ServerSettings"]
 
 PREFIX = "SKFHE_"
 IN_BYTES, MAY_BE_ZERO = "in bytes", "may be zero"
+_PROTECTING = ("tls_cert", "tls_key", "tls_client_ca", "tokens", "token_file")
+"""Settings without which a server is more open, so that an empty variable, a mistake, must not unset them."""
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -137,6 +139,11 @@ class ServerSettings:
         unknown = sorted(set(given) - set(_SETTINGS))
         if unknown:
             raise ValueError(f"there is no setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}")
+        empty = [name for name in _PROTECTING if environment.get(PREFIX + name.upper()) == ""]
+        if empty:
+            raise ValueError(
+                f"{PREFIX}{empty[0].upper()} is empty: unset it if the server is meant to be open without it"
+            )
         values = {
             name: _read(name, environment[PREFIX + name.upper()])
             for name in _SETTINGS
