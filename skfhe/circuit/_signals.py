@@ -102,8 +102,7 @@ def keep_interrupts() -> Iterator[None]:
     try:
         yield
     finally:
-        now = _read_action(signal.SIGINT)
-        if now.raw != before.raw and _handler(now) == _handler(before):
+        if _handler(_read_action(signal.SIGINT)) == _handler(before):
             _c_library().sigaction(signal.SIGINT, before, None)
 
 

@@ -538,6 +538,7 @@ def test_workers_have_no_variable_that_may_be_secret(levelled, monkeypatch):
             environment = psutil.Process(pool.status()[0].pid).environ()
             assert "SKFHE_TOKEN" not in environment
             assert environment["OMP_NUM_THREADS"] == "1"
+            assert environment["OMP_WAIT_POLICY"] == "passive"
 
     asyncio.run(serve())
 

@@ -184,9 +184,7 @@ class Service:
             raise RequestError(400, str(error)) from None
         return len(batch)
 
-    async def run(
-        self, model: ServedModel, key_id: str, data: bytes, n_rows: int, deadline: float
-    ) -> Finished:
+    async def run(self, group: Group, data: bytes, n_rows: int, deadline: float) -> Finished:
         """Return the results of a batch that `check` has found fit to be run.
 
         Raises
@@ -194,7 +192,6 @@ class Service:
         RequestError
             Whatever comes between, as the client is to be told.
         """
-        group = Group(model.name, model.version, key_id)
         try:
             return await self.batcher.submit(group, data, n_rows, deadline)
         except UnknownKeysError:

@@ -84,8 +84,12 @@ class ServerSettings:
     max_rows: Annotated[int, "rows of one request"] = 1024
     max_batch_rows: Annotated[int, "rows that are run together; a request of more runs alone"] = 256
     window: Annotated[float, "seconds that a free worker waits for company to a request", MAY_BE_ZERO] = 0.0
-    max_waiting: Annotated[int, "requests that may wait, half of them under one key set"] = 1000
-    max_body_memory: Annotated[int, "bytes of bodies that are received or wait", IN_BYTES] = 2 * 10**9
+    max_waiting: Annotated[int, "requests that may wait, half of them of one token, or else one key set"] = (
+        1000
+    )
+    max_body_memory: Annotated[
+        int, "bytes of bodies that are received or wait, half of one token", IN_BYTES
+    ] = 2 * 10**9
     max_header_bytes: Annotated[int, "bytes of a request's head, and of the JSON in its body", IN_BYTES] = (
         65536
     )
