@@ -164,6 +164,14 @@ def test_a_folder_is_a_model_and_numbered_folders_are_versions(saved, tmp_path):
         models.get("many", "3")
 
 
+def test_a_link_is_a_model_of_its_own_name(saved, tmp_path):
+    """So a name stays while what it stands for is replaced; a path with dots has the folder's name."""
+    (tmp_path / "flowers").symlink_to(saved)
+    (model,) = read_models([tmp_path / "flowers"])
+    assert (model.name, model.folder) == ("flowers", saved)
+    assert read_models([saved / ".." / saved.name / "."]).names == ["iris"]
+
+
 def test_folders_without_a_model_are_told_what_they_lack(saved, tmp_path):
     with pytest.raises(FileNotFoundError, match="not a folder"):
         read_models([tmp_path / "nowhere"])
