@@ -75,7 +75,7 @@ def content_length(request: Request) -> int:
         If they are not said, or the body is compressed.
     """
     length = request.headers.get("content-length")
-    if length is None or "transfer-encoding" in request.headers:
+    if length is None:
         raise RequestError(
             411, "the request must tell the bytes of its body in Content-Length", "length_required"
         )

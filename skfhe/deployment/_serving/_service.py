@@ -99,7 +99,8 @@ class Service:
             settings.keys,
             quota_bytes=settings.key_quota,
             max_age_seconds=settings.key_max_age,
-            max_keys_per_owner=settings.keys_per_owner,
+            # Without tokens all clients are one owner, and the first hundred would keep out all others.
+            max_keys_per_owner=settings.keys_per_owner if len(tokens) else None,
         )
         pool = WorkerPool(
             {(model.name, model.version): model.folder for model in models},

@@ -69,7 +69,9 @@ class ServerSettings:
     )
     key_quota: Annotated[int | None, "bytes of all evaluation keys", IN_BYTES] = 20 * 10**9
     key_max_age: Annotated[float | None, "seconds after which unused evaluation keys expire"] = 30 * 86400.0
-    keys_per_owner: Annotated[int | None, "evaluation keys of the owner of one token"] = 100
+    keys_per_owner: Annotated[
+        int | None, "evaluation keys of the owner of one token; any number without tokens"
+    ] = 100
 
     workers: Annotated[int, "processes that compute; one alone leaves a gap when it ends"] = 2
     threads: Annotated[int | None, "threads of each worker; the cores, shared out, by default"] = None
