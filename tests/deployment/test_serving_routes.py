@@ -421,3 +421,15 @@ async def test_nothing_is_redirected(client, alice, bob):
         response = await client.get(path, headers={"Host": "elsewhere.example"})
         assert response.status_code == 404
         assert "location" not in response.headers
+
+
+@with_server()
+async def test_metrics_are_there_when_the_store_is_not(client, alice, bob):
+    def fail():
+        raise ConnectionError("the store is away")
+
+    client.service.keys.usage = fail
+    response = await client.get("/metrics")
+    assert response.status_code == 200
+    assert "skfhe_keys NaN" in response.text
+    assert "skfhe_waiting_requests 0.0" in response.text

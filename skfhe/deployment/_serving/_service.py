@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -208,13 +209,18 @@ class Service:
 
     def gauges(self) -> Sequence[tuple[str, str, float]]:
         """Return what is read at every scrape of the metrics."""
-        usage = self.keys.usage()
+        try:
+            usage = self.keys.usage()
+            n_keys, n_bytes = float(usage.n_keys), float(usage.n_bytes)
+        except Exception as error:  # all else is wanted the more when the store does not work
+            log("store_failed", logging.ERROR, error)
+            n_keys = n_bytes = math.nan
         return [
             ("waiting_requests", "Infer requests that wait.", self.batcher.n_waiting),
             ("running_batches", "Batches that are run.", self.batcher.n_running),
             ("body_bytes", "Bytes of bodies that are held.", self.bodies.held),
-            ("keys", "Evaluation keys in the store.", usage.n_keys),
-            ("key_bytes", "Bytes of evaluation keys in the store.", usage.n_bytes),
+            ("keys", "Evaluation keys in the store.", n_keys),
+            ("key_bytes", "Bytes of evaluation keys in the store.", n_bytes),
             ("stopping", "Whether the server is stopping.", self.is_stopping),
         ]
 
