@@ -19,7 +19,7 @@ import numpy as np
 from skfhe._typing import IntArray
 from skfhe.circuit._bindings import compiler, value
 from skfhe.circuit._host import Work, claim, process
-from skfhe.circuit._signals import keep_from_signals, keep_signal_handlers
+from skfhe.circuit._signals import keep_from_signals, keep_interrupts, keep_signal_handlers
 
 with warnings.catch_warnings(), keep_signal_handlers():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
@@ -119,7 +119,7 @@ def compile_module(
         definitions.append(FunctionDef(function, {f"x{i}": "encrypted" for i in range(len(inputs))}))
         samples[name] = [tuple(inputs) if len(inputs) > 1 else inputs[0]]
     keep_exit_status(configuration)
-    with process().compiling, _without_folders():
+    with process().compiling, _without_folders(), keep_interrupts():
         _prepare_thread()
         module = ModuleCompiler(definitions, fhe.NotComposable()).compile(samples, configuration)
         compiled = {name: module.functions()[name] for name in functions}
@@ -207,7 +207,7 @@ class SimulatedFunction:
 
 def compile_simulation(compiled: CompiledModule) -> dict[str, SimulatedFunction]:
     """Compile the functions of a module once more, to be evaluated in the clear."""
-    with process().compiling, _without_folders():
+    with process().compiling, _without_folders(), keep_interrupts():
         _prepare_thread()
         server = compiled.module.simulation_runtime.val.server
         program = compiler.ServerProgram(server._library, True)

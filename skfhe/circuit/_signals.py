@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["keep_from_signals", "keep_signal_handlers"]
+__all__ = ["keep_from_signals", "keep_interrupts", "keep_signal_handlers"]
 
 _SIGACTION_BYTES = 256
 """More than a ``struct sigaction`` has anywhere on Linux; its first member is the handler's address."""
@@ -61,7 +61,7 @@ class _Symbol(ctypes.Structure):
 
 def _is_the_engine_s(action: Any) -> bool:
     """Whether the handler of an action lies in a library of the engine."""
-    address = ctypes.c_void_p.from_buffer_copy(action.raw).value
+    address = _handler(action)
     found = _Symbol()
     if not address or not _c_library().dladdr(ctypes.c_void_p(address), ctypes.byref(found)):
         return False
@@ -87,6 +87,27 @@ def keep_signal_handlers() -> Iterator[None]:
                 _c_library().sigaction(number, before[number], None)
             elif threading.current_thread() is threading.main_thread():
                 signal.signal(number, signal.getsignal(number))
+
+
+@contextmanager
+def keep_interrupts() -> Iterator[None]:
+    """Let Ctrl-C interrupt system calls after what is done inside, as it did before.
+
+    Z3, which the engine asks for bit widths, sets a handler of its own for SIGINT while it solves, then
+    Python's again, by ``signal``: with the flag SA_RESTART, under which a wait for a lock, such as that of
+    `concurrent.futures.Future.result`, goes on as if nothing had happened. A handler that someone else has
+    set inside stays.
+    """
+    before = _read_action(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if _handler(_read_action(signal.SIGINT)) == _handler(before):
+            _c_library().sigaction(signal.SIGINT, before, None)
+
+
+def _handler(action: Any) -> int | None:
+    return ctypes.c_void_p.from_buffer_copy(action.raw).value
 
 
 def _actions() -> dict[int, Any]:

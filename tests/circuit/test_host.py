@@ -160,6 +160,30 @@ def test_an_interrupt_raises_and_leaves_a_usable_model(tmp_path, before):
     assert process.returncode == 5
 
 
+def test_an_interrupt_ends_a_wait_after_a_compilation(tmp_path):
+    """As it did before: whoever waits for a lock, or for another thread's result, can be interrupted."""
+    code = """
+        import ctypes, threading
+        def action():
+            found = ctypes.create_string_buffer(256)
+            ctypes.CDLL(None).sigaction(signal.SIGINT, None, found)
+            return found.raw[:8], found.raw[136:140]  # handler and flags, in the C library's structure
+        before = action()
+        print("works:", works(compile_program(program())))
+        print("as before:", action() == before)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        lock = threading.Lock()
+        lock.acquire()
+        start = time.monotonic()
+        try:
+            lock.acquire(timeout=60)
+        except KeyboardInterrupt:
+            print("interrupted:", time.monotonic() - start < 30)
+        """
+    done = finish(code, tmp_path)
+    assert done.stdout.splitlines() == ["works: True", "as before: True", "interrupted: True"], done.stderr
+
+
 @pytest.mark.slow
 def test_a_closed_pipe_raises(tmp_path):
     """What ``script | head -1`` does: the exception of Python, and its exit status, not a crash."""

@@ -446,3 +446,33 @@ def test_keys_can_be_used_where_nothing_can_be_written(url, monkeypatch):
         await store.use(id_of(bytes(100)))
 
     asyncio.run(check())
+
+
+def test_a_claim_on_keys_that_come_while_another_server_looks_is_kept(url):
+    """Without it their owner could not delete them, and they would count for nobody's quota."""
+    ours, other = opened(url, max_age_seconds=HOUR), opened(url)
+    listed = ours._list
+
+    def slowly(folder):
+        found = listed(folder)
+        if folder in ("keys", "claims"):
+            asyncio.run(put(other, b"keys that come with " + folder.encode()))
+        return found
+
+    ours._list = slowly
+    assert asyncio.run(ours.expire()) == 0
+    for folder in ("keys", "claims"):
+        assert asyncio.run(other.delete(id_of(b"keys that come with " + folder.encode()), "bank"))
+
+
+@pytest.mark.parametrize("max_age_seconds", [None, HOUR])
+def test_claims_on_keys_that_are_gone_count_for_nothing(url, max_age_seconds):
+    """A server that ends while it removes keys leaves some."""
+    store = opened(url, max_age_seconds=max_age_seconds, max_keys_per_owner=1)
+    asyncio.run(put(store, b"first"))
+    store._fs.rm_file(store._path("keys", id_of(b"first")))
+    assert asyncio.run(put(store, b"second"))
+    asyncio.run(store.expire())
+    assert [path for path in files(store) if path.startswith("claims")] == [
+        path for path in files(store) if path.startswith(f"claims/{id_of(b'second')}")
+    ]

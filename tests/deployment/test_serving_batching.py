@@ -7,6 +7,7 @@ import random
 import pytest
 
 from skfhe.deployment._serving._batching import Batcher, Group
+from skfhe.deployment._serving._bodies import BodyMemory
 from skfhe.deployment._serving._errors import RequestError
 from skfhe.deployment._serving._exceptions import RunTimeoutError, UnknownKeysError, WorkerDiedError
 from skfhe.deployment._serving._metrics import Metrics
@@ -117,6 +118,57 @@ def test_each_key_set_has_its_turn():
         assert turns == [("a", 1), ("a", 2), ("b", 2), ("c", 1), ("a", 2), ("b", 1), ("a", 2)]
 
     run(test)
+
+
+def of(owner, key_id):
+    return Group("model", "1", key_id, owner)
+
+
+def test_each_token_has_its_turn():
+    """Whoever sends under many key sets, or under those of another, takes no more turns by that."""
+
+    async def test(runs):
+        b = batcher(runs, max_rows=2)
+        tasks = [submit(b, of("many", f"{i}"), b"p") for i in range(5)]
+        tasks += [submit(b, of("one", "1"), b"q") for _ in range(3)]
+        await settled()
+        runs.gate.set()
+        await asyncio.gather(*tasks)
+        turns = [(name, batches) for name, batches in runs.calls]
+        assert turns == [
+            *(("0", [b"p"]), ("1", [b"q", b"q"]), ("1", [b"p"]), ("1", [b"q"])),
+            *((name, [b"p"]) for name in "234"),
+        ]
+
+    run(test)
+
+
+def test_a_token_has_half_of_the_queue_under_however_many_keys():
+    async def test(runs):
+        b = batcher(runs, max_waiting=4)
+        tasks = [submit(b, of("many", f"{i}"), b"p") for i in range(3)]
+        await settled()
+        with pytest.raises(RequestError, match="2 requests with this token wait already"):
+            await submit(b, of("many", "3"), b"p")
+        tasks += [submit(b, of("one", "1"), b"q") for _ in range(2)]
+        await settled()
+        runs.gate.set()
+        await asyncio.gather(*tasks)
+
+    run(test)
+
+
+def test_a_token_has_half_of_the_memory_for_bodies():
+    """A body counts before it has come, so that one client's slow ones would else keep out all others."""
+    bodies = BodyMemory(100)
+    with bodies.hold(60, 1.0, "large"):  # alone it may be larger
+        with pytest.raises(RequestError, match="60 bytes already, yours 60"), bodies.hold(1, 1.0, "large"):
+            pass
+        with bodies.hold(40, 1.0, "other"):
+            assert bodies.held == 100
+    assert bodies.held == 0
+    with bodies.hold(60, 1.0, ""), bodies.hold(40, 1.0, ""):
+        pass
 
 
 def test_keys_models_and_versions_are_never_mixed():

@@ -412,3 +412,24 @@ def test_labels_of_metrics_are_not_the_clients_to_choose(linear, alice, path):
             assert "chosen" not in (await client.get("/metrics")).text
 
     run(body())
+
+
+@with_server()
+async def test_nothing_is_redirected(client, alice, bob):
+    """An address would be made of what the client says the host is, and of http where a proxy has the TLS."""
+    for path in ("/v2/", "/v2/models/", "/v2/models/linear/", "/v2/models/linear/client/"):
+        response = await client.get(path, headers={"Host": "elsewhere.example"})
+        assert response.status_code == 404
+        assert "location" not in response.headers
+
+
+@with_server()
+async def test_metrics_are_there_when_the_store_is_not(client, alice, bob):
+    def fail():
+        raise ConnectionError("the store is away")
+
+    client.service.keys.usage = fail
+    response = await client.get("/metrics")
+    assert response.status_code == 200
+    assert "skfhe_keys NaN" in response.text
+    assert "skfhe_waiting_requests 0.0" in response.text

@@ -1,5 +1,6 @@
 """What is set, who may send requests, and which models there are."""
 
+import asyncio
 import hashlib
 import inspect
 import os
@@ -17,7 +18,9 @@ from skfhe.circuit import Circuit
 from skfhe.deployment import save
 from skfhe.deployment._serving._auth import read_tokens
 from skfhe.deployment._serving._errors import RequestError
+from skfhe.deployment._serving._exceptions import QuotaExceededError
 from skfhe.deployment._serving._repository import read_models
+from skfhe.deployment._serving._service import Service
 from skfhe.deployment._serving._settings import ServerSettings, read_size
 
 HERE = (Path("here"),)
@@ -63,6 +66,19 @@ def test_the_environment_sets_what_the_call_does_not():
 def test_a_setting_that_cannot_be_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         ServerSettings.from_environment({}, **{"folders": HERE, **given})
+
+
+@pytest.mark.parametrize("name", ["TOKENS", "TOKEN_FILE", "TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA"])
+def test_an_empty_variable_opens_no_server(name):
+    """As one is that takes its value from a secret which is not there."""
+    with pytest.raises(ValueError, match=f"SKFHE_{name} is empty"):
+        ServerSettings.from_environment({f"SKFHE_{name}": ""}, folders=HERE)
+
+
+@pytest.mark.parametrize("text", ["", " , ", "# none"])
+def test_a_list_of_no_tokens_opens_no_server(text):
+    with pytest.raises(ValueError, match="tokens has no tokens, so that nobody"):
+        read_tokens(ServerSettings(folders=HERE, tokens=text))
 
 
 def test_sizes_have_units():
@@ -149,6 +165,34 @@ def test_a_folder_is_a_model_and_numbered_folders_are_versions(saved, tmp_path):
     assert model.client_file == (saved / "client.zip").read_bytes()
     with pytest.raises(RequestError, match="there are 2, 10"):
         models.get("many", "3")
+
+
+def test_a_link_is_a_model_of_its_own_name(saved, tmp_path):
+    """So a name stays while what it stands for is replaced; a path with dots has the folder's name."""
+    (tmp_path / "flowers").symlink_to(saved)
+    (model,) = read_models([tmp_path / "flowers"])
+    assert (model.name, model.folder) == ("flowers", saved)
+    assert read_models([saved / ".." / saved.name / "."]).names == ["iris"]
+
+
+@pytest.mark.parametrize("given", [None, "bank token-of-bank-0123456789"])
+def test_the_number_of_keys_of_one_owner_is_limited_where_there_are_owners(saved, tmp_path, given):
+    """Without tokens all clients are one, and some would keep out all others."""
+    keys = str(tmp_path / "keys")
+    service = Service.of(ServerSettings(folders=(saved,), keys=keys, keys_per_owner=1, tokens=given))
+
+    async def once(data):
+        yield data
+
+    async def put(digit):
+        return await service.keys.put(digit * 64, once(b"keys"), expected_bytes=4, owner="")
+
+    assert asyncio.run(put("a"))
+    if given is None:
+        assert asyncio.run(put("b"))
+    else:
+        with pytest.raises(QuotaExceededError, match="one owner may have 1"):
+            asyncio.run(put("b"))
 
 
 def test_folders_without_a_model_are_told_what_they_lack(saved, tmp_path):

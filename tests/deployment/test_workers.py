@@ -352,6 +352,35 @@ def test_keys_that_are_not_there_or_altered_in_the_store_are_unknown(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.parametrize("failing", ["read", "discard"])
+def test_a_store_that_fails_costs_the_call_and_no_worker(levelled, failing):
+    """Whatever exceptions it has: those of clients of object stores are not all of the operating system's."""
+
+    class StoreError(Exception):
+        pass
+
+    def fail(key_id):
+        raise StoreError("is away")
+
+    async def serve():
+        async with running(levelled) as (pool, key_id):
+            inputs, data = levelled.batch()
+            store, sent = pool._keys, pool._keys.read(key_id)
+            if failing == "discard":  # which is done with keys that the store has altered
+                store.read, store.discard = (lambda _: sent[:-1] + b"?"), fail
+            else:
+                store.read = fail
+            with pytest.raises(UnknownKeysError if failing == "discard" else StoreError):
+                await asyncio.wait_for(pool.run(*MODEL, key_id, [data]), 30)
+            del store.read
+            assert pool.supervised
+            (result,) = await asyncio.wait_for(pool.run(*MODEL, key_id, [data]), 30)
+            levelled.check(inputs, result)
+            assert pool.status()[0].restarts == 0
+
+    asyncio.run(serve())
+
+
 @pytest.mark.slow
 def test_keys_used_last_stay_expanded_in_as_many_bytes_as_are_given(looked_up):
     """Each is read from the store once, as long as it is kept."""
@@ -509,6 +538,7 @@ def test_workers_have_no_variable_that_may_be_secret(levelled, monkeypatch):
             environment = psutil.Process(pool.status()[0].pid).environ()
             assert "SKFHE_TOKEN" not in environment
             assert environment["OMP_NUM_THREADS"] == "1"
+            assert environment["OMP_WAIT_POLICY"] == "passive"
 
     asyncio.run(serve())
 

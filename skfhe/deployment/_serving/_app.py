@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import skfhe
 from skfhe.circuit import KeyStream
+from skfhe.deployment._serving._batching import Group
 from skfhe.deployment._serving._bodies import content_length, pieces, read_body, too_large
 from skfhe.deployment._serving._errors import RequestError, error_body
 from skfhe.deployment._serving._exceptions import QuotaExceededError
@@ -79,6 +80,7 @@ def app_of(service: Service) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to an address made of the request's Host, and to http behind TLS of a proxy
     )
     app.add_middleware(
         Observing, tokens=service.tokens, metrics=service.metrics, is_stopping=lambda: service.is_stopping
@@ -219,7 +221,7 @@ class _Routes:
         limit = model.most_request_bytes(service.settings.max_rows, service.settings.max_header_bytes)
         if n_bytes > limit:
             raise too_large(n_bytes, limit)
-        with service.bodies.hold(n_bytes, service.batcher.seconds_to_wait()):
+        with service.bodies.hold(n_bytes, service.batcher.seconds_to_wait(), record.owner.name):
             with record.stage("receive"):
                 body = await read_body(request, n_bytes, self._body_seconds(n_bytes))
                 asked = parse_infer(
@@ -228,7 +230,8 @@ class _Routes:
                 del body
                 record.key_id = asked.key_id
                 record.rows = service.check(model, asked.batch, asked.key_id)
-            running = service.run(model, asked.key_id, asked.batch, record.rows, deadline)
+            group = Group(model.name, model.version, asked.key_id, record.owner.name)
+            running = service.run(group, asked.batch, record.rows, deadline)
             finished = await _unless_gone(request, running)
         record.together = finished.n_together
         record.stages.update(wait=finished.waited, run=finished.ran)

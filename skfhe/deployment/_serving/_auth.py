@@ -99,8 +99,9 @@ def read_tokens(settings: ServerSettings) -> Tokens:
     owners = [
         _read(line, place) for place, line in lines if line.strip() and not line.strip().startswith("#")
     ]
-    if settings.token_file is not None and not owners:
-        raise ValueError(f"{settings.token_file} has no tokens, so that nobody could send a request")
+    if not owners and (settings.token_file is not None or settings.tokens is not None):
+        where = "tokens" if settings.token_file is None else settings.token_file
+        raise ValueError(f"{where} has no tokens, so that nobody could send a request")
     for what, values in (("name", [o.name for _, o in owners]), ("token", [digest for digest, _ in owners])):
         if len(set(values)) != len(values):
             raise ValueError(f"two of the tokens have one {what}")

@@ -2,6 +2,7 @@
 
 Requests of one model under one key set can be run as one batch. While all workers are busy, they gather; a
 worker that is free takes those of one key set, up to a number of rows, then it is the next key set's turn.
+Where there are tokens, each has its turn, whatever number of key sets requests come under.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Group(NamedTuple):
     model: str
     version: str
     key_id: str
+    owner: str = ""
+    """Name of the token that they came with; none without tokens."""
 
 
 class Finished(NamedTuple):
@@ -101,7 +104,7 @@ class Batcher:
     window : float
         Seconds that the first request of a group waits for others though a slot is free.
     max_waiting : int
-        Requests that may wait, half of them under one key set.
+        Requests that may wait, half of them of one owner, or, where owners have no names, under one key set.
     """
 
     def __init__(
@@ -121,7 +124,10 @@ class Batcher:
         self._window = window
         self._max_waiting = max_waiting
         self._waiting: OrderedDict[Group, _Waiting] = OrderedDict()
-        """By whose turn it is."""
+        """By whose turn it is, of those of one owner."""
+        self._n_runs = 0
+        self._last_run: dict[str, int] = {}
+        """Number of the last run of each owner."""
         self._running: dict[asyncio.Task[None], list[_Request]] = {}
         self._seconds_a_row: dict[tuple[str, str], float] = {}
         self._stopping = False
@@ -184,11 +190,17 @@ class Batcher:
         """Raise an error unless one more request may wait."""
         if self._stopping:
             raise stopping_error()
-        same = self._waiting.get(group)
         if self.n_waiting >= self._max_waiting:
             raise busy(429, f"{self.n_waiting} requests wait already", "busy", self.seconds_to_wait())
-        if same and len(same.requests) >= max(1, self._max_waiting // 2):
-            message = f"{len(same.requests)} requests under these keys wait already"
+        n_same = sum(
+            len(waiting.requests)
+            for other, waiting in self._waiting.items()
+            if other == group or (group.owner and other.owner == group.owner)
+        )
+        if n_same >= max(1, self._max_waiting // 2):
+            message = (
+                f"{n_same} requests {'with this token' if group.owner else 'under these keys'} wait already"
+            )
             raise busy(429, message, "busy", self.seconds_to_wait())
 
     def seconds_to_wait(self) -> float:
@@ -220,7 +232,7 @@ class Batcher:
                 for group, waiting in self._waiting.items()
                 if waiting.is_open or waiting.n_rows >= self._max_rows
             )
-            group = next(ready, None)
+            group = min(ready, key=lambda each: self._last_run.get(each.owner, 0), default=None)
             if group is None:
                 return
             waiting = self._waiting[group]
@@ -231,6 +243,9 @@ class Batcher:
             else:
                 del self._waiting[group]
             self._free -= 1
+            self._n_runs += 1
+            if group.owner:
+                self._last_run[group.owner] = self._n_runs
             task = asyncio.create_task(self._run_together(group, taken))
             self._running[task] = taken
             task.add_done_callback(self._finished)
@@ -275,7 +290,9 @@ class Batcher:
             return
         loop = asyncio.get_running_loop()
         start, n_rows = loop.time(), sum(request.n_rows for request in present)
-        results = await self._run(*group, [request.batch for request in present])
+        results = await self._run(
+            group.model, group.version, group.key_id, [request.batch for request in present]
+        )
         if len(results) != len(present):
             raise RuntimeError(f"{len(present)} batches were run, and {len(results)} returned")
         seconds = loop.time() - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -25,10 +26,15 @@ class BodyMemory:
 
     def __init__(self, n_bytes: int) -> None:
         self._n_bytes = n_bytes
-        self.held = 0
+        self._of: Counter[str] = Counter()
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held now."""
+        return self._of.total()
 
     @contextmanager
-    def hold(self, n_bytes: int, seconds: float) -> Iterator[None]:
+    def hold(self, n_bytes: int, seconds: float, owner: str) -> Iterator[None]:
         """Count ``n_bytes`` while the context is open.
 
         Parameters
@@ -36,20 +42,23 @@ class BodyMemory:
         n_bytes : int
         seconds : float
             After which there may be room, if there is none.
+        owner : str
+            Who has sent them. If it has a name, no more than half is for it.
 
         Raises
         ------
         RequestError
             If there is no room for them.
         """
-        if self.held + n_bytes > self._n_bytes:
-            message = f"requests being received or waiting have {self.held} bytes already"
+        own, most_own = self._of[owner], self._n_bytes // 2 if owner else self._n_bytes
+        if self.held + n_bytes > self._n_bytes or (own and own + n_bytes > most_own):
+            message = f"requests being received or waiting have {self.held} bytes already, yours {own}"
             raise busy(429, message, "busy", seconds)
-        self.held += n_bytes
+        self._of[owner] += n_bytes
         try:
             yield
         finally:
-            self.held -= n_bytes
+            self._of[owner] -= n_bytes
 
 
 def too_large(n_bytes: int, limit: int) -> RequestError:
@@ -66,7 +75,7 @@ def content_length(request: Request) -> int:
         If they are not said, or the body is compressed.
     """
     length = request.headers.get("content-length")
-    if length is None or "transfer-encoding" in request.headers:
+    if length is None:
         raise RequestError(
             411, "the request must tell the bytes of its body in Content-Length", "length_required"
         )

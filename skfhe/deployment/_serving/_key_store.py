@@ -17,6 +17,7 @@ clocks of servers do not matter.
 import asyncio
 import hashlib
 import logging
+import math
 import os
 import re
 import threading
@@ -198,7 +199,7 @@ class KeyStore:
         with self._lock:
             content = self._scan()
             is_there = upload.key_id in content.sizes
-            mine = content.claims.get(upload.owner, set()) | {
+            mine = content.claims.get(upload.owner, set()) & content.sizes.keys() | {
                 other.key_id for other in self._uploads if other.owner == upload.owner
             }
             if upload.key_id not in mine:
@@ -376,11 +377,8 @@ class KeyStore:
                 for key_id in content.sizes:
                     self._touch(self._path("used", key_id))
                 return 0
-            if self._max_age is None:
-                return 0
-            expired = [
-                key_id for key_id in content.sizes if now - self._last_use(key_id, now) > self._max_age
-            ]
+            most = math.inf if self._max_age is None else self._max_age
+            expired = [key_id for key_id in content.sizes if now - self._last_use(key_id, now) > most]
             for key_id in expired:
                 self._remove(key_id, content)
             self._remove_strays(content)
@@ -432,11 +430,16 @@ class KeyStore:
         return {entry["name"]: entry["size"] for entry in entries if entry["type"] == "file"}
 
     def _scan(self) -> _Content:
-        """Return what the store has."""
+        """Return what the store has.
+
+        Claims are looked at first, for they are made after their keys: one without any is left of keys that
+        are gone, and not of those that another server has taken in meanwhile.
+        """
         content = _Content()
+        claims = self._list("claims")
         for path, n_bytes in self._list("keys").items():
             content.sizes[path.rsplit("/", 1)[1]] = n_bytes
-        for path in self._list("claims"):
+        for path in claims:
             key_id, _, owner = path.rsplit("/", 1)[1].partition(".")
             content.claims.setdefault(owner, set()).add(key_id)
         self._usage = KeyUsage(len(content.sizes), sum(content.sizes.values()))

@@ -98,7 +98,9 @@ class Observing:
         start = time.perf_counter()
         error: Exception | None = None
         try:
-            if owner is None and not scope["path"].startswith(_OPEN):
+            if "content-length" in headers and "transfer-encoding" in headers:
+                await answer.refuse(_two_lengths())
+            elif owner is None and not scope["path"].startswith(_OPEN):
                 await answer.refuse(_no_token())
             else:
                 await self._app(scope, receive, answer.send)
@@ -188,6 +190,15 @@ class _Answer:
 def _request_id(given: str | None) -> str:
     """Return the id that a proxy or a client has given, if it can stand in a log, or a new one."""
     return given if given and re.fullmatch("[A-Za-z0-9._-]{1,64}", given) else secrets.token_hex(8)
+
+
+def _two_lengths() -> RequestError:
+    """Return what is answered where a proxy and this server may not agree on where the request ends.
+
+    What comes after it on the connection may be part of its body for the one, another request for the other.
+    """
+    message = "the request has both Content-Length and Transfer-Encoding; it can have one of them"
+    return RequestError(400, message, "two_lengths", {"Connection": "close"})
 
 
 def _no_token() -> RequestError:

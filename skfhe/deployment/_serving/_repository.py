@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -177,13 +178,13 @@ def read_models(folders: Iterable[Path]) -> ModelRepository:
 
 def _read_folder(folder: Path) -> Iterator[ServedModel]:
     """Yield the versions of one model."""
-    folder = folder.resolve()
+    name, folder = Path(os.path.abspath(folder)).name, folder.resolve()  # of a link, its own name
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder; name the folder that save wrote the model to")
-    if not _NAME.fullmatch(folder.name):
-        raise ValueError(f"{folder.name!r} cannot be a model's name: use letters, digits, '.', '_' and '-'")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a model's name: use letters, digits, '.', '_' and '-'")
     if (folder / SERVER_FILE).exists():
-        yield _read_model(folder, folder.name, "1")
+        yield _read_model(folder, name, "1")
         return
     versions = [each for each in folder.iterdir() if re.fullmatch("[1-9][0-9]{0,17}", each.name)]
     if not versions:
@@ -194,7 +195,7 @@ def _read_folder(folder: Path) -> Iterator[ServedModel]:
             "save wrote the model to"
         )
     for each in sorted(versions, key=lambda path: int(path.name)):
-        yield _read_model(each, folder.name, each.name)
+        yield _read_model(each, name, each.name)
 
 
 def _read_model(folder: Path, name: str, version: str) -> ServedModel:

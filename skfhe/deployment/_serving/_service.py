@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,8 @@ class Service:
             settings.keys,
             quota_bytes=settings.key_quota,
             max_age_seconds=settings.key_max_age,
-            max_keys_per_owner=settings.keys_per_owner,
+            # Without tokens all clients are one owner, and the first hundred would keep out all others.
+            max_keys_per_owner=settings.keys_per_owner if len(tokens) else None,
         )
         pool = WorkerPool(
             {(model.name, model.version): model.folder for model in models},
@@ -184,9 +186,7 @@ class Service:
             raise RequestError(400, str(error)) from None
         return len(batch)
 
-    async def run(
-        self, model: ServedModel, key_id: str, data: bytes, n_rows: int, deadline: float
-    ) -> Finished:
+    async def run(self, group: Group, data: bytes, n_rows: int, deadline: float) -> Finished:
         """Return the results of a batch that `check` has found fit to be run.
 
         Raises
@@ -194,7 +194,6 @@ class Service:
         RequestError
             Whatever comes between, as the client is to be told.
         """
-        group = Group(model.name, model.version, key_id)
         try:
             return await self.batcher.submit(group, data, n_rows, deadline)
         except UnknownKeysError:
@@ -210,13 +209,18 @@ class Service:
 
     def gauges(self) -> Sequence[tuple[str, str, float]]:
         """Return what is read at every scrape of the metrics."""
-        usage = self.keys.usage()
+        try:
+            usage = self.keys.usage()
+            n_keys, n_bytes = float(usage.n_keys), float(usage.n_bytes)
+        except Exception as error:  # all else is wanted the more when the store does not work
+            log("store_failed", logging.ERROR, error)
+            n_keys = n_bytes = math.nan
         return [
             ("waiting_requests", "Infer requests that wait.", self.batcher.n_waiting),
             ("running_batches", "Batches that are run.", self.batcher.n_running),
             ("body_bytes", "Bytes of bodies that are held.", self.bodies.held),
-            ("keys", "Evaluation keys in the store.", usage.n_keys),
-            ("key_bytes", "Bytes of evaluation keys in the store.", usage.n_bytes),
+            ("keys", "Evaluation keys in the store.", n_keys),
+            ("key_bytes", "Bytes of evaluation keys in the store.", n_bytes),
             ("stopping", "Whether the server is stopping.", self.is_stopping),
         ]
 

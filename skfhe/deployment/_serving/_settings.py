@@ -13,6 +13,8 @@ __all__ = ["ServerSettings"]
 
 PREFIX = "SKFHE_"
 IN_BYTES, MAY_BE_ZERO = "in bytes", "may be zero"
+_PROTECTING = ("tls_cert", "tls_key", "tls_client_ca", "tokens", "token_file")
+"""Settings without which a server is more open, so that an empty variable, a mistake, must not unset them."""
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -67,7 +69,9 @@ class ServerSettings:
     )
     key_quota: Annotated[int | None, "bytes of all evaluation keys", IN_BYTES] = 20 * 10**9
     key_max_age: Annotated[float | None, "seconds after which unused evaluation keys expire"] = 30 * 86400.0
-    keys_per_owner: Annotated[int | None, "evaluation keys of the owner of one token"] = 100
+    keys_per_owner: Annotated[
+        int | None, "evaluation keys of the owner of one token; any number without tokens"
+    ] = 100
 
     workers: Annotated[int, "processes that compute; one alone leaves a gap when it ends"] = 2
     threads: Annotated[int | None, "threads of each worker; the cores, shared out, by default"] = None
@@ -82,8 +86,12 @@ class ServerSettings:
     max_rows: Annotated[int, "rows of one request"] = 1024
     max_batch_rows: Annotated[int, "rows that are run together; a request of more runs alone"] = 256
     window: Annotated[float, "seconds that a free worker waits for company to a request", MAY_BE_ZERO] = 0.0
-    max_waiting: Annotated[int, "requests that may wait, half of them under one key set"] = 1000
-    max_body_memory: Annotated[int, "bytes of bodies that are received or wait", IN_BYTES] = 2 * 10**9
+    max_waiting: Annotated[int, "requests that may wait, half of them of one token, or else one key set"] = (
+        1000
+    )
+    max_body_memory: Annotated[
+        int, "bytes of bodies that are received or wait, half of one token", IN_BYTES
+    ] = 2 * 10**9
     max_header_bytes: Annotated[int, "bytes of a request's head, and of the JSON in its body", IN_BYTES] = (
         65536
     )
@@ -137,6 +145,11 @@ class ServerSettings:
         unknown = sorted(set(given) - set(_SETTINGS))
         if unknown:
             raise ValueError(f"there is no setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}")
+        empty = [name for name in _PROTECTING if environment.get(PREFIX + name.upper()) == ""]
+        if empty:
+            raise ValueError(
+                f"{PREFIX}{empty[0].upper()} is empty: unset it if the server is meant to be open without it"
+            )
         values = {
             name: _read(name, environment[PREFIX + name.upper()])
             for name in _SETTINGS

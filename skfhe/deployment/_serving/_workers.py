@@ -334,6 +334,8 @@ class WorkerPool:
                 pass
             except OSError as error:
                 _logger.error("worker_not_started", extra={"fields": {"errno": error.errno}})
+            except Exception:  # whatever it is, the next worker is started
+                _logger.exception("worker_given_up")
             finally:
                 ended = self._let_go(place)
             if ended:
@@ -389,7 +391,7 @@ class WorkerPool:
         """Let the worker run ``call``."""
         try:
             keys = None if call.key_id in worker.kept else await self._read_keys(call.key_id)
-        except (UnknownKeysError, RunTimeoutError, OSError) as error:
+        except Exception as error:  # the store's: what they are depends on what it is
             self._fail(call, error)
             return
         try:
@@ -425,8 +427,11 @@ class WorkerPool:
             self._died(place, call, message)
             raise EndedError
         if fault == "keys":  # of the store, then: what is put there was checked
-            await self._keys.discard(call.key_id)
             self._fail(call, UnknownKeysError(call.key_id))
+            try:
+                await self._keys.discard(call.key_id)
+            except Exception as error:  # they are found to be wrong again
+                _logger.error("keys_not_discarded", extra={"fields": {"exception": type(error).__name__}})
         elif fault == "mismatch":
             self._fail(call, CiphertextMismatchError(message))
         elif fault == "batch":
