@@ -467,6 +467,14 @@ def quiet_keys(kind):
     return change
 
 
+def keys_with(kind, **values):
+    def change(description):
+        for key in description["keyset"][kind]:
+            key["params"].update(values)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -474,6 +482,13 @@ def quiet_keys(kind):
         (short, "less noise"),
         (quiet_keys("lweBootstrapKeys"), "bootstrap keys of dimension .* less noise"),
         (quiet_keys("lweKeyswitchKeys"), "key switch keys of dimension .* less noise"),
+        # Of noise as wide as this the engine keeps nothing: evaluation keys would tell the secret ones.
+        (keys_with("lweKeyswitchKeys", variance=1e300), "more than can be drawn"),
+        (keys_with("lweBootstrapKeys", variance=float("inf")), "more than can be drawn"),
+        (keys_with("lweBootstrapKeys", variance=float("nan")), "more than can be drawn"),
+        (keys_with("lweKeyswitchKeys", variance=10**400), "more than can be drawn"),
+        (keys_with("lweKeyswitchKeys", inputLweDimension=1 << 15), "do not fit each other"),
+        (keys_with("lweBootstrapKeys", levelCount=40, baseLog=40), "do not fit each other"),
         (lambda description: description.pop("keyset"), "cannot be read"),
         (lambda description: description["keyset"].update(lweSecretKeys=3), "cannot be read"),
     ],

@@ -132,7 +132,7 @@ def test_columns_in_another_order_are_refused_as_in_one_process(name):
         model.predict(other)
     with pytest.raises(ValueError, match="same order"):
         predictor.encode(other)
-    with pytest.raises(ValueError, match="features|columns|names"):
+    with pytest.raises(ValueError, match=r"features|columns|names"):
         predictor.encode(frame.iloc[:, 1:])
 
 
