@@ -516,3 +516,19 @@ def test_sessions_of_the_circuit_room_take_a_clients_keys(linear, tmp_path):
     result = model.fhe_circuit_.compiled.run(client.encrypt(ROWS), session.evaluation_keys)
     outputs = session.decrypt(result)
     np.testing.assert_array_equal(outputs[0], model.fhe_circuit_.execute(*model.encoder_.encode(ROWS))[0])
+
+
+@pytest.mark.parametrize("model", [None, 123, bytearray(b"PK"), ["client.zip"]])
+def test_what_is_no_model_is_named(model):
+    with pytest.raises(TypeError, match=f"got {type(model).__name__}"):
+        Client(model)
+
+
+def test_a_scheme_is_known_in_any_case():
+    with pytest.raises(ValueError, match="name or password"):
+        Client("HTTP://user:password@localhost/iris")
+
+
+def test_a_lifetime_is_a_timedelta(linear):
+    with pytest.raises(TypeError, match=r"timedelta\(days=30\)"):
+        Client(linear[1], key_lifetime=30)
