@@ -139,7 +139,9 @@ def test_an_interrupt_raises_and_leaves_a_usable_model(tmp_path, before):
         print("usable:", works(circuit))
         sys.exit(5)
         """
-    first = "from concrete import fhe" if before == "loading the engine" else ""
+    # A shell may have started the tests with the signal ignored, which children inherit.
+    first = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    first += "from concrete import fhe" if before == "loading the engine" else ""
     with subprocess.Popen(
         [sys.executable, "-c", first + script(code)],
         stdout=subprocess.PIPE,
@@ -150,7 +152,10 @@ def test_an_interrupt_raises_and_leaves_a_usable_model(tmp_path, before):
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        try:
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert out.splitlines() == ["interrupted", "usable: True"], err
     assert process.returncode == 5
 

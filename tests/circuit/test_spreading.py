@@ -369,11 +369,11 @@ def test_no_secret_key_goes_over_the_wire(client, monkeypatch):
     finally:
         recorder.close()
     sent = bytes(recorder.recorded)
-    keys = small.session._keys
+    keys = small.session.secret_keys
     assert keys.evaluation.to_bytes()[-4096:] in sent
     assert seeds
     assert all(seed in sent for seed in seeds)
-    for words in (words for part in keys.secret for words in part):
+    for words in (words for part in small.compiled.specs.parts for words in keys.of(part.parameters)):
         bits = words.astype(np.uint8)
         forms = (words, bits, np.packbits(bits), np.packbits(bits, bitorder="little"))
         for form in forms:

@@ -494,9 +494,14 @@ def test_an_interrupt_ends_the_request(circuit, transport, server):
     server.fault(INFER, asleep)
     timer = threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
     begun = time.monotonic()
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        transport.run(batch)
+    # A shell may have started the tests with the signal ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            transport.run(batch)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert time.monotonic() - begun < 10
     np.testing.assert_array_equal(predicted(circuit, transport, rows()), expected(rows()))
 

@@ -60,7 +60,8 @@ class Large:
     """Results of sixty megabytes, whatever is asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self.compiled = SimpleNamespace(statistics={"key_bytes": 0})
+        specs = SimpleNamespace(parts=(), batch_sizes=(1,))
+        self.compiled = SimpleNamespace(statistics={"key_bytes": 0}, specs=specs)
 
     def load(self) -> None:
         pass
