@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skfhe.circuit._compiled import CompiledCircuit
     from skfhe.circuit._key_generation import generate_keys
     from skfhe.circuit._key_stream import KeyStream
-    from skfhe.circuit._keys import EvaluationKeys
+    from skfhe.circuit._keys import EvaluationKeys, sent_key_bytes
     from skfhe.circuit._secret_keys import SecretKeys, key_set_parameters, read_key_header
     from skfhe.circuit._security import check_security
     from skfhe.circuit._session import ClientSession
@@ -33,6 +33,7 @@ __all__ = [
     "generate_keys",
     "key_set_parameters",
     "read_key_header",
+    "sent_key_bytes",
 ]
 
 _FILES = {
@@ -49,6 +50,7 @@ _FILES = {
     "generate_keys": "_key_generation",
     "key_set_parameters": "_secret_keys",
     "read_key_header": "_secret_keys",
+    "sent_key_bytes": "_keys",
 }
 
 

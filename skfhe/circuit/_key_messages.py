@@ -101,7 +101,10 @@ def _keys(parameters: bytes) -> list[tuple[str, dict[str, Any]]]:
         if not plain or form != ("none" if kind == _KINDS[2] else "seed"):
             raise ValueError(f"evaluation keys of this form are not sent: {kind} with {values}, {form!r}")
         if _key_bytes(kind, values) >= _MOST_KEY_BYTES:
-            raise ValueError(f"evaluation keys of 2^29 bytes and more are not sent: {kind} with {values}")
+            raise ValueError(
+                f"one of the evaluation keys has {_key_bytes(kind, values) >> 20} MiB, and keys of "
+                f"{_MOST_KEY_BYTES >> 20} MiB and more cannot be sent"
+            )
     return keys
 
 

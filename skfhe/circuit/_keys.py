@@ -27,6 +27,7 @@ __all__ = [
     "SentKeys",
     "distinct_parameters",
     "refuse_secret_keys",
+    "sent_key_bytes",
 ]
 
 KEYS_MAGIC = b"skfhe-ek"
@@ -46,6 +47,22 @@ def distinct_parameters(parameters: Iterable[bytes]) -> tuple[bytes, ...]:
         Of each part of a circuit: the engine's description.
     """
     return tuple(sorted({key_parameters(each) for each in parameters}, reverse=True))
+
+
+def sent_key_bytes(parameters: Iterable[bytes]) -> int:
+    """Return the bytes of a circuit's evaluation keys as they are sent, without a header.
+
+    Parameters
+    ----------
+    parameters : iterable of bytes
+        Of each part of the circuit: the engine's description.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be sent: the message says why.
+    """
+    return sum(words_bytes(each) for each in distinct_parameters(parameters))
 
 
 def refuse_secret_keys(data: object) -> None:

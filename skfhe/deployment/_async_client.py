@@ -114,8 +114,9 @@ class AsyncClient:
         model = client._model
 
         def begun() -> tuple[tuple[IntArray, ...], ClientSession, EvaluationKeys]:
+            inputs = model.predictor.encode(*X)  # before keys are made for rows that are none
             session = client._keys.session_to_encrypt()
-            return model.predictor.encode(*X), session, session.evaluation_keys
+            return inputs, session, session.evaluation_keys
 
         inputs, session, keys = await asyncio.to_thread(begun)
         await self._transport.wait_for(lambda remote: remote.send_keys(keys))

@@ -93,6 +93,8 @@ class Client:
 
     Raises
     ------
+    TypeError
+        If ``model`` is none of these, or ``key_lifetime`` no timedelta.
     FileNotFoundError, ValueError
         If ``model`` is not a model's ``client.zip``, asks for ciphertexts that others could read, or has
         steps of types that are not ``trusted``.
@@ -131,6 +133,8 @@ class Client:
     ) -> None:
         if passphrase is not None and key_dir is None:
             raise ValueError("passphrase= protects keys in files, and needs key_dir= to say where")
+        if key_lifetime is not None and not isinstance(key_lifetime, timedelta):
+            raise TypeError(f"key_lifetime= is a timedelta, such as timedelta(days=30), got {key_lifetime!r}")
         if key_lifetime is not None and key_lifetime <= timedelta(0):
             raise ValueError(f"key_lifetime= is a time above zero, got {key_lifetime}")
         files = None if key_dir is None else KeyFiles(key_dir, passphrase)
@@ -450,11 +454,19 @@ class Client:
 
 def _transport_to(model: Any, files: KeyFiles | None) -> Transport | None:
     """Return how the model's server is reached, or None if the model is in a file."""
-    if isinstance(model, str) and model.startswith(_SCHEMES):
+    if isinstance(model, str) and model.lower().startswith(_SCHEMES):
         from skfhe.deployment._remote import HttpTransport
 
         if files is None:
             return HttpTransport(model)
         files.create()  # before anything else is written there
         return HttpTransport(model, folder=files.folder)
-    return None if isinstance(model, str | bytes | os.PathLike) else model
+    if isinstance(model, str | bytes | os.PathLike):
+        return None
+    if not hasattr(model, "client_file"):
+        raise TypeError(
+            "expected client.zip, the folder that it lies in or its bytes, the URL of a server, or a "
+            f"transport, got {type(model).__name__}"
+        )
+    found: Transport = model
+    return found

@@ -100,11 +100,11 @@ class Reply:
         text = self.headers.get("Retry-After", "")
         try:
             return max(0.0, float(int(text)))
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
         try:
             return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
 
 

@@ -85,7 +85,7 @@ def results_of(body: bytes, headers: Mapping[str, str], key_id: str, request_id:
     except (KeyError, TypeError, ValueError, struct.error):
         raise ServerError("the server's answer has not the one output in binary that was asked for") from None
     data = body[start + _LENGTH.size :]
-    if name != "results" or not len(data) == length == size - _LENGTH.size:
+    if name != "results" or type(size) is not int or not len(data) == length == size - _LENGTH.size:
         raise ServerError(
             f"expected {length} bytes of 'results' by the server's answer, got {len(data)} of {name!r}"
         )

@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from skfhe.circuit import SecretKeys, generate_keys, key_set_parameters, read_key_header
 
@@ -71,14 +72,27 @@ class KeyFiles:
         Created when keys are first written, its parents with it.
     passphrase : str, optional
         That secret keys are written and read under.
+
+    Raises
+    ------
+    ValueError
+        If the passphrase is empty, or no text.
     """
 
     def __init__(self, folder: "str | os.PathLike[str]", passphrase: str | None = None) -> None:
+        if passphrase is not None and not (isinstance(passphrase, str) and passphrase):
+            raise ValueError(
+                "passphrase= is text of at least one character, or None for keys without protection, got "
+                f"{'an empty one' if passphrase == '' else type(passphrase).__name__}"
+            )
         self.folder = Path(folder)
         self._passphrase = passphrase
 
     def __repr__(self) -> str:
         return f"KeyFiles({str(self.folder)!r})"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("key files know a passphrase, and are not pickled; make others of the same folder")
 
     def information(self) -> list[KeySetInformation]:
         """Return what is known of each set of keys, the newest first.

@@ -130,6 +130,8 @@ class KeyRing:
 
     def delete(self, id: str) -> None:
         """Delete keys from their files."""
+        if not isinstance(id, str):
+            raise TypeError(f"key_id is the name of keys, as list_keys() has them, got {id!r}")
         files = self._needed_files()
         with self._lock:
             if not files.delete(id):

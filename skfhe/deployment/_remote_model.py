@@ -110,7 +110,8 @@ class RemoteModel:
     async def _only_model(self) -> Address:
         reply = await self._connection.ask("GET", "/v2/models", seconds=self._timeout)
         models = reply.json().get("models")
-        names = [model.get("name") for model in models or [] if isinstance(model, dict)]
+        listed = models if isinstance(models, list) else []
+        names = [model.get("name") for model in listed if isinstance(model, dict)]
         root = self._address.root
         if len(names) != 1 or not isinstance(names[0], str):
             raise ValueError(

@@ -50,7 +50,8 @@ def save(
     NotCompiledError
         If it is not compiled.
     UnsupportedModelError
-        If a part of it cannot be evaluated by a client and a server in one round; the message says which.
+        If a part of it cannot be evaluated by a client and a server in one round, or its evaluation keys are
+        too large to be sent; the message says which.
     FileExistsError
         If there is such a file, unless ``overwrite``.
     ValueError
@@ -91,6 +92,7 @@ def save(
         )
     reading = read_predictor(model, trusted)
     compiled = _joined(reading.members)
+    _check_keys(model, compiled)
     _warn_of_calibrated_ranges(compiled)
     try:
         client = ClientModel(reading.predictor, _public(compiled.specs)).to_bytes()
@@ -100,6 +102,20 @@ def save(
         ) from error
     server = packed("server", *to_values(SavedProgram.of(compiled)), compiled.specs.circuit_id)
     write_files(folder, {"server.zip": server, "client.zip": client})
+
+
+def _check_keys(model: Any, compiled: CompiledCircuit) -> None:
+    """Raise an error for a model whose keys no client could send, before a client has generated them."""
+    from skfhe.circuit import sent_key_bytes
+
+    try:
+        sent_key_bytes(part.parameters for part in compiled.specs.parts)
+    except ValueError as error:
+        raise UnsupportedModelError(
+            f"this {type(model).__name__} cannot be saved for two machines: {error}. They are smaller with "
+            "narrower accumulators: fewer bits (n_bits, rounding_threshold_bits, module__n_accum_bits), or a "
+            "larger p_error"
+        ) from error
 
 
 def _warn_of_calibrated_ranges(compiled: CompiledCircuit) -> None:

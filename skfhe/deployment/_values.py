@@ -148,6 +148,7 @@ CLASSES: dict[str, Entry] = {
     "Calibrated": Entry(_COMBINED, "Predictor"),
     "MedianBoosted": Entry(_COMBINED, "Predictor"),
     "MultiOutput": Entry(_COMBINED, "Predictor"),
+    "OfArray": Entry(_COMBINED, "Predictor"),
     "OfColumns": Entry(_COMBINED, "Predictor"),
     "OneVsOne": Entry(_COMBINED, "Predictor"),
     "OneVsRest": Entry(_COMBINED, "Predictor"),

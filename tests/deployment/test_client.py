@@ -467,6 +467,14 @@ def quiet_keys(kind):
     return change
 
 
+def keys_with(kind, **values):
+    def change(description):
+        for key in description["keyset"][kind]:
+            key["params"].update(values)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -474,6 +482,13 @@ def quiet_keys(kind):
         (short, "less noise"),
         (quiet_keys("lweBootstrapKeys"), "bootstrap keys of dimension .* less noise"),
         (quiet_keys("lweKeyswitchKeys"), "key switch keys of dimension .* less noise"),
+        # Of noise as wide as this the engine keeps nothing: evaluation keys would tell the secret ones.
+        (keys_with("lweKeyswitchKeys", variance=1e300), "more than can be drawn"),
+        (keys_with("lweBootstrapKeys", variance=float("inf")), "more than can be drawn"),
+        (keys_with("lweBootstrapKeys", variance=float("nan")), "more than can be drawn"),
+        (keys_with("lweKeyswitchKeys", variance=10**400), "more than can be drawn"),
+        (keys_with("lweKeyswitchKeys", inputLweDimension=1 << 15), "do not fit each other"),
+        (keys_with("lweBootstrapKeys", levelCount=40, baseLog=40), "do not fit each other"),
         (lambda description: description.pop("keyset"), "cannot be read"),
         (lambda description: description["keyset"].update(lweSecretKeys=3), "cannot be read"),
     ],
@@ -501,3 +516,19 @@ def test_sessions_of_the_circuit_room_take_a_clients_keys(linear, tmp_path):
     result = model.fhe_circuit_.compiled.run(client.encrypt(ROWS), session.evaluation_keys)
     outputs = session.decrypt(result)
     np.testing.assert_array_equal(outputs[0], model.fhe_circuit_.execute(*model.encoder_.encode(ROWS))[0])
+
+
+@pytest.mark.parametrize("model", [None, 123, bytearray(b"PK"), ["client.zip"]])
+def test_what_is_no_model_is_named(model):
+    with pytest.raises(TypeError, match=f"got {type(model).__name__}"):
+        Client(model)
+
+
+def test_a_scheme_is_known_in_any_case():
+    with pytest.raises(ValueError, match="name or password"):
+        Client("HTTP://user:password@localhost/iris")
+
+
+def test_a_lifetime_is_a_timedelta(linear):
+    with pytest.raises(TypeError, match=r"timedelta\(days=30\)"):
+        Client(linear[1], key_lifetime=30)

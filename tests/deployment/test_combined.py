@@ -1,9 +1,12 @@
 """Meta-estimators on the client answer what they answer in one process."""
 
 import json
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_multilabel_classification
@@ -108,6 +111,29 @@ def read(fitted, leaves):
 def through_a_file(predictor):
     values, arrays = to_values(predictor)
     return from_values(json.loads(json.dumps(values)), arrays, "Predictor")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_columns_in_another_order_are_refused_as_in_one_process(name):
+    """Members that were fitted on arrays know no names, and would take any column for any other."""
+    model, (X, y) = CASES[name]
+    frame = pd.DataFrame(X, columns=[f"feature {i}" for i in range(X.shape[1])])
+    model = clone(model)
+    with np.errstate(all="ignore"):
+        model.fit(frame, y)
+    predictor = through_a_file(read(model, []))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = predictor.encode(frame)
+    for given, found in zip(predictor.encode(frame.copy()), expected, strict=True):
+        np.testing.assert_array_equal(given, found)
+    other = frame[frame.columns[::-1]]
+    with pytest.raises(ValueError, match="same order"):
+        model.predict(other)
+    with pytest.raises(ValueError, match="same order"):
+        predictor.encode(other)
+    with pytest.raises(ValueError, match=r"features|columns|names"):
+        predictor.encode(frame.iloc[:, 1:])
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,5 +1,6 @@
 """Keys in a folder are there whole or not at all, and for their owner alone."""
 
+import copy
 import os
 import pickle
 import signal
@@ -362,3 +363,15 @@ def test_generated_keys_are_those_that_were_written(folder, linear):
 def test_keys_in_memory_are_none_of_those_in_files(folder, linear):
     assert not same_bits(KeyFiles(folder).obtain(linear), generate_keys(linear, to_send=True))
     assert np.unique([KeyFiles(folder).newest(linear).created for _ in range(2)]).size == 1
+
+
+@pytest.mark.parametrize("passphrase", ["", b"bytes", 5])
+def test_a_passphrase_that_is_none_is_refused_before_keys_are_made(tmp_path, passphrase):
+    with pytest.raises(ValueError, match="text of at least one character"):
+        KeyFiles(tmp_path / "keys", passphrase)
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_passphrase_is_in_no_pickle(tmp_path, copied):
+    with pytest.raises(TypeError, match="passphrase"):
+        copied(KeyFiles(tmp_path, "of nobody else"))

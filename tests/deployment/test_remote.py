@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from skfhe.circuit import compile_program
 from skfhe.deployment import HttpTransport
+from skfhe.deployment._inference import HEADER_LENGTH, results_of
 from skfhe.exceptions import (
     ModelChangedError,
     RequestRefusedError,
@@ -193,6 +194,35 @@ def test_who_is_to_come_again_after_the_deadline_is_told_at_once(circuit, transp
     with pytest.raises(ServerTimeoutError, match="3600"):
         predicted(circuit, transport, rows())
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("said", ["9" * 400, "Wed, 21 Oct 2015 07:28:00 +" + "9" * 20])
+def test_a_time_that_is_none_is_not_waited_for(circuit, transport, server, said):
+    """Whatever the server says, what is raised is an error of a server, or none."""
+    server.fault(INFER, busy(503, Retry_After=said))
+    np.testing.assert_array_equal(predicted(circuit, transport, rows()), expected(rows()))
+
+
+@pytest.mark.parametrize("models", [5, "small", {"name": "small"}, [5], None])
+def test_a_list_of_models_that_is_none_has_no_model(server, tmp_path, models):
+    transport = HttpTransport(server.url, folder=tmp_path)
+    server.fault("/v2/models", lambda *_: reply(200, {"models": models}))
+    with pytest.raises(ValueError, match="has 0 models"):
+        transport.client_file()
+    transport.close()
+
+
+@pytest.mark.parametrize("size", ["12", 12.0, None, [12], True])
+def test_an_answer_whose_size_is_no_number_is_refused(size):
+    header = {
+        "id": "r",
+        "parameters": {"key_id": "k"},
+        "outputs": [{"name": "results", "parameters": {"binary_data_size": size}}],
+    }
+    text = json.dumps(header).encode()
+    body = text + (8).to_bytes(4, "little") + bytes(8)
+    with pytest.raises(ServerError, match="by the server's answer"):
+        results_of(body, {HEADER_LENGTH: str(len(text))}, "k", "r")
 
 
 def test_repetitions_end(circuit, server, tmp_path):

@@ -12,7 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 import skfhe
-from skfhe.circuit import ClientSession
+from skfhe.circuit import ClientSession, _key_messages
 from skfhe.deployment import Server, save
 from skfhe.deployment._client_model import ClientModel
 from skfhe.deployment._save import _joined
@@ -80,6 +80,16 @@ def answers(folder, *rows):
     batch = session.encrypt(*client.predictor.encode(*rows))
     outputs = session.decrypt(server.run(batch, session.evaluation_keys))
     return {method: client.predictor.answer(method, outputs) for method in client.predictor.methods}
+
+
+def test_a_model_whose_keys_cannot_be_sent_is_not_saved(tmp_path, monkeypatch):
+    """Its clients would find out, each after it had generated them."""
+    model = DecisionTreeClassifier(max_depth=2).fit(X, CODES)
+    model.compile()
+    monkeypatch.setattr(_key_messages, "_MOST_KEY_BYTES", 1 << 20)
+    with pytest.raises(UnsupportedModelError, match=r"keys of 1 MiB and more cannot be sent.*n_bits"):
+        save(model, tmp_path)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_of_a_search_the_best_estimator_is_saved(tmp_path):

@@ -1,5 +1,8 @@
 """What a client cannot compute is refused by name; what is trusted is kept, and nothing else loads."""
 
+import io
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -117,6 +120,15 @@ def test_a_class_that_skops_trusts_by_itself_has_to_be_named_too():
 def test_what_is_not_in_skops_format_is_refused(data):
     with pytest.raises(ValueError, match="not in skops' format"):
         type_of_kept(data)
+
+
+def test_what_would_become_larger_than_it_is_is_not_read():
+    """Before any type is known to be trusted all of it is read: a compressed file can fill the memory."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", b" " * (1 << 20) + b'{"__module__": "m", "__class__": "C"}')
+    with pytest.raises(ValueError, match="not in skops' format: it is compressed"):
+        load_kept_steps(KeptStep("Step 'scale'", data.getvalue()))
 
 
 def test_steps_without_a_kept_one_stay_as_they_are():

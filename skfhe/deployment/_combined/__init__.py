@@ -22,7 +22,7 @@ from skfhe.deployment._combined.calibrated import (
     Temperature,
     Thresholded,
 )
-from skfhe.deployment._combined.members import OfColumns
+from skfhe.deployment._combined.members import OfArray, OfColumns
 from skfhe.deployment._combined.targets import FUNCTIONS, Retargeted
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Isotonic",
     "MedianBoosted",
     "MultiOutput",
+    "OfArray",
     "OfColumns",
     "OneVsOne",
     "OneVsRest",

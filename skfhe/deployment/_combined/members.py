@@ -10,9 +10,10 @@ import numpy as np
 
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.deployment._client_model import Predictor
+from skfhe.deployment._steps.rows import FittedOn, as_array
 from skfhe.encoding import dense
 
-__all__ = ["Members", "OfColumns", "Rows", "check", "unknown"]
+__all__ = ["Members", "OfArray", "OfColumns", "Rows", "check", "unknown"]
 
 Rows: TypeAlias = Sequence[Any] | None
 """What was encoded, if it is at hand."""
@@ -124,4 +125,55 @@ class OfColumns:
     def answer(self, method: str, outputs: tuple[IntArray, ...], rows: Rows = None) -> Any:
         """Return the member's answer."""
         seen = None if rows is None else (self._columns_of(rows),)
+        return self.member.answer(method, outputs, seen)
+
+
+@dataclass(frozen=True, eq=False)
+class OfArray:
+    """A predictor that sees an array, of rows whose features are those of training.
+
+    Meta-estimators that check rows themselves hand their members arrays. So these know no names, and columns
+    in another order would be taken for the right ones.
+
+    Parameters
+    ----------
+    fitted_on : FittedOn
+    member : Predictor
+    """
+
+    fitted_on: FittedOn
+    member: Predictor
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those of the member."""
+        return self.member.methods
+
+    @property
+    def n_inputs(self) -> int:
+        """Those of the member."""
+        return self.member.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Those of the member."""
+        return self.member.n_outputs
+
+    def encode(self, *rows: Any) -> tuple[IntArray, ...]:
+        """Return the member's integers.
+
+        Raises
+        ------
+        ValueError
+            If features have other names or another order than in training, or there are more or fewer.
+        """
+        check(len(rows) == 1, f"{self.fitted_on.step} takes rows X alone, got {len(rows)} arguments")
+        self.fitted_on.check_names(rows[0])
+        array = as_array(dense(rows[0]), None, "all")
+        self.fitted_on.check_number(array.shape[1])
+        return self.member.encode(array)
+
+    def answer(self, method: str, outputs: tuple[IntArray, ...], rows: Rows = None) -> Any:
+        """Return the member's answer."""
+        seen = None if rows is None else (as_array(dense(rows[0]), None, "all"),)
         return self.member.answer(method, outputs, seen)

@@ -37,6 +37,7 @@ from skfhe.deployment._combined import (
     Isotonic,
     MedianBoosted,
     MultiOutput,
+    OfArray,
     OfColumns,
     OneVsOne,
     OneVsRest,
@@ -47,11 +48,13 @@ from skfhe.deployment._combined import (
     Thresholded,
     Voting,
 )
+from skfhe.deployment._steps.rows import FittedOn
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["META_ESTIMATORS", "SEVERAL_ROUNDS"]
 
 Read: TypeAlias = Callable[[Any], Predictor]
+Reader: TypeAlias = Callable[[Any, Read], Predictor]
 
 
 def _all(estimators: Any, read: Read) -> tuple[Predictor, ...]:
@@ -222,15 +225,30 @@ def _ada_boost_regressor(fitted: Any, read: Read) -> Predictor:
     return MedianBoosted(_all(fitted.estimators_, read), weights)
 
 
-META_ESTIMATORS: Mapping[type, Callable[[Any, Read], Predictor]] = {
+def _of_array(reader: Reader) -> Reader:
+    """Return a reader of what checks rows itself, and hands its members arrays."""
+
+    def read_checked(fitted: Any, read: Read) -> Predictor:
+        names = getattr(fitted, "feature_names_in_", None)
+        fitted_on = FittedOn(
+            type(fitted).__name__,
+            int(fitted.n_features_in_),
+            None if names is None else tuple(str(name) for name in names),
+        )
+        return OfArray(fitted_on, reader(fitted, read))
+
+    return read_checked
+
+
+META_ESTIMATORS: Mapping[type, Reader] = {
     ensemble.VotingClassifier: _voting,
     ensemble.VotingRegressor: _voting_regressor,
-    ensemble.BaggingClassifier: _bagging,
-    ensemble.BaggingRegressor: _bagging_regressor,
-    ensemble.AdaBoostClassifier: _ada_boost,
-    ensemble.AdaBoostRegressor: _ada_boost_regressor,
+    ensemble.BaggingClassifier: _of_array(_bagging),
+    ensemble.BaggingRegressor: _of_array(_bagging_regressor),
+    ensemble.AdaBoostClassifier: _of_array(_ada_boost),
+    ensemble.AdaBoostRegressor: _of_array(_ada_boost_regressor),
     multiclass.OneVsRestClassifier: _one_vs_rest,
-    multiclass.OneVsOneClassifier: _one_vs_one,
+    multiclass.OneVsOneClassifier: _of_array(_one_vs_one),
     multiclass.OutputCodeClassifier: _output_code,
     multioutput.MultiOutputClassifier: _multi_output,
     multioutput.MultiOutputRegressor: _multi_output,
@@ -238,10 +256,10 @@ META_ESTIMATORS: Mapping[type, Callable[[Any, Read], Predictor]] = {
     model_selection.FixedThresholdClassifier: _thresholded,
     model_selection.TunedThresholdClassifierCV: _thresholded,
     TransformedTargetRegressor: _retargeted,
-    feature_selection.RFE: _selected,
-    feature_selection.RFECV: _selected,
-    semi_supervised.SelfTrainingClassifier: _inner,
-    linear_model.RANSACRegressor: _inner,
+    feature_selection.RFE: _of_array(_selected),
+    feature_selection.RFECV: _of_array(_selected),
+    semi_supervised.SelfTrainingClassifier: _of_array(_inner),
+    linear_model.RANSACRegressor: _of_array(_inner),
 }
 """By the class itself: a subclass may predict otherwise."""
 SEVERAL_ROUNDS: Mapping[type, str] = {

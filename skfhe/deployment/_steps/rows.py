@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skfhe._typing import Array
-from skfhe.deployment._rows import feature_names_of
+from skfhe.deployment._rows import feature_names_of, frames_to_caller
 from skfhe.deployment._steps.tables import is_frame
 
 __all__ = ["FLOATS", "FLOATS_OF_TWO_WIDTHS", "FittedOn", "as_array", "as_column", "check_vectors", "require"]
@@ -189,11 +189,12 @@ class FittedOn:
         if names is None:
             warnings.warn(
                 f"X does not have valid feature names, but {self.step} was fitted with feature names",
-                stacklevel=2,
+                stacklevel=frames_to_caller(),
             )
         elif self.feature_names is None:
             warnings.warn(
-                f"X has feature names, but {self.step} was fitted without feature names", stacklevel=2
+                f"X has feature names, but {self.step} was fitted without feature names",
+                stacklevel=frames_to_caller(),
             )
         else:
             new, missing = sorted({*names} - {*self.feature_names}), sorted({*self.feature_names} - {*names})

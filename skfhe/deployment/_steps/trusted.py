@@ -14,6 +14,9 @@ from skfhe.deployment._steps.tables import Table
 
 __all__ = ["KeptStep", "LoadedStep", "load_kept_steps", "type_of_kept"]
 
+_NOT_SKOPS = (zipfile.BadZipFile, LookupError, TypeError, ValueError, RuntimeError, EOFError, OSError)
+"""What a zip file or JSON raises that is none, or not as skops writes it."""
+
 
 @dataclass(frozen=True, eq=False)
 class KeptStep:
@@ -65,9 +68,15 @@ def type_of_kept(data: bytes) -> str:
     """Return the full name of a kept transformer's class, without loading anything."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            # skops reads all of them; what is not compressed, and not read twice, takes no more than is there
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(
+                entry.file_size for entry in entries
+            ) > len(data):
+                raise ValueError("it is compressed")
             schema = json.loads(archive.read("schema.json"))
         return f"{schema['__module__']}.{schema['__class__']}"
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except _NOT_SKOPS as error:
         raise ValueError(f"A step is not in skops' format: {error}") from error
 
 
