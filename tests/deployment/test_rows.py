@@ -158,6 +158,9 @@ def test_rows_are_taken_and_refused_as_in_the_process_that_trained(name):
     for case, given in CASES.items():
         expected, warned = outcome(lambda given=given: model.predict(given))
         found, said = outcome(lambda given=given: on_client(given))
+        if case == "a frame with equal names" and not isinstance(expected, Exception):
+            assert isinstance(found, ValueError)  # scikit-learn refuses them, too, from 1.9 on
+            continue
         assert said == warned, case
         if isinstance(expected, Exception):
             alike = ValueError if isinstance(expected, ValueError) else type(expected)
