@@ -75,8 +75,29 @@ def check(condition: Any, what: str) -> None:
         raise ValueError(what)
 
 
+class _OfMember:
+    """What predictors have in common that change a member's rows alone."""
+
+    member: Predictor
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those of the member."""
+        return self.member.methods
+
+    @property
+    def n_inputs(self) -> int:
+        """Those of the member."""
+        return self.member.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Those of the member."""
+        return self.member.n_outputs
+
+
 @dataclass(frozen=True, eq=False)
-class OfColumns:
+class OfColumns(_OfMember):
     """A member that reads some of the columns, by their numbers.
 
     Parameters
@@ -97,21 +118,6 @@ class OfColumns:
             f"columns must be numbers from 0 to {self.n_columns - 1}, got {self.columns}",
         )
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Those of the member."""
-        return self.member.methods
-
-    @property
-    def n_inputs(self) -> int:
-        """Those of the member."""
-        return self.member.n_inputs
-
-    @property
-    def n_outputs(self) -> int:
-        """Those of the member."""
-        return self.member.n_outputs
-
     def encode(self, *rows: Any) -> tuple[IntArray, ...]:
         """Return the member's integers of its columns."""
         return self.member.encode(self._columns_of(rows))
@@ -129,7 +135,7 @@ class OfColumns:
 
 
 @dataclass(frozen=True, eq=False)
-class OfArray:
+class OfArray(_OfMember):
     """A predictor that sees an array, of rows whose features are those of training.
 
     Meta-estimators that check rows themselves hand their members arrays. So these know no names, and columns
@@ -143,21 +149,6 @@ class OfArray:
 
     fitted_on: FittedOn
     member: Predictor
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Those of the member."""
-        return self.member.methods
-
-    @property
-    def n_inputs(self) -> int:
-        """Those of the member."""
-        return self.member.n_inputs
-
-    @property
-    def n_outputs(self) -> int:
-        """Those of the member."""
-        return self.member.n_outputs
 
     def encode(self, *rows: Any) -> tuple[IntArray, ...]:
         """Return the member's integers.
