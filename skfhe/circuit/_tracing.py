@@ -6,6 +6,7 @@ computes, and `IntervalTyping` overwrites what the trace inferred with the progr
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy as np
 from skfhe._typing import IntArray
 from skfhe.circuit._engine import Graph, GraphProcessor, Integer, Operation, fhe
 from skfhe.cost import MAX_LOOKUP_BITS
-from skfhe.program import IntegerType, Program, ops, table_numbers
+from skfhe.program import IntegerType, Program, declared_types, ops, table_numbers
 
 __all__ = ["IntervalTyping", "lower"]
 
 
-_PADDED, _LESS = "padded", "less"
+_PADDED, _LESS, _TURNED = "padded", "less", "turned"
 """Tags of what is computed of an operation's argument before the operation itself."""
 _MOVES = frozenset({"index_static", "reshape", "concatenate", "assign_static"})
 """The engine's operations that only move elements."""
@@ -51,8 +52,13 @@ def lower(program: Program, n_rows: int, name: str) -> Callable[..., Any]:
                 values.append(given[position])
                 continue
             types = [program.values[a].type for a in value.arguments]
+            op, arguments = value.op, [values[a] for a in value.arguments]
             with fhe.tag(str(position)):
-                values.append(_emit(value.op, n_rows, types, *(values[a] for a in value.arguments)))
+                if isinstance(op, ops.Lookup) and isinstance(
+                    program.values[value.arguments[0]].op, ops.Modulo
+                ):
+                    op, arguments[0] = _turned(op, arguments[0])
+                values.append(_emit(op, n_rows, types, *arguments))
         outputs = tuple(values[position] for position in program.outputs)
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -140,6 +146,26 @@ def _emit_lookup(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) 
     return fhe.univariate(look_up)(x)
 
 
+def _turned(op: ops.Lookup, x: Any) -> tuple[ops.Lookup, Any]:
+    """Return a lookup of residues, none of whose tables is constant over its first half, and what it reads.
+
+    The engine is given the first half of a table, and would fold one that is constant, though the second half
+    has the other sign. A table that is read one cell further on ends with the first cell of the second half.
+    """
+    half = op.tables[..., : op.tables.shape[-1] // 2]
+    if not ((half == half[..., :1]).all(axis=-1) & (half[..., 0] != 0)).any():
+        return op, x
+    with fhe.tag(_TURNED):
+        turned = x + 1
+    return replace(op, tables=np.roll(op.tables, 1, axis=-1)), turned
+
+
+@_emit.register
+def _emit_modulo(op: ops.Modulo, n_rows: int, types: list[IntegerType], x: Any) -> Any:
+    # a node of its own: others may read its argument by more bits
+    return x + 0
+
+
 @_emit.register
 def _emit_round(op: ops.Round, n_rows: int, types: list[IntegerType], x: Any) -> Any:
     exactness = fhe.Exactness.EXACT if op.method == "exact" else fhe.Exactness.APPROXIMATE
@@ -169,7 +195,7 @@ class IntervalTyping(GraphProcessor):
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.types = [value.type for value in program.values]
+        self.types = declared_types(program)
         for position in reversed(range(len(program.values))):
             value = program.values[position]
             if isinstance(value.op, ops.Bound):  # it tells of the value, whoever reads that

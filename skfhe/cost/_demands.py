@@ -15,7 +15,7 @@ import numpy as np
 
 from skfhe._typing import FloatArray
 from skfhe.cost._rules import bootstraps, rounded_bits, rounds_exactly, variance
-from skfhe.program import Program, bit_width, ops
+from skfhe.program import Program, bit_width, declared_types, ops
 
 __all__ = ["INPUT", "Demands", "Reading", "demands"]
 
@@ -144,7 +144,8 @@ def _demand_reading(found: Demands, program: Program, reading: Reading, noise: l
     bits, width = reading.bits, found.block_bits[reading.source]
     if isinstance(value.op, ops.Lookup):
         rounded = bool(program.roundings_of(reading.position))
-        if rounded or bits != width:  # the engine cannot do this on residues
+        circle = isinstance(program.values[argument].op, ops.Modulo)
+        if rounded or circle or bits != width:  # the engine cannot do this on residues
             found.residues = False
         if not rounded:  # to read it by its own bits, the engine shifts it, and its noise, by those above
             bits = width
@@ -186,8 +187,10 @@ def _blocks(program: Program) -> list[int]:
 def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:
     bits: dict[int, int] = {}
     bounded = {value.arguments[0] for value in program.values if isinstance(value.op, ops.Bound)}
+    declared = declared_types(program)
     for position, value in enumerate(program.values):
-        widths = [] if position in bounded else [value.type.bits]  # the engine is told the stated interval
+        # of what is bounded, the engine is told the stated interval
+        widths = [] if position in bounded else [declared[position].bits]
         if isinstance(value.op, ops.Round):
             widths = [rounded_bits(program, position, value)]
         if isinstance(value.op, ops.Linear | ops.Convolution):  # constants share the width

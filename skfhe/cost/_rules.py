@@ -69,7 +69,8 @@ def _bootstraps_of_none(
     | ops.Reshape
     | ops.Gather
     | ops.Concatenate
-    | ops.Bound,
+    | ops.Bound
+    | ops.Modulo,
     program: Program,
     position: int,
 ) -> tuple[int, int]:
@@ -103,6 +104,8 @@ def rounded_bits(program: Program, position: int, stated: Value) -> int:
 def bits_read(program: Program, position: int) -> int:
     """Bits of the table that a lookup uses: those its argument keeps after rounding."""
     read = program.values[program.values[position].arguments[0]]
+    if isinstance(read.op, ops.Modulo):
+        return read.op.n_bits - 1
     roundings = program.roundings_of(position)
     if not roundings:
         return read.type.bits
@@ -181,7 +184,7 @@ def _variance_of_concatenate(op: ops.Concatenate, *arguments: FloatArray) -> Flo
 
 
 @variance.register
-def _variance_of_same(op: ops.Bound | ops.Round | ops.Truncate, x: FloatArray) -> FloatArray:
+def _variance_of_same(op: ops.Bound | ops.Modulo | ops.Round | ops.Truncate, x: FloatArray) -> FloatArray:
     return x
 
 
@@ -226,6 +229,7 @@ def _products_of_none(
     | ops.Gather
     | ops.Concatenate
     | ops.Bound
+    | ops.Modulo
     | ops.Lookup
     | ops.Round
     | ops.Truncate,

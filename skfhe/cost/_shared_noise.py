@@ -210,7 +210,7 @@ def _follow(
 ) -> tuple[bool, Array | str]:
     """Return whether an operation may add an element twice, and what its result holds."""
     first = arguments[0]
-    if isinstance(op, ops.Bound | ops.Round | ops.Truncate):
+    if isinstance(op, ops.Bound | ops.Modulo | ops.Round | ops.Truncate):
         assert first is not None
         return False, first
     if isinstance(op, ops.Reshape | ops.Gather | ops.Concatenate):
@@ -325,7 +325,7 @@ def carried(op: ops.Op, *x: FloatArray) -> FloatArray:
 
 
 @carried.register
-def _same(op: ops.Bound | ops.Round | ops.Truncate, x: FloatArray) -> FloatArray:
+def _same(op: ops.Bound | ops.Modulo | ops.Round | ops.Truncate, x: FloatArray) -> FloatArray:
     return x
 
 

@@ -249,6 +249,8 @@ def _shape(op: ops.Op, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
         raise ValueError(f"Lookup needs tables with cells, and a positive step, got {op.tables.shape}")
     if isinstance(op, ops.Round | ops.Truncate) and not 0 <= op.lsbs < 64:
         raise ValueError(f"{type(op).__name__} of {op.lsbs} bits cannot be")
+    if isinstance(op, ops.Modulo) and not 2 <= op.n_bits < 64:
+        raise ValueError(f"Modulo of {op.n_bits} bits cannot be")
     return shapes[0]
 
 

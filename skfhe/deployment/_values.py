@@ -99,6 +99,7 @@ CLASSES: dict[str, Entry] = {
     "Input": Entry(_OPS, "Op"),
     "Linear": Entry(_OPS, "Op"),
     "Lookup": Entry(_OPS, "Op"),
+    "Modulo": Entry(_OPS, "Op"),
     "Reshape": Entry(_OPS, "Op"),
     "Round": Entry(_OPS, "Op"),
     "Subtract": Entry(_OPS, "Op"),

@@ -16,7 +16,7 @@ from skfhe.program import IntegerType, Program, ops
 __all__ = ["drop_idle_channels"]
 
 
-BETWEEN = (ops.Lookup, ops.Bound, ops.Round, ops.Truncate)
+BETWEEN = (ops.Lookup, ops.Bound, ops.Modulo, ops.Round, ops.Truncate)
 
 
 def drop_idle_channels(program: Program) -> Program:
@@ -105,7 +105,7 @@ def _of_channels(op: ops.Op, keep: BoolArray, n_axes: int) -> ops.Op:
     def take(array: Array, axes: int) -> Array:
         return array.compress(keep, axis=0) if axes == n_axes and len(array) > 1 else array
 
-    if isinstance(op, ops.Round | ops.Truncate):
+    if isinstance(op, ops.Modulo | ops.Round | ops.Truncate):
         return op
     if isinstance(op, ops.Bound):
         return ops.Bound(take(op.low, op.low.ndim), take(op.high, op.high.ndim))

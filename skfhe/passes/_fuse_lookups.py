@@ -3,7 +3,7 @@
 import numpy as np
 
 from skfhe.passes._rewriting import readers, rewrite
-from skfhe.program import Program, ProgramBuilder, ops, read_tables
+from skfhe.program import Program, ProgramBuilder, is_negacyclic, ops, read_tables
 
 __all__ = ["fuse_lookups"]
 
@@ -12,7 +12,7 @@ def fuse_lookups(program: Program) -> Program:
     """Return ``program`` with every lookup of a lookup's result fused into one lookup.
 
     The first lookup must have no other reader, or nothing would be saved. Chains of any length
-    end as one.
+    end as one. A lookup of residues stays apart from one that its table is not odd with.
     """
     reads = readers(program)
     fused: dict[int, ops.Lookup] = {}
@@ -26,7 +26,11 @@ def fuse_lookups(program: Program) -> Program:
         second = program.values[reader].op
         if isinstance(second, ops.Lookup):
             assert isinstance(op, ops.Lookup)
-            fused[reader] = _compose(op, second)
+            composed = _compose(op, second)
+            read = program.values[_first(program, position, skipped)]
+            if isinstance(read.op, ops.Modulo) and not is_negacyclic(composed, read.op.n_bits):
+                continue  # no lookup can be read by residues that is not odd
+            fused[reader] = composed
             skipped.add(position)
 
     def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
@@ -36,6 +40,12 @@ def fuse_lookups(program: Program) -> Program:
         return builder.add(fused.get(position, value.op), *arguments, label=value.label)
 
     return rewrite(program, emit)
+
+
+def _first(program: Program, position: int, skipped: set[int]) -> int:
+    """Return the position of what the first lookup reads that is fused into the one at ``position``."""
+    (argument,) = program.values[position].arguments
+    return _first(program, argument, skipped) if argument in skipped else argument
 
 
 def _compose(first: ops.Lookup, second: ops.Lookup) -> ops.Lookup:

@@ -9,7 +9,7 @@ import numpy as np
 from skfhe._typing import IntArray
 from skfhe.program import Program, leading_shape, ops
 
-__all__ = ["ShiftableLookup", "find_shiftable", "greatest", "least"]
+__all__ = ["ShiftableLookup", "find_shiftable", "granularity", "greatest", "least"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def find_shiftable(program: Program, reads: list[list[int]], lookup: int) -> Shi
             return None
         value = program.values[position]
         if isinstance(value.op, ops.Linear | ops.Convolution | ops.Lookup):
-            return ShiftableLookup(lookup, position, sign, bounds, _granularity(value.op, shape), multiple)
+            return ShiftableLookup(lookup, position, sign, bounds, granularity(value.op, shape), multiple)
         if isinstance(value.op, ops.Bound):
             return search(value.arguments[0], sign, (*bounds, (position, sign)), multiple)
         if isinstance(value.op, ops.Round | ops.Truncate):
@@ -113,7 +113,8 @@ def _shared(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis for axis, size in enumerate(shape) if size == 1)
 
 
-def _granularity(op: ops.Op, shape: tuple[int, ...]) -> tuple[int, ...]:
+def granularity(op: ops.Op, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of an operation's constants, with as many axes as rows of ``shape``, of its result."""
     if isinstance(op, ops.Linear):
         return (*[1] * (len(shape) - 1), shape[-1])
     if isinstance(op, ops.Convolution):

@@ -65,8 +65,12 @@ class Program:
 
     @property
     def accumulator_bits(self) -> list[int]:
-        """Bits of the accumulator of each lookup, in layer order, before any rounding."""
-        return [self.values[self.accumulator_of(position)].type.bits for position in self.lookups]
+        """Bits of the accumulator of each lookup, in layer order, before any rounding.
+
+        One that counts modulo ``2**(p + 1)`` takes p bits; see `skfhe.program.ops.Modulo`.
+        """
+        accumulators = (self.values[self.accumulator_of(position)] for position in self.lookups)
+        return [v.op.n_bits - 1 if isinstance(v.op, ops.Modulo) else v.type.bits for v in accumulators]
 
     def accumulator_of(self, lookup: int) -> int:
         """Return the position of what a lookup reads, before it is rounded.

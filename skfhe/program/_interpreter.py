@@ -90,6 +90,11 @@ def _evaluate_truncate(op: ops.Truncate, x: IntArray) -> IntArray:
     return (x >> op.lsbs) << op.lsbs
 
 
+@evaluate.register
+def _evaluate_modulo(op: ops.Modulo, x: IntArray) -> IntArray:
+    return x & ((1 << op.n_bits) - 1)
+
+
 def _row_axis(axis: int) -> int:
     """Axis of an array with rows in front that is ``axis`` of one row."""
     return axis if axis < 0 else axis + 1

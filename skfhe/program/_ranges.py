@@ -166,6 +166,13 @@ def _type_of_truncate(op: ops.Truncate, x: IntegerType) -> IntegerType:
     return IntegerType((x.low >> op.lsbs) << op.lsbs, (x.high >> op.lsbs) << op.lsbs)
 
 
+@infer_type.register
+def _type_of_modulo(op: ops.Modulo, x: IntegerType) -> IntegerType:
+    if op.n_bits < 2:
+        raise ValueError(f"Modulo takes 2 bits or more, of which a lookup reads one less, got {op.n_bits}")
+    return IntegerType.of(0, (1 << op.n_bits) - 1, x.shape)
+
+
 def _check_bits_left(op: ops.Round | ops.Truncate, x: IntegerType) -> None:
     if op.lsbs >= x.bits:
         raise ValueError(f"{type(op).__name__} of {op.lsbs} bits leaves none of {x.bits}")

@@ -7,7 +7,7 @@ import numpy as np
 from skfhe._typing import IntArray
 from skfhe.program import ops
 
-__all__ = ["extremes", "leading_shape", "read_tables", "table_numbers"]
+__all__ = ["extremes", "is_negacyclic", "leading_shape", "read_tables", "table_numbers"]
 
 
 def leading_shape(op: ops.Lookup, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -77,3 +77,19 @@ def extremes(op: ops.Lookup, first: IntArray, last: IntArray) -> tuple[IntArray,
     return tuple(
         ufunc.reduceat(cells, ends)[::2][inverse.reshape(first.shape)] for ufunc in (np.minimum, np.maximum)
     )
+
+
+def is_negacyclic(op: ops.Lookup, n_bits: int) -> bool:
+    """Whether tables say what a lookup reads of integers modulo ``2**n_bits``.
+
+    They have a cell for each, and those of the second half are those of the first with the other sign.
+
+    Examples
+    --------
+    >>> is_negacyclic(ops.Lookup(np.array([[3, 5, -3, -5]]), np.array([0])), 2)
+    True
+    """
+    if op.tables.shape[-1] != 1 << n_bits or op.step != 1 or op.start.any():
+        return False
+    half = 1 << (n_bits - 1)
+    return bool(np.array_equal(op.tables[..., half:], -op.tables[..., :half]))

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from skfhe.program import ops
 from skfhe.program._graph import Program
 from skfhe.program._ranges import infer_type
+from skfhe.program._tables import is_negacyclic
 
 __all__ = ["verify"]
 
@@ -11,8 +13,9 @@ __all__ = ["verify"]
 def verify(program: Program) -> None:
     """Check that ``program`` is a well-formed graph whose intervals hold.
 
-    With proven ranges the stated interval of every value must contain the one that interval
-    arithmetic derives; calibrated intervals may be tighter than that.
+    Residues are read by lookups of negacyclic tables alone; see `skfhe.program.ops.Modulo`. With proven
+    ranges the stated interval of every value must contain the one that interval arithmetic derives;
+    calibrated intervals may be tighter than that.
 
     Raises
     ------
@@ -38,3 +41,24 @@ def verify(program: Program) -> None:
             np.any(value.type.low > derived.low) or np.any(value.type.high < derived.high)
         ):
             raise ValueError(f"{where} states an interval that its arguments can leave")
+    _verify_residues(program)
+
+
+def _verify_residues(program: Program) -> None:
+    """Check that residues are read by lookups alone, whose tables suit them."""
+    moduli = {at: value.op for at, value in enumerate(program.values) if isinstance(value.op, ops.Modulo)}
+    for position, modulo in moduli.items():
+        if position in program.outputs:
+            raise ValueError(
+                f"%{position} (Modulo, {program.values[position].label!r}) is an output; residues modulo "
+                f"2**{modulo.n_bits} are read by lookups alone"
+            )
+    for position, value in enumerate(program.values):
+        for argument in moduli.keys() & set(value.arguments):
+            n_bits = moduli[argument].n_bits
+            if not isinstance(value.op, ops.Lookup) or not is_negacyclic(value.op, n_bits):
+                raise ValueError(
+                    f"%{position} ({type(value.op).__name__}, {value.label!r}) reads %{argument}, residues "
+                    f"modulo 2**{n_bits}; these are read by lookups alone, with a cell for each from 0 on, "
+                    "and those of the second half those of the first with the other sign"
+                )

@@ -49,6 +49,7 @@ __all__ = [
     "Input",
     "Linear",
     "Lookup",
+    "Modulo",
     "Op",
     "Reshape",
     "Round",
@@ -231,3 +232,38 @@ class Truncate(Op):
     """
 
     lsbs: int
+
+
+@dataclass(frozen=True, eq=False)
+class Modulo(Op):
+    """The value modulo ``2**n_bits``, in ``[0, 2**n_bits - 1]``, for lookups that read the whole circle.
+
+    Other operations cannot say it: all else keeps a value as it is, so that an accumulator needs the bits of
+    its worst case. Sums of ciphertexts are exact modulo a power of two, whatever they add up to, and a lookup
+    of p bits reads all ``2**(p + 1)`` residues if its table is *negacyclic*: ``T[u + 2**p] == -T[u]``. So it
+    costs nothing, and what reads it are lookups of such tables alone, of ``2**n_bits`` cells from 0 on, each
+    at the price of ``n_bits - 1`` bits. `skfhe.program.verify` holds programs to that.
+
+    Parameters
+    ----------
+    n_bits : int
+        At least 2.
+
+    References
+    ----------
+    Chillotti et al., "TFHE: Fast Fully Homomorphic Encryption over the Torus", Journal of Cryptology 2020:
+    a bootstrap multiplies its table by a power of X modulo ``X**N + 1``, which is where the sign comes from.
+
+    Examples
+    --------
+    >>> from skfhe.program import ProgramBuilder, run
+    >>> builder = ProgramBuilder()
+    >>> x = builder.input(np.zeros(1), np.full(1, 100), label="x")
+    >>> circle = builder.add(Modulo(3), x, label="x modulo 8")
+    >>> wave = np.array([[1, 2, 2, 1, -1, -2, -2, -1]])
+    >>> y = builder.add(Lookup(wave, np.array([0])), circle, label="wave")
+    >>> run(builder.finish(y), np.array([[1], [9], [13]]))[0].tolist()
+    [[2], [2], [-2]]
+    """
+
+    n_bits: int

@@ -76,6 +76,7 @@ def chain(*operations, shape=(4,)):
 SQUARES = ops.Lookup(np.arange(8)[None] ** 2, np.array([0]))
 EIGHTFOLD = ops.Lookup(8 * np.arange(8)[None], np.array([0]))
 EIGHTHS = ops.Lookup(np.arange(9)[None], np.array([0]), 8)
+WAVE = ops.Lookup(np.array([[0, 1, 2, 1, 0, -1, -2, -1]]), np.array([0]))
 PROGRAMS = {
     ops.Input: chain(),
     ops.Linear: chain(ops.Linear(np.array([[1], [-2], [3], [4]]), np.array([5]))),
@@ -88,6 +89,7 @@ PROGRAMS = {
     ops.Concatenate: chain(ops.Concatenate(axis=0)),
     ops.Bound: chain(ops.Bound(0, 7)),
     ops.Lookup: chain(SQUARES),
+    ops.Modulo: chain(ops.Linear(np.full((4, 2), 5), np.array([9, -3])), ops.Modulo(3), WAVE),
     ops.Round: chain(EIGHTFOLD, ops.Round(3, "exact"), EIGHTHS),
     ops.Truncate: chain(EIGHTFOLD, ops.Truncate(3), EIGHTHS),
 }

@@ -1,0 +1,67 @@
+"""What an encrypted run has to keep of each value: all of it, or its residue modulo a power of two."""
+
+from __future__ import annotations
+
+from skfhe.program import ops
+from skfhe.program._graph import Program
+from skfhe.program._types import IntegerType
+
+__all__ = ["declared_types"]
+
+_LINEAR = (
+    *(ops.Linear, ops.Convolution, ops.Add, ops.Subtract, ops.Sum),
+    *(ops.Reshape, ops.Gather, ops.Concatenate, ops.Bound),
+)
+"""Operations whose result modulo a number follows from their arguments modulo the same."""
+_ALL = 64
+"""Bits of a value that is needed as it is."""
+
+
+def declared_types(program: Program) -> list[IntegerType]:
+    """Return the type that an encrypted run declares of each value.
+
+    It is the value's own, unless the value is read modulo ``2**n`` alone, straight away or after more sums:
+    then its ciphertexts need no room for more than n bits, of which one is the sign of the circle's half. So
+    it is declared as an unsigned integer of ``n - 1`` bits, whatever its interval.
+
+    Parameters
+    ----------
+    program : Program
+
+    Returns
+    -------
+    list of IntegerType
+
+    Examples
+    --------
+    >>> from skfhe.program import ProgramBuilder
+    >>> builder = ProgramBuilder()
+    >>> x = builder.input(np.zeros(40), np.ones(40), label="bits")
+    >>> total = builder.add(ops.Sum(0), x, label="sum")
+    >>> circle = builder.add(ops.Modulo(3), total, label="sum")
+    >>> wave = np.array([[1, 2, 2, 1, -1, -2, -2, -1]])
+    >>> y = builder.add(ops.Lookup(wave, np.array([0])), circle, label="wave")
+    >>> [kind.bits for kind in declared_types(builder.finish(y))]
+    [1, 2, 2, 3]
+    """
+    needed = [0] * len(program.values)
+    for output in program.outputs:
+        needed[output] = _ALL
+    for position in reversed(range(len(program.values))):
+        value = program.values[position]
+        asks = needed[position] if isinstance(value.op, _LINEAR) else _ALL
+        if isinstance(value.op, ops.Modulo):
+            asks = value.op.n_bits
+        for argument in value.arguments:
+            needed[argument] = max(needed[argument], asks)
+    return [
+        _declared(value.type, value.op.n_bits if isinstance(value.op, ops.Modulo) else n)
+        for value, n in zip(program.values, needed, strict=True)
+    ]
+
+
+def _declared(kind: IntegerType, n_bits: int) -> IntegerType:
+    """Return the type of a value that counts modulo ``2**n_bits``; 0 if nothing reads it."""
+    if n_bits in (0, _ALL) or (kind.min >= 0 and kind.bits < n_bits):
+        return kind
+    return IntegerType.of(0, (1 << (n_bits - 1)) - 1, kind.shape)
