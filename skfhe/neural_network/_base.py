@@ -26,11 +26,17 @@ from skfhe.base import EncryptedPredictorMixin
 from skfhe.encoding import Head, SummedDecoders, ThermometerEncoder, calibrate_thresholds
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import AccumulatorBudgetError
-from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP
 from skfhe.neural_network._mlp_network import lower_mlp
 from skfhe.neural_network._parameter_names import check_open_parameters, is_open, unknown_parameter
-from skfhe.neural_network._recipe import TrainingPlan, encoded, make_net, module_parameters, rebuilt
+from skfhe.neural_network._recipe import (
+    TrainingPlan,
+    check_accumulator,
+    encoded,
+    make_net,
+    module_parameters,
+    rebuilt,
+)
 from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
 from skfhe.neural_network._splitting import hold_out, split_by
 from skfhe.neural_network._training import reproducible
@@ -46,21 +52,20 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
 
     _net_class: type
     _default_criterion: type[nn.Module]
-    _bits = [Interval(Integral, 1, 16, closed="both")]
+    _auto = StrOptions({"auto"})
+    _bits = [Interval(Integral, 1, 16, closed="both"), _auto]
     _parameter_constraints: dict[str, list] = {
         "module__n_layers": [Interval(Integral, 1, None, closed="left")],
-        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both"), StrOptions({"auto"})],
-        "module__n_a_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both"), _auto],
+        "module__n_a_bits": [Interval(Integral, 1, 8, closed="both"), _auto],
+        "module__accumulator": [StrOptions({"auto", "bounded", "wrapping"})],
         "module__n_accum_bits": _bits,
         "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
         "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
-        "module__n_output_bits": [*_bits, StrOptions({"auto"})],
-        "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left")],
-        "module__n_hidden_neurons_multiplier": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
-        "module__input_noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "module__n_output_bits": _bits,
+        "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left"), _auto],
+        "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither"), _auto],
+        "module__input_noise": [Interval(Real, 0, None, closed="left"), _auto],
         "module__skip_connection": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -81,14 +86,15 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self,
         module__n_layers: int = 2,
         module__n_w_bits: int | str = "auto",
-        module__n_a_bits: int = 2,
-        module__n_accum_bits: int = 4,
+        module__n_a_bits: int | str = "auto",
+        module__accumulator: str = "auto",
+        module__n_accum_bits: int | str = "auto",
         module__n_hidden_neurons_multiplier: float | str = "auto",
-        module__activation_function: type[nn.Module] = nn.ReLU,
+        module__activation_function: type[nn.Module] | str = "auto",
         module__n_input_bits: int = 5,
         module__n_output_w_bits: int = 3,
         module__n_output_bits: int | str = "auto",
-        module__n_thresholds_per_neuron: int = 4,
+        module__n_thresholds_per_neuron: int | str = "auto",
         module__input_noise: float | str = "auto",
         module__skip_connection: bool = True,
         max_epochs: int = 60,
@@ -115,6 +121,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.module__n_layers = module__n_layers
         self.module__n_w_bits = module__n_w_bits
         self.module__n_a_bits = module__n_a_bits
+        self.module__accumulator = module__accumulator
         self.module__n_accum_bits = module__n_accum_bits
         self.module__n_hidden_neurons_multiplier = module__n_hidden_neurons_multiplier
         self.module__activation_function = module__activation_function
@@ -233,7 +240,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             Naming the parameter, what was given and what is expected.
         """
         self._validate_params()
-        check_activation(self.module__activation_function)
+        check_accumulator(self)
         check_rounding(self.rounding_threshold_bits)
         criterion = self.criterion or self._default_criterion
         if "reduction" not in inspect.signature(criterion).parameters:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network._activation import LearnedScaleQuant, typical_range
 from skfhe.neural_network._budget import BudgetedWeightQuant, largest_magnitude, weight_budget
+from skfhe.neural_network._wrapping import WrappingLayer
 
 __all__ = ["BudgetedMLP", "HiddenLayer", "ThermometerInput"]
 
@@ -138,10 +139,18 @@ class HiddenLayer(nn.Module):
 
     def forward(self, x: "Tensor | IntQuantTensor") -> IntQuantTensor:
         """Return the quantized activations."""
-        return self.quantizer(self.activation(self.norm(self.linear(x))))
+        return self.of_sums(self.linear(x))
 
-    def forward_in_training(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values of `forward` and their scale, as plain tensors."""
+    def relax(self, share: float) -> None:
+        """Set the budget of training: ``share`` 0 allows every weight, 1 the full constraint."""
+        self.linear.weight_quant.tensor_quant.relax(share, self.linear.in_features)
+
+    def of_sums(self, sums: Tensor) -> IntQuantTensor:
+        """Return the quantized activations of the sums of the weighted inputs."""
+        return self.quantizer(self.activation(self.norm(sums)))
+
+    def forward_in_training(self, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values of `forward` and their scale, as plain tensors; ``scale`` is that of ``x``."""
         h = nn.functional.linear(x, self.linear.weight_quant.tensor_quant(self.linear.weight)[0])
         h = self.activation(self.norm(h))
         value, scale, _, _ = self.quantizer.act_quant.fused_activation_quant_proxy.tensor_quant(h)
@@ -214,14 +223,19 @@ class BudgetedMLP(nn.Module):
         activation_function: type[nn.Module],
         input_noise: float,
         skip_connection: bool,
+        accumulator: str = "bounded",
     ) -> None:
         super().__init__()
         n_features = level_weights.shape[1]
         self.encoder = ThermometerInput(features, thresholds, n_features, input_noise)
         self.budgets: list[int] = []
-        layers = []
+        layers: list[nn.Module] = []
         n_inputs, span = len(features), 1
         for index in range(n_layers - 1):
+            if accumulator == "wrapping":
+                layers.append(WrappingLayer(n_inputs, n_hidden, n_w_bits, n_accum_bits, n_a_bits))
+                n_inputs, span = n_hidden, 2 * largest_magnitude(n_a_bits)
+                continue
             budget = _checked_budget(
                 f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span, n_a_bits
             )
@@ -266,7 +280,7 @@ class BudgetedMLP(nn.Module):
         h = self.encoder(counts)
         scale = torch.ones((), dtype=h.dtype, device=h.device)
         for layer in self.hidden:
-            h, scale = layer.forward_in_training(h)
+            h, scale = layer.forward_in_training(h, scale)
         weight, weight_scale, _, _ = self.output.weight_quant.tensor_quant(self.output.weight)
         bias = self.output.bias
         with torch.no_grad():
@@ -281,7 +295,8 @@ class BudgetedMLP(nn.Module):
     def relax(self, share: float) -> None:
         """Set the budgets of training: ``share`` 0 allows every weight, 1 the full constraint."""
         for layer in self.hidden:
-            layer.linear.weight_quant.tensor_quant.relax(share, layer.linear.in_features)
+            if isinstance(layer, HiddenLayer):
+                layer.relax(share)
 
     def rank_inputs(self, n_kept: int) -> Tensor:
         """Return the indices of the ``n_kept`` inputs of the first hidden layer with the largest Σ w²."""
