@@ -33,6 +33,7 @@ from skfhe.neural_network._recipe import (
     TrainingPlan,
     check_accumulator,
     encoded,
+    input_bits,
     make_net,
     module_parameters,
     rebuilt,
@@ -60,7 +61,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         "module__n_a_bits": [Interval(Integral, 1, 8, closed="both"), _auto],
         "module__accumulator": [StrOptions({"auto", "bounded", "wrapping"})],
         "module__n_accum_bits": _bits,
-        "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_input_bits": [Interval(Integral, 1, 8, closed="both"), _auto],
         "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
         "module__n_output_bits": _bits,
         "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left"), _auto],
@@ -91,7 +92,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         module__n_accum_bits: int | str = "auto",
         module__n_hidden_neurons_multiplier: float | str = "auto",
         module__activation_function: type[nn.Module] | str = "auto",
-        module__n_input_bits: int = 5,
+        module__n_input_bits: int | str = "auto",
         module__n_output_w_bits: int = 3,
         module__n_output_bits: int | str = "auto",
         module__n_thresholds_per_neuron: int | str = "auto",
@@ -203,15 +204,15 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def pruning_factor_(self) -> int:
         """Largest number of non-zero weights of one hidden neuron.
 
-        ``floor((2**P - 1) / s)`` with P the accumulator's bits and s the span of the layer's inputs: 1 for
-        the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations. A weight of
-        magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is the
-        largest; ``module_.budgets`` has every layer's. Without hidden layers it is that of the output layer,
-        whose accumulator has ``module__n_output_bits``.
+        With bounded accumulators ``floor((2**P - 1) / s)``, with P the accumulator's bits and s the span of the
+        layer's inputs: 1 for the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations. A
+        weight of magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is the
+        largest; ``module_.budgets`` has every layer's. Wrapping accumulators take whatever the weights come
+        to, so none is pruned for their sake: it is the number of a neuron's inputs, the largest of the layers'.
+        Without hidden layers it is that of the output layer, whose accumulator has ``module__n_output_bits``.
         """
         check_is_fitted(self, "net_")
-        output = self.module_.output
-        return max(self.module_.budgets, default=output.weight_quant.tensor_quant.budget)
+        return self.module_.pruning_factor
 
     def __getstate__(self) -> dict[str, Any]:
         """Replace the net, whose Brevitas layers do not pickle, by what rebuilds it."""
@@ -426,9 +427,17 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         ------
         NotFittedError
             Before ``fit``.
+        ValueError
+            If the network was trained with wrapping accumulators, and rounding is asked for.
         """
         check_is_fitted(self, "net_")
         self._check_params()
+        if self.rounding_threshold_bits is not None and self._plan.module.get("accumulator") == "wrapping":
+            raise ValueError(
+                f"rounding_threshold_bits={self.rounding_threshold_bits!r}, and this network was trained with "
+                "wrapping accumulators, which lookups read modulo a power of two: there is nothing to round. "
+                "Set module__accumulator='bounded' and call fit"
+            )
         self._keep(self._plan, self.net_, self._lower(self._describe(self.net_), (self._plan, self.head_)))
         return self
 
@@ -461,7 +470,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         return EncryptedModel(encoder, program, SummedDecoders(decoders), head)
 
     def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> TrainingPlan:
-        encoder = calibrate_thresholds(rows.X, self.module__n_input_bits)
+        encoder = calibrate_thresholds(rows.X, input_bits(self, len(rows)))
         return TrainingPlan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
 
     def __sklearn_tags__(self) -> Tags:

@@ -101,6 +101,8 @@ class _BatchNorm(nn.BatchNorm1d):
 class HiddenLayer(nn.Module):
     """Linear, batch norm, activation, quantizer: under encryption one linear layer and one lookup.
 
+    Its sums stay within a budget; those of a `WrappingLayer` need none.
+
     Parameters
     ----------
     n_inputs, n_neurons : int
@@ -158,7 +160,7 @@ class HiddenLayer(nn.Module):
 
 
 class BudgetedMLP(nn.Module):
-    """A multilayer perceptron whose accumulators fit ``n_accum_bits`` bits for every input.
+    """A multilayer perceptron whose accumulators are read in ``n_accum_bits`` bits, for every input.
 
     Parameters
     ----------
@@ -182,11 +184,15 @@ class BudgetedMLP(nn.Module):
         See `ThermometerInput`.
     skip_connection : bool
         Whether a linear function of the features' levels is added to the scores, around the hidden layers.
+    accumulator : {"bounded", "wrapping"}, default="bounded"
+        Whether the hidden layers are `HiddenLayer`, whose sums stay within ``n_accum_bits`` bits, or
+        `WrappingLayer`, whose sums are counted modulo ``2**(n_accum_bits + 1)``. These apply their own
+        activation.
 
     Attributes
     ----------
     budgets : list of int
-        For each hidden layer, the largest sum of magnitudes of one neuron's integer weights.
+        For each bounded hidden layer, the largest sum of magnitudes of one neuron's integer weights.
     kept_bits : Tensor of int64
         Indices of the input bits that `prune_inputs` left to the first hidden layer, at first all.
 
@@ -237,18 +243,25 @@ class BudgetedMLP(nn.Module):
                 n_inputs, span = n_hidden, 2 * largest_magnitude(n_a_bits)
                 continue
             budget = _checked_budget(
-                f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span, n_a_bits
+                f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span
             )
             self.budgets.append(budget)
             layers.append(HiddenLayer(n_inputs, n_hidden, budget, n_w_bits, activation_function, n_a_bits))
             n_inputs, span = n_hidden, (1 << n_a_bits) - 1
         self.hidden = nn.ModuleList(layers)
-        budget = _checked_budget("the output layer", "n_output_bits", n_output_bits, span, n_a_bits)
+        budget = _checked_budget("the output layer", "n_output_bits", n_output_bits, span)
         self.output = _budgeted_linear(
             n_inputs, n_outputs, budget, n_output_w_bits, bias_quant=Int32Bias, return_quant_tensor=True
         )
         self.register_buffer("kept_bits", torch.arange(len(features)))
         self.skip = SkipConnection(level_weights, n_outputs) if skip_connection else None
+
+    @property
+    def pruning_factor(self) -> int:
+        """Largest number of non-zero weights that a neuron may have: the hidden layers', or the output's."""
+        if any(isinstance(layer, WrappingLayer) for layer in self.hidden):
+            return max(layer.linear.in_features for layer in self.hidden)
+        return max(self.budgets, default=self.output.weight_quant.tensor_quant.budget)
 
     def encode(self, counts: Tensor) -> IntQuantTensor:
         """Return the bits of the input as a quantized tensor of scale 1."""
@@ -372,8 +385,9 @@ def _budgeted_linear(n_inputs: int, n_outputs: int, budget: int, n_w_bits: int, 
     )
 
 
-def _checked_budget(layer: str, parameter: str, n_bits: int, span: int, n_a_bits: int) -> int:
+def _checked_budget(layer: str, parameter: str, n_bits: int, span: int) -> int:
     budget = weight_budget(n_bits, span)
+    n_a_bits = span.bit_length()
     if budget < 1:
         raise AccumulatorBudgetError(
             f"module__{parameter}={n_bits} leaves {layer} without a single weight: its inputs have "

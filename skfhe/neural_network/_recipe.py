@@ -21,8 +21,18 @@ from skfhe.neural_network._rows import RowDataset, Rows, take_batch
 from skfhe.neural_network._training import Annealing, ValidationStopping
 from skfhe.neural_network._wrapping import TentWave
 
-__all__ = ["TrainingPlan", "check_accumulator", "encoded", "make_net", "module_parameters", "rebuilt"]
+__all__ = [
+    "TrainingPlan",
+    "check_accumulator",
+    "encoded",
+    "input_bits",
+    "make_net",
+    "module_parameters",
+    "rebuilt",
+]
 
+MANY_ROWS = 5000
+"""Rows from which on features are quantized to one bit more."""
 VALIDATION_BATCH = 1024
 """Rows that are validated at a time, where ``iterator_valid__batch_size`` does not say."""
 
@@ -99,13 +109,16 @@ def module_parameters(
     chosen = {name: getattr(estimator, f"module__{name}") for name in auto}
     chosen = {name: auto[name] if value == "auto" else value for name, value in chosen.items()}
     unit = max(math.sqrt(encoder.n_features * max(2, n_outputs)), math.cbrt(n_rows))
+    n_input_bits = input_bits(estimator, n_rows)
     noise = estimator.module__input_noise
     if noise == "auto":  # a tenth of a feature's range, and less where many rows regularize by themselves
-        noise = (1 << estimator.module__n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
+        noise = (1 << n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
+        noise *= min(1.0, 2000 / n_rows) if kind == "wrapping" else 1.0
     discrete = mostly_discrete(encoder)
     multiplier = estimator.module__n_hidden_neurons_multiplier
     if multiplier == "auto":
-        multiplier = 1.5 if discrete else 0.75
+        multiplier = min(0.5, 0.25 + 0.025 * n_outputs) if kind == "wrapping" else 0.75
+        multiplier *= 2 if discrete else 1
     n_output_bits = estimator.module__n_output_bits
     if n_output_bits == "auto":
         n_output_bits = 7 if discrete else 6
@@ -123,6 +136,13 @@ def module_parameters(
         "input_noise": noise,
         "skip_connection": estimator.module__skip_connection,
     }
+
+
+def input_bits(estimator: Any, n_rows: int) -> int:
+    """Return the bits that features are quantized to; many rows tell finer thresholds apart."""
+    if estimator.module__n_input_bits != "auto":
+        return int(estimator.module__n_input_bits)
+    return 6 if n_rows >= MANY_ROWS and accumulator_kind(estimator) == "wrapping" else 5
 
 
 def mostly_discrete(encoder: ThresholdEncoder) -> bool:
