@@ -204,12 +204,13 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def pruning_factor_(self) -> int:
         """Largest number of non-zero weights of one hidden neuron.
 
-        With bounded accumulators ``floor((2**P - 1) / s)``, with P the accumulator's bits and s the span of the
-        layer's inputs: 1 for the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations. A
-        weight of magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is the
-        largest; ``module_.budgets`` has every layer's. Wrapping accumulators take whatever the weights come
-        to, so none is pruned for their sake: it is the number of a neuron's inputs, the largest of the layers'.
-        Without hidden layers it is that of the output layer, whose accumulator has ``module__n_output_bits``.
+        With bounded accumulators ``floor((2**P - 1) / s)``, with P the accumulator's bits and s the span of
+        the layer's inputs: 1 for the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations.
+        A weight of magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is
+        the largest; ``module_.budgets`` has every layer's. Wrapping accumulators take whatever the weights
+        come to, so none is pruned for their sake: it is the number of a neuron's inputs, in the layer that
+        has most. Without hidden layers it is that of the output layer, whose accumulator has
+        ``module__n_output_bits``.
         """
         check_is_fitted(self, "net_")
         return self.module_.pruning_factor
@@ -434,8 +435,9 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self._check_params()
         if self.rounding_threshold_bits is not None and self._plan.module.get("accumulator") == "wrapping":
             raise ValueError(
-                f"rounding_threshold_bits={self.rounding_threshold_bits!r}, and this network was trained with "
-                "wrapping accumulators, which lookups read modulo a power of two: there is nothing to round. "
+                f"rounding_threshold_bits={self.rounding_threshold_bits!r}, and this network was trained "
+                "with wrapping accumulators, which lookups read modulo a power of two: there is nothing "
+                "to round. 
                 "Set module__accumulator='bounded' and call fit"
             )
         self._keep(self._plan, self.net_, self._lower(self._describe(self.net_), (self._plan, self.head_)))

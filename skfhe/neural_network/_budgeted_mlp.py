@@ -242,9 +242,7 @@ class BudgetedMLP(nn.Module):
                 layers.append(WrappingLayer(n_inputs, n_hidden, n_w_bits, n_accum_bits, n_a_bits))
                 n_inputs, span = n_hidden, 2 * largest_magnitude(n_a_bits)
                 continue
-            budget = _checked_budget(
-                f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span
-            )
+            budget = _checked_budget(f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span)
             self.budgets.append(budget)
             layers.append(HiddenLayer(n_inputs, n_hidden, budget, n_w_bits, activation_function, n_a_bits))
             n_inputs, span = n_hidden, (1 << n_a_bits) - 1

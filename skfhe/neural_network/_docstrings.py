@@ -15,8 +15,8 @@ module__n_w_bits : int or "auto", default="auto"
 module__n_a_bits : int or "auto", default="auto"
     Bits of the hidden activations. "auto" takes 3, -3 to 3, and with bounded accumulators 2.
 module__accumulator : {"auto", "wrapping", "bounded"}, default="auto"
-    What becomes of the sums that lookups read. "wrapping" counts them modulo ``2**(P + 1)``, with P the
-    ``module__n_accum_bits``: no weight is pruned for their sake, and a lookup of P bits reads all of their
+    What becomes of the sums that lookups read. "wrapping" counts them modulo ``2**(P + 1)``, with P
+    the ``module__n_accum_bits``: no weight is pruned for their sake, and a lookup of P bits reads all of their
     ``2**(P + 1)`` residues. "bounded" prunes the weights so that no sum leaves an interval of ``2**P``
     integers, for any univariate activation. Encrypted results equal the clear ones in both, for every input.
     "auto" takes "wrapping", which needs fewer and narrower lookups, and "bounded" with a

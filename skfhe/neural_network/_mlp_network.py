@@ -7,7 +7,6 @@ occur.
 """
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch

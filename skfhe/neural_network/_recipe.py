@@ -86,15 +86,15 @@ def check_accumulator(estimator: Any) -> None:
     if activation not in ("auto", TentWave):
         raise ValueError(
             f"module__activation_function={activation.__name__} does not suit "
-            "module__accumulator='wrapping', whose sums are counted modulo a power of two: its activation has "
-            "to be periodic. Leave it at 'auto' (skfhe.neural_network.TentWave), or set "
+            "module__accumulator='wrapping', whose sums are counted modulo a power of two: its activation "
+            "has to be periodic. Leave it at 'auto' (skfhe.neural_network.TentWave), or set "
             "module__accumulator='bounded'"
         )
     if estimator.rounding_threshold_bits is not None:
         raise ValueError(
             f"rounding_threshold_bits={estimator.rounding_threshold_bits!r} does not suit "
-            "module__accumulator='wrapping', whose lookups read their sums modulo a power of two, with nothing "
-            "to round: lower module__n_accum_bits instead, or set module__accumulator='bounded'"
+            "module__accumulator='wrapping', whose lookups read their sums modulo a power of two, with "
+            "nothing to round: lower module__n_accum_bits instead, or set module__accumulator='bounded'"
         )
 
 

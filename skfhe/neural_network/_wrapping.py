@@ -27,8 +27,8 @@ begin as zeros."""
 class TentWave(nn.Module):
     """Periodic activation of straight lines: ``x`` from -1 to 1, back from 1 to -1, and so on.
 
-    Its period is 4, and ``f(x + 2) == -f(x)``. It is what wrapping hidden layers apply, whose sums are counted
-    modulo a power of two.
+    Its period is 4, and ``f(x + 2) == -f(x)``. It is what wrapping hidden layers apply, whose sums are
+    counted modulo a power of two.
 
     Examples
     --------
@@ -154,7 +154,9 @@ class WrappingLayer(nn.Module):
     linear: Any
     quantizer: Any
 
-    def __init__(self, n_inputs: int, n_neurons: int, n_w_bits: int, n_accum_bits: int, n_a_bits: int) -> None:
+    def __init__(
+        self, n_inputs: int, n_neurons: int, n_w_bits: int, n_accum_bits: int, n_a_bits: int
+    ) -> None:
         super().__init__()
         self.linear = qnn.QuantLinear(
             n_inputs,

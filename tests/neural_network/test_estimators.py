@@ -25,7 +25,12 @@ KINDS = {"wrapping": 3, "bounded": 4}
 
 
 @parametrize_with_checks(
-    [NeuralNetClassifier(), NeuralNetRegressor(), NeuralNetClassifier(**BOUNDED), NeuralNetRegressor(**BOUNDED)]
+    [
+        NeuralNetClassifier(),
+        NeuralNetRegressor(),
+        NeuralNetClassifier(**BOUNDED),
+        NeuralNetRegressor(**BOUNDED),
+    ]
 )
 def test_scikit_learn_contract(estimator, check):
     check(estimator)

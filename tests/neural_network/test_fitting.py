@@ -221,5 +221,7 @@ def test_a_network_that_breaks_the_guarantee_is_refused_by_name(iris, kind, bits
     """The last line of defence names the layer and the width it needs."""
     model = NeuralNetClassifier(module__accumulator=kind, **QUICK).fit(*iris)
     model._plan.module["n_accum_bits"] = 2
-    with pytest.raises(AccumulatorBudgetError, match=rf"hidden layer 1.*smallest module__n_accum_bits.* {bits}"):
+    with pytest.raises(
+        AccumulatorBudgetError, match=rf"hidden layer 1.*smallest module__n_accum_bits.* {bits}"
+    ):
         model.lower()

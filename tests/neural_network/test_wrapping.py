@@ -209,5 +209,5 @@ def test_rounding_a_trained_wrapping_network_is_refused(iris):
     with pytest.raises(ValueError, match=r"nothing to round.*accumulator='bounded' and call fit"):
         model.set_params(rounding_threshold_bits=2).lower()
     np.testing.assert_array_equal(model.predict_proba(iris[0]), before)
-    with pytest.raises(ValueError, match="module__accumulator.* changed"):
+    with pytest.raises(ValueError, match=r"module__accumulator.* changed"):
         model.partial_fit(*iris)
