@@ -437,8 +437,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             raise ValueError(
                 f"rounding_threshold_bits={self.rounding_threshold_bits!r}, and this network was trained "
                 "with wrapping accumulators, which lookups read modulo a power of two: there is nothing "
-                "to round. 
-                "Set module__accumulator='bounded' and call fit"
+                "to round. Set module__accumulator='bounded' and call fit"
             )
         self._keep(self._plan, self.net_, self._lower(self._describe(self.net_), (self._plan, self.head_)))
         return self

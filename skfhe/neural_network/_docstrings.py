@@ -16,7 +16,7 @@ module__n_a_bits : int or "auto", default="auto"
     Bits of the hidden activations. "auto" takes 3, -3 to 3, and with bounded accumulators 2.
 module__accumulator : {"auto", "wrapping", "bounded"}, default="auto"
     What becomes of the sums that lookups read. "wrapping" counts them modulo ``2**(P + 1)``, with P
-    the ``module__n_accum_bits``: no weight is pruned for their sake, and a lookup of P bits reads all of their
+    the ``module__n_accum_bits``: no weight is pruned for their sake, and a lookup of P bits reads all
     ``2**(P + 1)`` residues. "bounded" prunes the weights so that no sum leaves an interval of ``2**P``
     integers, for any univariate activation. Encrypted results equal the clear ones in both, for every input.
     "auto" takes "wrapping", which needs fewer and narrower lookups, and "bounded" with a
@@ -31,8 +31,8 @@ module__n_hidden_neurons_multiplier : float or "auto", default="auto"
     twice as many where half of the features that vary have at most 9 values.
 module__activation_function : type or "auto", default="auto"
     Class of a univariate torch activation. It is folded into lookups, so all cost the same. "auto" takes
-    ``torch.nn.ReLU`` with bounded accumulators, and ``skfhe.neural_network.TentWave``, the only one that suits
-    them, with wrapping ones.
+    ``torch.nn.ReLU`` with bounded accumulators, and ``skfhe.neural_network.TentWave``, the only one that
+    suits them, with wrapping ones.
 module__n_input_bits : int or "auto", default="auto"
     Bits that each feature is quantized to before it is encoded by its thresholds. "auto" takes 5, and 6 with
     wrapping accumulators from 5,000 rows on.
