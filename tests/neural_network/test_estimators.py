@@ -24,14 +24,7 @@ KINDS = {"wrapping": 3, "bounded": 4}
 """Kinds of accumulators, and the bits that lookups read of them where none are given."""
 
 
-@parametrize_with_checks(
-    [
-        NeuralNetClassifier(),
-        NeuralNetRegressor(),
-        NeuralNetClassifier(**BOUNDED),
-        NeuralNetRegressor(**BOUNDED),
-    ]
-)
+@parametrize_with_checks([NeuralNetClassifier(), NeuralNetRegressor(), NeuralNetClassifier(**BOUNDED)])
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
