@@ -390,6 +390,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
                 net = make_net(self, plan, fresh=False).initialize()
         net.annealing, net.train_split = None, None
         net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ("stopping", "lr_schedule")]
+        for group in net.optimizer_.param_groups:  # a schedule that is over has left its last learning rate
+            group["lr"] = group.get("initial_lr", group["lr"])
         before = len(net.history)
         with reproducible(seed):
             net.partial_fit(encoded(plan, rows), None, epochs=1)

@@ -15,12 +15,16 @@ from torch import Tensor
 from skfhe._typing import BoolArray, FloatArray, IntArray, Rounding
 from skfhe.encoding import AffineDecoder
 from skfhe.network import Emitter, Grid, NetworkBuilder, Node, Quantize, Symbolic, Trained, lower_network
+from skfhe.neural_network._budget import largest_magnitude
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP, HiddenLayer
 from skfhe.neural_network._wrapping import WrappingLayer
 from skfhe.passes import drop_unused_inputs, optimize
 from skfhe.program import Program
 
 __all__ = ["in_double_precision", "lower_mlp"]
+
+MOST_WEIGHT_BITS = 8
+"""Of a hidden layer's weights."""
 
 
 def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
@@ -90,7 +94,8 @@ class _EncodedInputs(Trained):
     ) -> tuple[IntArray, FloatArray]:
         """Return the integers that the weights are; those of wrapping layers as they count, not divided."""
         integers = np.rint(weight)
-        if np.allclose(weight, integers, rtol=0.0, atol=1e-9):
+        small = np.abs(weight).max(initial=0.0) <= largest_magnitude(MOST_WEIGHT_BITS)
+        if small and np.allclose(weight, integers, rtol=0.0, atol=1e-9):
             return integers.astype(np.int64), np.ones(weight.shape[1])
         return super().weights(weight, sample, wanted)
 

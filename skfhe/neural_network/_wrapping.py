@@ -123,7 +123,7 @@ class _Wave(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, sums: Tensor, bias: Tensor, per_unit: float, magnitude: int) -> Tensor:
-        phase = (sums + torch.floor(bias)).add_(0.5).mul_(per_unit).add_(1.0)
+        phase = (sums + _residues(bias, per_unit)).add_(0.5).mul_(per_unit).add_(1.0)
         phase = torch.remainder(phase, 4.0).sub_(2.0)  # falls where positive
         ctx.save_for_backward(phase)
         ctx.per_unit = per_unit
@@ -135,6 +135,11 @@ class _Wave(torch.autograd.Function):
         (gradient,) = gradients
         slope = gradient * phase.sign() * -ctx.per_unit
         return slope, slope.sum(dim=0), None, None
+
+
+def _residues(bias: Tensor, per_unit: float) -> Tensor:
+    """Return a bias as integers, modulo the period of a wave that rises by ``per_unit`` a step."""
+    return torch.remainder(torch.floor(bias), 4.0 / per_unit)
 
 
 class WrappingLayer(nn.Module):
@@ -183,7 +188,7 @@ class WrappingLayer(nn.Module):
 
     def of_sums(self, sums: Tensor) -> IntQuantTensor:
         """Return the quantized activations of the sums of the weighted inputs, counted in their steps."""
-        steps = torch.round(sums) + torch.floor(self.bias) + 0.5
+        steps = torch.round(sums) + _residues(self.bias, self.per_unit) + 0.5
         return self.quantizer(self.activation(steps * self.per_unit))
 
     def forward_in_training(self, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -183,8 +183,9 @@ def test_a_constant_target_is_predicted_as_it_is():
     assert np.abs(prediction - 0.1).max() < 0.5
 
 
-def test_a_training_that_diverges_is_refused(iris):
-    model = NeuralNetClassifier(lr=1e30, optimizer=torch.optim.SGD, **QUICK)
+@pytest.mark.parametrize(("kind", "lr"), [("bounded", 1e30), ("wrapping", 1e38)])
+def test_a_training_that_diverges_is_refused(iris, kind, lr):
+    model = NeuralNetClassifier(module__accumulator=kind, lr=lr, optimizer=torch.optim.SGD, **QUICK)
     with pytest.raises(ValueError, match=r"did not converge.*lower lr"):
         model.fit(*iris)
 
