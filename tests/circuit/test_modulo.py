@@ -34,6 +34,7 @@ def test_residues_are_read_by_their_own_bits_whatever_the_configuration_says(opt
 
 
 def test_inputs_beyond_what_is_declared_are_encrypted_and_read():
+    y = builder.add(negacyclic([[1, 5, 3, -2], [2, 2, 2, 2]]), circle, label="table")
     """An input that is only read modulo 8 is declared with 2 bits; its integers may be any, of either sign."""
     builder = ProgramBuilder()
     x = builder.input(np.full(2, -100), np.full(2, 100), label="x")
