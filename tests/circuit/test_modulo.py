@@ -34,12 +34,12 @@ def test_residues_are_read_by_their_own_bits_whatever_the_configuration_says(opt
 
 
 def test_inputs_beyond_what_is_declared_are_encrypted_and_read():
-    y = builder.add(negacyclic([[1, 5, 3, -2], [2, 2, 2, 2]]), circle, label="table")
     """An input that is only read modulo 8 is declared with 2 bits; its integers may be any, of either sign."""
     builder = ProgramBuilder()
     x = builder.input(np.full(2, -100), np.full(2, 100), label="x")
     circle = builder.add(ops.Modulo(3), x, label="circle")
-    program = builder.finish(builder.add(negacyclic([[1, 5, 3, -2], [2, 2, 2, 2]]), circle, label="table"))
+    y = builder.add(negacyclic([[1, 5, 3, -2], [2, 2, 2, 2]]), circle, label="table")
+    program = builder.finish(y)
     compiled = compile_program(program, batch_sizes=(16,))
     rows = np.random.default_rng(0).integers(-100, 101, size=(32, 2))
     rows[:4] = [[-100, 100], [100, -100], [-1, 0], [0, -1]]
