@@ -34,7 +34,7 @@ def test_residues_are_read_by_their_own_bits_whatever_the_configuration_says(opt
 
 
 def test_inputs_beyond_what_is_declared_are_encrypted_and_read():
-    """An input that is only read modulo 8 is declared with 2 bits; its integers may be any, of either sign."""
+    """An input that is read modulo 8 alone is declared with 2 bits; its integers may be any."""
     builder = ProgramBuilder()
     x = builder.input(np.full(2, -100), np.full(2, 100), label="x")
     circle = builder.add(ops.Modulo(3), x, label="circle")
