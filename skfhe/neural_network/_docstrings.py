@@ -20,7 +20,8 @@ module__accumulator : {"auto", "wrapping", "bounded"}, default="auto"
     ``2**(P + 1)`` residues. "bounded" prunes the weights so that no sum leaves an interval of ``2**P``
     integers, for any univariate activation. Encrypted results equal the clear ones in both, for every input.
     "auto" takes "wrapping", which needs fewer and narrower lookups, and "bounded" with a
-    ``module__activation_function`` of your own or ``rounding_threshold_bits``.
+    ``module__activation_function`` of your own or ``rounding_threshold_bits``, and where half of the features
+    that vary have at most 9 values.
 module__n_accum_bits : int or "auto", default="auto"
     Bits that every lookup reads, guaranteed for every input. The time of an encrypted prediction depends on
     little else. "auto" takes 3, and with bounded accumulators 4.

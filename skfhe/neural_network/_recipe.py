@@ -59,15 +59,17 @@ class TrainingPlan:
     module: dict[str, Any]
 
 
-def accumulator_kind(estimator: Any) -> str:
+def accumulator_kind(estimator: Any, discrete: bool = False) -> str:
     """Return how the sums of an estimator's hidden layers are counted, "bounded" or "wrapping".
 
-    "auto" means "wrapping", and "bounded" if the user asks for what only that can do.
+    "auto" means "wrapping", and "bounded" if the user asks for what only that can do, or features are mostly
+    ``discrete``: what depends on bits and ranks is found more surely by sums that are not periodic.
     """
     if estimator.module__accumulator != "auto":
         return str(estimator.module__accumulator)
     own_activation = estimator.module__activation_function not in ("auto", TentWave)
-    return "bounded" if own_activation or estimator.rounding_threshold_bits is not None else "wrapping"
+    asked_for = own_activation or estimator.rounding_threshold_bits is not None
+    return "bounded" if asked_for or discrete else "wrapping"
 
 
 def check_accumulator(estimator: Any) -> None:
@@ -102,7 +104,8 @@ def module_parameters(
     estimator: Any, n_outputs: int, encoder: ThresholdEncoder, n_rows: int
 ) -> dict[str, Any]:
     """Return what the module of an estimator is made with, the input encoding apart."""
-    kind = accumulator_kind(estimator)
+    discrete = mostly_discrete(encoder)
+    kind = accumulator_kind(estimator, discrete)
     auto = {"n_accum_bits": 4, "n_a_bits": 2, "activation_function": nn.ReLU}
     if kind == "wrapping":
         auto = {"n_accum_bits": 3, "n_a_bits": 3, "activation_function": TentWave}
@@ -114,7 +117,6 @@ def module_parameters(
     if noise == "auto":  # a tenth of a feature's range, and less where many rows regularize by themselves
         noise = (1 << n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
         noise *= min(1.0, 2000 / n_rows) if kind == "wrapping" else 1.0
-    discrete = mostly_discrete(encoder)
     multiplier = estimator.module__n_hidden_neurons_multiplier
     if multiplier == "auto":
         multiplier = min(0.5, 0.25 + 0.025 * n_outputs) if kind == "wrapping" else 0.75

@@ -6,6 +6,7 @@ what the layer is defined on. What the activation has to be is periodic, and ant
 period. `TentWave` is, and it has a slope everywhere, so gradients do not vanish however far a sum goes.
 """
 
+import math
 from typing import Any
 
 import brevitas.nn as qnn
@@ -21,7 +22,7 @@ __all__ = ["TentWave", "WrappingLayer"]
 
 INITIAL_SPREAD = 0.3
 """Standard deviation of the weights before training, in units of the integers that they are rounded to: most
-begin as zeros."""
+begin as zeros. Few inputs take larger weights, see `initial_spread`."""
 
 
 class TentWave(nn.Module):
@@ -137,6 +138,18 @@ class _Wave(torch.autograd.Function):
         return slope, slope.sum(dim=0), None, None
 
 
+def initial_spread(n_inputs: int, half: int) -> float:
+    """Return the standard deviation of new weights: sums of bits have to spread over an eighth of the period.
+
+    Parameters
+    ----------
+    n_inputs : int
+    half : int
+        Half of the wave's period.
+    """
+    return max(INITIAL_SPREAD, half / 4 * math.sqrt(2 / max(n_inputs, 1)))
+
+
 def _residues(bias: Tensor, per_unit: float) -> Tensor:
     """Return a bias as integers, modulo the period of a wave that rises by ``per_unit`` a step."""
     return torch.remainder(torch.floor(bias), 4.0 / per_unit)
@@ -171,8 +184,8 @@ class WrappingLayer(nn.Module):
             weight_magnitude=largest_magnitude(n_w_bits),
             weight_bit_width=max(2, n_w_bits),  # -1, 0 and 1 take two
         )
-        nn.init.normal_(self.linear.weight, std=INITIAL_SPREAD)
         half = 1 << n_accum_bits
+        nn.init.normal_(self.linear.weight, std=initial_spread(n_inputs, half))
         self.modulo_bits = n_accum_bits + 1
         self.per_unit = 2.0 / half
         self.magnitude = largest_magnitude(n_a_bits)

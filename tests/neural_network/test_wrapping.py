@@ -12,7 +12,7 @@ from skfhe.circuit import compile_program
 from skfhe.encoding import calibrate_thresholds
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor, TentWave
 from skfhe.neural_network._mlp_network import in_double_precision, lower_mlp
-from skfhe.neural_network._wrapping import FixedSteps, WrappingLayer
+from skfhe.neural_network._wrapping import FixedSteps, WrappingLayer, initial_spread
 from skfhe.program import is_negacyclic, ops, run, trace
 from tests.neural_network.networks import small_network
 
@@ -189,6 +189,18 @@ def test_no_weight_is_pruned_for_the_accumulator_s_sake(iris):
 def test_auto_is_bounded_where_only_that_can_do_what_is_asked_for(options, kind, iris):
     model = NeuralNetClassifier(max_epochs=2, random_state=0, **options).fit(*iris)
     assert isinstance(model.module_.hidden[0], WrappingLayer) == (kind == "wrapping")
+
+
+def test_auto_is_bounded_for_features_of_few_values(iris):
+    model = NeuralNetClassifier(max_epochs=2, random_state=0).fit(np.round(iris[0] / 2), iris[1])
+    assert model.module_.budgets == [15]
+
+
+def test_few_inputs_begin_with_larger_weights():
+    """Sums that hardly move would see a point of the wave."""
+    spreads = [initial_spread(n, half=8) for n in (0, 5, 50, 200)]
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[-1] == 0.3 < spreads[-2] < spreads[-3] < 2
 
 
 @pytest.mark.parametrize(
