@@ -12,11 +12,22 @@ import numpy as np
 
 from skfhe._trees.cover import GateLookup, Index, PieceLookup, TreeCover
 from skfhe._trees.ensemble import TreeEnsemble
+from skfhe._trees.indicators import Indicators
 from skfhe._trees.search import TreeNode
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import DEFAULT_P_ERROR, lookup_seconds, precision_steps
 
-__all__ = ["CoverPlan", "EnsembleCover", "LeafGrid", "cheapest_plan", "gate_levels", "numbered_values"]
+__all__ = [
+    "CoverPlan",
+    "EnsembleCover",
+    "LeafGrid",
+    "asking_trees",
+    "cheapest_plan",
+    "cover_trees",
+    "gate_levels",
+    "numbered_values",
+    "widths_of",
+]
 
 
 WIDTHS = (2, 3, 4)
@@ -268,11 +279,15 @@ class CoverPlan:
         The ensemble's outputs that are computed.
     cover : EnsembleCover
     grid : LeafGrid
+    indicators : Indicators, optional
+        What is looked up of the cover's cells, if it is not leaf values; the cover's only output is then for
+        all of the ensemble's.
     """
 
     outputs: tuple[int, ...]
     cover: EnsembleCover
     grid: LeafGrid
+    indicators: Indicators | None = None
 
 
 def cheapest_plan(
@@ -282,6 +297,7 @@ def cheapest_plan(
     unit: float | None = None,
     bits: IntArray | None = None,
     compared_bits: int = 0,
+    together: Sequence[Sequence[int]] = (),
 ) -> CoverPlan:
     """Choose the width of the lookups and the precision of the leaf values.
 
@@ -299,6 +315,8 @@ def cheapest_plan(
         Rows over which errors are averaged; by default over the leaves.
     compared_bits : int, default=0
         Bits that a comparison reads, if splits are answered under encryption by a lookup each.
+    together : sequence of sequence of int, default=()
+        Outputs whose sum is held to the tolerance, too.
 
     Returns
     -------
@@ -307,6 +325,7 @@ def cheapest_plan(
     """
     values, numbers = numbered_values(ensemble)
     reached = _reached(ensemble, numbers, outputs, bits)
+    reached += [_added([reached[outputs.index(output)] for output in group]) for group in together]
     span = _span(ensemble, outputs)
     plans = []
     trees = asking_trees(ensemble, numbers, outputs)
@@ -317,7 +336,7 @@ def cheapest_plan(
         for tree, root in zip(ensemble.trees, roots, strict=True)
         if root.children
     )
-    for width in sorted({*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)}):
+    for width in widths_of(ensemble, asking):
         cover = cover_trees(trees, ensemble.splits.chains, width)
         noise = 0.5 * math.log2(max(1, cover.summands))
         grid = None
@@ -349,6 +368,11 @@ def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: in
         price += 0.0 if alike else SECOND_WIDTH
         price += n_splits * lookup_seconds(compared_bits, kept, DEFAULT_P_ERROR)
     return price
+
+
+def widths_of(ensemble: TreeEnsemble, n_nodes: int) -> list[int]:
+    """Return the widths of lookups that are tried for trees of so many nodes that are searched."""
+    return sorted({*((LARGE_WIDTH,) if n_nodes > LARGE else WIDTHS), _whole_tree_bits(ensemble)})
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
@@ -411,6 +435,12 @@ def _reached(
         others = [values for values, one in zip(of_trees, alike, strict=True) if not one]
         found.append(Reached(bits is not None, np.array(same, dtype=np.int64), others))
     return found
+
+
+def _added(outputs: Sequence[Reached]) -> Reached:
+    """Return what the sum of several outputs reaches."""
+    same = np.concatenate([each.same for each in outputs])
+    return Reached(outputs[0].together, same, [values for each in outputs for values in each.others])
 
 
 def _rms_error(grid: LeafGrid, values: FloatArray, reached: Sequence[Reached]) -> float:

@@ -55,7 +55,7 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     """Return the program of a plan.
 
     Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
-    are the sums of the leaf values' integers, less ``plan.grid.least``.
+    are the sums of the leaf values' integers, less ``plan.grid.least``, or of their digits.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     -------
     Program
     """
-    cover, grid = plan.cover, plan.grid
+    cover = plan.cover
     builder = ProgramBuilder()
     splits = used_splits(plan)
     if comparisons is None:
@@ -90,15 +90,28 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
             column[-1 - gate] = len(column)
         known = builder.add(ops.Concatenate(axis=0), known, answers, label="gates")
 
-    values, weight, offset = known, np.zeros((len(column), len(plan.outputs)), dtype=np.int64), _offset(plan)
+    values, weight, offset, span = _summands(plan, builder, known, column)
+    sums = builder.add(ops.Linear(weight, offset), values, label="scores")
+    scores = builder.add(ops.Bound(0, np.maximum(1, span)), sums, label="scores")
+    return optimize(builder.finish(scores))
+
+
+def _summands(
+    plan: CoverPlan, builder: ProgramBuilder, known: int, column: dict[int, int]
+) -> tuple[int, IntArray, IntArray, IntArray]:
+    """Append what results are sums of; return it, their weights and offsets, and how large they can be."""
+    cover, read = plan.cover, plan.indicators
+    if read is not None:
+        values = _lookup(builder, known, read.indices, column, read.tables, "leaves")
+        return values, read.weight, read.offset, read.span
+    offset, span = _offset(plan), plan.grid.span
     if cover.n_bits:
         tables, weight = _tables(plan)
         values = _lookup(builder, known, [index for _, index in cover.pieces], column, tables, "leaves")
-    else:
-        _add_linear(plan, column, weight, offset)
-    sums = builder.add(ops.Linear(weight, offset), values, label="scores")
-    scores = builder.add(ops.Bound(0, np.maximum(1, grid.span)), sums, label="scores")
-    return optimize(builder.finish(scores))
+        return values, weight, offset, span
+    weight = np.zeros((len(column), len(plan.outputs)), dtype=np.int64)
+    _add_linear(plan, column, weight, offset)
+    return known, weight, offset, span
 
 
 def _offset(plan: CoverPlan) -> IntArray:

@@ -20,11 +20,13 @@ from skfhe.encoding import (
     BlockEncoder,
     ClassFractions,
     Decoder,
+    DigitSumDecoder,
     Encoder,
     GridEncoder,
     Head,
     LeafDecoder,
     LeafSumDecoder,
+    LeafTableDecoder,
     Margins,
     OutputDecoders,
     SplitEncoder,
@@ -187,9 +189,11 @@ def _n_scores(decoder: Decoder) -> int:
     """Return the scores of a row that a decoder gives."""
     if isinstance(decoder, SummedDecoders):
         decoder = decoder.decoders[0]
+    if isinstance(decoder, DigitSumDecoder):
+        decoder = decoder.sums
     if isinstance(decoder, LeafSumDecoder):
         return decoder.n_outputs
-    if isinstance(decoder, LeafDecoder):
+    if isinstance(decoder, LeafDecoder | LeafTableDecoder):
         return decoder.leaves.shape[1]
     if not isinstance(decoder, AffineDecoder) or np.ndim(decoder.scale) != 1:
         raise ValueError(f"expected a scale of each score, got a {type(decoder).__name__}")

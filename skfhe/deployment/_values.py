@@ -79,8 +79,10 @@ CLASSES: dict[str, Entry] = {
     "ThresholdEncoder": Entry(_ENCODING, "Thresholds", non_finite=("thresholds",)),
     # Integers to scores, scores to predictions.
     "AffineDecoder": Entry(_ENCODING, "Decoder"),
+    "DigitSumDecoder": Entry(_ENCODING, "Decoder"),
     "LeafDecoder": Entry(_ENCODING, "Decoder"),
     "LeafSumDecoder": Entry(_ENCODING, "Decoder"),
+    "LeafTableDecoder": Entry(_ENCODING, "Decoder"),
     "OutputDecoders": Entry(_ENCODING, "Decoder"),
     "SummedDecoders": Entry(_ENCODING, "Decoder"),
     "TableDecoder": Entry(_ENCODING, "OutputDecoder"),

@@ -17,6 +17,7 @@ from skfhe.deployment._rows import RowRules, Rows
 from skfhe.encoding import (
     BlockEncoder,
     Decoder,
+    DigitSumDecoder,
     Encoder,
     GridEncoder,
     LeafDecoder,
@@ -75,6 +76,8 @@ def _public_encoder(encoder: Any) -> Encoder:
 
 def _public_decoder(decoder: Decoder) -> Decoder:
     """Return a decoder that gives the same scores, without how far these can be from those of floats."""
+    if isinstance(decoder, DigitSumDecoder):
+        return replace(decoder, sums=replace(decoder.sums, error=0.0))
     return replace(decoder, error=0.0) if isinstance(decoder, LeafSumDecoder | LeafDecoder) else decoder
 
 
