@@ -23,10 +23,12 @@ RADICES = (*range(3, 17), 20, 24, 32, 45, 64, 128, 256, 1 << 40)
 """Radices that are tried; the last leaves weights whole."""
 MOST_WEIGHTS = 1 << 22
 """Weights of the largest product that is tried."""
-MOST_BITS = 5
+MOST_BITS = 4
 """Bits of the widest indicators."""
 PIECE_WIDTHS = (3, 4)
 """Widths of indicators that read cells of pieces. With 2 bits there are many more of them."""
+MANY_NODES = 5_000
+"""Nodes from which on only the first of these is tried. From `LARGE` on, none is: it takes seconds."""
 PRICES = 2
 """Different prices of a lookup at which whole plans are compared: above them, fewer results save little."""
 
@@ -56,7 +58,7 @@ class LeafVectors:
 
 
 def indicator_plans(
-    ensemble: TreeEnsemble, plan: CoverPlan, decoder: LeafSumDecoder
+    ensemble: TreeEnsemble, plan: CoverPlan, decoder: LeafSumDecoder, limit: float | None = None
 ) -> Iterator[tuple[CoverPlan, DigitSumDecoder]]:
     """Yield plans by indicators that may be cheaper than one by sums, with their decoders.
 
@@ -67,6 +69,8 @@ def indicator_plans(
         The plan by sums. The integers of scores are the same.
     decoder : LeafSumDecoder
         Of its sums.
+    limit : float, optional
+        Seconds that lookups may take; by default as many as those of the plan by sums.
 
     Yields
     ------
@@ -77,9 +81,11 @@ def indicator_plans(
     if not cover.n_bits:
         return  # nothing is cheaper than no lookup
     leaves = _leaf_vectors(ensemble, plan)
-    noise = 0.5 * math.log2(max(1, cover.summands))
-    needed = int(plan.grid.span.max()).bit_length() + noise
-    limit = cover.n_lookups * lookup_seconds(cover.n_bits, needed, DEFAULT_P_ERROR)
+    if limit is None:
+        needed = int(plan.grid.span.max()).bit_length() + 0.5 * math.log2(max(1, cover.summands))
+        limit = cover.n_lookups * lookup_seconds(cover.n_bits, needed, DEFAULT_P_ERROR)
+    if _fewest(leaves) * lookup_seconds(min(PIECE_WIDTHS), 0.0, DEFAULT_P_ERROR) >= limit:
+        return
     for indicated in _covers(ensemble, leaves):
         yield from _of_cover(plan, decoder, indicated, leaves, limit)
 
@@ -111,6 +117,11 @@ def _leaf_vectors(ensemble: TreeEnsemble, plan: CoverPlan) -> LeafVectors:
 
 def _most_frequent(root: TreeNode) -> int:
     """Return the number of the value of most leaves."""
+    counts = _leaves_by_value(root)
+    return max(counts, key=lambda value: counts[value])
+
+
+def _leaves_by_value(root: TreeNode) -> dict[int, int]:
     counts: dict[int, int] = {}
     todo = [root]
     while todo:
@@ -118,21 +129,27 @@ def _most_frequent(root: TreeNode) -> int:
         todo += node.children
         if not node.children:
             counts[node.value] = counts.get(node.value, 0) + 1
-    return max(counts, key=lambda value: counts[value])
+    return counts
+
+
+def _fewest(leaves: LeafVectors) -> int:
+    """Return how many indicators any cover needs, if no two trees share one: values of a tree, less one."""
+    return sum(len(_leaves_by_value(root)) - 1 for root in leaves.roots)
 
 
 def _covers(ensemble: TreeEnsemble, leaves: LeafVectors) -> Iterator[EnsembleCover]:
     """Yield covers of the trees by pieces whose cells indicators read."""
     chains, n_nodes = ensemble.splits.chains, sum(len(tree.splits) for tree in ensemble.trees)
+    of_splits = chains.tolist()
     pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
     for root, reference in zip(leaves.roots, leaves.references, strict=True):
-        for piece in path_lookups(root, chains.tolist(), reference):
+        for piece in path_lookups(root, of_splits, reference):
             pieces.setdefault((0, piece.index), []).append(piece)
     n_bits = max((index.size - 1).bit_length() for _, index in pieces) if pieces else 0
     n_bits = max(n_bits, min(PIECE_WIDTHS))
     if pieces and n_bits <= MOST_BITS:
         yield EnsembleCover(n_bits, (), pieces, [leaves.references])
-    for width in () if n_nodes > LARGE else PIECE_WIDTHS:
+    for width in () if n_nodes > LARGE else PIECE_WIDTHS[: 1 if n_nodes > MANY_NODES else None]:
         cover = cover_trees([leaves.roots], chains, width)
         if cover.n_bits:
             yield cover
@@ -142,6 +159,9 @@ def _of_cover(
     plan: CoverPlan, decoder: LeafSumDecoder, cover: EnsembleCover, leaves: LeafVectors, limit: float
 ) -> Iterator[tuple[CoverPlan, DigitSumDecoder]]:
     """Yield the plans of the largest digits at the cheapest prices of a lookup, below a limit of seconds."""
+    # an indicator at least for each index
+    if cover.n_lookups * lookup_seconds(cover.n_bits, 0.0, DEFAULT_P_ERROR) >= limit:
+        return
     groups = cell_groups({index: found for (_, index), found in cover.pieces.items()}, 1 << cover.n_bits)
     n_lookups = len(groups.indices) + len(cover.gates)
     if n_lookups * lookup_seconds(cover.n_bits, 0.0, DEFAULT_P_ERROR) >= limit:

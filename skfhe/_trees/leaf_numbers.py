@@ -8,6 +8,7 @@ import numpy as np
 
 from skfhe._trees.cover_plan import CoverPlan, LeafGrid, asking_trees, cover_trees, widths_of
 from skfhe._trees.ensemble import TreeEnsemble
+from skfhe._trees.search import TreeNode
 from skfhe._typing import FloatArray, IntArray
 from skfhe.encoding import LeafTableDecoder
 
@@ -38,7 +39,7 @@ def leaf_number_plans(ensemble: TreeEnsemble) -> tuple[list[CoverPlan], LeafTabl
     return list(_plans(ensemble, [[root] for root in roots], grid)), decoder
 
 
-def _plans(ensemble: TreeEnsemble, trees: list, grid: LeafGrid) -> Iterator[CoverPlan]:
+def _plans(ensemble: TreeEnsemble, trees: list[list[TreeNode]], grid: LeafGrid) -> Iterator[CoverPlan]:
     for width in widths_of(ensemble, sum(len(tree.splits) for tree in ensemble.trees)):
         cover = cover_trees(trees, ensemble.splits.chains, width)
         yield CoverPlan(tuple(range(len(trees))), cover, grid)

@@ -16,10 +16,12 @@ from skfhe.encoding import (
     Categories,
     ClassFractions,
     ClippingWatch,
+    DigitSumDecoder,
     FeatureGrid,
     GridEncoder,
     LeafDecoder,
     LeafSumDecoder,
+    LeafTableDecoder,
     Levels,
     Margins,
     OutputDecoders,
@@ -59,6 +61,10 @@ EXAMPLES = [
     OutputDecoders([AffineDecoder(HALVES, HALVES), TableDecoder(-1, np.ones((2, 3)), 2)]),
     LeafSumDecoder(0.25, ONE, ONE, np.array([1, 2]), ((0, (1, 2)),), 3, 0.5),
     LeafDecoder(0, 1, np.ones((2, 3))),
+    DigitSumDecoder(
+        ONE, ONE, ONE, ONE * 0, np.array([3]), LeafSumDecoder(0.25, ONE[:1], ONE[:1], ONE[1:], (), 1)
+    ),
+    LeafTableDecoder(np.array([1, 2]), np.ones((3, 2)), HALVES),
     ClassFractions((3, 3), 3, (NAMES, np.array([1, 2, 3], dtype=np.uint8))),
     ClassFractions((6,), 6, (OBJECTS,)),
     Margins("softmax", 2.0, True, 0.5, (np.array([False, True]),)),
