@@ -21,6 +21,11 @@ From a fitted model to its program, file by file:
 ``cover_plan``
     The lookups of a whole ensemble: their width and the precision of the leaf values, the cheapest by the
     cost model. A `CoverPlan` holds the outcome.
+``indicators``, ``indicator_plan``
+    For several scores: lookups that say which leaf is reached, digits of leaf values as weights after them,
+    and when that is faster than looking leaf values up.
+``leaf_numbers``
+    For ``leaves="index"``: plans that number the leaf of each tree.
 ``cover_program``
     The program of a plan.
 """

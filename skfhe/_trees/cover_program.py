@@ -20,6 +20,8 @@ ONE_PRODUCT = 1 << 20
 """Weights up to which all indices of a layer are one product."""
 BLOCK = 1 << 16
 """Weights of each of several products."""
+FEW_RESULTS = 8
+"""Results of each of several sums, where each result adds few values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
         known = builder.add(ops.Concatenate(axis=0), known, answers, label="gates")
 
     values, weight, offset, span = _summands(plan, builder, known, column)
-    sums = builder.add(ops.Linear(weight, offset), values, label="scores")
+    sums = _sums(builder, values, weight, offset)
     scores = builder.add(ops.Bound(0, np.maximum(1, span)), sums, label="scores")
     return optimize(builder.finish(scores))
 
@@ -112,6 +114,20 @@ def _summands(
     weight = np.zeros((len(column), len(plan.outputs)), dtype=np.int64)
     _add_linear(plan, column, weight, offset)
     return known, weight, offset, span
+
+
+def _sums(builder: ProgramBuilder, values: int, weight: IntArray, offset: IntArray) -> int:
+    """Append sums: one product, or, where many results each add few of many values, several."""
+    runs = [slice(at, at + FEW_RESULTS) for at in range(0, weight.shape[1], FEW_RESULTS)]
+    added = [np.flatnonzero(weight[:, run].any(axis=1)) for run in runs]
+    if weight.size <= ONE_PRODUCT or 2 * FEW_RESULTS * sum(map(len, added)) > weight.size:
+        return builder.add(ops.Linear(weight, offset), values, label="scores")
+    products = []
+    for run, rows in zip(runs, added, strict=True):
+        read = rows if len(rows) else np.zeros(1, dtype=np.int64)
+        taken = builder.add(ops.Gather(read, axis=0), values, label="scores")
+        products.append(builder.add(ops.Linear(weight[read, run], offset[run]), taken, label="scores"))
+    return builder.add(ops.Concatenate(0), *products, label="scores")
 
 
 def _offset(plan: CoverPlan) -> IntArray:

@@ -34,9 +34,9 @@ n_bits : int, default=None
     "leaves": """\
 leaves : {"sums", "index"}, default="sums"
     What leaves the server. "sums" are sums over all trees: of leaf values, or of their digits where that is
-    faster. "index" is the number of the leaf that the row reaches, for each tree. It is exact and often
-    several times as fast, and tells the client more: it holds the values of all leaves, and sees which of
-    them each tree has chosen for each row.""",
+    faster. "index" is the number of the leaf that the row reaches, for each tree. It is exact, mostly faster,
+    with many classes several times, and tells the client more: it holds the values of all leaves, and sees
+    which of them each tree has chosen for each row.""",
     "score_tolerance": """\
 score_tolerance : float, default=None
     How exact sums have to be: the largest root mean square, over the rows of training, of a score's

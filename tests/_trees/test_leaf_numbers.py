@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
 
+from skfhe._trees import cover_program
 from skfhe.encoding import LeafDecoder, LeafTableDecoder
 from skfhe.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from skfhe.program import ops
 from skfhe.tree import DecisionTreeClassifier
 from tests._trees.examples import CLASSIFIERS, FEW, REGRESSORS, name, scores_of
 from tests.with_originals import original_of
@@ -65,6 +67,17 @@ def test_quantized_features(iris):
     rows = levels.dequantize(levels.quantize(X))
     expected = np.mean([tree.predict_proba(rows) for tree in model.estimators_], axis=0)
     np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-12)
+
+
+def test_many_trees_are_added_up_in_several_products(iris, monkeypatch):
+    """Each result adds the pieces of one tree, so that one product of all would be mostly zeros."""
+    X, y = iris
+    model = RandomForestClassifier(n_estimators=40, max_depth=2, leaves="index", random_state=0).fit(X, y)
+    monkeypatch.setattr(cover_program, "ONE_PRODUCT", 1)
+    several = clone(model).fit(X, y)
+    products = [sum(isinstance(v.op, ops.Linear) for v in each.program_.values) for each in (model, several)]
+    assert products[1] > products[0] + 1
+    np.testing.assert_array_equal(several.predict_proba(X), model.predict_proba(X))
 
 
 def test_a_single_tree_returns_its_number_in_any_case(iris):
