@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from skfhe._trees.cover import GateLookup, Index, PieceLookup, TreeCover
 from skfhe._trees.ensemble import TreeEnsemble
+from skfhe._trees.leaf_covers import Leaf, fit, leaves_of, paths_of, set_pieces, shared_sets, signed_pieces
 from skfhe._trees.search import TreeNode
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import DEFAULT_P_ERROR, lookup_seconds, precision_steps
@@ -22,12 +25,16 @@ __all__ = ["CoverPlan", "EnsembleCover", "LeafGrid", "cheapest_plan", "gate_leve
 WIDTHS = (2, 3, 4)
 """Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
 MAX_WIDTH = 8
+MOST_SUM_BITS = 32
+"""Bits of a sum beyond which no lookup keeps it."""
 SECOND_WIDTH = 0.02
 """Seconds that keys for a second width of lookups add to a call."""
 LARGE = 20_000
 """Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
 seconds."""
 LARGE_WIDTH = 4
+CLOSE, MOST_CLOSE = 1.15, 3
+"""Plans that are priced exactly: up to so many times the seconds of the best, and how many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +69,11 @@ class EnsembleCover:
         """Largest number of tables that are added for one output."""
         counts = np.bincount([output for output, _ in self.pieces] or [0])
         return int(counts.max())
+
+    @property
+    def doublings(self) -> int:
+        """How many times the sums are twice what they stand for."""
+        return max((piece.doublings for found in self.pieces.values() for piece in found), default=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,20 +175,90 @@ def cover_ensemble(
 
 
 def cover_trees(trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int) -> EnsembleCover:
-    """Cover trees, those of each output, and share lookups of the same index."""
+    """Cover trees, those of each output, by pieces on paths, and share lookups of the same index."""
+    return _on_paths(trees, _searched(trees, chains, n_bits), chains, n_bits)
+
+
+def covers_of_trees(
+    trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int
+) -> list[EnsembleCover]:
+    """Return covers of trees by lookups of one width: on paths and, if that takes fewer, also leaf by leaf."""
+    searched = _searched(trees, chains, n_bits)
+    leaf_by_leaf = _leaf_by_leaf(trees, searched, chains.tolist(), n_bits)
+    on_paths = _on_paths(trees, searched, chains, n_bits)
+    return [on_paths] if leaf_by_leaf is None or not on_paths.n_bits else [on_paths, leaf_by_leaf]
+
+
+def _searched(
+    trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int
+) -> list[list[TreeCover]]:
+    """Return the covers of the trees that ask anything, for each output."""
+    # most trees of several outputs are a leaf for all outputs but one
+    asking = [[root for root in roots if root.children] for roots in trees]
+    flat = [root for roots in asking for root in roots]
+    covers = iter(TreeCover.of_trees(flat, chains, n_bits) if flat else ())
+    return [list(islice(covers, len(roots))) for roots in asking]
+
+
+def _on_paths(
+    trees: Sequence[Sequence[TreeNode]],
+    searched: Sequence[Sequence[TreeCover]],
+    chains: IntArray,
+    n_bits: int,
+) -> EnsembleCover:
+    """Share the lookups of the trees' own covers."""
     gates: dict[Index, int] = {}
     pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
-    # most trees of several outputs are a leaf for all outputs but one
-    asking = [root for roots in trees for root in roots if root.children]
-    covers = iter(TreeCover.of_trees(asking, chains, n_bits) if asking else ())
     offsets: list[list[int]] = []
-    for output, roots in enumerate(trees):
+    for output, (roots, covers) in enumerate(zip(trees, searched, strict=True)):
         offsets.append([root.value for root in roots if not root.children])
-        for cover in islice(covers, len(roots) - len(offsets[-1])):
+        for cover in covers:
             offsets[-1].append(cover.offset)
             _share(*cover.lookups, output, gates, pieces)
     linear = not gates and all(_is_rank(index, chains) for _, index in pieces)
     return EnsembleCover(0 if linear else n_bits, tuple(gates), pieces, offsets)
+
+
+def _leaf_by_leaf(
+    trees: Sequence[Sequence[TreeNode]],
+    searched: Sequence[Sequence[TreeCover]],
+    chains: Sequence[int],
+    n_bits: int,
+) -> EnsembleCover | None:
+    """Cover trees by sets of splits, or digits as signs, where that takes fewer lookups; None if nowhere."""
+    gates: dict[Index, int] = {}
+    pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
+    offsets: list[list[int]] = []
+    fewer = False
+    for output, (roots, covers) in enumerate(zip(trees, searched, strict=True)):
+        offsets.append([root.value for root in roots if not root.children])
+        fitting: list[tuple[list[Leaf], int, TreeCover]] = []
+        for root, cover in zip((root for root in roots if root.children), covers, strict=True):
+            leaves = leaves_of(root, chains)
+            offset = Counter(leaf.value for leaf in leaves).most_common(1)[0][0]
+            signed = signed_pieces(leaves, offset, chains, n_bits, cover.n_lookups)
+            if signed is not None:
+                fewer = True
+                offsets[-1].append(offset)
+                _share((), signed, output, gates, pieces)
+            elif fit(paths_of(leaves, offset), chains, n_bits):
+                fitting.append((leaves, offset, cover))
+            else:
+                offsets[-1].append(cover.offset)
+                _share(*cover.lookups, output, gates, pieces)
+        sets = shared_sets(
+            (path for leaves, offset, _ in fitting for path in paths_of(leaves, offset)), chains, n_bits
+        )
+        own = {piece.index for _, _, cover in fitting for piece in cover.lookups[1]}
+        fewer |= len(sets) < len(own)
+        for leaves, offset, cover in fitting:
+            if len(sets) < len(own):
+                offsets[-1].append(offset)
+                _share((), set_pieces(leaves, offset, sets, chains), output, gates, pieces)
+            else:
+                offsets[-1].append(cover.offset)
+                _share(*cover.lookups, output, gates, pieces)
+    return EnsembleCover(n_bits, tuple(gates), pieces, offsets) if fewer else None
 
 
 def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
@@ -194,25 +276,28 @@ def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
 
     def renumbered(index: Index) -> Index:
         terms = ((term if term >= 0 else -1 - number[-1 - term], weight) for term, weight in index.weights)
-        return Index(tuple(sorted(terms)), index.offset, index.size)
+        return replace(index, weights=tuple(sorted(terms)))
 
     gates = tuple(renumbered(cover.gates[gate]) for gate in sorted(read))
     kept = {(output, renumbered(index)): found for (output, index), found in pieces.items()}
     return EnsembleCover(cover.n_bits if kept else 0, gates, kept, cover.offsets)
 
 
-def piece_table(pieces: Sequence[PieceLookup], values: IntArray) -> IntArray:
-    """Return the sum of pieces that read one index."""
-    table = values[pieces[0].plus] - values[pieces[0].minus]
-    for piece in pieces[1:]:
-        table = table + (values[piece.plus] - values[piece.minus])
-    return table
+def piece_table(pieces: Sequence[PieceLookup], values: IntArray, doublings: int = 0) -> IntArray:
+    """Return the sum of pieces that read one index, as many times doubled; at least as often as they are."""
+    doublings = max(doublings, *(piece.doublings for piece in pieces))
+    return sum(_read(piece, values) << (doublings - piece.doublings) for piece in pieces)
+
+
+def _read(piece: PieceLookup, values: IntArray) -> IntArray:
+    difference = values[piece.plus] - values[piece.minus]
+    return difference if difference.ndim == 1 else difference.sum(axis=0)
 
 
 def _is_rank(index: Index, chains: IntArray) -> bool:
     """Whether an index counts the exceeded splits of one chain, so that any table of it is linear."""
     asked = {int(chains[split]) for split, _ in index.weights if split >= 0}
-    return len(asked) == 1 and index.offset == 0 and all(weight == 1 for _, weight in index.weights)
+    return len(asked) == 1 and index.offset == 0 and not index.signs and all(weight == 1 for _, weight in index.weights)
 
 
 def _share(
@@ -227,7 +312,7 @@ def _share(
 
     def renumbered(index: Index) -> Index:
         weights = ((-1 - numbers[-1 - at] if at < 0 else at, weight) for at, weight in index.weights)
-        return Index(tuple(sorted(weights)), index.offset, index.size)
+        return replace(index, weights=tuple(sorted(weights)))
 
     for gate in found:
         index = renumbered(gate.index)
@@ -282,6 +367,7 @@ def cheapest_plan(
     unit: float | None = None,
     bits: IntArray | None = None,
     compared_bits: int = 0,
+    exact: Callable[[CoverPlan], float] | None = None,
 ) -> CoverPlan:
     """Choose the width of the lookups and the precision of the leaf values.
 
@@ -299,6 +385,8 @@ def cheapest_plan(
         Rows over which errors are averaged; by default over the leaves.
     compared_bits : int, default=0
         Bits that a comparison reads, if splits are answered under encryption by a lookup each.
+    exact : callable, optional
+        Returns the seconds of a plan, keys and ciphertexts included, which choose among the best few.
 
     Returns
     -------
@@ -306,9 +394,9 @@ def cheapest_plan(
         The fastest at the default error rate by the cost model.
     """
     values, numbers = numbered_values(ensemble)
+    plans: list[tuple[float, int, CoverPlan]] = []
     reached = _reached(ensemble, numbers, outputs, bits)
     span = _span(ensemble, outputs)
-    plans = []
     trees = asking_trees(ensemble, numbers, outputs)
     # most trees of several outputs are a leaf for all outputs but one
     asking = sum(
@@ -317,24 +405,32 @@ def cheapest_plan(
         for tree, root in zip(ensemble.trees, roots, strict=True)
         if root.children
     )
+    chains = ensemble.splits.chains
     for width in sorted({*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)}):
-        cover = cover_trees(trees, ensemble.splits.chains, width)
-        noise = 0.5 * math.log2(max(1, cover.summands))
-        grid = None
-        steps = precision_steps(width, DEFAULT_P_ERROR)
-        finer = (_scale(span, len(numbers), int(precision - noise), unit) for precision in steps)
-        for scale in filter(None, (unit, *finer)):
-            grid = leaf_grid(ensemble, numbers, values, outputs, scale)
-            if _rms_error(grid, values, reached) <= tolerance:
-                break
-        assert grid is not None
-        cover = without_idle(cover, grid.values)
-        needed = int(grid.span.max()).bit_length() + noise
-        price = _price(cover, needed, len(ensemble.splits), compared_bits)
-        plans.append((price, width, CoverPlan(outputs, cover, grid)))
-        if not cover.n_bits:
+        if width > max(WIDTHS) and _least_price(trees, width) > min((price for price, _, _ in plans), default=math.inf):
+            continue
+        covers = covers_of_trees if asking <= LARGE else _covers_on_paths
+        for cover in covers(trees, chains, width):
+            noise = 0.5 * math.log2(max(1, cover.summands)) + cover.doublings
+            grid = None
+            finer = (_scale(span, len(numbers), n_bits, unit) for n_bits in _worth_taking(width, noise))
+            for scale in filter(None, (unit, *finer)):
+                grid = leaf_grid(ensemble, numbers, values, outputs, scale)
+                if _rms_error(grid, values, reached) <= tolerance:
+                    break
+            if grid is None:
+                continue
+            cover = without_idle(cover, grid.values)
+            needed = int(grid.span.max()).bit_length() + noise
+            price = _price(cover, needed, len(ensemble.splits), compared_bits)
+            plans.append((price, width, CoverPlan(outputs, cover, grid)))
+        if plans and not plans[-1][2].cover.n_bits:
             break  # no width has fewer lookups than none
-    return min(plans, key=lambda plan: plan[:2])[2]
+    plans.sort(key=lambda plan: plan[:2])
+    if exact is None:
+        return plans[0][2]
+    close = [plan for price, _, plan in plans if price <= CLOSE * plans[0][0] + SECOND_WIDTH][:MOST_CLOSE]
+    return min(close, key=exact) if len(close) > 1 else close[0]
 
 
 def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: int) -> float:
@@ -349,6 +445,37 @@ def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: in
         price += 0.0 if alike else SECOND_WIDTH
         price += n_splits * lookup_seconds(compared_bits, kept, DEFAULT_P_ERROR)
     return price
+
+
+def _worth_taking(width: int, noise: float) -> Iterator[int]:
+    """Yield the bits of a sum beyond which lookups of one width become dearer, its noise counted as bits."""
+    prices = [lookup_seconds(width, n_bits + noise, DEFAULT_P_ERROR) for n_bits in range(1, MOST_SUM_BITS + 2)]
+    limit = precision_steps(width, DEFAULT_P_ERROR)[-1] + 1 - noise
+    for n_bits, (now, more) in enumerate(itertools.pairwise(prices), start=1):
+        if n_bits < limit and (now < more or n_bits + 1 >= limit):
+            yield n_bits
+
+
+def _covers_on_paths(
+    trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int
+) -> list[EnsembleCover]:
+    return [cover_trees(trees, chains, n_bits)]
+
+
+def _least_price(trees: Sequence[Sequence[TreeNode]], n_bits: int) -> float:
+    """Seconds that no cover is faster than which has a lookup for each tree or more; equal ones may share it."""
+    different = {(output, _asked(root)) for output, roots in enumerate(trees) for root in roots if root.children}
+    return len(different) * lookup_seconds(n_bits, 1.0, DEFAULT_P_ERROR)
+
+
+def _asked(root: TreeNode) -> frozenset[int]:
+    asked, todo = set(), [root]
+    while todo:
+        node = todo.pop()
+        if node.children:
+            asked.add(node.split)
+            todo += node.children
+    return frozenset(asked)
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ class Comparisons:
 def used_splits(plan: CoverPlan) -> IntArray:
     """Return the numbers of the splits that some lookup reads, ascending; the first if none is."""
     indices = [*plan.cover.gates, *(index for _, index in plan.cover.pieces)]
-    used = sorted({at for index in indices for at, _ in index.weights if at >= 0})
+    used = sorted({at for index in indices for at, _ in _terms(index, 0) if at >= 0})
     return np.array(used or [0], dtype=np.int64)
 
 
@@ -55,7 +55,7 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     """Return the program of a plan.
 
     Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
-    are the sums of the leaf values' integers, less ``plan.grid.least``.
+    are the sums of the leaf values' integers, less ``plan.grid.least``, as many times doubled as the cover says.
 
     Parameters
     ----------
@@ -97,22 +97,23 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     else:
         _add_linear(plan, column, weight, offset)
     sums = builder.add(ops.Linear(weight, offset), values, label="scores")
-    scores = builder.add(ops.Bound(0, np.maximum(1, grid.span)), sums, label="scores")
+    scores = builder.add(ops.Bound(0, np.maximum(1, grid.span << cover.doublings)), sums, label="scores")
     return optimize(builder.finish(scores))
 
 
 def _offset(plan: CoverPlan) -> IntArray:
     """Sum of the values that the pieces are relative to, for each output."""
-    return np.array([plan.grid.values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
+    sums = np.array([plan.grid.values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
+    return sums << plan.cover.doublings
 
 
 def _tables(plan: CoverPlan) -> tuple[IntArray, IntArray]:
     """Table of each index, and the output that it adds to as a weight of 1."""
-    cover = plan.cover
+    cover, doublings = plan.cover, plan.cover.doublings
     tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
     weight = np.zeros((len(cover.pieces), len(plan.outputs)), dtype=np.int64)
     for position, ((output, index), pieces) in enumerate(cover.pieces.items()):
-        tables[position, : index.size] = piece_table(pieces, plan.grid.values)
+        tables[position, : index.size] = piece_table(pieces, plan.grid.values, doublings)
         weight[position, output] = 1
     return tables, weight
 
@@ -134,16 +135,32 @@ def _lookup(
     tables: IntArray,
     label: str,
 ) -> int:
-    """Append the lookups of ``tables`` at ``indices``."""
-    linear = _indices(builder, known, indices, column, label)
+    """Append the lookups of ``tables`` at ``indices``; signs take the second half of the circle."""
+    linear = _indices(builder, known, indices, column, label, tables.shape[1])
+    start = np.zeros(len(indices), dtype=np.int64)
+    if any(index.signs for index in indices):
+        n_bits = tables.shape[1].bit_length()  # one more than the tables have
+        read = builder.add(ops.Modulo(n_bits), linear, label=label)
+        return builder.add(ops.Lookup(np.concatenate([tables, -tables], axis=1), start), read, label=label)
     # The bits of a chain never rise along it, which interval arithmetic cannot know. Equal widths make one
     # key set.
     read = builder.add(ops.Bound(0, tables.shape[1] - 1), linear, label=label)
-    return builder.add(ops.Lookup(tables, np.zeros(len(indices), dtype=np.int64)), read, label=label)
+    return builder.add(ops.Lookup(tables, start), read, label=label)
+
+
+def _terms(index: Index, half: int) -> Iterator[tuple[int, int]]:
+    """Yield what an index reads with its weights; a sign's is the half of the circle."""
+    yield from index.weights
+    yield from ((split, half) for split in index.signs)
 
 
 def _indices(
-    builder: ProgramBuilder, known: int, indices: Sequence[Index], column: dict[int, int], label: str
+    builder: ProgramBuilder,
+    known: int,
+    indices: Sequence[Index],
+    column: dict[int, int],
+    label: str,
+    half: int,
 ) -> int:
     """Append what lookups read: one product, or, for many indices that each read little, several."""
     selective = builder.type_of(known).size * len(indices) > ONE_PRODUCT
@@ -152,13 +169,13 @@ def _indices(
     for block in blocks:
         read, at = known, column
         if selective:
-            used = sorted({column[term] for index in block for term, _ in index.weights})
+            used = sorted({column[term] for index in block for term, _ in _terms(index, half)})
             read = builder.add(ops.Gather(np.array(used, dtype=np.int64), axis=0), known, label=label)
             place = {position: number for number, position in enumerate(used)}
-            at = {term: place[column[term]] for index in block for term, _ in index.weights}
+            at = {term: place[column[term]] for index in block for term, _ in _terms(index, half)}
         weight = np.zeros((builder.type_of(read).size, len(block)), dtype=np.int16)
         for position, index in enumerate(block):
-            for term, factor in index.weights:
+            for term, factor in _terms(index, half):
                 weight[at[term], position] = factor
         offset = np.array([index.offset for index in block], dtype=np.int64)
         products.append(builder.add(ops.Linear(weight, offset), read, label=label))
@@ -170,9 +187,9 @@ def _blocks(indices: Sequence[Index]) -> Sequence[Sequence[Index]]:
     blocks: list[list[Index]] = [[]]
     used: set[int] = set()
     for index in indices:
-        used |= {term for term, _ in index.weights}
+        used |= {term for term, _ in _terms(index, 0)}
         if blocks[-1] and len(used) * (len(blocks[-1]) + 1) > BLOCK:
             blocks.append([])
-            used = {term for term, _ in index.weights}
+            used = {term for term, _ in _terms(index, 0)}
         blocks[-1].append(index)
     return blocks

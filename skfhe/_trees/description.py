@@ -13,6 +13,7 @@ from skfhe._trees.cover_plan import CoverPlan, cheapest_plan
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe._typing import FloatArray, IntArray
+from skfhe.cost import estimate_cost
 from skfhe.encoding import (
     BlockEncoder,
     ClassFractions,
@@ -138,10 +139,12 @@ def _plan(
 ) -> tuple[CoverPlan, LeafSumDecoder | LeafDecoder]:
     """Plan the evaluation; say how its sums become scores."""
     n_outputs = ensemble.n_outputs
+    exact = None if compared_bits else _seconds
     if len(ensemble.trees) == 1:
         numbered, leaves = _numbered_leaves(ensemble)
-        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits)
-        return plan, LeafDecoder(int(plan.grid.least[0]), int(plan.grid.span[0]), leaves)
+        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits, exact=exact)
+        least, span = int(plan.grid.least[0]), int(plan.grid.span[0])
+        return plan, LeafDecoder(least, span, leaves, multiple=1 << plan.cover.doublings)
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.head, ClassFractions):
         remainders = _remainders(described.head, ensemble)
@@ -149,13 +152,22 @@ def _plan(
     columns = tuple(output for output in range(n_outputs) if output not in left_out)
     known = _leaf_extremes(ensemble) if asked is None else ensemble.scores(asked)
     tolerance = NEGLIGIBLE * described.head.relevance(known)
-    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked, compared_bits)
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked, compared_bits, exact)
     grid = plan.grid
     errors = dict(zip(plan.outputs, grid.error, strict=True))
     errors |= {output: sum(errors[other] for other in others) for output, others in remainders}
     least, computed = grid.least + grid.bias, np.array(plan.outputs)
     error = float(max(errors.values()))
-    return plan, LeafSumDecoder(grid.scale, least, grid.span, computed, remainders, n_outputs, error)
+    multiple = 1 << plan.cover.doublings
+    decoder = LeafSumDecoder(
+        grid.scale, least, grid.span, computed, remainders, n_outputs, error, multiple=multiple
+    )
+    return plan, decoder
+
+
+def _seconds(plan: CoverPlan) -> float:
+    """Predict the seconds of a row."""
+    return estimate_cost(lower_plan(plan)).seconds
 
 
 def _numbered_leaves(ensemble: TreeEnsemble) -> tuple[TreeEnsemble, FloatArray]:
