@@ -56,6 +56,10 @@ class Index:
         The index lies in [0, size).
     signs : tuple of int, default=()
         Splits whose answer 1 changes the sign of what is read, each.
+
+    Notes
+    -----
+    A table of as many cells as lookups have goes on with the other sign where the size is larger.
     """
 
     weights: tuple[tuple[int, int], ...]
@@ -82,12 +86,15 @@ class PieceLookup:
         Numbers of values; those of several in a cell are added.
     doublings : int, default=0
         The results are twice what they stand for, so many times.
+    added : tuple of (int, int), optional
+        ``value[first] - value[second]`` is added to every result.
     """
 
     index: Index
     plus: IntArray
     minus: IntArray
     doublings: int = 0
+    added: tuple[int, int] | None = None
 
 
 class TreeCover:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from skfhe._trees.cover import GateLookup, Index, PieceLookup, TreeCover
 from skfhe._trees.ensemble import TreeEnsemble
-from skfhe._trees.leaf_covers import Leaf, fit, leaves_of, paths_of, set_pieces, shared_sets, signed_pieces
-from skfhe._trees.search import TreeNode
+from skfhe._trees.ensemble_cover import (
+    EnsembleCover,
+    asking_trees,
+    covers_of_trees,
+    covers_on_paths,
+    gate_levels,
+    n_different,
+    without_idle,
+)
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import DEFAULT_P_ERROR, lookup_seconds, precision_steps
 
-__all__ = ["CoverPlan", "EnsembleCover", "LeafGrid", "cheapest_plan", "gate_levels", "numbered_values"]
+__all__ = ["CoverPlan", "LeafGrid", "cheapest_plan", "numbered_values"]
 
 
-WIDTHS = (2, 3, 4)
+WIDTHS = (4, 3, 2)
 """Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
 MAX_WIDTH = 8
 MOST_SUM_BITS = 32
@@ -33,47 +37,8 @@ LARGE = 20_000
 """Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
 seconds."""
 LARGE_WIDTH = 4
-CLOSE, MOST_CLOSE = 1.15, 3
+CLOSE, MOST_CLOSE = 1.15, 2
 """Plans that are priced exactly: up to so many times the seconds of the best, and how many."""
-
-
-@dataclass(frozen=True, eq=False)
-class EnsembleCover:
-    """Lookups of one width whose sum is the score of an ensemble.
-
-    Parameters
-    ----------
-    n_bits : int
-        Bits of every lookup. 0 if there are none, for each piece is linear in the splits that it asks: the
-        rank of one feature among some thresholds.
-    gates : sequence of Index
-        Each reads only gates before it.
-    pieces : dict
-        For each output and index, the pieces that are added in one table.
-    offsets : sequence of list of int
-        For each output, the numbers of the values that its sum is relative to, one a tree.
-    """
-
-    n_bits: int
-    gates: Sequence[Index]
-    pieces: dict[tuple[int, Index], list[PieceLookup]]
-    offsets: Sequence[list[int]]
-
-    @property
-    def n_lookups(self) -> int:
-        """Gates and tables."""
-        return len(self.gates) + len(self.pieces) if self.n_bits else 0
-
-    @property
-    def summands(self) -> int:
-        """Largest number of tables that are added for one output."""
-        counts = np.bincount([output for output, _ in self.pieces] or [0])
-        return int(counts.max())
-
-    @property
-    def doublings(self) -> int:
-        """How many times the sums are twice what they stand for."""
-        return max((piece.doublings for found in self.pieces.values() for piece in found), default=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,221 +69,12 @@ class LeafGrid:
     error: FloatArray
 
 
-def asking_trees(
-    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int]
-) -> list[list[TreeNode]]:
-    """Return the trees for each output, without splits whose answer is known or makes no difference."""
-    chains = ensemble.splits.chains.tolist()
-    found = []
-    for output in outputs:
-        of_output = []
-        for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
-            shape = tree.splits.tolist(), tree.left.tolist(), tree.right.tolist()
-            of_output.append(_asking(*shape, of_nodes[:, output].tolist(), chains))
-        found.append(of_output)
-    return found
-
-
-def _asking(
-    splits: list[int], left: list[int], right: list[int], values: list[int], chains: list[int]
-) -> TreeNode:
-    """Return one tree without splits whose answer is known or makes no difference.
-
-    From the leaves up, without recursion, for trees may be deep: a node that is met again has both children.
-    """
-    done: list[TreeNode] = []
-    todo: list[tuple[int, dict[int, tuple[float, float]] | None]] = [(0, {})]
-    while todo:
-        node, bounds = todo.pop()
-        split = splits[node]
-        if bounds is None:
-            one, zero = done.pop(), done.pop()
-            alike = zero.value >= 0 and zero.value == one.value
-            done.append(zero if alike else TreeNode(-1, split, (zero, one)))
-        elif split < 0:
-            done.append(TreeNode(values[node]))
-        else:
-            chain = chains[split]
-            exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
-            if split <= exceeded or split >= reached:
-                todo.append(((right if split <= exceeded else left)[node], bounds))
-            else:
-                todo += (
-                    (node, None),
-                    (right[node], bounds | {chain: (split, reached)}),
-                    (left[node], bounds | {chain: (exceeded, split)}),
-                )
-    return done[0]
-
-
-def gate_levels(gates: Sequence[Index]) -> list[list[int]]:
-    """Sort gates by how many others must be answered before them."""
-    level: list[int] = []
-    for index in gates:
-        level.append(1 + max((level[-1 - at] for at, _ in index.weights if at < 0), default=-1))
-    return [[gate for gate, at in enumerate(level) if at == n] for n in range(max(level, default=-1) + 1)]
-
-
 def numbered_values(ensemble: TreeEnsemble) -> tuple[FloatArray, list[IntArray]]:
     """Return the different leaf values, ascending, and for each tree the number of each node's values."""
     values = [tree.values for tree in ensemble.trees]
     different, numbers = np.unique(np.concatenate(values), return_inverse=True)
     numbers = numbers.reshape(-1, ensemble.n_outputs)
     return different, np.split(numbers, np.cumsum([len(v) for v in values])[:-1])
-
-
-def cover_ensemble(
-    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int], n_bits: int
-) -> EnsembleCover:
-    """Cover each tree for each of ``outputs``, and share lookups of the same index."""
-    return cover_trees(asking_trees(ensemble, numbers, outputs), ensemble.splits.chains, n_bits)
-
-
-def cover_trees(trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int) -> EnsembleCover:
-    """Cover trees, those of each output, by pieces on paths, and share lookups of the same index."""
-    return _on_paths(trees, _searched(trees, chains, n_bits), chains, n_bits)
-
-
-def covers_of_trees(
-    trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int
-) -> list[EnsembleCover]:
-    """Return covers of trees by lookups of one width: on paths and, if that takes fewer, also leaf by leaf."""
-    searched = _searched(trees, chains, n_bits)
-    leaf_by_leaf = _leaf_by_leaf(trees, searched, chains.tolist(), n_bits)
-    on_paths = _on_paths(trees, searched, chains, n_bits)
-    return [on_paths] if leaf_by_leaf is None or not on_paths.n_bits else [on_paths, leaf_by_leaf]
-
-
-def _searched(
-    trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int
-) -> list[list[TreeCover]]:
-    """Return the covers of the trees that ask anything, for each output."""
-    # most trees of several outputs are a leaf for all outputs but one
-    asking = [[root for root in roots if root.children] for roots in trees]
-    flat = [root for roots in asking for root in roots]
-    covers = iter(TreeCover.of_trees(flat, chains, n_bits) if flat else ())
-    return [list(islice(covers, len(roots))) for roots in asking]
-
-
-def _on_paths(
-    trees: Sequence[Sequence[TreeNode]],
-    searched: Sequence[Sequence[TreeCover]],
-    chains: IntArray,
-    n_bits: int,
-) -> EnsembleCover:
-    """Share the lookups of the trees' own covers."""
-    gates: dict[Index, int] = {}
-    pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
-    offsets: list[list[int]] = []
-    for output, (roots, covers) in enumerate(zip(trees, searched, strict=True)):
-        offsets.append([root.value for root in roots if not root.children])
-        for cover in covers:
-            offsets[-1].append(cover.offset)
-            _share(*cover.lookups, output, gates, pieces)
-    linear = not gates and all(_is_rank(index, chains) for _, index in pieces)
-    return EnsembleCover(0 if linear else n_bits, tuple(gates), pieces, offsets)
-
-
-def _leaf_by_leaf(
-    trees: Sequence[Sequence[TreeNode]],
-    searched: Sequence[Sequence[TreeCover]],
-    chains: Sequence[int],
-    n_bits: int,
-) -> EnsembleCover | None:
-    """Cover trees by sets of splits, or digits as signs, where that takes fewer lookups; None if nowhere."""
-    gates: dict[Index, int] = {}
-    pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
-    offsets: list[list[int]] = []
-    fewer = False
-    for output, (roots, covers) in enumerate(zip(trees, searched, strict=True)):
-        offsets.append([root.value for root in roots if not root.children])
-        fitting: list[tuple[list[Leaf], int, TreeCover]] = []
-        for root, cover in zip((root for root in roots if root.children), covers, strict=True):
-            leaves = leaves_of(root, chains)
-            offset = Counter(leaf.value for leaf in leaves).most_common(1)[0][0]
-            signed = signed_pieces(leaves, offset, chains, n_bits, cover.n_lookups)
-            if signed is not None:
-                fewer = True
-                offsets[-1].append(offset)
-                _share((), signed, output, gates, pieces)
-            elif fit(paths_of(leaves, offset), chains, n_bits):
-                fitting.append((leaves, offset, cover))
-            else:
-                offsets[-1].append(cover.offset)
-                _share(*cover.lookups, output, gates, pieces)
-        sets = shared_sets(
-            (path for leaves, offset, _ in fitting for path in paths_of(leaves, offset)), chains, n_bits
-        )
-        own = {piece.index for _, _, cover in fitting for piece in cover.lookups[1]}
-        fewer |= len(sets) < len(own)
-        for leaves, offset, cover in fitting:
-            if len(sets) < len(own):
-                offsets[-1].append(offset)
-                _share((), set_pieces(leaves, offset, sets, chains), output, gates, pieces)
-            else:
-                offsets[-1].append(cover.offset)
-                _share(*cover.lookups, output, gates, pieces)
-    return EnsembleCover(n_bits, tuple(gates), pieces, offsets) if fewer else None
-
-
-def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
-    """Return the cover without tables that are zero once leaf values are integers, or gates only for them."""
-    pieces = {key: found for key, found in cover.pieces.items() if piece_table(found, values).any()}
-    if len(pieces) == len(cover.pieces):
-        return cover
-    read: set[int] = set()
-    todo = [index for _, index in pieces]
-    while todo:
-        new = {-1 - term for term, _ in todo.pop().weights if term < 0} - read
-        read |= new
-        todo += (cover.gates[gate] for gate in new)
-    number = {gate: position for position, gate in enumerate(sorted(read))}
-
-    def renumbered(index: Index) -> Index:
-        terms = ((term if term >= 0 else -1 - number[-1 - term], weight) for term, weight in index.weights)
-        return replace(index, weights=tuple(sorted(terms)))
-
-    gates = tuple(renumbered(cover.gates[gate]) for gate in sorted(read))
-    kept = {(output, renumbered(index)): found for (output, index), found in pieces.items()}
-    return EnsembleCover(cover.n_bits if kept else 0, gates, kept, cover.offsets)
-
-
-def piece_table(pieces: Sequence[PieceLookup], values: IntArray, doublings: int = 0) -> IntArray:
-    """Return the sum of pieces that read one index, as many times doubled; at least as often as they are."""
-    doublings = max(doublings, *(piece.doublings for piece in pieces))
-    return sum(_read(piece, values) << (doublings - piece.doublings) for piece in pieces)
-
-
-def _read(piece: PieceLookup, values: IntArray) -> IntArray:
-    difference = values[piece.plus] - values[piece.minus]
-    return difference if difference.ndim == 1 else difference.sum(axis=0)
-
-
-def _is_rank(index: Index, chains: IntArray) -> bool:
-    """Whether an index counts the exceeded splits of one chain, so that any table of it is linear."""
-    asked = {int(chains[split]) for split, _ in index.weights if split >= 0}
-    return len(asked) == 1 and index.offset == 0 and not index.signs and all(weight == 1 for _, weight in index.weights)
-
-
-def _share(
-    found: Sequence[GateLookup],
-    pieces: Sequence[PieceLookup],
-    output: int,
-    gates: dict[Index, int],
-    shared: dict[tuple[int, Index], list[PieceLookup]],
-) -> None:
-    """Add the lookups of one tree to those of others, whose gates have numbers of their own."""
-    numbers: list[int] = []
-
-    def renumbered(index: Index) -> Index:
-        weights = ((-1 - numbers[-1 - at] if at < 0 else at, weight) for at, weight in index.weights)
-        return replace(index, weights=tuple(sorted(weights)))
-
-    for gate in found:
-        index = renumbered(gate.index)
-        numbers.append(gates.setdefault(index, len(gates)))
-    for piece in pieces:
-        shared.setdefault((output, renumbered(piece.index)), []).append(piece)
 
 
 def leaf_grid(
@@ -394,10 +150,9 @@ def cheapest_plan(
         The fastest at the default error rate by the cost model.
     """
     values, numbers = numbered_values(ensemble)
-    plans: list[tuple[float, int, CoverPlan]] = []
-    reached = _reached(ensemble, numbers, outputs, bits)
-    span = _span(ensemble, outputs)
+    grids = _Grids(ensemble, numbers, values, outputs, tolerance, unit, bits)
     trees = asking_trees(ensemble, numbers, outputs)
+    chains, n_splits = ensemble.splits.chains, len(ensemble.splits)
     # most trees of several outputs are a leaf for all outputs but one
     asking = sum(
         len(tree.splits)
@@ -405,32 +160,88 @@ def cheapest_plan(
         for tree, root in zip(ensemble.trees, roots, strict=True)
         if root.children
     )
-    chains = ensemble.splits.chains
-    for width in sorted({*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)}):
-        if width > max(WIDTHS) and _least_price(trees, width) > min((price for price, _, _ in plans), default=math.inf):
+    covers_of = covers_of_trees if asking <= LARGE else covers_on_paths
+    plans: list[tuple[float, int, CoverPlan]] = []
+    fewest = n_trees = n_different(trees)
+    few_cells = True
+    for width in dict.fromkeys([*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)]):
+        # No cover has fewer lookups than one of wider tables, and none of whole trees fewer than there are.
+        known = fewest if width <= max(WIDTHS) else n_trees
+        seconds = known * lookup_seconds(width, grids.too_few + 1, DEFAULT_P_ERROR)
+        if plans and (seconds > min(price for price, _, _ in plans) or (width == 2 and not few_cells)):
             continue
-        covers = covers_of_trees if asking <= LARGE else _covers_on_paths
-        for cover in covers(trees, chains, width):
-            noise = 0.5 * math.log2(max(1, cover.summands)) + cover.doublings
-            grid = None
-            finer = (_scale(span, len(numbers), n_bits, unit) for n_bits in _worth_taking(width, noise))
-            for scale in filter(None, (unit, *finer)):
-                grid = leaf_grid(ensemble, numbers, values, outputs, scale)
-                if _rms_error(grid, values, reached) <= tolerance:
-                    break
-            if grid is None:
-                continue
-            cover = without_idle(cover, grid.values)
-            needed = int(grid.span.max()).bit_length() + noise
-            price = _price(cover, needed, len(ensemble.splits), compared_bits)
-            plans.append((price, width, CoverPlan(outputs, cover, grid)))
+        covers = covers_of(trees, chains, width)
+        fewest = min(cover.n_lookups for cover in covers)
+        few_cells = _few_cells(covers[-1], width - 1)
+        for cover in covers:
+            grid = grids.finest(cover, width)
+            if grid is not None:
+                cover = without_idle(cover, grid.values)
+                needed = int(grid.span.max()).bit_length() + _noise(cover)
+                price = _price(cover, needed, n_splits, compared_bits)
+                plans.append((price, width, CoverPlan(outputs, cover, grid)))
         if plans and not plans[-1][2].cover.n_bits:
             break  # no width has fewer lookups than none
     plans.sort(key=lambda plan: plan[:2])
-    if exact is None:
-        return plans[0][2]
-    close = [plan for price, _, plan in plans if price <= CLOSE * plans[0][0] + SECOND_WIDTH][:MOST_CLOSE]
-    return min(close, key=exact) if len(close) > 1 else close[0]
+    close = [plan for price, _, plan in plans if price <= CLOSE * plans[0][0]][:MOST_CLOSE]
+    return close[0] if exact is None or len(close) == 1 else min(close, key=exact)
+
+
+def _few_cells(cover: EnsembleCover, n_bits: int) -> bool:
+    """Whether half of the tables have room in lookups of fewer bits, so that these may be worth a search.
+
+    A narrower lookup is a seventh faster at best, so that it does not pay to make two of most.
+    """
+    return 2 * sum(index.size <= 1 << n_bits for _, index in cover.pieces) >= len(cover.pieces)
+
+
+def _noise(cover: EnsembleCover) -> float:
+    """Bits by which lookups must be more precise than the sums of what they stand for."""
+    return 0.5 * math.log2(max(1, cover.summands)) + cover.doublings
+
+
+class _Grids:
+    """Leaf values of an ensemble as integers, at the scales that are worth it; see `cheapest_plan`.
+
+    Attributes
+    ----------
+    too_few : int
+        Bits of the finest sums so far that were not precise enough.
+    """
+
+    def __init__(
+        self,
+        ensemble: TreeEnsemble,
+        numbers: Sequence[IntArray],
+        values: FloatArray,
+        outputs: tuple[int, ...],
+        tolerance: float,
+        unit: float | None,
+        bits: IntArray | None,
+    ) -> None:
+        self._ensemble, self._numbers, self._values, self._outputs = ensemble, numbers, values, outputs
+        self._tolerance, self._unit = tolerance, unit
+        self._reached = _reached(ensemble, numbers, outputs, bits)
+        self._span = _span(ensemble, outputs)
+        self.too_few = 0
+
+    def finest(self, cover: EnsembleCover, width: int) -> LeafGrid | None:
+        """Return the values at the coarsest scale that is precise enough, or the finest; None if none fits.
+
+        Scales are those with which sums fill the bits beyond which lookups become dearer.
+        """
+        # A bit may be kept in reserve, but not where results are doubled, which are dear enough.
+        noise = _noise(cover) if cover.doublings else math.ceil(_noise(cover))
+        grid = None
+        for n_bits in (0, *_worth_taking(width, noise)):
+            scale = _scale(self._span, len(self._numbers), n_bits, self._unit) if n_bits else self._unit
+            if scale is None:
+                continue
+            grid = leaf_grid(self._ensemble, self._numbers, self._values, self._outputs, scale)
+            if _rms_error(grid, self._values, self._reached) <= self._tolerance:
+                break
+            self.too_few = max(self.too_few, n_bits)
+        return grid
 
 
 def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: int) -> float:
@@ -449,33 +260,13 @@ def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: in
 
 def _worth_taking(width: int, noise: float) -> Iterator[int]:
     """Yield the bits of a sum beyond which lookups of one width become dearer, its noise counted as bits."""
-    prices = [lookup_seconds(width, n_bits + noise, DEFAULT_P_ERROR) for n_bits in range(1, MOST_SUM_BITS + 2)]
+    prices = [
+        lookup_seconds(width, n_bits + noise, DEFAULT_P_ERROR) for n_bits in range(1, MOST_SUM_BITS + 2)
+    ]
     limit = precision_steps(width, DEFAULT_P_ERROR)[-1] + 1 - noise
     for n_bits, (now, more) in enumerate(itertools.pairwise(prices), start=1):
         if n_bits < limit and (now < more or n_bits + 1 >= limit):
             yield n_bits
-
-
-def _covers_on_paths(
-    trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int
-) -> list[EnsembleCover]:
-    return [cover_trees(trees, chains, n_bits)]
-
-
-def _least_price(trees: Sequence[Sequence[TreeNode]], n_bits: int) -> float:
-    """Seconds that no cover is faster than which has a lookup for each tree or more; equal ones may share it."""
-    different = {(output, _asked(root)) for output, roots in enumerate(trees) for root in roots if root.children}
-    return len(different) * lookup_seconds(n_bits, 1.0, DEFAULT_P_ERROR)
-
-
-def _asked(root: TreeNode) -> frozenset[int]:
-    asked, todo = set(), [root]
-    while todo:
-        node = todo.pop()
-        if node.children:
-            asked.add(node.split)
-            todo += node.children
-    return frozenset(asked)
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:

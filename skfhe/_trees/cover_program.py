@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skfhe._trees.cover import Index
-from skfhe._trees.cover_plan import CoverPlan, gate_levels, piece_table
+from skfhe._trees.cover_plan import CoverPlan
+from skfhe._trees.ensemble_cover import gate_levels, piece_table
 from skfhe._typing import IntArray
 from skfhe.passes import optimize
 from skfhe.program import Program, ProgramBuilder, ops
@@ -55,7 +56,8 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     """Return the program of a plan.
 
     Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
-    are the sums of the leaf values' integers, less ``plan.grid.least``, as many times doubled as the cover says.
+    are the sums of the leaf values' integers, less ``plan.grid.least``, as many times doubled as the cover
+    says.
 
     Parameters
     ----------
@@ -102,9 +104,16 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
 
 
 def _offset(plan: CoverPlan) -> IntArray:
-    """Sum of the values that the pieces are relative to, for each output."""
-    sums = np.array([plan.grid.values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
-    return sums << plan.cover.doublings
+    """Sum of the values that the pieces are relative to, and of what is added to them, for each output."""
+    values, doublings = plan.grid.values, plan.cover.doublings
+    sums = np.array([values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
+    sums <<= doublings
+    for (output, _), pieces in plan.cover.pieces.items():
+        for piece in pieces:
+            if piece.added is not None:
+                first, second = piece.added
+                sums[output] += (values[first] - values[second]) << (doublings - piece.doublings)
+    return sums
 
 
 def _tables(plan: CoverPlan) -> tuple[IntArray, IntArray]:
@@ -112,8 +121,9 @@ def _tables(plan: CoverPlan) -> tuple[IntArray, IntArray]:
     cover, doublings = plan.cover, plan.cover.doublings
     tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
     weight = np.zeros((len(cover.pieces), len(plan.outputs)), dtype=np.int64)
-    for position, ((output, index), pieces) in enumerate(cover.pieces.items()):
-        tables[position, : index.size] = piece_table(pieces, plan.grid.values, doublings)
+    for position, ((output, _), pieces) in enumerate(cover.pieces.items()):
+        table = piece_table(pieces, plan.grid.values, doublings)
+        tables[position, : len(table)] = table
         weight[position, output] = 1
     return tables, weight
 
@@ -138,7 +148,7 @@ def _lookup(
     """Append the lookups of ``tables`` at ``indices``; signs take the second half of the circle."""
     linear = _indices(builder, known, indices, column, label, tables.shape[1])
     start = np.zeros(len(indices), dtype=np.int64)
-    if any(index.signs for index in indices):
+    if any(index.signs or index.size > tables.shape[1] for index in indices):
         n_bits = tables.shape[1].bit_length()  # one more than the tables have
         read = builder.add(ops.Modulo(n_bits), linear, label=label)
         return builder.add(ops.Lookup(np.concatenate([tables, -tables], axis=1), start), read, label=label)

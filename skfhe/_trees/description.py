@@ -143,8 +143,8 @@ def _plan(
     if len(ensemble.trees) == 1:
         numbered, leaves = _numbered_leaves(ensemble)
         plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits, exact=exact)
-        least, span = int(plan.grid.least[0]), int(plan.grid.span[0])
-        return plan, LeafDecoder(least, span, leaves, multiple=1 << plan.cover.doublings)
+        first, behind = int(plan.grid.least[0]), int(plan.grid.span[0])
+        return plan, LeafDecoder(first, behind, leaves, multiple=1 << plan.cover.doublings)
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.head, ClassFractions):
         remainders = _remainders(described.head, ensemble)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,7 +35,7 @@ MOST_DIGITS = 8
 MOST_MERGED = 200
 """Sets up to which it is tried to put them together."""
 MOST_CANDIDATES = 4000
-TRIALS = 24
+TRIALS = 16
 """Greedy covers that are tried, with ties broken in different ways."""
 TRIAL_CELLS = 4_000_000
 """Elements that all trials together may add up, about: some hundredths of a second."""
@@ -61,7 +60,7 @@ class Leaf(NamedTuple):
 
 
 def leaves_of(root: TreeNode, chains: Sequence[int]) -> list[Leaf]:
-    """Return the leaves of a tree that asks nothing whose answer is known from the path, from left to right."""
+    """Return the leaves, from left to right, of a tree that asks nothing whose answer is known."""
     found = []
     todo: list[tuple[TreeNode, dict[int, int], dict[int, int]]] = [(root, {}, {})]
     while todo:
@@ -71,7 +70,10 @@ def leaves_of(root: TreeNode, chains: Sequence[int]) -> list[Leaf]:
             continue
         chain = chains[node.split]
         zero, one = node.children
-        todo += ((one, exceeded | {chain: node.split}, reached), (zero, exceeded, reached | {chain: node.split}))
+        todo += (
+            (one, exceeded | {chain: node.split}, reached),
+            (zero, exceeded, reached | {chain: node.split}),
+        )
     return found
 
 
@@ -102,7 +104,7 @@ def _index(digits: Sequence[Sequence[int]], signs: tuple[int, ...] = ()) -> Inde
 def _answers(digits: Sequence[Sequence[int]]) -> dict[int, BoolArray]:
     """Return the answer of each split in each cell of an index."""
     cells = np.arange(_n_cells(digits))
-    answers = {}
+    answers: dict[int, BoolArray] = {}
     radix = 1
     for digit in digits:
         rank = cells // radix % (len(digit) + 1)
@@ -198,8 +200,10 @@ class _Fits:
 
     def __call__(self, splits: Splits) -> bool:
         if splits not in self._known:
-            counts = Counter(self._chains[split] for split in splits)
-            self._known[splits] = math.prod(count + 1 for count in counts.values()) <= self._most
+            counts: dict[int, int] = {}
+            for split in splits:
+                counts[self._chains[split]] = counts.get(self._chains[split], 1) + 1
+            self._known[splits] = math.prod(counts.values()) <= self._most
         return self._known[splits]
 
 
@@ -238,7 +242,7 @@ def _unions(paths: Sequence[Splits], fits: _Fits) -> list[Splits]:
 
 
 def _greedy(within: BoolArray, ties: FloatArray) -> list[int]:
-    """Return rows that have every column: each time one of the most columns that are left, without idle ones."""
+    """Return rows that have every column: each time one of most that are left, then without idle ones."""
     left = np.ones(within.shape[1], dtype=bool)
     chosen: list[int] = []
     while left.any():
@@ -292,7 +296,8 @@ def signed_pieces(
         None if no fewer lookups do, or there are too many digits.
     """
     digits = _digits(frozenset().union(*(leaf.asked for leaf in leaves)), chains)
-    if len(digits) > MOST_DIGITS or _n_cells(digits) >= fewer_than << n_bits:
+    n_cells = _n_cells(digits)
+    if len(digits) > MOST_DIGITS or not 1 << n_bits < n_cells < fewer_than << n_bits:
         return None
     choices = [
         (_n_cells(taken), len(taken), taken)
