@@ -98,6 +98,9 @@ MODELS: dict[str, Model] = {
     "catboost": _trees(
         "catboost", "CatBoost", iterations=20, depth=4, verbose=False, allow_writing_files=False
     ),
+    "catboost6": _trees(
+        "catboost", "CatBoost", iterations=20, depth=6, verbose=False, allow_writing_files=False
+    ),
 }
 DATA = (*CLASSIFICATION, *REGRESSION)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from skfhe._trees.cover import Index
-from skfhe._trees.cover_plan import CoverPlan, gate_levels, piece_table
+from skfhe._trees.cover_plan import CoverPlan
+from skfhe._trees.ensemble_cover import gate_levels, piece_table
 from skfhe._typing import IntArray
 from skfhe.passes import optimize
 from skfhe.program import Program, ProgramBuilder, ops
@@ -49,7 +50,7 @@ class Comparisons:
 def used_splits(plan: CoverPlan) -> IntArray:
     """Return the numbers of the splits that some lookup reads, ascending; the first if none is."""
     indices = [*plan.cover.gates, *(index for _, index in plan.cover.pieces)]
-    used = sorted({at for index in indices for at, _ in index.weights if at >= 0})
+    used = sorted({at for index in indices for at, _ in _terms(index, 0) if at >= 0})
     return np.array(used or [0], dtype=np.int64)
 
 
@@ -57,7 +58,8 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     """Return the program of a plan.
 
     Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
-    are the sums of the leaf values' integers, less ``plan.grid.least``, or of their digits.
+    are the sums of the leaf values' integers, less ``plan.grid.least``, as many times doubled as the cover
+    says, or of their digits.
 
     Parameters
     ----------
@@ -106,7 +108,7 @@ def _summands(
     if read is not None:
         values = _lookup(builder, known, read.indices, column, read.tables, "leaves")
         return values, read.weight, read.offset, read.span
-    offset, span = _offset(plan), plan.grid.span
+    offset, span = _offset(plan), plan.grid.span << cover.doublings
     if cover.n_bits:
         tables, weight = _tables(plan)
         values = _lookup(builder, known, [index for _, index in cover.pieces], column, tables, "leaves")
@@ -131,17 +133,26 @@ def _sums(builder: ProgramBuilder, values: int, weight: IntArray, offset: IntArr
 
 
 def _offset(plan: CoverPlan) -> IntArray:
-    """Sum of the values that the pieces are relative to, for each output."""
-    return np.array([plan.grid.values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
+    """Sum of the values that the pieces are relative to, and of what is added to them, for each output."""
+    values, doublings = plan.grid.values, plan.cover.doublings
+    sums = np.array([values[numbers].sum() for numbers in plan.cover.offsets]) - plan.grid.least
+    sums <<= doublings
+    for (output, _), pieces in plan.cover.pieces.items():
+        for piece in pieces:
+            if piece.added is not None:
+                first, second = piece.added
+                sums[output] += (values[first] - values[second]) << (doublings - piece.doublings)
+    return sums
 
 
 def _tables(plan: CoverPlan) -> tuple[IntArray, IntArray]:
     """Table of each index, and the output that it adds to as a weight of 1."""
-    cover = plan.cover
+    cover, doublings = plan.cover, plan.cover.doublings
     tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
     weight = np.zeros((len(cover.pieces), len(plan.outputs)), dtype=np.int64)
-    for position, ((output, index), pieces) in enumerate(cover.pieces.items()):
-        tables[position, : index.size] = piece_table(pieces, plan.grid.values)
+    for position, ((output, _), pieces) in enumerate(cover.pieces.items()):
+        table = piece_table(pieces, plan.grid.values, doublings)
+        tables[position, : len(table)] = table
         weight[position, output] = 1
     return tables, weight
 
@@ -163,16 +174,32 @@ def _lookup(
     tables: IntArray,
     label: str,
 ) -> int:
-    """Append the lookups of ``tables`` at ``indices``."""
-    linear = _indices(builder, known, indices, column, label)
+    """Append the lookups of ``tables`` at ``indices``; signs take the second half of the circle."""
+    linear = _indices(builder, known, indices, column, label, tables.shape[1])
+    start = np.zeros(len(indices), dtype=np.int64)
+    if any(index.signs or index.size > tables.shape[1] for index in indices):
+        n_bits = tables.shape[1].bit_length()  # one more than the tables have
+        read = builder.add(ops.Modulo(n_bits), linear, label=label)
+        return builder.add(ops.Lookup(np.concatenate([tables, -tables], axis=1), start), read, label=label)
     # The bits of a chain never rise along it, which interval arithmetic cannot know. Equal widths make one
     # key set.
     read = builder.add(ops.Bound(0, tables.shape[1] - 1), linear, label=label)
-    return builder.add(ops.Lookup(tables, np.zeros(len(indices), dtype=np.int64)), read, label=label)
+    return builder.add(ops.Lookup(tables, start), read, label=label)
+
+
+def _terms(index: Index, half: int) -> Iterator[tuple[int, int]]:
+    """Yield what an index reads with its weights; a sign's is the half of the circle."""
+    yield from index.weights
+    yield from ((split, half) for split in index.signs)
 
 
 def _indices(
-    builder: ProgramBuilder, known: int, indices: Sequence[Index], column: dict[int, int], label: str
+    builder: ProgramBuilder,
+    known: int,
+    indices: Sequence[Index],
+    column: dict[int, int],
+    label: str,
+    half: int,
 ) -> int:
     """Append what lookups read: one product, or, for many indices that each read little, several."""
     selective = builder.type_of(known).size * len(indices) > ONE_PRODUCT
@@ -181,13 +208,13 @@ def _indices(
     for block in blocks:
         read, at = known, column
         if selective:
-            used = sorted({column[term] for index in block for term, _ in index.weights})
+            used = sorted({column[term] for index in block for term, _ in _terms(index, half)})
             read = builder.add(ops.Gather(np.array(used, dtype=np.int64), axis=0), known, label=label)
             place = {position: number for number, position in enumerate(used)}
-            at = {term: place[column[term]] for index in block for term, _ in index.weights}
+            at = {term: place[column[term]] for index in block for term, _ in _terms(index, half)}
         weight = np.zeros((builder.type_of(read).size, len(block)), dtype=np.int16)
         for position, index in enumerate(block):
-            for term, factor in index.weights:
+            for term, factor in _terms(index, half):
                 weight[at[term], position] = factor
         offset = np.array([index.offset for index in block], dtype=np.int64)
         products.append(builder.add(ops.Linear(weight, offset), read, label=label))
@@ -199,9 +226,9 @@ def _blocks(indices: Sequence[Index]) -> Sequence[Sequence[Index]]:
     blocks: list[list[Index]] = [[]]
     used: set[int] = set()
     for index in indices:
-        used |= {term for term, _ in index.weights}
+        used |= {term for term, _ in _terms(index, 0)}
         if blocks[-1] and len(used) * (len(blocks[-1]) + 1) > BLOCK:
             blocks.append([])
-            used = {term for term, _ in index.weights}
+            used = {term for term, _ in _terms(index, 0)}
         blocks[-1].append(index)
     return blocks

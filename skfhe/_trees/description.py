@@ -15,6 +15,7 @@ from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe._trees.indicator_plan import indicator_plans
 from skfhe._trees.leaf_numbers import leaf_number_plans
 from skfhe._typing import FloatArray, IntArray
+from skfhe.cost import estimate_cost
 from skfhe.encoding import (
     BlockEncoder,
     ClassFractions,
@@ -137,11 +138,12 @@ def _planned(
     compared_bits = BLOCK_BITS if seen.quantizer else 0
     if len(ensemble.trees) == 1:
         numbered, leaves = _numbered_leaves(ensemble)
-        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits)
-        yield plan, LeafDecoder(int(plan.grid.least[0]), int(plan.grid.span[0]), leaves)
+        exact = None if compared_bits else _seconds
+        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits, exact=exact)
+        first, behind = int(plan.grid.least[0]), int(plan.grid.span[0])
+        yield plan, LeafDecoder(first, behind, leaves, multiple=1 << plan.cover.doublings)
     elif asked.leaves == "index":
-        plans, table = leaf_number_plans(ensemble)
-        yield from ((plan, table) for plan in plans)
+        yield from leaf_number_plans(ensemble)
     else:
         plan, sums = _plan(described, ensemble, seen.asked(ensemble), compared_bits, asked.tolerance)
         yield plan, sums
@@ -189,6 +191,7 @@ def _plan(
 ) -> tuple[CoverPlan, LeafSumDecoder]:
     """Plan the evaluation by sums of leaf values; say how they become scores."""
     n_outputs = ensemble.n_outputs
+    exact = None if compared_bits else _seconds
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.head, ClassFractions):
         remainders = _remainders(described.head, ensemble)
@@ -201,13 +204,22 @@ def _plan(
     else:
         together = [others for _, others in remainders if len(others) > 1]
     unit = described.unit
-    plan = cheapest_plan(ensemble, columns or (0,), tolerance, unit, asked, compared_bits, together)
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, unit, asked, compared_bits, exact, together)
     grid = plan.grid
     errors = dict(zip(plan.outputs, grid.error, strict=True))
     errors |= {output: sum(errors[other] for other in others) for output, others in remainders}
     least, computed = grid.least + grid.bias, np.array(plan.outputs)
     error = float(max(errors.values()))
-    return plan, LeafSumDecoder(grid.scale, least, grid.span, computed, remainders, n_outputs, error)
+    multiple = 1 << plan.cover.doublings
+    decoder = LeafSumDecoder(
+        grid.scale, least, grid.span, computed, remainders, n_outputs, error, multiple=multiple
+    )
+    return plan, decoder
+
+
+def _seconds(plan: CoverPlan) -> float:
+    """Predict the seconds of a row."""
+    return estimate_cost(lower_plan(plan)).seconds
 
 
 def _numbered_leaves(ensemble: TreeEnsemble) -> tuple[TreeEnsemble, FloatArray]:

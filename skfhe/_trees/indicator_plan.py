@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skfhe._trees.cover import Index, PieceLookup
-from skfhe._trees.cover_plan import LARGE, CoverPlan, EnsembleCover, asking_trees, cover_trees
+from skfhe._trees.cover_plan import LARGE, CoverPlan
 from skfhe._trees.ensemble import TreeEnsemble
+from skfhe._trees.ensemble_cover import EnsembleCover, asking_trees, cover_trees
 from skfhe._trees.indicators import Digits, Indicators, cell_groups, digits_of, path_lookups
 from skfhe._trees.search import TreeNode
 from skfhe._typing import IntArray
@@ -82,7 +83,8 @@ def indicator_plans(
         return  # nothing is cheaper than no lookup
     leaves = _leaf_vectors(ensemble, plan)
     if limit is None:
-        needed = int(plan.grid.span.max()).bit_length() + 0.5 * math.log2(max(1, cover.summands))
+        noise = 0.5 * math.log2(max(1, cover.summands)) + cover.doublings
+        needed = int(plan.grid.span.max()).bit_length() + noise
         limit = cover.n_lookups * lookup_seconds(cover.n_bits, needed, DEFAULT_P_ERROR)
     if _fewest(leaves) * lookup_seconds(min(PIECE_WIDTHS), 0.0, DEFAULT_P_ERROR) >= limit:
         return
@@ -180,7 +182,9 @@ def _of_cover(
         largest[a_lookup] = digits, indicators
     for digits, indicators in largest.values():
         least, span = _extremes(digits, leaves.starts)
-        sums = DigitSumDecoder(least, span, digits.factors, digits.columns, leaves.offset, decoder)
+        sums = DigitSumDecoder(
+            least, span, digits.factors, digits.columns, leaves.offset, replace(decoder, multiple=1)
+        )
         yield replace(plan, cover=cover, indicators=indicators), sums
 
 

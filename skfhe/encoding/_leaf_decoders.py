@@ -10,6 +10,8 @@ from skfhe._typing import FloatArray, IntArray
 
 __all__ = ["DigitSumDecoder", "LeafDecoder", "LeafSumDecoder", "LeafTableDecoder"]
 
+MOST_MULTIPLE = 1 << 16
+
 
 @dataclass(frozen=True, eq=False)
 class LeafSumDecoder:
@@ -33,6 +35,8 @@ class LeafSumDecoder:
         Scores of a row.
     error : float, default=0
         No score is farther than this from that of the float leaf values.
+    multiple : int, default=1
+        The program returns so many times the sums.
 
     Examples
     --------
@@ -49,6 +53,7 @@ class LeafSumDecoder:
     remainders: tuple[tuple[int, tuple[int, ...]], ...]
     n_outputs: int
     error: float = 0.0
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         if not self.least.shape == self.span.shape == self.columns.shape or self.least.ndim != 1:
@@ -58,6 +63,7 @@ class LeafSumDecoder:
             )
         if (self.span < 0).any() or not 0 < self.scale < np.inf:
             raise ValueError("span must not be negative, and scale be positive and finite")
+        _check_multiple(self.multiple)
         known = [
             *self.columns.tolist(),
             *(n for output, others in self.remainders for n in (output, *others)),
@@ -69,7 +75,7 @@ class LeafSumDecoder:
 
     def decode(self, sums: IntArray) -> FloatArray:
         """Return the scores, shape (n_rows, n_outputs)."""
-        integers = np.clip(sums, 0, self.span) + self.least
+        integers = np.clip(_nearest(sums, self.multiple), 0, self.span) + self.least
         if not self.remainders:
             scores = np.zeros((len(sums), self.n_outputs))
             scores[:, self.columns] = integers * self.scale
@@ -169,6 +175,8 @@ class LeafDecoder:
         Their scores.
     error : float, default=0
         They are exact.
+    multiple : int, default=1
+        The program returns so many times the numbers.
 
     Examples
     --------
@@ -182,8 +190,10 @@ class LeafDecoder:
     span: int
     leaves: FloatArray
     error: float = 0.0
+    multiple: int = 1
 
     def __post_init__(self) -> None:
+        _check_multiple(self.multiple)
         if self.leaves.ndim != 2 or not 0 <= self.least <= self.least + self.span < len(self.leaves):
             raise ValueError(
                 f"leaves {self.least} to {self.least + self.span} are not all among {self.leaves.shape}"
@@ -191,7 +201,8 @@ class LeafDecoder:
 
     def decode(self, numbers: IntArray) -> FloatArray:
         """Return the scores, shape (n_rows, n_outputs)."""
-        return self.leaves[np.clip(numbers[:, 0], 0, self.span) + self.least]
+        found = _nearest(numbers[:, 0], self.multiple)
+        return self.leaves[np.clip(found, 0, self.span) + self.least]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +221,8 @@ class LeafTableDecoder:
         What is added to every score.
     error : float, default=0
         The scores are those of the float trees, added in their order.
+    multiple : int, default=1
+        The program returns so many times the numbers.
 
     Examples
     --------
@@ -224,8 +237,10 @@ class LeafTableDecoder:
     leaves: FloatArray
     bias: FloatArray
     error: float = 0.0
+    multiple: int = 1
 
     def __post_init__(self) -> None:
+        _check_multiple(self.multiple)
         if self.counts.ndim != 1 or self.leaves.ndim != 2 or self.bias.shape != self.leaves.shape[1:]:
             raise ValueError(
                 f"expected a count a tree and a bias of each score of the leaves {self.leaves.shape}, got "
@@ -238,6 +253,17 @@ class LeafTableDecoder:
         """Return the scores, shape (n_rows, n_outputs)."""
         scores = np.tile(self.bias, (len(numbers), 1))
         first = np.cumsum(self.counts) - self.counts
-        for of_rows in (np.clip(numbers, 0, self.counts - 1) + first).T:
+        found = _nearest(numbers, self.multiple)
+        for of_rows in (np.clip(found, 0, self.counts - 1) + first).T:
             scores += self.leaves[of_rows]
         return scores
+
+
+def _check_multiple(multiple: int) -> None:
+    if not 1 <= multiple <= MOST_MULTIPLE:
+        raise ValueError(f"multiple must be from 1 to {MOST_MULTIPLE}, got {multiple}")
+
+
+def _nearest(integers: IntArray, multiple: int) -> IntArray:
+    """Return the integers whose multiples are nearest; correct ones are multiples."""
+    return (np.asarray(integers, dtype=np.int64) + multiple // 2) // multiple

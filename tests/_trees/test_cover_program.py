@@ -3,19 +3,12 @@
 import numpy as np
 import pytest
 
-from skfhe._trees import cover_plan, cover_program
+from skfhe._trees import cover_program, ensemble_cover
 from skfhe._trees.comparisons import comparisons, level_rows, on_levels
 from skfhe._trees.cover import TreeCover
-from skfhe._trees.cover_plan import (
-    CoverPlan,
-    asking_trees,
-    cheapest_plan,
-    cover_ensemble,
-    leaf_grid,
-    numbered_values,
-    without_idle,
-)
+from skfhe._trees.cover_plan import CoverPlan, cheapest_plan, leaf_grid, numbered_values
 from skfhe._trees.cover_program import lower_plan, used_splits
+from skfhe._trees.ensemble_cover import asking_trees, cover_ensemble, without_idle
 from skfhe.circuit import compile_program
 from skfhe.encoding import calibrate_levels
 from skfhe.program import ops, run
@@ -32,7 +25,8 @@ def plan_of(ensemble, n_bits, scale):
 
 def sums(plan, program, bits):
     (found,) = run(program, bits[:, used_splits(plan)])
-    return found + plan.grid.least + plan.grid.bias
+    np.testing.assert_array_equal(found % (1 << plan.cover.doublings), 0)
+    return (found >> plan.cover.doublings) + plan.grid.least + plan.grid.bias
 
 
 @pytest.mark.parametrize("n_bits", [2, 3, 4, 5])
@@ -116,7 +110,7 @@ def test_all_trees_are_searched_once_a_width(monkeypatch):
         searched.append((len(roots), n_bits))
         return of_trees(roots, chains, n_bits)
 
-    monkeypatch.setattr(cover_plan.TreeCover, "of_trees", counted)
+    monkeypatch.setattr(ensemble_cover.TreeCover, "of_trees", counted)
     ensemble = random_ensemble(np.random.default_rng(0), n_trees=9, depth=5, n_outputs=2)
     cheapest_plan(ensemble, (0, 1), tolerance=0.01)
     assert len({n_bits for _, n_bits in searched}) == len(searched) <= 4
