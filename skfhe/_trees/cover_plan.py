@@ -38,8 +38,9 @@ LARGE = 20_000
 """Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
 seconds."""
 LARGE_WIDTH = 4
-CLOSE, MOST_CLOSE = 1.15, 2
-"""Plans that are priced exactly: up to so many times the seconds of the best, and how many."""
+CLOSE, MOST_CLOSE, MOST_SECONDS = 1.15, 2, 1.0
+"""Plans that are priced exactly: up to so many times the seconds of the best, how many, and of how many
+seconds; for more, what a call takes besides lookups hardly counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,13 +177,16 @@ def cheapest_plan(
         # No cover has fewer lookups than one of wider tables, and none of whole trees fewer than there are.
         known = fewest if width <= max(WIDTHS) else n_trees
         seconds = known * lookup_seconds(width, grids.too_few + 1, DEFAULT_P_ERROR)
-        if plans and (seconds > min(price for price, _, _ in plans) or (width == 2 and not few_cells)):
+        idle = width == 2 and not few_cells and width != compared_bits
+        if plans and (idle or seconds > min(price for price, _, _ in plans)):
             continue
         covers = covers_of(trees, chains, width)
         fewest = min(cover.n_lookups for cover in covers)
         few_cells = _few_cells(covers[-1], width - 1)
+        on_paths = grids.finest(covers[0], width)
         for cover in covers:
-            grid = grids.finest(cover, width)
+            # with fewer lookups, sums of the same values are no noisier
+            grid = grids.finest(cover, width) if cover.doublings else on_paths
             if grid is not None:
                 cover = without_idle(cover, grid.values)
                 needed = int(grid.span.max()).bit_length() + _noise(cover)
@@ -192,7 +196,9 @@ def cheapest_plan(
             break  # no width has fewer lookups than none
     plans.sort(key=lambda plan: plan[:2])
     close = [plan for price, _, plan in plans if price <= CLOSE * plans[0][0]][:MOST_CLOSE]
-    return close[0] if exact is None or len(close) == 1 else min(close, key=exact)
+    if exact is None or len(close) == 1 or plans[0][0] > MOST_SECONDS:
+        return close[0]
+    return min(close, key=exact)
 
 
 def _few_cells(cover: EnsembleCover, n_bits: int) -> bool:

@@ -208,10 +208,9 @@ def _leaf_by_leaf(
             else:
                 offsets[-1].append(cover.offset)
                 _share(*cover.lookups, output, gates, pieces)
-        sets = shared_sets(
-            (path for leaves, offset, _ in fitting for path in paths_of(leaves, offset)), chains, n_bits
-        )
         own = {piece.index for _, _, cover in fitting for piece in cover.lookups[1]}
+        paths = (path for leaves, offset, _ in fitting for path in paths_of(leaves, offset))
+        sets = shared_sets(paths, chains, n_bits, len(own))
         fewer |= len(sets) < len(own)
         for leaves, offset, cover in fitting:
             if len(sets) < len(own):

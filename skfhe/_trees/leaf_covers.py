@@ -32,8 +32,8 @@ __all__ = ["Leaf", "fit", "leaves_of", "paths_of", "set_pieces", "shared_sets", 
 
 MOST_DIGITS = 8
 """Digits of an index from which some are taken."""
-MOST_MERGED = 200
-"""Sets up to which it is tried to put them together."""
+FAR = 1.15
+"""How many times as many sets as are wanted are too many to try other ties."""
 MOST_CANDIDATES = 4000
 TRIALS = 16
 """Greedy covers that are tried, with ties broken in different ways."""
@@ -156,7 +156,9 @@ def fit(paths: Iterable[Splits], chains: Sequence[int], n_bits: int) -> bool:
     return all(map(_Fits(chains, 1 << n_bits), paths))
 
 
-def shared_sets(paths: Iterable[Splits], chains: Sequence[int], n_bits: int) -> list[Splits]:
+def shared_sets(
+    paths: Iterable[Splits], chains: Sequence[int], n_bits: int, wanted: float = math.inf
+) -> list[Splits]:
     """Look for few sets of splits, of which some one has each path.
 
     Greedily, from unions of two and three paths that share a split, with ties broken in several ways. Then
@@ -170,6 +172,8 @@ def shared_sets(paths: Iterable[Splits], chains: Sequence[int], n_bits: int) -> 
         Chain of each split.
     n_bits : int
         Bits of a lookup.
+    wanted : float, optional
+        Fewer sets than these are wanted. Where the first that are found are far more, these are returned.
 
     Returns
     -------
@@ -188,6 +192,8 @@ def shared_sets(paths: Iterable[Splits], chains: Sequence[int], n_bits: int) -> 
         chosen = _greedy(within, ties)
         if best is None or len(chosen) < len(best):
             best = chosen
+        if len(best) > FAR * wanted:
+            break
     return _together([unions[number] for number in best or ()], fits)
 
 
@@ -200,11 +206,18 @@ class _Fits:
 
     def __call__(self, splits: Splits) -> bool:
         if splits not in self._known:
-            counts: dict[int, int] = {}
-            for split in splits:
-                counts[self._chains[split]] = counts.get(self._chains[split], 1) + 1
-            self._known[splits] = math.prod(counts.values()) <= self._most
+            self._known[splits] = self._n_cells(splits) <= self._most
         return self._known[splits]
+
+    def with_another(self, splits: Splits) -> bool:
+        """Whether there is room for a split of another chain, too."""
+        return 2 * self._n_cells(splits) <= self._most
+
+    def _n_cells(self, splits: Splits) -> int:
+        counts: dict[int, int] = {}
+        for split in splits:
+            counts[self._chains[split]] = counts.get(self._chains[split], 1) + 1
+        return math.prod(counts.values())
 
 
 def _longest(paths: Iterable[Splits]) -> list[Splits]:
@@ -259,15 +272,17 @@ def _greedy(within: BoolArray, ties: FloatArray) -> list[int]:
 
 
 def _together(sets: Sequence[Splits], fits: _Fits) -> list[Splits]:
-    """Put sets together that fit into one, the longest first."""
+    """Put sets together that fit into one, the longest first, where there is room for another split."""
     found: list[Splits] = []
+    roomy: list[int] = []
     for splits in sorted(sets, key=lambda splits: (-len(splits), sorted(splits))):
-        room = (n for n, other in enumerate(found) if fits(other | splits))
-        number = next(room, None) if len(found) < MOST_MERGED else None
-        if number is None:
-            found.append(splits)
-        else:
+        number = next((n for n in roomy if fits(found[n] | splits)), None)
+        if number is not None:
             found[number] |= splits
+            continue
+        if fits.with_another(splits):
+            roomy.append(len(found))
+        found.append(splits)
     return found
 
 

@@ -28,7 +28,7 @@ __all__ = ["threshold_pieces"]
 
 MOST_LEAVES = 250
 """Of a tree that is tried."""
-LONGEST = 5
+LONGEST = 4
 """Nodes of a chain of "and" and "or", the path to it apart."""
 NEVER = math.inf
 
@@ -38,45 +38,52 @@ Left = tuple[TreeNode, int, Bounds]
 
 
 class _Sum:
-    """``weights · answers + constant``, with its range over the answers that there can be."""
+    """``weights · answers + constant``, and its range over the answers that there can be."""
 
     def __init__(self, chains: Sequence[int], constant: int = 0) -> None:
         self._chains = chains
         self.weights: dict[int, int] = {}
-        self.constant = constant
+        self.constant = self.low = self.high = constant
+        self._asked: set[int] = set()
 
     def copy(self) -> _Sum:
         """Return another that can be added to."""
-        copied = _Sum(self._chains, self.constant)
-        copied.weights = dict(self.weights)
+        copied = _Sum(self._chains)
+        copied.weights, copied._asked = dict(self.weights), set(self._asked)
+        copied.constant, copied.low, copied.high = self.constant, self.low, self.high
         return copied
 
     def add(self, weight: int, split: int, answer: int) -> None:
         """Add ``weight`` where a split is answered so."""
-        if not answer:
-            self.constant += weight
-            weight = -weight
-        self.weights[split] = self.weights.get(split, 0) + weight
+        change = weight if answer else -weight
+        self.constant += 0 if answer else weight
+        self.weights[split] = self.weights.get(split, 0) + change
+        if self._chains[split] in self._asked:
+            self._find_range()
+        else:
+            self._asked.add(self._chains[split])
+            self.low += min(weight, 0)
+            self.high += max(weight, 0)
 
-    def range(self) -> tuple[int, int]:
-        """Return the least and the largest sum: the splits of a chain are exceeded from the lowest on."""
-        low = high = self.constant
+    def _find_range(self) -> None:
+        """Find the least and the largest sum: the splits of a chain are exceeded from the lowest on."""
+        self.low = self.high = self.constant
         of_chain: dict[int, tuple[int, int, int]] = {}
         for split in sorted(self.weights):
             total, least, most = of_chain.get(self._chains[split], (0, 0, 0))
             total += self.weights[split]
             of_chain[self._chains[split]] = total, min(least, total), max(most, total)
         for _, least, most in of_chain.values():
-            low, high = low + least, high + most
-        return low, high
+            self.low += least
+            self.high += most
 
     def require(self, split: int, answer: int) -> None:
         """Make it 0 or less where a split is not answered so."""
-        self.add(-self.range()[1], split, 1 - answer)
+        self.add(-self.high, split, 1 - answer)
 
     def admit(self, split: int, answer: int) -> None:
         """Make it 1 or more where a split is answered so."""
-        self.add(1 - self.range()[0], split, answer)
+        self.add(1 - self.low, split, answer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +152,7 @@ def _values(root: TreeNode) -> list[int] | None:
 
 def _piece(threshold: _Sum, value: int, other: int, half: int) -> PieceLookup:
     """Return the piece that reads what ``other`` is more than ``value`` where a sum is 1 or more, else 0."""
-    low, high = threshold.range()
+    low, high = threshold.low, threshold.high
     weights = tuple(sorted((split, weight) for split, weight in threshold.weights.items() if weight))
     index = Index(weights, threshold.constant - low, high - low + 1)
     large = np.arange(min(index.size, half)) + low >= 1
@@ -163,6 +170,7 @@ class _Search:
         self._chains, self._half = chains, half
         self._known: dict[tuple[int, int], _Choice] = {}
         self._seen: dict[int, list[TreeNode]] = {}
+        self._ends: dict[tuple[int, int], list[tuple[float, Left, bool]]] = {}
 
     def choice(self, node: TreeNode, value: int, bounds: Bounds) -> _Choice:
         """Return what is best at a node, at the end of a path with some bounds, relative to a value."""
@@ -200,8 +208,7 @@ class _Search:
         return whole if self._fits(whole) else None
 
     def _fits(self, threshold: _Sum) -> bool:
-        low, high = threshold.range()
-        return -low < self._half and high <= self._half
+        return -threshold.low < self._half and threshold.high <= self._half
 
     def _children(self, node: TreeNode, bounds: Bounds) -> list[tuple[TreeNode, Bounds]]:
         chain = self._chains[node.split]
@@ -237,13 +244,13 @@ class _Search:
         """
         for view in self._views(node):
             children = self._children(view, bounds)
+            closed = [self._closed(child, below, value) for child, below in children]
             for answer, (open_, below) in enumerate(children):
-                closed = self._closed(*children[1 - answer], value)
-                for cost, end, holds in closed:
+                for cost, end, holds in closed[1 - answer]:
                     if cost >= limit:
                         continue
                     if not answer:  # both ends once
-                        for last_cost, last, last_holds in self._closed(open_, below, value):
+                        for last_cost, last, last_holds in closed[0]:
                             if holds != last_holds and cost + last_cost < limit:
                                 threshold = _Sum(self._chains)
                                 threshold.add(1, view.split, int(holds))
@@ -261,10 +268,18 @@ class _Search:
 
     def _closed(self, node: TreeNode, bounds: Bounds, value: int) -> list[tuple[float, Left, bool]]:
         """Return how a part can end at a node: at what cost, and whether at the other value; the cheapest."""
-        found = []
-        for holds, at in ((False, value), (True, self._other[value])):
-            cost = self.choice(node, at, bounds).cost
-            if cost < NEVER:
-                found.append((cost, (node, at, bounds), holds))
-        least = min((one[0] for one in found), default=NEVER)
-        return [one for one in found if one[0] == least]
+        key = id(node), value
+        if key not in self._ends:
+            other = self._other[value]
+            if not node.children:  # at its own value
+                at, costs = [node.value], [0.0]
+            else:
+                at = [value, other]
+                costs = [self.choice(node, one, bounds).cost for one in at]
+            least = min(costs)
+            self._ends[key] = [
+                (cost, (node, one, bounds), one != value)
+                for cost, one in zip(costs, at, strict=True)
+                if cost == least < NEVER
+            ]
+        return self._ends[key]

@@ -204,7 +204,8 @@ class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, Bas
 
     Notes
     -----
-    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits.
+    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits, or
+    2**(d - 4) of 4 bits where these are faster.
     Categorical features are refused. Who learns what in either mode is in docs/trees.md.
 
     Examples
@@ -253,7 +254,8 @@ class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseE
 
     Notes
     -----
-    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits.
+    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits, or
+    2**(d - 4) of 4 bits where these are faster.
     Categorical features are refused. Who learns what in either mode is in docs/trees.md.
 
     Examples
