@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,8 +23,10 @@ __all__ = ["CoverPlan", "EnsembleCover", "LeafGrid", "cheapest_plan", "gate_leve
 WIDTHS = (2, 3, 4)
 """Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
 MAX_WIDTH = 8
-SECOND_WIDTH = 0.02
-"""Seconds that keys for a second width of lookups add to a call."""
+STRETCHES = 9
+"""Sizes that are tried of a scale of leaf values, up to an eighth larger."""
+WORTH_STRETCHING = 2.0
+"""Times the tolerance up to which the error of a scale is worth it."""
 LARGE = 20_000
 """Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
 seconds."""
@@ -281,7 +284,6 @@ def cheapest_plan(
     tolerance: float,
     unit: float | None = None,
     bits: IntArray | None = None,
-    compared_bits: int = 0,
 ) -> CoverPlan:
     """Choose the width of the lookups and the precision of the leaf values.
 
@@ -297,8 +299,6 @@ def cheapest_plan(
         Leaf values are rounded to this divided by a power of two, so that its multiples are exact.
     bits : ndarray of int64, shape (n_rows, n_splits), optional
         Rows over which errors are averaged; by default over the leaves.
-    compared_bits : int, default=0
-        Bits that a comparison reads, if splits are answered under encryption by a lookup each.
 
     Returns
     -------
@@ -310,6 +310,7 @@ def cheapest_plan(
     span = _span(ensemble, outputs)
     plans = []
     trees = asking_trees(ensemble, numbers, outputs)
+    rounded = partial(leaf_grid, ensemble, numbers, values, outputs)
     # most trees of several outputs are a leaf for all outputs but one
     asking = sum(
         len(tree.splits)
@@ -320,35 +321,65 @@ def cheapest_plan(
     for width in sorted({*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)}):
         cover = cover_trees(trees, ensemble.splits.chains, width)
         noise = 0.5 * math.log2(max(1, cover.summands))
-        grid = None
         steps = precision_steps(width, DEFAULT_P_ERROR)
-        finer = (_scale(span, len(numbers), int(precision - noise), unit) for precision in steps)
-        for scale in filter(None, (unit, *finer)):
-            grid = leaf_grid(ensemble, numbers, values, outputs, scale)
-            if _rms_error(grid, values, reached) <= tolerance:
-                break
-        assert grid is not None
+        finer = [_scale(span, len(numbers), int(precision - noise), unit) for precision in steps]
+        scales = [scale for scale in (unit, *finer) if scale]
+        grid = _precise_grid(rounded, scales, reached, values, tolerance, 1 if unit else STRETCHES)
         cover = without_idle(cover, grid.values)
         needed = int(grid.span.max()).bit_length() + noise
-        price = _price(cover, needed, len(ensemble.splits), compared_bits)
+        price = _price(cover, needed)
         plans.append((price, width, CoverPlan(outputs, cover, grid)))
         if not cover.n_bits:
             break  # no width has fewer lookups than none
     return min(plans, key=lambda plan: plan[:2])[2]
 
 
-def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: int) -> float:
-    """Seconds of a cover whose results must keep ``needed`` bits, comparisons included."""
+def _precise_grid(
+    rounded: Callable[[float], LeafGrid],
+    scales: Sequence[float],
+    reached: Sequence[Reached],
+    values: FloatArray,
+    tolerance: float,
+    stretches: int,
+) -> LeafGrid:
+    """Return leaf values rounded to multiples of the first of some scales with errors within a tolerance.
+
+    The errors of scales that differ by a few percent can differ by a factor of two, for what rows add up is
+    rounded anew. So a scale that just misses the tolerance is tried a little larger, where no sum takes more
+    bits.
+
+    Parameters
+    ----------
+    rounded : callable
+        From a scale to the rounded leaf values.
+    scales : sequence of float
+        Descending; the last is taken if none is within the tolerance.
+    reached : sequence of Reached
+    values : ndarray of float64
+        The leaf values.
+    tolerance : float
+    stretches : int
+        How many sizes are tried of each scale.
+    """
+    for scale in scales:
+        grid = rounded(scale)
+        error = _rms_error(grid, values, reached)
+        if error <= tolerance:
+            return grid
+        if error > WORTH_STRETCHING * tolerance:
+            continue
+        for stretch in range(1, stretches):
+            larger = rounded(scale * (1 + stretch / 64))
+            if _rms_error(larger, values, reached) <= tolerance:
+                return larger
+    return grid
+
+
+def _price(cover: EnsembleCover, needed: float) -> float:
+    """Seconds of a cover whose results must keep ``needed`` bits."""
     # Lookups that wait for gates leave cores idle at the end of each round: as if there were one more.
     n_lookups = cover.n_lookups + len(gate_levels(cover.gates))
-    price = n_lookups * lookup_seconds(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
-    if compared_bits:
-        # The engine gives all lookups of one width the parameters of the most demanding.
-        alike = not cover.n_bits or cover.n_bits == compared_bits
-        kept = needed if alike else 2 * cover.n_bits
-        price += 0.0 if alike else SECOND_WIDTH
-        price += n_splits * lookup_seconds(compared_bits, kept, DEFAULT_P_ERROR)
-    return price
+    return n_lookups * lookup_seconds(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:

@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from skfhe._trees.answers import LevelAnswers
 from skfhe._trees.cover import Index
 from skfhe._trees.cover_plan import CoverPlan, gate_levels, piece_table
 from skfhe._typing import IntArray
 from skfhe.passes import optimize
 from skfhe.program import Program, ProgramBuilder, ops
 
-__all__ = ["Comparisons", "lower_plan", "used_splits"]
+__all__ = ["lower_plan", "used_splits"]
 
 
 ONE_PRODUCT = 1 << 20
 """Weights up to which all indices of a layer are one product."""
 BLOCK = 1 << 16
 """Weights of each of several products."""
-
-
-@dataclass(frozen=True, eq=False)
-class Comparisons:
-    """Splits answered under encryption, from quantized features.
-
-    Parameters
-    ----------
-    n_bits : int
-        Bits of each input.
-    inputs : ndarray of int64, shape (n_splits,)
-        Which input answers each split.
-    tables : ndarray of int64, shape (n_splits, 2**n_bits)
-        The split's answer for each value of that input.
-    n_inputs : int
-        All inputs.
-    """
-
-    n_bits: int
-    inputs: IntArray
-    tables: IntArray
-    n_inputs: int
+NONE: frozenset[int] = frozenset()
 
 
 def used_splits(plan: CoverPlan) -> IntArray:
@@ -51,17 +30,17 @@ def used_splits(plan: CoverPlan) -> IntArray:
     return np.array(used or [0], dtype=np.int64)
 
 
-def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Program:
+def lower_plan(plan: CoverPlan, levels: LevelAnswers | None = None) -> Program:
     """Return the program of a plan.
 
-    Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
-    are the sums of the leaf values' integers, less ``plan.grid.least``.
+    Its input are the answers to `used_splits`, in this order, or the bits of levels that answer them. Its
+    output are the sums of the leaf values' integers, less ``plan.grid.least``.
 
     Parameters
     ----------
     plan : CoverPlan
-    comparisons : Comparisons, optional
-        How the used splits are answered under encryption.
+    levels : LevelAnswers, optional
+        How the used splits are answered, if they ask about levels.
 
     Returns
     -------
@@ -70,14 +49,10 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     cover, grid = plan.cover, plan.grid
     builder = ProgramBuilder()
     splits = used_splits(plan)
-    if comparisons is None:
-        bits = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits")
+    if levels is None:
+        bits, signed = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits"), NONE
     else:
-        lowest = np.zeros(comparisons.n_inputs)
-        sent = builder.input(lowest, lowest + (1 << comparisons.n_bits) - 1, label="features")
-        compared = builder.add(ops.Gather(comparisons.inputs, axis=0), sent, label="comparisons")
-        start = np.zeros(len(splits), dtype=np.int64)
-        bits = builder.add(ops.Lookup(comparisons.tables, start), compared, label="comparisons")
+        bits, signed = levels.append(builder, signs=bool(cover.n_bits))
 
     column = {int(split): position for position, split in enumerate(splits)}
     known = bits  # bits, then the gates answered so far
@@ -85,7 +60,7 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
         indices = [cover.gates[gate] for gate in level]
         closed = np.ones((len(level), 1 << cover.n_bits), dtype=np.int64)
         closed[:, 0] = 0
-        answers = _lookup(builder, known, indices, column, closed, "gates")
+        answers = _lookup(builder, known, indices, column, closed, "gates", signed)
         for gate in level:
             column[-1 - gate] = len(column)
         known = builder.add(ops.Concatenate(axis=0), known, answers, label="gates")
@@ -93,7 +68,8 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     values, weight, offset = known, np.zeros((len(column), len(plan.outputs)), dtype=np.int64), _offset(plan)
     if cover.n_bits:
         tables, weight = _tables(plan)
-        values = _lookup(builder, known, [index for _, index in cover.pieces], column, tables, "leaves")
+        read = [index for _, index in cover.pieces]
+        values = _lookup(builder, known, read, column, tables, "leaves", signed)
     else:
         _add_linear(plan, column, weight, offset)
     sums = builder.add(ops.Linear(weight, offset), values, label="scores")
@@ -133,17 +109,31 @@ def _lookup(
     column: dict[int, int],
     tables: IntArray,
     label: str,
+    signed: frozenset[int] = NONE,
 ) -> int:
-    """Append the lookups of ``tables`` at ``indices``."""
-    linear = _indices(builder, known, indices, column, label)
+    """Append the lookups of ``tables`` at ``indices``; columns ``signed`` hold -1 in place of 0.
+
+    Indices of these are summed twice as large, and rounding takes the last bit off again. It never rounds,
+    for what it reads is even.
+    """
+    step = 2 if signed else 1
+    read = _indices(builder, known, indices, column, label, signed)
     # The bits of a chain never rise along it, which interval arithmetic cannot know. Equal widths make one
     # key set.
-    read = builder.add(ops.Bound(0, tables.shape[1] - 1), linear, label=label)
-    return builder.add(ops.Lookup(tables, np.zeros(len(indices), dtype=np.int64)), read, label=label)
+    read = builder.add(ops.Bound(0, step * (tables.shape[1] - 1)), read, label=label)
+    if signed:
+        read = builder.add(ops.Round(1, "approximate"), read, label=label)
+    starts = np.zeros(len(indices), dtype=np.int64)
+    return builder.add(ops.Lookup(tables, starts, step), read, label=label)
 
 
 def _indices(
-    builder: ProgramBuilder, known: int, indices: Sequence[Index], column: dict[int, int], label: str
+    builder: ProgramBuilder,
+    known: int,
+    indices: Sequence[Index],
+    column: dict[int, int],
+    label: str,
+    signed: frozenset[int],
 ) -> int:
     """Append what lookups read: one product, or, for many indices that each read little, several."""
     selective = builder.type_of(known).size * len(indices) > ONE_PRODUCT
@@ -157,10 +147,14 @@ def _indices(
             place = {position: number for number, position in enumerate(used)}
             at = {term: place[column[term]] for index in block for term, _ in index.weights}
         weight = np.zeros((builder.type_of(read).size, len(block)), dtype=np.int16)
+        offset = np.array([index.offset for index in block], dtype=np.int64) * (2 if signed else 1)
         for position, index in enumerate(block):
             for term, factor in index.weights:
-                weight[at[term], position] = factor
-        offset = np.array([index.offset for index in block], dtype=np.int64)
+                if column[term] in signed:  # twice an answer is one more than its sign
+                    offset[position] += factor
+                    weight[at[term], position] = factor
+                else:
+                    weight[at[term], position] = 2 * factor if signed else factor
         products.append(builder.add(ops.Linear(weight, offset), read, label=label))
     return products[0] if len(products) == 1 else builder.add(ops.Concatenate(0), *products, label=label)
 

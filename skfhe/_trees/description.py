@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from skfhe._trees.comparisons import BLOCK_BITS, comparisons, level_rows, on_levels
+from skfhe._trees.comparisons import cheapest_answers, level_rows, on_levels
 from skfhe._trees.cover_plan import CoverPlan, cheapest_plan
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
 from skfhe._typing import FloatArray, IntArray
 from skfhe.encoding import (
-    BlockEncoder,
     ClassFractions,
     Head,
     LeafDecoder,
     LeafSumDecoder,
+    LevelBitsEncoder,
     LevelQuantizer,
     Rule,
     Splits,
@@ -69,7 +69,7 @@ class TreeRows:
     rows : ndarray or sparse matrix of float, shape (n_rows, n_features), or None
         Some that are typical.
     quantizer : LevelQuantizer or None
-        Of the features, if thresholds are compared under encryption.
+        Of the features, if trees are on levels of them.
     """
 
     rows: Any
@@ -101,14 +101,13 @@ def lower_trees(described: Description, seen: TreeRows) -> EncryptedModel:
     """
     quantizer = seen.quantizer
     ensemble = ensemble_of(described, quantizer)
-    plan, decoder = _plan(described, ensemble, seen.asked(ensemble), BLOCK_BITS if quantizer else 0)
+    plan, decoder = _plan(described, ensemble, seen.asked(ensemble))
     used = used_splits(plan)
-    encoder: Splits | BlockEncoder
+    encoder: Splits | LevelBitsEncoder
     if quantizer is None or not len(ensemble.splits):
         encoder, program = ensemble.splits.select(used[: len(ensemble.splits)]), lower_plan(plan)
     else:
-        compared, encoder = comparisons(ensemble, used, quantizer)
-        program = lower_plan(plan, compared)
+        encoder, program = cheapest_answers(plan, ensemble.splits.select(used), quantizer)
     return EncryptedModel(encoder, program, decoder, described.head)
 
 
@@ -134,13 +133,13 @@ def _different(bits: IntArray) -> IntArray:
 
 
 def _plan(
-    described: Description, ensemble: TreeEnsemble, asked: IntArray | None, compared_bits: int
+    described: Description, ensemble: TreeEnsemble, asked: IntArray | None
 ) -> tuple[CoverPlan, LeafSumDecoder | LeafDecoder]:
     """Plan the evaluation; say how its sums become scores."""
     n_outputs = ensemble.n_outputs
     if len(ensemble.trees) == 1:
         numbered, leaves = _numbered_leaves(ensemble)
-        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits)
+        plan = cheapest_plan(numbered, (0,), 0.0, 1.0)
         return plan, LeafDecoder(int(plan.grid.least[0]), int(plan.grid.span[0]), leaves)
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.head, ClassFractions):
@@ -149,7 +148,7 @@ def _plan(
     columns = tuple(output for output in range(n_outputs) if output not in left_out)
     known = _leaf_extremes(ensemble) if asked is None else ensemble.scores(asked)
     tolerance = NEGLIGIBLE * described.head.relevance(known)
-    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked, compared_bits)
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked)
     grid = plan.grid
     errors = dict(zip(plan.outputs, grid.error, strict=True))
     errors |= {output: sum(errors[other] for other in others) for output, others in remainders}

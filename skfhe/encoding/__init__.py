@@ -19,6 +19,7 @@ from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
+from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._seam import Encoder, Head
@@ -40,6 +41,7 @@ __all__ = [
     "Head",
     "LeafDecoder",
     "LeafSumDecoder",
+    "LevelBitsEncoder",
     "LevelQuantizer",
     "Levels",
     "Margins",

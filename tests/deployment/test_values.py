@@ -20,6 +20,7 @@ from skfhe.encoding import (
     GridEncoder,
     LeafDecoder,
     LeafSumDecoder,
+    LevelBitsEncoder,
     Levels,
     Margins,
     OutputDecoders,
@@ -44,6 +45,7 @@ EXAMPLES = [
     ClippingWatch(ONE, GRID, HALVES, HALVES, 7.5, None),
     GridEncoder(ONE, GRID, ClippingWatch(ONE, GRID, HALVES, None, 7.5, -1.0)),
     BlockEncoder(Levels(3, [HALVES[::-1], HALVES[:0]], np.array([False, True])), ONE, 2),
+    LevelBitsEncoder(Levels(3, [HALVES[::-1], HALVES[:0]], np.array([False, True])), ONE, 2),
     SplitEncoder(
         3,
         Rule("<=", "float32"),
