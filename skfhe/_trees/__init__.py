@@ -14,7 +14,9 @@ From a fitted model to its program, file by file:
     makes each a `Tree` of one `TreeEnsemble`. Splits themselves, what a row is encoded by, are of
     ``skfhe.encoding``.
 ``comparisons``
-    For ``n_bits=k``: the ensemble on levels, and its splits answered under encryption.
+    For ``n_bits=k``: the ensemble on levels, and the fastest way to send these.
+``answers``
+    How a program answers splits on levels from what is sent of them.
 ``subtrees``, ``search``, ``cover``
     The fewest lookups for one tree. ``subtrees`` lists the parts that one lookup may read, ``search`` chooses
     among them by dynamic programming, and ``cover`` says what pieces and gates are and reads the choice.

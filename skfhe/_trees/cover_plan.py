@@ -32,8 +32,10 @@ WIDTHS = (4, 3, 2)
 MAX_WIDTH = 8
 MOST_SUM_BITS = 32
 """Bits of a sum beyond which no lookup keeps it."""
-SECOND_WIDTH = 0.02
-"""Seconds that keys for a second width of lookups add to a call."""
+STRETCHES = 9
+"""Sizes that are tried of a scale of leaf values, up to an eighth larger."""
+WORTH_STRETCHING = 2.0
+"""Times the tolerance up to which the error of a scale is worth it."""
 LARGE = 20_000
 """Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
 seconds."""
@@ -128,7 +130,6 @@ def cheapest_plan(
     tolerance: float,
     unit: float | None = None,
     bits: IntArray | None = None,
-    compared_bits: int = 0,
     exact: Callable[[CoverPlan], float] | None = None,
     together: Sequence[Sequence[int]] = (),
 ) -> CoverPlan:
@@ -146,8 +147,6 @@ def cheapest_plan(
         Leaf values are rounded to this divided by a power of two, so that its multiples are exact.
     bits : ndarray of int64, shape (n_rows, n_splits), optional
         Rows over which errors are averaged; by default over the leaves.
-    compared_bits : int, default=0
-        Bits that a comparison reads, if splits are answered under encryption by a lookup each.
     exact : callable, optional
         Returns the seconds of a plan, keys and ciphertexts included, which choose among the best few.
     together : sequence of sequence of int, default=()
@@ -161,7 +160,7 @@ def cheapest_plan(
     values, numbers = numbered_values(ensemble)
     grids = _Grids(ensemble, numbers, values, outputs, tolerance, unit, bits, together)
     trees = asking_trees(ensemble, numbers, outputs)
-    chains, n_splits = ensemble.splits.chains, len(ensemble.splits)
+    chains = ensemble.splits.chains
     # most trees of several outputs are a leaf for all outputs but one
     asking = sum(
         len(tree.splits)
@@ -177,7 +176,7 @@ def cheapest_plan(
         # No cover has fewer lookups than one of wider tables, and none of whole trees fewer than there are.
         known = fewest if width <= max(WIDTHS) else n_trees
         seconds = known * lookup_seconds(width, grids.too_few + 1, DEFAULT_P_ERROR)
-        idle = width == 2 and not few_cells and width != compared_bits
+        idle = width == 2 and not few_cells
         if plans and (idle or seconds > min(price for price, _, _ in plans)):
             continue
         covers = covers_of(trees, chains, width)
@@ -190,7 +189,7 @@ def cheapest_plan(
             if grid is not None:
                 cover = without_idle(cover, grid.values)
                 needed = int(grid.span.max()).bit_length() + _noise(cover)
-                price = _price(cover, needed, n_splits, compared_bits)
+                price = _price(cover, needed)
                 plans.append((price, width, CoverPlan(outputs, cover, grid)))
         if plans and not plans[-1][2].cover.n_bits:
             break  # no width has fewer lookups than none
@@ -246,7 +245,9 @@ class _Grids:
     def finest(self, cover: EnsembleCover, width: int) -> LeafGrid | None:
         """Return the values at the coarsest scale that is precise enough, or the finest; None if none fits.
 
-        Scales are those with which sums fill the bits beyond which lookups become dearer.
+        Scales are those with which sums fill the bits beyond which lookups become dearer. The errors of
+        scales that differ by a few percent can differ by a factor of two, for what rows add up is rounded
+        anew. So a scale that just misses the tolerance is tried a little larger: no sum takes more bits.
         """
         # A bit may be kept in reserve, but not where results are doubled, which are dear enough.
         noise = _noise(cover) if cover.doublings else math.ceil(_noise(cover))
@@ -255,25 +256,30 @@ class _Grids:
             scale = _scale(self._span, len(self._numbers), n_bits, self._unit) if n_bits else self._unit
             if scale is None:
                 continue
-            grid = leaf_grid(self._ensemble, self._numbers, self._values, self._outputs, scale)
-            if _rms_error(grid, self._values, self._reached) <= self._tolerance:
-                break
+            grid = self._rounded(scale)
+            error = self._error(grid)
+            if error <= self._tolerance:
+                return grid
+            if self._unit is None and error <= WORTH_STRETCHING * self._tolerance:
+                for stretch in range(1, STRETCHES):
+                    larger = self._rounded(scale * (1 + stretch / 64))
+                    if self._error(larger) <= self._tolerance:
+                        return larger
             self.too_few = max(self.too_few, n_bits)
         return grid
 
+    def _rounded(self, scale: float) -> LeafGrid:
+        return leaf_grid(self._ensemble, self._numbers, self._values, self._outputs, scale)
 
-def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: int) -> float:
-    """Seconds of a cover whose results must keep ``needed`` bits, comparisons included."""
+    def _error(self, grid: LeafGrid) -> float:
+        return _rms_error(grid, self._values, self._reached)
+
+
+def _price(cover: EnsembleCover, needed: float) -> float:
+    """Seconds of a cover whose results must keep ``needed`` bits."""
     # Lookups that wait for gates leave cores idle at the end of each round: as if there were one more.
     n_lookups = cover.n_lookups + len(gate_levels(cover.gates))
-    price = n_lookups * lookup_seconds(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
-    if compared_bits:
-        # The engine gives all lookups of one width the parameters of the most demanding.
-        alike = not cover.n_bits or cover.n_bits == compared_bits
-        kept = needed if alike else 2 * cover.n_bits
-        price += 0.0 if alike else SECOND_WIDTH
-        price += n_splits * lookup_seconds(compared_bits, kept, DEFAULT_P_ERROR)
-    return price
+    return n_lookups * lookup_seconds(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
 
 
 def widths_of(ensemble: TreeEnsemble, n_nodes: int) -> list[int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from skfhe._trees.answers import LevelAnswers
 from skfhe._trees.cover import Index
 from skfhe._trees.cover_plan import CoverPlan
 from skfhe._trees.ensemble_cover import gate_levels, piece_table
@@ -14,7 +14,7 @@ from skfhe._typing import IntArray
 from skfhe.passes import optimize
 from skfhe.program import Program, ProgramBuilder, ops
 
-__all__ = ["Comparisons", "lower_plan", "used_splits"]
+__all__ = ["lower_plan", "used_splits"]
 
 
 ONE_PRODUCT = 1 << 20
@@ -23,28 +23,7 @@ BLOCK = 1 << 16
 """Weights of each of several products."""
 FEW_RESULTS = 8
 """Results of each of several sums, where each result adds few values."""
-
-
-@dataclass(frozen=True, eq=False)
-class Comparisons:
-    """Splits answered under encryption, from quantized features.
-
-    Parameters
-    ----------
-    n_bits : int
-        Bits of each input.
-    inputs : ndarray of int64, shape (n_splits,)
-        Which input answers each split.
-    tables : ndarray of int64, shape (n_splits, 2**n_bits)
-        The split's answer for each value of that input.
-    n_inputs : int
-        All inputs.
-    """
-
-    n_bits: int
-    inputs: IntArray
-    tables: IntArray
-    n_inputs: int
+NONE: frozenset[int] = frozenset()
 
 
 def used_splits(plan: CoverPlan) -> IntArray:
@@ -54,18 +33,18 @@ def used_splits(plan: CoverPlan) -> IntArray:
     return np.array(used or [0], dtype=np.int64)
 
 
-def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Program:
+def lower_plan(plan: CoverPlan, levels: LevelAnswers | None = None) -> Program:
     """Return the program of a plan.
 
-    Its input are the answers to `used_splits`, in this order, or the counts that are compared. Its output
-    are the sums of the leaf values' integers, less ``plan.grid.least``, as many times doubled as the cover
-    says, or of their digits.
+    Its input are the answers to `used_splits`, in this order, or the bits of levels that answer them. Its
+    output are the sums of the leaf values' integers, less ``plan.grid.least``, as many times doubled as the
+    cover says, or of their digits.
 
     Parameters
     ----------
     plan : CoverPlan
-    comparisons : Comparisons, optional
-        How the used splits are answered under encryption.
+    levels : LevelAnswers, optional
+        How the used splits are answered, if they ask about levels.
 
     Returns
     -------
@@ -74,14 +53,11 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
     cover = plan.cover
     builder = ProgramBuilder()
     splits = used_splits(plan)
-    if comparisons is None:
-        bits = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits")
+    if levels is None:
+        bits, signed = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits"), NONE
     else:
-        lowest = np.zeros(comparisons.n_inputs)
-        sent = builder.input(lowest, lowest + (1 << comparisons.n_bits) - 1, label="features")
-        compared = builder.add(ops.Gather(comparisons.inputs, axis=0), sent, label="comparisons")
-        start = np.zeros(len(splits), dtype=np.int64)
-        bits = builder.add(ops.Lookup(comparisons.tables, start), compared, label="comparisons")
+        circle = _on_circle((index for _, index in cover.pieces), 1 << cover.n_bits)
+        bits, signed = levels.append(builder, signs=bool(cover.n_bits) and not circle)
 
     column = {int(split): position for position, split in enumerate(splits)}
     known = bits  # bits, then the gates answered so far
@@ -89,29 +65,30 @@ def lower_plan(plan: CoverPlan, comparisons: Comparisons | None = None) -> Progr
         indices = [cover.gates[gate] for gate in level]
         closed = np.ones((len(level), 1 << cover.n_bits), dtype=np.int64)
         closed[:, 0] = 0
-        answers = _lookup(builder, known, indices, column, closed, "gates")
+        answers = _lookup(builder, known, indices, column, closed, "gates", signed)
         for gate in level:
             column[-1 - gate] = len(column)
         known = builder.add(ops.Concatenate(axis=0), known, answers, label="gates")
 
-    values, weight, offset, span = _summands(plan, builder, known, column)
+    values, weight, offset, span = _summands(plan, builder, known, column, signed)
     sums = _sums(builder, values, weight, offset)
     scores = builder.add(ops.Bound(0, np.maximum(1, span)), sums, label="scores")
     return optimize(builder.finish(scores))
 
 
 def _summands(
-    plan: CoverPlan, builder: ProgramBuilder, known: int, column: dict[int, int]
+    plan: CoverPlan, builder: ProgramBuilder, known: int, column: dict[int, int], signed: frozenset[int]
 ) -> tuple[int, IntArray, IntArray, IntArray]:
     """Append what results are sums of; return it, their weights and offsets, and how large they can be."""
     cover, read = plan.cover, plan.indicators
     if read is not None:
-        values = _lookup(builder, known, read.indices, column, read.tables, "leaves")
+        values = _lookup(builder, known, read.indices, column, read.tables, "leaves", signed)
         return values, read.weight, read.offset, read.span
     offset, span = _offset(plan), plan.grid.span << cover.doublings
     if cover.n_bits:
         tables, weight = _tables(plan)
-        values = _lookup(builder, known, [index for _, index in cover.pieces], column, tables, "leaves")
+        indices = [index for _, index in cover.pieces]
+        values = _lookup(builder, known, indices, column, tables, "leaves", signed)
         return values, weight, offset, span
     weight = np.zeros((len(column), len(plan.outputs)), dtype=np.int64)
     _add_linear(plan, column, weight, offset)
@@ -173,18 +150,31 @@ def _lookup(
     column: dict[int, int],
     tables: IntArray,
     label: str,
+    signed: frozenset[int] = NONE,
 ) -> int:
-    """Append the lookups of ``tables`` at ``indices``; signs take the second half of the circle."""
-    linear = _indices(builder, known, indices, column, label, tables.shape[1])
+    """Append the lookups of ``tables`` at ``indices``; signs take the second half of the circle.
+
+    Columns ``signed`` hold -1 in place of 0. Indices of these are summed twice as large, and rounding takes
+    the last bit off again. It never rounds, for what it reads is even.
+    """
+    linear = _indices(builder, known, indices, column, label, tables.shape[1], signed)
     start = np.zeros(len(indices), dtype=np.int64)
-    if any(index.signs or index.size > tables.shape[1] for index in indices):
+    if _on_circle(indices, tables.shape[1]):
         n_bits = tables.shape[1].bit_length()  # one more than the tables have
         read = builder.add(ops.Modulo(n_bits), linear, label=label)
         return builder.add(ops.Lookup(np.concatenate([tables, -tables], axis=1), start), read, label=label)
+    step = 2 if signed else 1
     # The bits of a chain never rise along it, which interval arithmetic cannot know. Equal widths make one
     # key set.
-    read = builder.add(ops.Bound(0, tables.shape[1] - 1), linear, label=label)
-    return builder.add(ops.Lookup(tables, start), read, label=label)
+    read = builder.add(ops.Bound(0, step * (tables.shape[1] - 1)), linear, label=label)
+    if signed:
+        read = builder.add(ops.Round(1, "approximate"), read, label=label)
+    return builder.add(ops.Lookup(tables, start, step), read, label=label)
+
+
+def _on_circle(indices: Iterable[Index], n_cells: int) -> bool:
+    """Whether some of the lookups read all residues, which doubled indices would leave no room for."""
+    return any(index.signs or index.size > n_cells for index in indices)
 
 
 def _terms(index: Index, half: int) -> Iterator[tuple[int, int]]:
@@ -200,6 +190,7 @@ def _indices(
     column: dict[int, int],
     label: str,
     half: int,
+    signed: frozenset[int],
 ) -> int:
     """Append what lookups read: one product, or, for many indices that each read little, several."""
     selective = builder.type_of(known).size * len(indices) > ONE_PRODUCT
@@ -213,10 +204,14 @@ def _indices(
             place = {position: number for number, position in enumerate(used)}
             at = {term: place[column[term]] for index in block for term, _ in _terms(index, half)}
         weight = np.zeros((builder.type_of(read).size, len(block)), dtype=np.int16)
+        offset = np.array([index.offset for index in block], dtype=np.int64) * (2 if signed else 1)
         for position, index in enumerate(block):
             for term, factor in _terms(index, half):
-                weight[at[term], position] = factor
-        offset = np.array([index.offset for index in block], dtype=np.int64)
+                if column[term] in signed:  # twice an answer is one more than its sign
+                    offset[position] += factor
+                    weight[at[term], position] = factor
+                else:
+                    weight[at[term], position] = 2 * factor if signed else factor
         products.append(builder.add(ops.Linear(weight, offset), read, label=label))
     return products[0] if len(products) == 1 else builder.add(ops.Concatenate(0), *products, label=label)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skfhe._trees.comparisons import BLOCK_BITS, comparisons, level_rows, on_levels
+from skfhe._trees.comparisons import cheapest_answers, level_rows, on_levels
 from skfhe._trees.cover_plan import CoverPlan, cheapest_plan
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
@@ -17,12 +17,12 @@ from skfhe._trees.leaf_numbers import leaf_number_plans
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import estimate_cost
 from skfhe.encoding import (
-    BlockEncoder,
     ClassFractions,
     Decoder,
     Head,
     LeafDecoder,
     LeafSumDecoder,
+    LevelBitsEncoder,
     LevelQuantizer,
     Rule,
     Splits,
@@ -90,7 +90,7 @@ class TreeRows:
     rows : ndarray or sparse matrix of float, shape (n_rows, n_features), or None
         Some that are typical.
     quantizer : LevelQuantizer or None
-        Of the features, if thresholds are compared under encryption.
+        Of the features, if trees are on levels of them.
     """
 
     rows: Any
@@ -135,30 +135,27 @@ def _planned(
     described: Description, ensemble: TreeEnsemble, seen: TreeRows, asked: Asked
 ) -> Iterator[tuple[CoverPlan, Decoder]]:
     """Yield plans of an ensemble, with what makes scores of their results."""
-    compared_bits = BLOCK_BITS if seen.quantizer else 0
     if len(ensemble.trees) == 1:
         numbered, leaves = _numbered_leaves(ensemble)
-        exact = None if compared_bits else _seconds
-        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits, exact=exact)
+        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, exact=_seconds)
         first, behind = int(plan.grid.least[0]), int(plan.grid.span[0])
         yield plan, LeafDecoder(first, behind, leaves, multiple=1 << plan.cover.doublings)
     elif asked.leaves == "index":
         yield from leaf_number_plans(ensemble)
     else:
-        plan, sums = _plan(described, ensemble, seen.asked(ensemble), compared_bits, asked.tolerance)
+        plan, sums = _plan(described, ensemble, seen.asked(ensemble), asked.tolerance)
         yield plan, sums
         yield from indicator_plans(ensemble, plan, sums)
 
 
 def _evaluated(
     plan: CoverPlan, ensemble: TreeEnsemble, quantizer: LevelQuantizer | None
-) -> tuple[Splits | BlockEncoder, Program]:
+) -> tuple[Splits | LevelBitsEncoder, Program]:
     """Return the encoder of rows, and the program of a plan."""
     used = used_splits(plan)
     if quantizer is None or not len(ensemble.splits):
         return ensemble.splits.select(used[: len(ensemble.splits)]), lower_plan(plan)
-    compared, encoder = comparisons(ensemble, used, quantizer)
-    return encoder, lower_plan(plan, compared)
+    return cheapest_answers(plan, ensemble.splits.select(used), quantizer)
 
 
 def ensemble_of(described: Description, quantizer: LevelQuantizer | None) -> TreeEnsemble:
@@ -186,12 +183,10 @@ def _plan(
     described: Description,
     ensemble: TreeEnsemble,
     asked: IntArray | None,
-    compared_bits: int,
     tolerance: float | None,
 ) -> tuple[CoverPlan, LeafSumDecoder]:
     """Plan the evaluation by sums of leaf values; say how they become scores."""
     n_outputs = ensemble.n_outputs
-    exact = None if compared_bits else _seconds
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.head, ClassFractions):
         remainders = _remainders(described.head, ensemble)
@@ -204,7 +199,7 @@ def _plan(
     else:
         together = [others for _, others in remainders if len(others) > 1]
     unit = described.unit
-    plan = cheapest_plan(ensemble, columns or (0,), tolerance, unit, asked, compared_bits, exact, together)
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, unit, asked, _seconds, together)
     grid = plan.grid
     errors = dict(zip(plan.outputs, grid.error, strict=True))
     errors |= {output: sum(errors[other] for other in others) for output, others in remainders}

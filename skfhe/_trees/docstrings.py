@@ -29,8 +29,8 @@ All attributes of the fitted original are there, too. Who learns what in either 
     "n_bits": """\
 n_bits : int, default=None
     None lets the client encode each row by the thresholds of the trees: every row takes the
-    original's path through every tree. k quantizes the features to k bits before training and compares
-    them under encryption, so that thresholds stay on the server.""",
+    original's path through every tree. k quantizes the features to k bits before training and lets the
+    client send all boundaries of those that are used, as bits, so that thresholds stay on the server.""",
     "leaves": """\
 leaves : {"sums", "index"}, default="sums"
     What leaves the server. "sums" are sums over all trees: of leaf values, or of their digits where that is
@@ -48,7 +48,7 @@ score_tolerance : float, default=None
     "attributes_of_trees": """\
 program_ : Program
     The trees on integers: what runs encrypted.
-encoder_ : Splits or BlockEncoder
+encoder_ : Splits or LevelBitsEncoder
     Turns rows into the integers that the program takes.
 decoder_ : LeafSumDecoder, DigitSumDecoder, LeafTableDecoder or LeafDecoder
     Turns the integers that the program returns into scores.

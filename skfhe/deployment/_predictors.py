@@ -27,6 +27,7 @@ from skfhe.encoding import (
     LeafDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
+    LevelBitsEncoder,
     Margins,
     OutputDecoders,
     SplitEncoder,
@@ -87,7 +88,7 @@ class EstimatorPredictor:
         if isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
-        elif not isinstance(encoder, GridEncoder | BlockEncoder):
+        elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
         else:
             read = [encoder.features, *([encoder.watch.features] if isinstance(encoder, GridEncoder) else [])]

@@ -72,6 +72,7 @@ CLASSES: dict[str, Entry] = {
     "ClippingWatch": Entry(_ENCODING, "Watch"),
     "FeatureGrid": Entry(_ENCODING, "Grid"),
     "GridEncoder": Entry(_ENCODING, "Encoder"),
+    "LevelBitsEncoder": Entry(_ENCODING, "Encoder"),
     "Levels": Entry(_ENCODING, "Quantizer", non_finite=("boundaries",)),
     "Rule": Entry(_ENCODING, "Rule"),
     "SplitEncoder": Entry(_ENCODING, "Encoder", non_finite=("thresholds",)),

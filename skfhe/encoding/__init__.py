@@ -18,6 +18,7 @@ from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
+from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._seam import Encoder, Head
@@ -41,6 +42,7 @@ __all__ = [
     "LeafDecoder",
     "LeafSumDecoder",
     "LeafTableDecoder",
+    "LevelBitsEncoder",
     "LevelQuantizer",
     "Levels",
     "Margins",

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from skfhe._trees import cover_program, ensemble_cover
-from skfhe._trees.comparisons import comparisons, level_rows, on_levels
 from skfhe._trees.cover import TreeCover
 from skfhe._trees.cover_plan import CoverPlan, cheapest_plan, leaf_grid, numbered_values
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble_cover import asking_trees, cover_ensemble, without_idle
 from skfhe.circuit import compile_program
-from skfhe.encoding import calibrate_levels
 from skfhe.program import ops, run
 from tests._trees.forests import all_rows, complete_tree, random_ensemble
 
@@ -172,43 +170,6 @@ def test_leaf_values_on_a_grid_are_exact():
     plan = cheapest_plan(ensemble, (0,), tolerance=1e-9, unit=1.0)
     assert plan.grid.scale == 1.0
     assert plan.grid.error.max() == 0.0
-
-
-@pytest.mark.parametrize("n_bits", [1, 2, 3])
-@pytest.mark.parametrize("seed", range(4))
-def test_comparisons_under_encryption_equal_the_trees_on_quantized_rows(n_bits, seed):
-    rng = np.random.default_rng(seed)
-    ensemble = random_ensemble(rng, n_trees=2, depth=4)
-    rows = all_rows()
-    if seed % 2:
-        rows = rows[~np.isnan(rows).any(axis=1)]
-    seen = rows[rng.integers(0, len(rows), 60)]
-    seen[0] = rows[-1]  # misses every feature, or none
-    quantizer = calibrate_levels(seen, n_bits)
-    levels = quantizer.quantize(rows)
-    quantized = on_levels(ensemble, quantizer)
-    bits = quantized.splits.answers(level_rows(levels, quantizer))
-    expected = ensemble.scores(ensemble.splits.answers(quantizer.dequantize(levels)))
-    np.testing.assert_allclose(quantized.scores(bits), expected, atol=1e-12)
-    if not len(quantized.splits):
-        return
-    plan = plan_of(quantized, 3, 0.25)
-    compared, encoder = comparisons(quantized, used_splits(plan), quantizer)
-    program = lower_plan(plan, compared)
-    (found,) = run(program, *encoder.encode(rows))
-    np.testing.assert_array_equal(found, run(lower_plan(plan), bits[:, used_splits(plan)])[0])
-
-
-def test_each_distinct_comparison_is_made_once():
-    rng = np.random.default_rng(3)
-    ensemble = random_ensemble(rng, n_trees=6, depth=4, n_features=2)
-    quantizer = calibrate_levels(all_rows(2), 3)
-    quantized = on_levels(ensemble, quantizer)
-    plan = plan_of(quantized, 3, 0.25)
-    compared, _ = comparisons(quantized, used_splits(plan), quantizer)
-    made = {(int(f), tuple(table)) for f, table in zip(compared.inputs, compared.tables, strict=True)}
-    assert len(made) == len(compared.tables) == len(used_splits(plan))
-    assert sum(len(tree.splits) for tree in ensemble.trees) > len(made)
 
 
 @pytest.mark.parametrize("n_bits", [2, 3])

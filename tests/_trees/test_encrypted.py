@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
 
-from skfhe.encoding import BlockEncoder, DigitSumDecoder
+from skfhe.encoding import DigitSumDecoder, LevelBitsEncoder
 from skfhe.encoding._splits import Splits
 from skfhe.ensemble import RandomForestClassifier
 from skfhe.program import run
@@ -76,7 +76,7 @@ def test_client_has_thresholds_without_quantization_and_none_with_it(iris):
     exact = RandomForestClassifier(max_depth=3, **FEW).fit(X, y)
     assert isinstance(exact.encoder_, Splits)
     private = RandomForestClassifier(max_depth=3, n_bits=3, **FEW).fit(X, y)
-    assert isinstance(private.encoder_, BlockEncoder)
+    assert isinstance(private.encoder_, LevelBitsEncoder)
     # Which boundaries the client has follows from the data alone.
     other = RandomForestClassifier(max_depth=3, n_bits=3, n_estimators=9, random_state=5).fit(X, y)
     for a, b in zip(private._level_quantizer.boundaries, other._level_quantizer.boundaries, strict=True):

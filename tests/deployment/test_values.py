@@ -22,6 +22,7 @@ from skfhe.encoding import (
     LeafDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
+    LevelBitsEncoder,
     Levels,
     Margins,
     OutputDecoders,
@@ -46,6 +47,7 @@ EXAMPLES = [
     ClippingWatch(ONE, GRID, HALVES, HALVES, 7.5, None),
     GridEncoder(ONE, GRID, ClippingWatch(ONE, GRID, HALVES, None, 7.5, -1.0)),
     BlockEncoder(Levels(3, [HALVES[::-1], HALVES[:0]], np.array([False, True])), ONE, 2),
+    LevelBitsEncoder(Levels(3, [HALVES[::-1], HALVES[:0]], np.array([False, True])), ONE, 2),
     SplitEncoder(
         3,
         Rule("<=", "float32"),

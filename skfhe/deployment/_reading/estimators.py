@@ -15,13 +15,13 @@ from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, XGBoostR
 from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._rows import RowRules, Rows
 from skfhe.encoding import (
-    BlockEncoder,
     Decoder,
     DigitSumDecoder,
     Encoder,
     GridEncoder,
     LeafDecoder,
     LeafSumDecoder,
+    LevelBitsEncoder,
     Splits,
     ThermometerEncoder,
 )
@@ -70,7 +70,7 @@ def _public_encoder(encoder: Any) -> Encoder:
         return replace(encoder, watch=encoder.watch.public(encoder.features))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
-    assert isinstance(encoder, BlockEncoder), type(encoder)
+    assert isinstance(encoder, LevelBitsEncoder), type(encoder)
     return encoder
 
 
