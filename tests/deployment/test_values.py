@@ -59,6 +59,8 @@ EXAMPLES = [
     OutputDecoders([AffineDecoder(HALVES, HALVES), TableDecoder(-1, np.ones((2, 3)), 2)]),
     LeafSumDecoder(0.25, ONE, ONE, np.array([1, 2]), ((0, (1, 2)),), 3, 0.5),
     LeafDecoder(0, 1, np.ones((2, 3))),
+    LeafSumDecoder(0.25, ONE, ONE, ONE, (), 2, multiple=4),
+    LeafDecoder(0, 1, np.ones((2, 3)), multiple=2),
     ClassFractions((3, 3), 3, (NAMES, np.array([1, 2, 3], dtype=np.uint8))),
     ClassFractions((6,), 6, (OBJECTS,)),
     Margins("softmax", 2.0, True, 0.5, (np.array([False, True]),)),
