@@ -67,6 +67,8 @@ EXAMPLES = [
         ONE, ONE, ONE, ONE * 0, np.array([3]), LeafSumDecoder(0.25, ONE[:1], ONE[:1], ONE[1:], (), 1)
     ),
     LeafTableDecoder(np.array([1, 2]), np.ones((3, 2)), HALVES),
+    LeafSumDecoder(0.25, ONE, ONE, ONE, (), 2, multiple=4),
+    LeafDecoder(0, 1, np.ones((2, 3)), multiple=2),
     ClassFractions((3, 3), 3, (NAMES, np.array([1, 2, 3], dtype=np.uint8))),
     ClassFractions((6,), 6, (OBJECTS,)),
     Margins("softmax", 2.0, True, 0.5, (np.array([False, True]),)),

@@ -158,6 +158,23 @@ def test_decoders_of_leaves_refuse_what_does_not_fit(wrong, message):
         wrong()
 
 
+def test_multiples_of_sums_are_scores_of_the_sums():
+    """To the last bit; what a wrong lookup makes of them is taken for the nearest."""
+    least, span, one = np.array([-3]), np.array([9]), np.array([0])
+    sums = np.arange(10)[:, None]
+    expected = LeafSumDecoder(0.1, least, span, one, (), 1).decode(sums)
+    np.testing.assert_array_equal(
+        LeafSumDecoder(0.1, least, span, one, (), 1, multiple=4).decode(4 * sums), expected
+    )
+    leaves = LeafDecoder(0, 2, np.array([[0.1], [0.2], [0.3]]), multiple=4)
+    assert leaves.decode(np.array([[-9], [1], [3], [5], [99]])).ravel().tolist() == [0.1, 0.1, 0.2, 0.2, 0.3]
+    for multiple in (0, 1 << 17):
+        with pytest.raises(ValueError, match="multiple must be from 1 to"):
+            LeafDecoder(0, 0, np.ones((1, 1)), multiple=multiple)
+        with pytest.raises(ValueError, match="multiple must be from 1 to"):
+            LeafSumDecoder(0.1, least, span, one, (), 1, multiple=multiple)
+
+
 # Heads.
 
 SCORES = np.array([[-800.0], [-1.5], [0.0], [1e-300], [0.25], [800.0]])
