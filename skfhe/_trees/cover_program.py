@@ -52,7 +52,7 @@ def lower_plan(plan: CoverPlan, levels: LevelAnswers | None = None) -> Program:
     if levels is None:
         bits, signed = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits"), NONE
     else:
-        bits, signed = levels.append(builder, signs=bool(cover.n_bits))
+        bits, signed = levels.append(builder)
 
     column = {int(split): position for position, split in enumerate(splits)}
     known = bits  # bits, then the gates answered so far
@@ -71,6 +71,7 @@ def lower_plan(plan: CoverPlan, levels: LevelAnswers | None = None) -> Program:
         read = [index for _, index in cover.pieces]
         values = _lookup(builder, known, read, column, tables, "leaves", signed)
     else:
+        assert not signed, "what needs no lookup is sent by a bit for each boundary"
         _add_linear(plan, column, weight, offset)
     sums = builder.add(ops.Linear(weight, offset), values, label="scores")
     scores = builder.add(ops.Bound(0, np.maximum(1, grid.span)), sums, label="scores")
