@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ MAJORITY_BITS = 1
 
 @dataclass(frozen=True, eq=False)
 class LevelAnswers:
-    """The answers to splits on levels: sums of the bits that are sent, or lookups of these.
+    """The answers to splits on levels: bits that are sent, or lookups of sums of these.
 
     A bit for each boundary answers a split by itself. Of two digits, a lookup takes the majority of three
     bits, unless the boundary is where the high digit rises. A missing value has no other bit than its own,
@@ -60,37 +60,31 @@ class LevelAnswers:
                 found.present.append((at, encoder.missing(feature)))
             elif level > last:
                 found.alone.append((at, encoder.missing(feature)))
-            elif len(deciding := encoder.deciding(feature, level)) > 1:
-                found.decided.append((at, deciding, missing))
             else:
-                (bit,) = deciding
-                assert bit is not None
-                if missing is None:
-                    found.alone.append((at, bit))
+                deciding = encoder.deciding(feature, level)
+                bits = [bit for bit in deciding if bit is not None]
+                if len(bits) > 1:
+                    found.voted.append(_Vote(at, tuple(bits), deciding[0] is None, missing))
+                elif missing is None:
+                    found.alone.append((at, bits[0]))
                 else:
-                    found.either.append((at, bit, missing))
+                    found.either.append((at, bits[0], missing))
         return found
 
     @property
     def n_lookups(self) -> int:
         """Splits that a lookup answers."""
-        return len(self._kinds.decided)
+        return len(self._kinds.voted)
 
-    def append(self, builder: ProgramBuilder, signs: bool) -> tuple[int, frozenset[int]]:
+    def append(self, builder: ProgramBuilder) -> tuple[int, frozenset[int]]:
         """Append the input of a program and the answers to the splits.
-
-        Parameters
-        ----------
-        builder : ProgramBuilder
-        signs : bool
-            Whether answers that are looked up may be -1 and 1, which takes lookups of one bit less.
 
         Returns
         -------
         position : int
             Of the answers, in the order of the splits.
         signed : frozenset of int
-            The splits whose answers are -1 and 1; others are 0 and 1.
+            The splits that a lookup answers: by -1 and 1, which takes one bit less than 0 and 1.
         """
         n_sent, kinds = self.encoder.n_bits, self._kinds
         sent = builder.input(np.zeros(n_sent), np.ones(n_sent), label="features")
@@ -108,13 +102,41 @@ class LevelAnswers:
             n = len(kinds.present)
             negated = ops.Linear(-np.eye(n, dtype=np.int8), np.ones(n, dtype=np.int64))
             parts.append(builder.add(negated, missing, label=LABEL))
-        if kinds.decided:
-            parts.append(_majorities(builder, sent, kinds.decided, signs))
-        order = [answer[0] for of_kind in kinds.all for answer in of_kind]
+        order = [split for split, *_ in (*kinds.alone, *kinds.either, *kinds.present)]
+        if kinds.voted:
+            voted = sorted(kinds.voted, key=lambda vote: vote.summed)
+            order += [vote.split for vote in voted]
+            parts.append(_majorities(builder, sent, voted))
         answers = parts[0] if len(parts) == 1 else builder.add(ops.Concatenate(0), *parts, label=LABEL)
         if order != sorted(order):
             answers = _gathered(builder, answers, np.argsort(order))
-        return answers, frozenset(split for split, *_ in kinds.decided) if signs else frozenset()
+        return answers, frozenset(vote.split for vote in kinds.voted)
+
+
+@dataclass(frozen=True)
+class _Vote:
+    """A split that two of its bits answer, or one if ``one_suffices``, and what says that the value misses.
+
+    That is None unless a missing value answers 1, too.
+    """
+
+    split: int
+    bits: tuple[int, ...]
+    one_suffices: bool
+    missing: int | None
+
+    @property
+    def summed(self) -> tuple[int, int]:
+        """How many bits are added, and what is added where the value is missing, which has no other vote.
+
+        Modulo 4, one vote less than none are 3.
+        """
+        return len(self.bits), 0 if self.missing is None else 1 if self.one_suffices else -1
+
+    @property
+    def table(self) -> list[int]:
+        """The answer to 0 to 3 votes, as a sign; two votes more turn it round."""
+        return [-1, 1, 1, -1] if self.one_suffices else [-1, -1, 1, 1]
 
 
 @dataclass
@@ -126,41 +148,28 @@ class _Kinds:
     """A bit, or that the value is missing."""
     present: list[tuple[int, int]] = field(default_factory=list)
     """That the value is not missing."""
-    decided: list[tuple[int, list[int | None], int | None]] = field(default_factory=list)
-    """Three bits of which two answer it, and what says that the value is missing, if that answers it, too."""
-
-    @property
-    def all(self) -> Sequence[Sequence[tuple[Any, ...]]]:
-        """All kinds, in the order in which they are answered."""
-        return self.alone, self.either, self.present, self.decided
+    voted: list[_Vote] = field(default_factory=list)
 
 
 def _gathered(builder: ProgramBuilder, of: int, positions: ArrayLike) -> int:
     return builder.add(ops.Gather(np.asarray(positions, dtype=np.int64), axis=0), of, label=LABEL)
 
 
-def _majorities(
-    builder: ProgramBuilder,
-    sent: int,
-    decided: Sequence[tuple[int, list[int | None], int | None]],
-    signs: bool,
-) -> int:
-    """Append the lookups of splits that three bits decide."""
-    terms = []  # bit, split, weight
-    known = np.zeros(len(decided), dtype=np.int64)
-    for split, (_, (high, above, low), missing) in enumerate(decided):
-        known[split] = high is None
-        terms += [(bit, split, 1) for bit in (high, above, low) if bit is not None]
-        terms += [] if missing is None else [(missing, split, 2)]
-    bit, split, times = np.array(terms, dtype=np.int64).T
-    used, place = np.unique(bit, return_inverse=True)
-    weight = np.zeros((len(used), len(decided)), dtype=np.int8)
-    weight[place, split] = times
-    votes = builder.add(ops.Linear(weight, known), _gathered(builder, sent, used), label=LABEL)
-    # What is missing has no other vote: there are 3 at most. Votes of 2 and 3 are the other half of the
-    # circle, where signs are the opposite.
-    circle = ops.Modulo(1 + MAJORITY_BITS) if signs else ops.Bound(0, 3)
-    table = np.array([-1, -1, 1, 1] if signs else [0, 0, 1, 1])
-    tables = np.broadcast_to(table, (len(decided), 4))
-    read = builder.add(circle, votes, label=LABEL)
-    return builder.add(ops.Lookup(tables, np.zeros(len(decided), dtype=np.int64)), read, label=LABEL)
+def _majorities(builder: ProgramBuilder, sent: int, votes: Sequence[_Vote]) -> int:
+    """Append the lookups of splits that several bits decide, sorted by how these are summed."""
+    sums = []
+    for (n_bits, sign), group in groupby(votes, key=lambda vote: vote.summed):
+        alike = list(group)
+        total = _gathered(builder, sent, [vote.bits[0] for vote in alike])
+        for at in range(1, n_bits):
+            further = _gathered(builder, sent, [vote.bits[at] for vote in alike])
+            total = builder.add(ops.Add(), total, further, label=LABEL)
+        missing = [vote.missing for vote in alike if vote.missing is not None]
+        if missing:
+            op = ops.Add() if sign > 0 else ops.Subtract()
+            total = builder.add(op, total, _gathered(builder, sent, missing), label=LABEL)
+        sums.append(total)
+    total = sums[0] if len(sums) == 1 else builder.add(ops.Concatenate(0), *sums, label=LABEL)
+    read = builder.add(ops.Modulo(1 + MAJORITY_BITS), total, label=LABEL)
+    tables = np.array([vote.table for vote in votes])
+    return builder.add(ops.Lookup(tables, np.zeros(len(votes), dtype=np.int64)), read, label=LABEL)

@@ -9,7 +9,7 @@ from skfhe._trees.cover_plan import CoverPlan
 from skfhe._trees.cover_program import lower_plan
 from skfhe._trees.ensemble import Tree, TreeEnsemble
 from skfhe._typing import FloatArray, IntArray
-from skfhe.cost import DEFAULT_P_ERROR, encryption_seconds, estimate_cost, lookup_seconds
+from skfhe.cost import DEFAULT_P_ERROR, Cost, encryption_seconds, estimate_cost, lookup_seconds
 from skfhe.encoding import LevelBitsEncoder, LevelQuantizer, Rule, Split, Splits
 from skfhe.exceptions import UnsupportedModelError
 from skfhe.program import Program
@@ -22,6 +22,8 @@ RADICES = (1, 2, 4, 8, 16)
 """Radices of a level's digits that are tried; with 1 there is a bit for each boundary."""
 ROOM = 1 << 26
 """Bytes that the ciphertexts of one row may take, as they are evaluated, for the sake of speed."""
+LEAST_BYTES = 12 << 10
+"""Those of one ciphertext, at least, that lookups at the default error rate read."""
 
 
 def level_rows(levels: IntArray, quantizer: LevelQuantizer) -> FloatArray:
@@ -104,21 +106,32 @@ def cheapest_answers(
         The fastest by the cost model, over the radix of the levels' digits, of those whose ciphertexts have
         room; if none has, the one that needs the least.
     """
-    found: list[tuple[tuple[float, float, int], LevelBitsEncoder, Program]] = []
-    for radix in (radix for radix in RADICES if radix < 1 << quantizer.n_bits):
-        answers = LevelAnswers.of(splits, quantizer, radix)
-        if found and found[0][0][0] == ROOM and _is_slower(answers, *found[0][1:]):
+    # what needs no lookup otherwise is faster without any
+    radices = [radix for radix in RADICES if radix < 1 << quantizer.n_bits] if plan.cover.n_bits else [1]
+    ways = [LevelAnswers.of(splits, quantizer, radix) for radix in radices]
+    if len(ways) > 1:
+        fewest = min(ways, key=lambda answers: answers.encoder.n_bits)
+        ways = [answers for answers in ways if answers.encoder.n_bits * LEAST_BYTES <= ROOM] or [fewest]
+    best: tuple[LevelAnswers, Program, Cost] | None = None
+    for answers in ways:
+        if best is not None and _is_slower(answers, best[0], best[2]):
             continue
         program = lower_plan(plan, answers)
         cost = estimate_cost(program)
-        rank = max(ROOM, cost.expanded_bytes), cost.seconds, radix
-        found.append((rank, answers.encoder, program))
-    _, encoder, program = min(found, key=lambda each: each[0])
-    return encoder, program
+        if best is None or _rank(cost) < _rank(best[2]):
+            best = answers, program, cost
+    assert best is not None
+    return best[0].encoder, best[1]
 
 
-def _is_slower(answers: LevelAnswers, encoder: LevelBitsEncoder, program: Program) -> bool:
-    """Whether answers take more time for lookups than they save in ciphertexts of another program."""
-    fewer = 1 - answers.encoder.n_bits / encoder.n_bits
-    saved = fewer * encryption_seconds(estimate_cost(program).expanded_bytes)
-    return saved < answers.n_lookups * lookup_seconds(MAJORITY_BITS, 0.0, DEFAULT_P_ERROR)
+def _rank(cost: Cost) -> tuple[float, float]:
+    """Return what is least for the program that is taken: bytes beyond the room, then seconds."""
+    return max(ROOM, cost.expanded_bytes), cost.seconds
+
+
+def _is_slower(answers: LevelAnswers, others: LevelAnswers, cost: Cost) -> bool:
+    """Whether answers take more time for lookups than they save in ciphertexts of others that have room."""
+    fewer = 1 - answers.encoder.n_bits / others.encoder.n_bits
+    saved = fewer * encryption_seconds(cost.expanded_bytes)
+    more = answers.n_lookups - others.n_lookups
+    return cost.expanded_bytes <= ROOM and saved < more * lookup_seconds(MAJORITY_BITS, 0.0, DEFAULT_P_ERROR)

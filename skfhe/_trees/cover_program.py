@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -56,8 +56,7 @@ def lower_plan(plan: CoverPlan, levels: LevelAnswers | None = None) -> Program:
     if levels is None:
         bits, signed = builder.input(np.zeros(len(splits)), np.ones(len(splits)), label="splits"), NONE
     else:
-        circle = _on_circle((index for _, index in cover.pieces), 1 << cover.n_bits)
-        bits, signed = levels.append(builder, signs=bool(cover.n_bits) and not circle)
+        bits, signed = levels.append(builder)
 
     column = {int(split): position for position, split in enumerate(splits)}
     known = bits  # bits, then the gates answered so far
@@ -90,6 +89,7 @@ def _summands(
         indices = [index for _, index in cover.pieces]
         values = _lookup(builder, known, indices, column, tables, "leaves", signed)
         return values, weight, offset, span
+    assert not signed, "what needs no lookup is sent by a bit for each boundary"
     weight = np.zeros((len(column), len(plan.outputs)), dtype=np.int64)
     _add_linear(plan, column, weight, offset)
     return known, weight, offset, span
@@ -159,10 +159,12 @@ def _lookup(
     """
     linear = _indices(builder, known, indices, column, label, tables.shape[1], signed)
     start = np.zeros(len(indices), dtype=np.int64)
-    if _on_circle(indices, tables.shape[1]):
-        n_bits = tables.shape[1].bit_length()  # one more than the tables have
-        read = builder.add(ops.Modulo(n_bits), linear, label=label)
-        return builder.add(ops.Lookup(np.concatenate([tables, -tables], axis=1), start), read, label=label)
+    if any(index.signs or index.size > tables.shape[1] for index in indices):
+        circle = np.concatenate([tables, -tables], axis=1)
+        if signed:  # there is no bit to spare that rounding could take off
+            circle = np.repeat(circle, 2, axis=1)
+        read = builder.add(ops.Modulo(circle.shape[1].bit_length() - 1), linear, label=label)
+        return builder.add(ops.Lookup(circle, start), read, label=label)
     step = 2 if signed else 1
     # The bits of a chain never rise along it, which interval arithmetic cannot know. Equal widths make one
     # key set.
@@ -170,11 +172,6 @@ def _lookup(
     if signed:
         read = builder.add(ops.Round(1, "approximate"), read, label=label)
     return builder.add(ops.Lookup(tables, start, step), read, label=label)
-
-
-def _on_circle(indices: Iterable[Index], n_cells: int) -> bool:
-    """Whether some of the lookups read all residues, which doubled indices would leave no room for."""
-    return any(index.signs or index.size > n_cells for index in indices)
 
 
 def _terms(index: Index, half: int) -> Iterator[tuple[int, int]]:

@@ -112,10 +112,11 @@ class LevelBitsEncoder:
             1, of the second for 0: no level has a high digit below 0, or one above that of the last level.
         """
         high, low = divmod(level, self.radix)
-        reached = self._position(feature, HIGH, high)
         if not low:
-            return [reached]
-        return [reached, self._position(feature, HIGH, high + 1), self._position(feature, LOW, low)]
+            return [self._position(feature, HIGH, high)]
+        found = [self._position(feature, HIGH, high), self._position(feature, HIGH, high + 1)]
+        last = self._position(feature, LOW, low)
+        return [*found, last] if found != [None, None] else [last]
 
     def missing(self, feature: int) -> int:
         """Return which bit says that the value of an encoded feature is missing."""

@@ -35,10 +35,10 @@ def quantized_forest(seed, n_bits, missing, **forest):
     return ensemble, on_levels(ensemble, quantizer), quantizer, rows
 
 
-def answered(answers, rows, signs):
+def answered(answers, rows):
     """Return the answers of rows, 0 or 1, as a program finds them."""
     builder = ProgramBuilder()
-    position, signed = answers.append(builder, signs)
+    position, signed = answers.append(builder)
     (found,) = run(builder.finish(position), *answers.encoder.encode(rows))
     found = found.copy()
     at = sorted(signed)
@@ -47,10 +47,9 @@ def answered(answers, rows, signs):
     return found
 
 
-@pytest.mark.parametrize("signs", [False, True])
 @pytest.mark.parametrize("radix", RADICES)
 @pytest.mark.parametrize("missing", [False, True])
-def test_every_split_is_answered_on_every_row(missing, radix, signs):
+def test_every_split_is_answered_on_every_row(missing, radix):
     """All boundaries, missing values to either side, and splits that part these from all others."""
     values = np.arange(7.0 if missing else 8.0)
     X = np.r_[values, [np.nan] * missing][:, None]
@@ -61,9 +60,9 @@ def test_every_split_is_answered_on_every_row(missing, radix, signs):
     assert len(quantized.splits) == len(asked)
     answers = LevelAnswers.of(quantized.splits, quantizer, radix)
     expected = quantized.splits.answers(level_rows(quantizer.quantize(X), quantizer))
-    np.testing.assert_array_equal(answered(answers, X, signs), expected)
+    np.testing.assert_array_equal(answered(answers, X), expected)
     n_ordinary = len(values) - 1
-    assert answers.n_lookups == (n_ordinary - n_ordinary // radix) * (1 + missing)
+    assert answers.n_lookups == (n_ordinary - n_ordinary // radix) * (1 + missing) * (radix < len(values))
 
 
 @pytest.mark.parametrize("radix", RADICES)
@@ -81,7 +80,7 @@ def test_answers_are_those_that_blocks_of_boundaries_gave(radix, seed):
         of_feature = counts[:, blocks.blocks[0] == features.index(split.feature)]
         absent = (of_feature == 3).all(axis=1) & quantizer.missing[split.feature]
         expected[:, number] = np.where(absent, split.missing_right, of_feature.sum(axis=1) > split.threshold)
-    np.testing.assert_array_equal(answered(answers, rows, True), expected)
+    np.testing.assert_array_equal(answered(answers, rows), expected)
 
 
 @pytest.mark.parametrize("radix", RADICES)
@@ -144,27 +143,12 @@ def test_encrypted_sums_equal_the_clear_ones(radix, n_bits):
     assert bool(plan.cover.gates) == (n_bits == 2)
     answers = LevelAnswers.of(quantized.splits.select(used_splits(plan)), quantizer, radix)
     kinds = answers._kinds
-    assert kinds.either or any(missing is not None for *_, missing in kinds.decided)
-    assert bool(kinds.decided) == (radix > 1)
+    assert kinds.either or any(vote.missing is not None for vote in kinds.voted)
+    assert bool(kinds.voted) == (radix > 1)
     program = lower_plan(plan, answers)
     (sent,) = answers.encoder.encode(rows[np.random.default_rng(0).integers(0, len(rows), 4)])
     circuit = compile_program(program, batch_sizes=(4,))
     np.testing.assert_array_equal(circuit.execute(sent)[0], run(program, sent)[0])
-
-
-def test_signs_of_a_rank_are_not_halved():
-    """A tree that asks one feature is linear in its answers, and has no lookup whose index could be."""
-    X = np.arange(8.0)[:, None]
-    quantizer = calibrate_levels(X, 3)
-    asked = [Split(0, 5.0, False), Split(0, 2.0, False)]
-    quantized = on_levels(collect([stump(*asked)], np.zeros(1), 1, RULE), quantizer)
-    plan = plan_of(quantized, 2, 1.0)
-    assert not plan.cover.n_bits
-    expected = quantized.scores(quantized.splits.answers(X))
-    for radix in RADICES:
-        answers = LevelAnswers.of(quantized.splits, quantizer, radix)
-        (found,) = run(lower_plan(plan, answers), *answers.encoder.encode(X))
-        np.testing.assert_array_equal(found + plan.grid.least, expected)
 
 
 def wide_levels(n_features, n_bits):
@@ -183,12 +167,27 @@ def test_the_fastest_that_has_room_is_taken(monkeypatch):
     encoder, program = cheapest_answers(plan, ensemble.splits, quantizer)
     assert encoder.radix == 1
     needed = estimate_cost(program).expanded_bytes
-    monkeypatch.setattr(comparisons, "ROOM", needed - 1)
-    encoder, program = cheapest_answers(plan, ensemble.splits, quantizer)
-    assert encoder.radix > 1
-    assert estimate_cost(program).expanded_bytes < needed
+    assert needed >= encoder.n_bits * comparisons.LEAST_BYTES  # what is left out unseen has no room
+    for room in (needed - 1, encoder.n_bits * comparisons.LEAST_BYTES - 1):
+        monkeypatch.setattr(comparisons, "ROOM", room)
+        fewer, program = cheapest_answers(plan, ensemble.splits, quantizer)
+        assert fewer.radix > 1
+        assert estimate_cost(program).expanded_bytes < needed
     monkeypatch.setattr(comparisons, "ROOM", 0)
     assert cheapest_answers(plan, ensemble.splits, quantizer)[0].radix == 8  # 7 + 7 bits, the fewest
+
+
+def test_what_takes_no_lookup_is_sent_by_all_bits(monkeypatch):
+    """The ciphertexts of a circuit without lookups are smaller, and digits would need some."""
+    X = np.arange(16.0)[:, None]
+    quantizer = calibrate_levels(X, 4)
+    quantized = on_levels(collect([stump(Split(0, 2.0, False))], np.zeros(1), 1, RULE), quantizer)
+    plan = plan_of(quantized, 2, 1.0)
+    assert not plan.cover.n_bits
+    monkeypatch.setattr(comparisons, "ROOM", 15 * comparisons.LEAST_BYTES - 1)
+    encoder, program = cheapest_answers(plan, quantized.splits, quantizer)
+    assert encoder.radix == 1
+    assert not program.lookups
 
 
 def test_what_cannot_be_faster_is_not_lowered(monkeypatch):
@@ -220,7 +219,7 @@ def test_the_split_that_tells_only_missing_values_apart_takes_their_bit():
     quantized = on_levels(collect([stump(*asked)], np.zeros(1), 1, RULE), levels)
     answers = LevelAnswers.of(quantized.splits, levels, 1)
     assert answers.encoder.n_bits == 1
-    assert answered(answers, np.array([[1.0], [np.nan]]), False).ravel().tolist() == [0, 1]
+    assert answered(answers, np.array([[1.0], [np.nan]])).ravel().tolist() == [0, 1]
 
 
 def test_lookups_read_what_the_signs_of_answers_add_up_to():

@@ -44,6 +44,7 @@ def test_digits_known_by_hand():
     assert encoder.deciding(0, 6) == [1]
     short = LevelBitsEncoder(levels_of(5, missing=[False]), np.array([0]), radix=4)
     assert short.deciding(0, 5) == [0, None, 1]
+    assert LevelBitsEncoder(levels_of(5, missing=[False]), np.array([0]), radix=8).deciding(0, 4) == [3]
 
 
 @pytest.mark.parametrize("radix", RADICES)
