@@ -1,5 +1,7 @@
 """Lookups that cover trees compute what the trees compute."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -183,3 +185,26 @@ def test_encrypted_sums_of_deep_trees_equal_the_clear_ones(n_bits):
     bits = ensemble.splits.answers(rows)[:, used_splits(plan)]
     circuit = compile_program(program, batch_sizes=(1, 4))
     np.testing.assert_array_equal(circuit.execute(bits)[0], run(program, bits)[0])
+
+
+def test_a_scale_that_just_misses_the_tolerance_is_stretched_not_refined():
+    """Errors of scales that are nearly alike differ by more than the scales, and larger ones have no more
+    bits. Where none of them will do, the next finer scale is taken, and at last the finest."""
+    kept = []
+    for seed in range(6):
+        ensemble = random_ensemble(np.random.default_rng(seed), n_trees=8, depth=4)
+        values, numbers = numbered_values(ensemble)
+        reached = cover_plan._reached(ensemble, numbers, (0,), ensemble.splits.answers(all_rows()[::7]))
+        rounded = partial(leaf_grid, ensemble, numbers, values, (0,))
+        error = partial(cover_plan._rms_error, values=values, reached=reached)
+        chosen = partial(cover_plan._precise_grid, rounded, [0.25, 0.01], reached, values)
+        plain = rounded(0.25)
+        tolerance = 0.9 * error(plain)
+        grid = chosen(tolerance, 9)
+        assert error(grid) <= tolerance
+        assert grid.scale == 0.01 or 0.25 < grid.scale <= 0.25 * 9 / 8
+        kept.append(grid.scale > 0.25)
+        assert chosen(tolerance, 1).scale == 0.01
+        assert chosen(2 * error(plain), 9).scale == 0.25
+        assert chosen(0.0, 9).scale == 0.01
+    assert sum(kept) >= 4
