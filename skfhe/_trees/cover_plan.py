@@ -245,34 +245,67 @@ class _Grids:
     def finest(self, cover: EnsembleCover, width: int) -> LeafGrid | None:
         """Return the values at the coarsest scale that is precise enough, or the finest; None if none fits.
 
-        Scales are those with which sums fill the bits beyond which lookups become dearer. The errors of
-        scales that differ by a few percent can differ by a factor of two, for what rows add up is rounded
-        anew. So a scale that just misses the tolerance is tried a little larger: no sum takes more bits.
+        Scales are those with which sums fill the bits beyond which lookups become dearer.
         """
         # A bit may be kept in reserve, but not where results are doubled, which are dear enough.
         noise = _noise(cover) if cover.doublings else math.ceil(_noise(cover))
-        grid = None
-        for n_bits in (0, *_worth_taking(width, noise)):
-            scale = _scale(self._span, len(self._numbers), n_bits, self._unit) if n_bits else self._unit
-            if scale is None:
-                continue
-            grid = self._rounded(scale)
-            error = self._error(grid)
-            if error <= self._tolerance:
-                return grid
-            if self._unit is None and error <= WORTH_STRETCHING * self._tolerance:
-                for stretch in range(1, STRETCHES):
-                    larger = self._rounded(scale * (1 + stretch / 64))
-                    if self._error(larger) <= self._tolerance:
-                        return larger
-            self.too_few = max(self.too_few, n_bits)
+        bits = [n_bits for n_bits in (0, *_worth_taking(width, noise)) if self._scale(n_bits) is not None]
+        scales = [scale for scale in map(self._scale, bits) if scale is not None]
+        if not scales:
+            return None
+        stretches = STRETCHES if self._unit is None else 1
+        grid = _precise_grid(self._rounded, scales, self._reached, self._values, self._tolerance, stretches)
+        missed = _rms_error(grid, self._values, self._reached) > self._tolerance
+        tried = zip(bits, scales, strict=True)
+        self.too_few = max([self.too_few, *(n for n, scale in tried if missed or scale > grid.scale)])
         return grid
+
+    def _scale(self, n_bits: int) -> float | None:
+        return _scale(self._span, len(self._numbers), n_bits, self._unit) if n_bits else self._unit
 
     def _rounded(self, scale: float) -> LeafGrid:
         return leaf_grid(self._ensemble, self._numbers, self._values, self._outputs, scale)
 
-    def _error(self, grid: LeafGrid) -> float:
-        return _rms_error(grid, self._values, self._reached)
+
+def _precise_grid(
+    rounded: Callable[[float], LeafGrid],
+    scales: Sequence[float],
+    reached: Sequence[Reached],
+    values: FloatArray,
+    tolerance: float,
+    stretches: int,
+) -> LeafGrid:
+    """Return leaf values rounded to multiples of the first of some scales with errors within a tolerance.
+
+    The errors of scales that differ by a few percent can differ by a factor of two, for what rows add up is
+    rounded anew. So a scale that just misses the tolerance is tried a little larger, where no sum takes more
+    bits.
+
+    Parameters
+    ----------
+    rounded : callable
+        From a scale to the rounded leaf values.
+    scales : sequence of float
+        Descending; the last is taken if none is within the tolerance.
+    reached : sequence of Reached
+    values : ndarray of float64
+        The leaf values.
+    tolerance : float
+    stretches : int
+        How many sizes are tried of each scale.
+    """
+    for scale in scales:
+        grid = rounded(scale)
+        error = _rms_error(grid, values, reached)
+        if error <= tolerance:
+            return grid
+        if error > WORTH_STRETCHING * tolerance:
+            continue
+        for stretch in range(1, stretches):
+            larger = rounded(scale * (1 + stretch / 64))
+            if _rms_error(larger, values, reached) <= tolerance:
+                return larger
+    return grid
 
 
 def _price(cover: EnsembleCover, needed: float) -> float:

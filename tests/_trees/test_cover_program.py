@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from skfhe._trees import cover_program, ensemble_cover
+from skfhe._trees import cover_plan, cover_program, ensemble_cover
 from skfhe._trees.cover import TreeCover
 from skfhe._trees.cover_plan import CoverPlan, cheapest_plan, leaf_grid, numbered_values
 from skfhe._trees.cover_program import lower_plan, used_splits
