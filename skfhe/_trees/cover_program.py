@@ -12,7 +12,7 @@ from skfhe._trees.cover_plan import CoverPlan
 from skfhe._trees.ensemble_cover import gate_levels, piece_table
 from skfhe._typing import IntArray
 from skfhe.passes import optimize
-from skfhe.program import Program, ProgramBuilder, ops
+from skfhe.program import Program, ProgramBuilder, bit_width, ops
 
 __all__ = ["lower_plan", "used_splits"]
 
@@ -85,7 +85,7 @@ def _summands(
         return values, read.weight, read.offset, read.span
     offset, span = _offset(plan), plan.grid.span << cover.doublings
     if cover.n_bits:
-        tables, weight = _tables(plan)
+        tables, weight = _tables(plan, offset)
         indices = [index for _, index in cover.pieces]
         values = _lookup(builder, known, indices, column, tables, "leaves", signed)
         return values, weight, offset, span
@@ -122,8 +122,12 @@ def _offset(plan: CoverPlan) -> IntArray:
     return sums
 
 
-def _tables(plan: CoverPlan) -> tuple[IntArray, IntArray]:
-    """Table of each index, and the output that it adds to as a weight of 1."""
+def _tables(plan: CoverPlan, offset: IntArray) -> tuple[IntArray, IntArray]:
+    """Table of each index, and the output that it adds to as a weight of 1.
+
+    Where they take more bits with their signs than the sums do, they are from their least on, which is added
+    to the offset.
+    """
     cover, doublings = plan.cover, plan.cover.doublings
     tables = np.zeros((len(cover.pieces), 1 << cover.n_bits), dtype=np.int64)
     weight = np.zeros((len(cover.pieces), len(plan.outputs)), dtype=np.int64)
@@ -131,6 +135,13 @@ def _tables(plan: CoverPlan) -> tuple[IntArray, IntArray]:
         table = piece_table(pieces, plan.grid.values, doublings)
         tables[position, : len(table)] = table
         weight[position, output] = 1
+    summed = bit_width(0, int(plan.grid.span.max() << doublings))
+    if bit_width(int(tables.min()), int(tables.max())) > summed:
+        for position, (output, index) in enumerate(cover.pieces):
+            if not index.signs and index.size <= tables.shape[1]:
+                read = tables[position, : index.size]
+                offset[output] += read.min()
+                read -= read.min()
     return tables, weight
 
 

@@ -85,6 +85,9 @@ def test_every_cover_of_random_trees_equals_the_trees_on_every_row(n_bits, seed)
             run(program, bits[:, used_splits(plan)])[0], expected(ensemble, plan, bits)
         )
         counts.append(plan.cover.n_lookups)
+        if not plan.cover.doublings:  # tables are no wider than the sums, signs included
+            tables = [v.type.bits for v in program.values if isinstance(v.op, ops.Lookup)]
+            assert max(tables, default=0) <= max(program.output_bits)
     assert counts == sorted(counts, reverse=True)
 
 
