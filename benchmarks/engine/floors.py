@@ -132,9 +132,12 @@ def floor(program: Program, error_rate: ErrorRate, n_rows: int = 1) -> Floor | N
     p_error = engine_p_error(program, lookup_p_error(program, error_rate))
     complexity = lookups = keys = waiting = sums = 0.0
     for part, found in _parts(program):
-        known = {bits: bare(bits, found.precision.get(bits, 0.0), p_error) for bits in _widths(found)}
-        if None in known.values():
-            return None
+        known = {}
+        for bits in {each.bits for each in found.readings}:
+            one = bare(bits, found.precision.get(bits, 0.0), p_error)
+            if one is None:
+                return None
+            known[bits] = one
         for each in found.readings:
             one = known[each.bits]
             complexity += each.count * one.complexity
@@ -143,10 +146,6 @@ def floor(program: Program, error_rate: ErrorRate, n_rows: int = 1) -> Floor | N
         keys += sum(one.key_seconds for one in known.values())
         sums += n_rows * part_cost(part, found, p_error).summed_seconds
     return Floor(complexity, lookups, keys, waiting, sums)
-
-
-def _widths(found: Demands) -> list[int]:
-    return sorted({each.bits for each in found.readings})
 
 
 def between(
