@@ -1,9 +1,10 @@
 """Networks whose accumulators wrap, driven to both ends: ``python -m benchmarks.networks.worst_cases``.
 
-Random programs of one layer and of two that count modulo a power of two, and trained networks, are run
-encrypted on rows that drive every accumulator as far as it goes in both directions, whatever bits are declared
-of it: in the first layer exactly, by the signs of its weights, in a deeper one by a search that keeps whatever
-drives it further. Every integer that is decrypted is compared with the clear one; none may differ.
+Random programs of one layer and of two that count modulo a power of two, and trained networks, are
+run encrypted on rows that drive every accumulator as far as it goes in both directions, whatever bits
+are declared of it: in the first layer exactly, by the signs of its weights, in a deeper one by a search that
+keeps whatever drives it further. Every integer that is decrypted is compared with the clear one; none may
+differ.
 
 Then trained networks are encrypted at larger error rates: the share of rows with another integer in their
 outputs, beside what it can be at most, the number of lookups times the rate, and the accuracy.
