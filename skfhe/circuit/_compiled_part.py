@@ -32,7 +32,7 @@ from skfhe.cost import (
 )
 from skfhe.encryption import WORD_BYTES, Frame, Seeded, Words, expand, rounded
 from skfhe.exceptions import CompilationError
-from skfhe.program import Part
+from skfhe.program import Part, ops
 
 __all__ = ["CompiledPart"]
 
@@ -137,7 +137,17 @@ class CompiledPart:
             compress_evaluation_keys=False,
             additional_pre_processors=[*configuration.additional_pre_processors, typing],
             dump_artifacts_on_unexpected_failures=False,
+            optimize_tlu_based_on_original_bit_width=self._read_by_own_bits(configuration),
         )
+
+    def _read_by_own_bits(self, configuration: "fhe.Configuration") -> bool | int:
+        """Return up to how many bits lookups are of their own width where their block is wider.
+
+        The engine reads wider ones by the block's. One of residues would then go round another circle.
+        """
+        asked = configuration.optimize_tlu_based_on_original_bit_width
+        circles = [v.op.n_bits - 1 for v in self.part.program.values if isinstance(v.op, ops.Modulo)]
+        return asked if asked is True or not circles else max(int(asked), *circles)
 
     @property
     def specs(self) -> PartSpecs:

@@ -169,7 +169,8 @@ def _readings(program: Program, found: Demands) -> list[Reading]:
             continue
         source = found.block_of[value.arguments[0]]
         is_lookup = isinstance(value.op, ops.Lookup)
-        if is_lookup and bits > CAST_BITS and not program.roundings_of(position):
+        circle = isinstance(program.values[value.arguments[0]].op, ops.Modulo)
+        if is_lookup and bits > CAST_BITS and not circle and not program.roundings_of(position):
             bits = found.block_bits[source]
         readings.append(Reading(position, bits, count, source))
     return readings
