@@ -78,7 +78,8 @@ class Demands:
     log2_norm : float
         Of the weights of the largest sum that a lookup reads.
     residues : bool
-        Whether the engine may run it on residues: nothing is rounded or read in part.
+        Whether the engine may run it on residues: nothing is rounded, read in part or counted
+        modulo a power of two.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -167,7 +168,8 @@ def _readings(program: Program, found: Demands) -> list[Reading]:
             continue
         source = found.block_of[value.arguments[0]]
         is_lookup = isinstance(value.op, ops.Lookup)
-        if is_lookup and bits > CAST_BITS and not program.roundings_of(position):
+        circle = isinstance(program.values[value.arguments[0]].op, ops.Modulo)
+        if is_lookup and bits > CAST_BITS and not circle and not program.roundings_of(position):
             bits = found.block_bits[source]
         readings.append(Reading(position, bits, count, source))
     return readings
