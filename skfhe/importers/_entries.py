@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from skfhe._parameters import check_rounding
 from skfhe._typing import RangeSource
-from skfhe.cost import advising
+from skfhe.cost import advising, estimate_cost
 from skfhe.encoding import AffineEncoder, OutputDecoders, as_floats
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.importers._quantized_module import QuantizedModule
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
-from skfhe.passes import optimize, round_constant_cells
+from skfhe.passes import narrow_lookups, optimize, reduce_residues, round_constant_cells
+from skfhe.program import Program
 
 if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
@@ -334,10 +335,26 @@ def quantize_onnx_model(
 def _module(network: NetworkBuilder, scheme: Scheme) -> QuantizedModule:
     with advising(_readable(scheme)):
         lowered = lower_network(network, scheme)
-    program = optimize(optimize(lowered.program), [round_constant_cells])
-    encoder, decoder = AffineEncoder(lowered.quantizers), OutputDecoders(lowered.decoders)
+    program, doubled = _cheapest(optimize(lowered.program))
+    encoder = AffineEncoder(lowered.quantizers)
+    decoder = OutputDecoders(
+        [each.of_doubled(times) for each, times in zip(lowered.decoders, doubled, strict=True)]
+    )
     model = EncryptedModel(encoder, program, decoder)
     return QuantizedModule(model, [node.shape for node in network.inputs], _narrower(scheme))
+
+
+def _cheapest(program: Program) -> tuple[Program, tuple[int, ...]]:
+    """Return the program with its lookups as cheap as can be, and how often each output is doubled.
+
+    What clears the low bits of an accumulator leaves nothing to narrow, and the other way round.
+    """
+    cleared = optimize(program, [round_constant_cells])
+    narrow, doubled = narrow_lookups(program)
+    narrow = optimize(narrow, [reduce_residues, round_constant_cells])
+    if estimate_cost(narrow).complexity < estimate_cost(cleared).complexity:
+        return narrow, doubled
+    return cleared, (0,) * len(doubled)
 
 
 def _narrower(scheme: Scheme) -> str:
