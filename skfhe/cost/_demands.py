@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skfhe._typing import FloatArray
-from skfhe.cost._rules import bootstraps, rounded_bits, rounds_exactly, variance
+from skfhe.cost._rules import bootstraps, counts_modulo, rounded_bits, rounds_exactly, variance
 from skfhe.program import Program, bit_width, declared_types, ops
 
 __all__ = ["INPUT", "Demands", "Reading", "demands"]
@@ -148,7 +148,9 @@ def _demand_reading(found: Demands, program: Program, reading: Reading, noise: l
         circle = isinstance(program.values[argument].op, ops.Modulo)
         if rounded or circle or bits != width:  # the engine cannot do this on residues
             found.residues = False
-        if not rounded:  # to read it by its own bits, the engine shifts it, and its noise, by those above
+        if circle:  # it is shifted likewise, and may be rounded then
+            bits += width - (program.values[argument].op.n_bits - 1)  # type: ignore[attr-defined]
+        elif not rounded:  # to read it by its own bits, the engine shifts it, and its noise, by those above
             bits = width
         total = sum(read.values(), np.zeros(1))
         found.log2_norm = max(found.log2_norm, 0.5 * float(np.log2(max(float(np.max(total)), 1.0))))
@@ -193,7 +195,7 @@ def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:
     for position, value in enumerate(program.values):
         # of what is bounded, the engine is told the stated interval
         widths = [] if position in bounded else [declared[position].bits]
-        if isinstance(value.op, ops.Round):
+        if isinstance(value.op, ops.Round) and not counts_modulo(program, position):
             widths = [rounded_bits(program, position, value)]
         if isinstance(value.op, ops.Linear | ops.Convolution):  # constants share the width
             for constant in (value.op.weight, value.op.bias):

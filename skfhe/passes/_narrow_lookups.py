@@ -1,11 +1,11 @@
 """Read an accumulator by lookups of fewer bits where not all cells of its circle occur.
 
 A bootstrap of *p* bits reads ``2**(p + 1)`` residues of a negacyclic table (`skfhe.program.ops.Modulo`). A
-table is a sum of negacyclic ones on circles of *d*, *d* - 1, … bits and a constant, and few of them are enough
-where few cells occur (`skfhe.passes._negacyclic`): of 6 bits with at most 48 cells, one of 5 bits and one of
-4. The parts hold halves, so that their sum is a multiple of the table's by a power of two: the sums behind it
-are multiples, too. A lookup of such a sum reads its upper bits, which is exact, as the lower ones are zero; an
-output is returned as it is, and whoever decodes it divides.
+table is a sum of negacyclic ones on circles of *d*, *d* - 1, … bits and a constant, and few of them are
+enough where few cells occur (`skfhe.passes._negacyclic`): of 6 bits with at most 48 cells, one lookup of 5
+bits and one of 4. The parts hold halves, so that all is multiplied by a power of two, and so are the sums
+behind it. A lookup of such a sum reads its upper bits, which is exact, as the lower ones are zero; an output
+is returned as it is, and whoever decodes it divides.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ _MOVES = (ops.Reshape, ops.Gather, ops.Concatenate, ops.Bound)
 _SUMS = (*_MOVES, ops.Add, ops.Subtract, ops.Sum)
 
 
-def narrow_lookups(
-    program: Program, error_rate: ErrorRate | None = None
-) -> tuple[Program, tuple[int, ...]]:
+def narrow_lookups(program: Program, error_rate: ErrorRate | None = None) -> tuple[Program, tuple[int, ...]]:
     """Return a program with narrower lookups of the same accumulators, where the whole is cheaper then.
 
     Lookups whose results are outputs as they are, or take part in sums with inputs, are left as they are.
@@ -67,17 +65,18 @@ def narrow_lookups(
     candidates = _candidates(program)
     if not candidates:
         return best, doubled
-    least_cost = estimate_cost(program, error_rate)
-    chosen: dict[int, _Narrow] = {}
-    for position in sorted(candidates, reverse=True):
-        tried = {**chosen, position: candidates[position]}
+    cost = estimate_cost(program, error_rate)
+    chosen: frozenset[int] = frozenset()
+    # all of them, and from what is better so far, each the other way
+    for changed in (frozenset(candidates), *(frozenset({at}) for at in sorted(candidates, reverse=True))):
+        tried = chosen ^ changed
         try:
-            narrowed, factors = _Narrowing(program, tried).apply()
+            narrowed, factors = _Narrowing(program, {at: candidates[at] for at in tried}).apply()
         except _Unfit:
             continue
-        cost = estimate_cost(narrowed, error_rate)
-        if cost.complexity < least_cost.complexity:
-            chosen, best, doubled, least_cost = tried, narrowed, factors, cost
+        found = estimate_cost(narrowed, error_rate)
+        if found.complexity < cost.complexity and found.seconds < cost.seconds:
+            chosen, best, doubled, cost = tried, narrowed, factors, found
     return best, doubled
 
 
@@ -93,6 +92,8 @@ class _Narrow:
     ----------
     split : Split
         Of its tables.
+    lsbs : int
+        Bits that its argument is rounded by, approximately.
     leading : tuple of int
         Their shape, with as many axes as a row.
     low, high : ndarray of int64
@@ -100,6 +101,7 @@ class _Narrow:
     """
 
     split: Split
+    lsbs: int
     leading: tuple[int, ...]
     low: IntArray
     high: IntArray
@@ -112,11 +114,14 @@ def _candidates(program: Program) -> dict[int, _Narrow]:
         value = program.values[position]
         argument = program.values[value.arguments[0]]
         assert isinstance(value.op, ops.Lookup)
-        if value.op.step > 1 or isinstance(argument.op, ops.Modulo | ops.Lookup | ops.Input):
+        if isinstance(argument.op, ops.Modulo | ops.Lookup | ops.Input) or (
+            value.op.step > 1 and not _is_rounded(argument.op, value.op.step)
+        ):
             continue
         leading = leading_shape(value.op, argument.type.shape)
         leading = (*[1] * (len(argument.type.shape) - len(leading)), *leading)
-        low, high = least(argument.type.low, leading), greatest(argument.type.high, leading)
+        low, high = _reached(program, position)
+        low, high = least(low, leading), greatest(high, leading)
         n_cells = int((high - low).max()) + 1
         if n_cells < FEWEST_CELLS:
             continue
@@ -125,20 +130,48 @@ def _candidates(program: Program) -> dict[int, _Narrow]:
         if split is not None and split.parts:
             ends = [np.where(live, tables, end) for end in (tables.max(), tables.min())]
             smallest, largest = ends[0].min(axis=-1), ends[1].max(axis=-1)
-            found[position] = _Narrow(split, leading, smallest.reshape(leading), largest.reshape(leading))
+            found[position] = _Narrow(
+                split,
+                value.op.step.bit_length() - 1,
+                leading,
+                smallest.reshape(leading),
+                largest.reshape(leading),
+            )
     return found
+
+
+def _is_rounded(op: ops.Op, step: int) -> bool:
+    """Whether an operation rounds to multiples of ``step`` as a circle can."""
+    return isinstance(op, ops.Round) and op.method == "approximate" and 1 << op.lsbs == step
+
+
+def _reached(program: Program, position: int) -> tuple[IntArray, IntArray]:
+    """Return the first and the last multiple of its step that each element of a lookup's argument can be.
+
+    Near a tie, approximate rounding may take the neighbour, which then is one of them, even beyond the ends.
+    """
+    (source,) = program.values[position].arguments
+    read, op = program.values[source], program.values[position].op
+    assert isinstance(op, ops.Lookup)
+    low, high = read.type.low // op.step, read.type.high // op.step
+    if op.step > 1:
+        before = program.values[read.arguments[0]].type
+        low = low - (before.low < read.type.low)
+        high = high + (before.high > read.type.high)
+    return low, high
 
 
 def _on_circle(op: ops.Lookup, low: IntArray, high: IntArray, n_bits: int) -> tuple[IntArray, BoolArray]:
     """Return tables by the residues of their arguments modulo ``2**n_bits``, and which of them occur.
 
-    ``low`` and ``high`` are the ends of what each table is asked for.
+    ``low`` and ``high`` are the ends of what each table is asked for, all in steps.
     """
     residues = np.arange(1 << n_bits)
     # of each residue, the only argument from the lower end on that has it
     arguments = low[..., None] + (residues - low[..., None]) % (1 << n_bits)
     live = arguments <= high[..., None]
-    cells = np.clip(arguments - op.start.reshape(low.shape)[..., None], 0, op.tables.shape[-1] - 1)
+    start = op.start.reshape(low.shape)[..., None]
+    cells = np.clip((arguments * op.step - start) // op.step, 0, op.tables.shape[-1] - 1)
     tables = np.take_along_axis(op.tables.reshape(*low.shape, -1), cells, axis=-1)
     return tables.reshape(-1, len(residues)), live.reshape(-1, len(residues))
 
@@ -191,26 +224,24 @@ class _Narrowing:
     def _parts(self, position: int, argument: int) -> int:
         """Append the lookups that stand for one, and their sum, which the constants are missing in."""
         value, narrow = self.program.values[position], self.narrow[position]
-        if self.doubled[value.arguments[0]]:
-            raise _Unfit
+        doubled = self.doubled[value.arguments[0]]
+        if doubled and not narrow.lsbs:
+            argument = self._upper_bits(argument, doubled, value.label)
+        lsbs = narrow.lsbs + doubled
         split, more = narrow.split, self.doubled[position] - narrow.split.doubled
         total = None
         for n_bits, tables in split.parts:
-            residues = self.builder.add(ops.Modulo(n_bits), argument, label=value.label)
+            residues = self.builder.add(ops.Modulo(n_bits + lsbs), argument, label=value.label)
             cells = (tables << more).reshape(*narrow.leading, -1)
-            lookup = ops.Lookup(cells, np.zeros(narrow.leading, dtype=np.int64))
+            lookup = ops.Lookup(cells, np.zeros(narrow.leading, dtype=np.int64), 1 << lsbs)
             part = self.builder.add(lookup, residues, label=value.label)
             total = part if total is None else self.builder.add(ops.Add(), total, part, label=value.label)
         assert total is not None
         constants = (split.constants << more).reshape(narrow.leading)
         if constants.any():
             self.missing[position] = np.broadcast_to(constants, value.type.shape)
-        if len(split.parts) == 1:
-            return total
         low, high = (end << self.doubled[position] for end in (narrow.low, narrow.high))
-        bound = ops.Bound(
-            *(np.broadcast_to(end - constants, value.type.shape).copy() for end in (low, high))
-        )
+        bound = ops.Bound(*(np.broadcast_to(end - constants, value.type.shape).copy() for end in (low, high)))
         return self.builder.add(bound, total, label=value.label)
 
     def _wider(self, position: int, op: ops.Lookup, argument: int) -> int:
@@ -223,9 +254,15 @@ class _Narrowing:
             if isinstance(self.program.values[source].op, ops.Modulo):
                 raise _Unfit
             if not self.program.roundings_of(position):
-                argument = self.builder.add(ops.Round(doubled, "approximate"), argument, label=value.label)
+                argument = self._upper_bits(argument, doubled, value.label)
             op = replace(op, start=op.start << doubled, step=op.step << doubled)
         return self.builder.add(op, argument, label=value.label)
+
+    def _upper_bits(self, argument: int, doubled: int, label: str) -> int:
+        """Append multiples as what they are, whose lower bits a lookup does not read."""
+        if self.builder.type_of(argument).bits <= doubled:
+            raise _Unfit
+        return self.builder.add(ops.Round(doubled, "approximate"), argument, label=label)
 
     def _made_up(self, position: int, op: ops.Op) -> ops.Op:
         """Return an operation that adds what its arguments lack, or note that its result lacks it."""

@@ -84,13 +84,11 @@ def split_tables(tables: IntArray, live: BoolArray, most: int = MOST_PARTS) -> S
         parts.insert(0, (part.shape[-1].bit_length() - 1, part))
         remainder = np.tile(remainder, 2) + part
     spare = _common_twos([constants, *(part for _, part in parts)], most)
-    return Split(
-        tuple((n_bits, part >> spare) for n_bits, part in parts), constants >> spare, most - spare
-    )
+    return Split(tuple((n_bits, part >> spare) for n_bits, part in parts), constants >> spare, most - spare)
 
 
 def _constants(tables: IntArray, live: BoolArray) -> IntArray | None:
-    """Return the number that each table holds wherever it is live, 0 if nowhere; None if one holds several."""
+    """Return the number that each table holds where it is live, 0 if nowhere; None if one holds several."""
     low = np.where(live, tables, np.iinfo(np.int64).max).min(axis=-1)
     high = np.where(live, tables, np.iinfo(np.int64).min).max(axis=-1)
     some = live.any(axis=-1)
