@@ -17,6 +17,7 @@ import numpy as np
 from skfhe._typing import BoolArray, IntArray
 from skfhe.cost import ErrorRate, estimate_cost
 from skfhe.passes._negacyclic import Split, split_tables
+from skfhe.passes._reduce_residues import reduce_residues
 from skfhe.passes._shifting import granularity, greatest, least
 from skfhe.program import Program, ProgramBuilder, evaluate, leading_shape, ops
 
@@ -74,6 +75,7 @@ def narrow_lookups(program: Program, error_rate: ErrorRate | None = None) -> tup
             narrowed, factors = _Narrowing(program, {at: candidates[at] for at in tried}).apply()
         except _Unfit:
             continue
+        narrowed = reduce_residues(narrowed)
         found = estimate_cost(narrowed, error_rate)
         if found.complexity < cost.complexity and found.seconds < cost.seconds:
             chosen, best, doubled, cost = tried, narrowed, factors, found

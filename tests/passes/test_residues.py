@@ -94,3 +94,31 @@ def test_idle_channels_go_before_residues():
     dropped = optimize(program, [drop_idle_channels])
     assert dropped.values[1].type.size == 1
     assert_same_outputs(program, dropped)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_several_moduli_bounds_and_rounding_share_a_bias(seed):
+    """Only the widest circle is turned by a half of it; bounds move along, and still hold."""
+    rng = np.random.default_rng(seed)
+    rounding, bounded = bool(rng.integers(2)), bool(rng.integers(2))
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(3), np.full(3, 7), label="x")
+    bias = rng.integers(-99, 99, 2)
+    h = builder.add(ops.Linear(rng.integers(-5, 6, (3, 2)), bias), x, label="sum")
+    if bounded:
+        kind = builder.type_of(h)
+        h = builder.add(ops.Bound(kind.low, kind.high), h, label="bounded")
+    if rounding:
+        h = builder.add(ops.Round(1, "approximate"), h, label="rounded")
+    results = []
+    for n_bits in (4, 3):
+        residues = builder.add(ops.Modulo(n_bits), h, label="residues")
+        half = rng.integers(-3, 4, (2, 1 << (n_bits - 1 - rounding)))
+        op = ops.Lookup(wave(half).tables, np.zeros(2, int), 1 + rounding)
+        results.append(builder.add(op, residues, label="wave"))
+    program = builder.finish(*results)
+    reduced = optimize(program, [reduce_residues])
+    assert reduced.values[1].op.bias.min() >= 0
+    assert reduced.values[1].op.bias.max() < 8
+    assert_same_outputs(program, reduced)
