@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,7 +19,7 @@ from skfhe.importers._quantized_module import QuantizedModule
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
 from skfhe.passes import drop_unused_values, narrow_lookups, optimize, round_constant_cells
-from skfhe.program import Program
+from skfhe.program import Program, ops
 
 if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
@@ -335,15 +336,24 @@ def _onnx_module(
 
 
 def _module(network: NetworkBuilder, scheme: Scheme, error_rate: ErrorRate | None = None) -> QuantizedModule:
+    again = deepcopy(scheme)
     with advising(_readable(scheme)):
         lowered = lower_network(network, scheme)
-    program, doubled = _cheapest(optimize(lowered.program), error_rate)
+        program, doubled = _cheapest(optimize(lowered.program), error_rate)
+        if scheme.emitter.freed_cells and not _counts_modulo(program):
+            again.emitter.frees_cells = False
+            lowered = lower_network(network, again)
+            program, doubled = _cheapest(optimize(lowered.program), error_rate)
     encoder = AffineEncoder(lowered.quantizers)
     decoder = OutputDecoders(
         [each.of_doubled(times) for each, times in zip(lowered.decoders, doubled, strict=True)]
     )
     model = EncryptedModel(encoder, program, decoder)
     return QuantizedModule(model, [node.shape for node in network.inputs], _narrower(scheme))
+
+
+def _counts_modulo(program: Program) -> bool:
+    return any(isinstance(value.op, ops.Modulo) for value in program.values)
 
 
 def _cheapest(program: Program, error_rate: ErrorRate | None) -> tuple[Program, tuple[int, ...]]:

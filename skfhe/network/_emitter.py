@@ -42,6 +42,11 @@ class Emitter:
         The network's node that is being lowered: whatever takes part in the lowering reads it here.
     samples : list of ndarray of int64
         What each value of the program is on the calibration rows.
+    frees_cells : bool
+        Whether calibrated intervals leave cells of a table free that it has anyway, where narrower lookups
+        then do; see `skfhe.passes.narrow_lookups`.
+    freed_cells : bool
+        Whether one did.
     """
 
     node: Node
@@ -49,6 +54,7 @@ class Emitter:
     def __init__(self, range_source: RangeSource, margin: float, rounding: Rounding | None) -> None:
         self.range_source, self.margin, self.rounding = range_source, margin, rounding
         self.samples: list[IntArray] = []
+        self.frees_cells, self.freed_cells = True, False
         self._taken: dict[int, tuple[int, IntArray]] = {}
         self._builder = ProgramBuilder()
         self._narrowed = False
@@ -150,11 +156,12 @@ class Emitter:
         bits = length.bit_length()
         kept, method = self.rounding or (bits, "approximate")
         lsbs = max(0, bits - kept)
-        if method == "approximate":
+        if method == "approximate" and self.frees_cells:
             whole = (1 << (bits - lsbs)) - 1
             for n_parts in (2, 3):
                 room = (whole - (whole >> n_parts) - 1) << lsbs
                 if length <= room and _is_cheaper(bits - lsbs, n_parts):
+                    self.freed_cells = True
                     return room
         room = (1 << bits) - 1
         if lsbs and method == "approximate":
