@@ -138,3 +138,30 @@ def test_declared_bits_are_those_that_the_engine_is_given():
     circuit = compile_program(program, batch_sizes=(1,))
     assert "!FHE.eint<3>" in circuit.mlir
     assert "!FHE.eint<4>" not in circuit.mlir
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_residues_are_rounded_on_the_circle(constant):
+    """Multiples exactly, far beyond the declared bits, at the price of what is left; others may be next."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(6), np.full(6, 3), label="x")
+    h = builder.add(ops.Linear(np.full((6, 1), 12), np.array([-40])), x, label="sum")
+    odd = builder.add(ops.Linear(np.full((6, 1), 3), np.array([-7])), x, label="odd")
+    half = np.full(4, -2) if constant else np.array([1, 3, 0, 2])
+    lookup = ops.Lookup(np.concatenate([half, -half])[None], np.array([0]), 4)
+    outputs = []
+    for each in (h, odd):
+        rounded = builder.add(ops.Round(2, "approximate"), each, label="rounded")
+        residues = builder.add(ops.Modulo(5), rounded, label="residues")
+        outputs.append(builder.add(lookup, residues, label="wave"))
+    program = builder.finish(*outputs)
+    verify(program)
+    circuit = compile_program(program, batch_sizes=(19,))
+    assert circuit.cost.lookups == {2: 2}
+    assert circuit.statistics["lookups"] == 2
+    assert circuit.cost.complexity == pytest.approx(circuit.complexity, rel=0.1)
+    exact, near = circuit.execute(every_sum())
+    np.testing.assert_array_equal(exact, run(program, every_sum())[0])
+    cells = (3 * np.arange(19) - 7) / 4
+    below, above = (lookup.tables[0, end.astype(int) % 8] for end in (np.floor(cells), np.ceil(cells)))
+    assert ((near[:, 0] == below) | (near[:, 0] == above)).all()

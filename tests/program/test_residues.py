@@ -136,3 +136,36 @@ def test_residues_fill_their_interval(n_bits):
     builder.input(np.full(2, -(2**40)), np.full(2, 2**40), label="x")
     kind = infer_type(ops.Modulo(n_bits), builder.finish(0).values[0].type)
     assert (kind.min, kind.max, kind.shape) == (0, (1 << n_bits) - 1, (2,))
+
+
+def rounded_residues(lsbs, step, method="approximate", n_bits=4):
+    build = Residues()
+    rounded = build.add(ops.Round(lsbs, method), build.sum)
+    build.rounded = build.add(ops.Modulo(n_bits), rounded)
+    half = np.arange((1 << n_bits) // step // 2) + 1
+    lookup = ops.Lookup(np.concatenate([half, -half])[None], np.array([0]), step)
+    return build.builder.finish(build.add(lookup, build.rounded))
+
+
+def test_rounded_residues_are_read_by_tables_of_their_multiples():
+    """Sums of -77 to 123, modulo 16 in steps of 4: a negacyclic table of four cells, read by one bit."""
+    program = rounded_residues(2, 4)
+    verify(program)
+    rows = (np.arange(40)[None] < np.arange(41)[:, None]).astype(int)
+    sums = 5 * np.arange(41) - 77
+    expected = np.array([1, 2, -1, -2])[(sums + 2) // 4 % 4]
+    np.testing.assert_array_equal(run(program, rows)[0][:, 0], expected)
+    # the last multiple of the first half is 4, so that rounding up never needs one more bit
+    types = [declared_types(program)[at] for at in (1, 3, 4)]
+    assert [(kind.min, kind.max) for kind in types] == [(0, 7), (0, 7), (0, 4)]
+    assert program.accumulator_bits == [3]
+
+
+@pytest.mark.parametrize(
+    ("lsbs", "step", "method"),
+    [(2, 1, "approximate"), (2, 2, "approximate"), (1, 4, "approximate"), (2, 4, "exact")],
+)
+def test_steps_are_those_of_the_rounding(lsbs, step, method):
+    """And exact rounding is none that a circle has: it takes lookups of its own."""
+    with pytest.raises(ValueError, match="has a cell for each multiple of"):
+        verify(rounded_residues(lsbs, step, method))
