@@ -151,14 +151,6 @@ class CompiledPart:
         """Return the engine's options for an error rate."""
         configuration = self.configuration or fhe.Configuration()
         typing = IntervalTyping(self.part.program)
-        widest = _widest_modulo(self.part.program)
-        if widest is not None:
-            # Residues are read by their own bits whatever the block's width: beyond, no table is right.
-            limit = configuration.optimize_tlu_based_on_original_bit_width
-            n_bits = self.part.program.values[widest].op.n_bits  # type: ignore[attr-defined]
-            if limit is not True:
-                limit = max(int(limit), n_bits - 1)
-                configuration = configuration.fork(optimize_tlu_based_on_original_bit_width=limit)
         return configuration.fork(
             p_error=p_error,
             global_p_error=None,
@@ -166,7 +158,17 @@ class CompiledPart:
             compress_evaluation_keys=False,
             additional_pre_processors=[*configuration.additional_pre_processors, typing],
             dump_artifacts_on_unexpected_failures=False,
+            optimize_tlu_based_on_original_bit_width=self._read_by_own_bits(configuration),
         )
+
+    def _read_by_own_bits(self, configuration: "fhe.Configuration") -> bool | int:
+        """Return up to how many bits lookups are of their own width where their block is wider.
+
+        The engine reads wider ones by the block's. One of residues would then go round another circle.
+        """
+        asked = configuration.optimize_tlu_based_on_original_bit_width
+        circles = [v.op.n_bits - 1 for v in self.part.program.values if isinstance(v.op, ops.Modulo)]
+        return asked if asked is True or not circles else max(int(asked), *circles)
 
     @property
     def specs(self) -> PartSpecs:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from skfhe.circuit import compile_program
-from skfhe.circuit._engine import fhe
 from skfhe.exceptions import CompilationError
 from skfhe.program import ProgramBuilder, declared_types, ops, run, verify
 from tests.circuit.test_tracing import assert_encrypted_equals_clear
@@ -105,17 +104,6 @@ def test_one_sum_is_read_by_several_moduli_and_as_it_is(bias):
     circuit = compile_program(program, batch_sizes=(7,))
     for found, wanted in zip(circuit.execute(rows), run(program, rows), strict=True):
         np.testing.assert_array_equal(found, wanted)
-
-
-@pytest.mark.parametrize("limit", [False, True, 1, 8])
-def test_residues_are_read_by_their_own_bits_whatever_the_configuration_says(limit):
-    """By those of the block, whose table has other cells behind the circle's, they would be read wrongly."""
-    configuration = fhe.Configuration(optimize_tlu_based_on_original_bit_width=limit)
-    program = one_sum([wave([1, 2]), wave([1, -1, 3, 0])], weight=2, bias=1, n_bits=(2, 3), wide=True)
-    circuit = compile_program(program, configuration=configuration, batch_sizes=(19,))
-    for found, wanted in zip(circuit.simulate(every_sum()), run(program, every_sum()), strict=True):
-        np.testing.assert_array_equal(found, wanted)
-    assert configuration.optimize_tlu_based_on_original_bit_width == limit
 
 
 @pytest.mark.parametrize("n_bits", [11, 12])
