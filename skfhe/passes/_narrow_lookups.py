@@ -25,6 +25,10 @@ __all__ = ["narrow_lookups"]
 
 FEWEST_CELLS = 5
 """Of a table that is worth a thought: one of 4 cells is read by 2 bits, the fewest that a circle has."""
+MOST_BITS = 11
+"""Of a circle: the engine reads more on residues of other numbers alone."""
+MOST_CELLS = 1 << 24
+"""Of all tables of a lookup together, which are held several times."""
 _MOVES = (ops.Reshape, ops.Gather, ops.Concatenate, ops.Bound)
 _SUMS = (*_MOVES, ops.Add, ops.Subtract, ops.Sum)
 
@@ -125,10 +129,11 @@ def _candidates(program: Program) -> dict[int, _Narrow]:
         low, high = _reached(program, position)
         low, high = least(low, leading), greatest(high, leading)
         n_cells = int((high - low).max()) + 1
-        if n_cells < FEWEST_CELLS:
+        n_bits = (n_cells - 1).bit_length()
+        if n_cells < FEWEST_CELLS or n_bits > MOST_BITS or low.size << n_bits > MOST_CELLS:
             continue
-        tables, live = _on_circle(value.op, low, high, (n_cells - 1).bit_length())
-        split = split_tables(tables, live)
+        tables, live = _on_circle(value.op, low, high, n_bits)
+        split = split_tables(tables, live, shifted=not _meets_zeros(program, position))
         if split is not None and split.parts:
             ends = [np.where(live, tables, end) for end in (tables.max(), tables.min())]
             smallest, largest = ends[0].min(axis=-1), ends[1].max(axis=-1)
@@ -140,6 +145,18 @@ def _candidates(program: Program) -> dict[int, _Narrow]:
                 largest.reshape(leading),
             )
     return found
+
+
+def _meets_zeros(program: Program, position: int) -> bool:
+    """Whether a value is convolved beside zeros, before it is looked up: these stand for no other number."""
+    reached = {position}
+    for at, value in enumerate(program.values):
+        if at > position and not reached.isdisjoint(value.arguments):
+            if isinstance(value.op, ops.Convolution) and any(value.op.padding):
+                return True
+            if isinstance(value.op, _SUMS):
+                reached.add(at)
+    return False
 
 
 def _is_rounded(op: ops.Op, step: int) -> bool:

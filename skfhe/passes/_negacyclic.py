@@ -32,7 +32,9 @@ class Split:
     doubled: int
 
 
-def split_tables(tables: IntArray, live: BoolArray, most: int = MOST_PARTS) -> Split | None:
+def split_tables(
+    tables: IntArray, live: BoolArray, most: int = MOST_PARTS, shifted: bool = True
+) -> Split | None:
     """Write tables on a circle of residues as sums of negacyclic ones, if few of these are enough.
 
     With half a circle of *h* cells, ``f(u) = N(u) + R(u)`` where ``N(u) = (f(u) - f(u + h)) / 2`` changes its
@@ -48,6 +50,8 @@ def split_tables(tables: IntArray, live: BoolArray, most: int = MOST_PARTS) -> S
         Cells that occur; what the others hold does not count.
     most : int, default=MOST_PARTS
         Parts that are enough.
+    shifted : bool, default=True
+        Whether there may be constants.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def split_tables(tables: IntArray, live: BoolArray, most: int = MOST_PARTS) -> S
     """
     found = tables.astype(np.int64) << most
     levels: list[tuple[IntArray, BoolArray]] = []
-    constants = _constants(found, live)
+    constants = _constants(found, live, shifted)
     while constants is None:
         if len(levels) == most or found.shape[-1] < 4:
             return None
@@ -72,7 +76,7 @@ def split_tables(tables: IntArray, live: BoolArray, most: int = MOST_PARTS) -> S
         half = found.shape[-1] // 2
         found = (found[:, :half] + found[:, half:]) // 2
         live = live[:, :half] & live[:, half:]
-        constants = _constants(found, live)
+        constants = _constants(found, live, shifted)
     parts: list[tuple[int, IntArray]] = []
     remainder = np.broadcast_to(constants[:, None], found.shape)
     for table, occurs in reversed(levels):
@@ -87,12 +91,17 @@ def split_tables(tables: IntArray, live: BoolArray, most: int = MOST_PARTS) -> S
     return Split(tuple((n_bits, part >> spare) for n_bits, part in parts), constants >> spare, most - spare)
 
 
-def _constants(tables: IntArray, live: BoolArray) -> IntArray | None:
-    """Return the number that each table holds where it is live, 0 if nowhere; None if one holds several."""
+def _constants(tables: IntArray, live: BoolArray, shifted: bool) -> IntArray | None:
+    """Return the number that each table holds where it is live, 0 if nowhere; None if one holds several.
+
+    If they may not be ``shifted``, that number is 0 or there is none.
+    """
     low = np.where(live, tables, np.iinfo(np.int64).max).min(axis=-1)
     high = np.where(live, tables, np.iinfo(np.int64).min).max(axis=-1)
     some = live.any(axis=-1)
-    return np.where(some, low, 0) if np.all(low[some] == high[some]) else None
+    constants = np.where(some, low, 0)
+    alike = np.all(low[some] == high[some]) and (shifted or not constants.any())
+    return constants if alike else None
 
 
 def _common_twos(arrays: list[IntArray], most: int) -> int:
