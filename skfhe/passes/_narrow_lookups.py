@@ -16,7 +16,7 @@ import numpy as np
 
 from skfhe._typing import BoolArray, IntArray
 from skfhe.cost import ErrorRate, estimate_cost
-from skfhe.passes._negacyclic import Split, split_tables
+from skfhe.passes._negacyclic import MOST_PARTS, Split, split_tables
 from skfhe.passes._reduce_residues import reduce_residues
 from skfhe.passes._shifting import granularity, greatest, least
 from skfhe.program import Program, ProgramBuilder, evaluate, leading_shape, ops
@@ -36,7 +36,8 @@ _SUMS = (*_MOVES, ops.Add, ops.Subtract, ops.Sum)
 def narrow_lookups(program: Program, error_rate: ErrorRate | None = None) -> tuple[Program, tuple[int, ...]]:
     """Return a program with narrower lookups of the same accumulators, where the whole is cheaper then.
 
-    Lookups whose results are outputs as they are, or take part in sums with inputs, are left as they are.
+    Lookups whose results are outputs as they are, or take part in sums with inputs, are left as they are. One
+    of an accumulator that is rounded approximately is narrowed if one other does.
 
     Parameters
     ----------
@@ -133,7 +134,9 @@ def _candidates(program: Program) -> dict[int, _Narrow]:
         if n_cells < FEWEST_CELLS or n_bits > MOST_BITS or low.size << n_bits > MOST_CELLS:
             continue
         tables, live = _on_circle(value.op, low, high, n_bits)
-        split = split_tables(tables, live, shifted=not _meets_zeros(program, position))
+        # near a tie, two lookups of what is rounded approximately might take different neighbours
+        most = 1 if value.op.step > 1 else MOST_PARTS
+        split = split_tables(tables, live, most, shifted=not _meets_zeros(program, position))
         if split is not None and split.parts:
             ends = [np.where(live, tables, end) for end in (tables.max(), tables.min())]
             smallest, largest = ends[0].min(axis=-1), ends[1].max(axis=-1)
