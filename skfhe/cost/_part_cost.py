@@ -248,7 +248,7 @@ def _why_not_on_residues(program: Program, found: Demands) -> str:
     """Say why lookups have no parameters that only programs on residues have at all."""
     needed = "the engine has parameters for that only where"
     if not found.residues:
-        return f"{needed} nothing is rounded or read in part"
+        return f"{needed} nothing is rounded, read in part or counted modulo a power of two"
     block, bits = max(found.block_bits.items(), key=lambda found: found[1])
     values = [value for value, its in zip(program.values, found.block_of, strict=True) if its == block]
     label = max(values, key=lambda value: value.type.bits).label

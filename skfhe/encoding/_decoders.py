@@ -46,6 +46,10 @@ class AffineDecoder:
         """Return the floats of integers, both of shape (n_rows, *row)."""
         return np.asarray(q, dtype=np.int64) * self.scale + self.offset
 
+    def of_doubled(self, times: int) -> "AffineDecoder":
+        """Return the decoder of integers that were doubled so often, which gives the same floats."""
+        return AffineDecoder(self.scale / (1 << times), self.offset)
+
 
 @dataclass(frozen=True, eq=False)
 class TableDecoder:
@@ -80,6 +84,10 @@ class TableDecoder:
         cells = (np.asarray(q, dtype=np.int64) - self.start) // self.step
         cells = np.clip(cells, 0, self.table.shape[-1] - 1)
         return np.take_along_axis(self.table[None], cells[..., None], axis=-1)[..., 0]
+
+    def of_doubled(self, times: int) -> "TableDecoder":
+        """Return the decoder of integers that were doubled so often, which gives the same floats."""
+        return TableDecoder(self.start << times, self.table, self.step << times)
 
 
 @dataclass(frozen=True, eq=False)

@@ -376,7 +376,11 @@ def test_refusals_name_what_rounding_reads():
     [
         (1, None, None),
         (99, None, "only where no value has more than 16 bits; 'Linear' has 20"),
-        (1, ops.Round(1, "approximate"), "only where nothing is rounded or read in part"),
+        (
+            1,
+            ops.Round(1, "approximate"),
+            "only where nothing is rounded, read in part or counted modulo a power of two",
+        ),
     ],
 )
 def test_lookups_that_only_residues_allow_are_refused_where_these_are_not_used(weight, rounding, reason):

@@ -253,3 +253,14 @@ def test_values_of_several_targets_have_a_scale_and_an_offset_each():
     head = Values(scale=np.array([2.0, 0.5]), offset=np.array([1.0, -1.0]))
     np.testing.assert_array_equal(head.predict(np.array([[1.0, 4.0]])), [[3.0, 1.0]])
     assert Values(flat=False).predict(np.array([[1.0]])).shape == (1, 1)
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_decoders_of_multiples_give_the_same_floats(times):
+    """Powers of two divide exactly; a table's cells stand for as many integers more."""
+    rng = np.random.default_rng(0)
+    q = rng.integers(-50, 50, (40, 3))
+    affine = AffineDecoder(rng.normal(size=3), rng.normal(size=3))
+    table = TableDecoder(-20, rng.normal(size=(3, 9)), 4)
+    for decoder in (affine, table):
+        np.testing.assert_array_equal(decoder.of_doubled(times).decode(q << times), decoder.decode(q))
