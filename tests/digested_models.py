@@ -160,6 +160,8 @@ def network(model, target=targets, seed=20):
 
 
 NET = {"max_epochs": 1, "random_state": 0, "module__n_input_bits": 3, "module__n_thresholds_per_neuron": 1000}
+WRAPPING = NET | {"module__accumulator": "wrapping"}
+NET |= {"module__accumulator": "bounded"}
 
 MODELS = {
     "logistic regression, three classes": lambda: linear(LogisticRegression(), labels),
@@ -210,6 +212,12 @@ MODELS = {
         ),
         labels,
         seed=100,
+    ),
+    "wrapping neural network": lambda: network(NeuralNetClassifier(**WRAPPING), labels),
+    "wrapping neural network of 3 layers without skip connection": lambda: network(
+        NeuralNetRegressor(
+            module__n_layers=3, module__n_accum_bits=4, module__skip_connection=False, **WRAPPING
+        )
     ),
     "neural network, two targets": lambda: network(NeuralNetRegressor(**NET), two),
     "neural network of 3 layers without skip connection": lambda: network(
