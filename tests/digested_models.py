@@ -179,6 +179,10 @@ MODELS = {
     "regression tree, two targets": lambda: fitted(DecisionTreeRegressor(max_depth=3, random_state=0), two),
     "regression tree of 3 bits": lambda: fitted(DecisionTreeRegressor(n_bits=3, max_depth=3, random_state=0)),
     "random forest": lambda: fitted(RandomForestClassifier(**FEW), labels),
+    "random forest by indicators": lambda: fitted(
+        RandomForestClassifier(n_estimators=4, max_depth=4, random_state=0), labels
+    ),
+    "random forest of numbered leaves": lambda: fitted(RandomForestClassifier(leaves="index", **FEW), labels),
     "random forest of 3 bits, two targets": lambda: fitted(RandomForestRegressor(n_bits=3, **FEW), two),
     "extra trees, missing values": lambda: fitted(ExtraTreesClassifier(**FEW), classes, missing=True),
     "extra trees of 4 bits": lambda: fitted(ExtraTreesRegressor(n_bits=4, **FEW)),

@@ -20,7 +20,7 @@ from skfhe.circuit._engine import (
 )
 from skfhe.circuit._host import PerProcess
 from skfhe.circuit._result_bits import result_bits
-from skfhe.circuit._specs import PartSpecs, function_name
+from skfhe.circuit._specs import PartSpecs, function_name, row_forms
 from skfhe.circuit._tracing import IntervalTyping, lower
 from skfhe.cost import (
     ErrorRate,
@@ -32,7 +32,7 @@ from skfhe.cost import (
 )
 from skfhe.encryption import WORD_BYTES, Frame, Seeded, Words, expand, rounded
 from skfhe.exceptions import CompilationError
-from skfhe.program import Part, ops
+from skfhe.program import Part, Program, ops
 
 __all__ = ["CompiledPart"]
 
@@ -120,11 +120,32 @@ class CompiledPart:
             rates.insert(0, levelled_p_error(self.p_error))
         for p_error in rates:
             try:
-                return compile_module(functions, self._configured(p_error))
+                module = compile_module(functions, self._configured(p_error))
             except RuntimeError as error:
                 refused = error
+            else:
+                self._check_encoding(module)
+                return module
         reason = estimate_cost(program, self.error_rate).refusal
         raise CompilationError(explain(program, refused, reason)) from refused
+
+    def _check_encoding(self, module: CompiledModule) -> None:
+        """Raise an error if the engine would evaluate what counts modulo a power of two in another ring.
+
+        Where it finds no parameters for one ciphertext an integer, it splits integers into residues of other
+        numbers: their sums are exact modulo the product of these, and no table is negacyclic there.
+        """
+        program = self.part.program
+        widest = _widest_modulo(program)
+        if widest is None or not any(form.moduli for form in row_forms(module.parameters, "inputs")):
+            return
+        value = program.values[widest]
+        reason = estimate_cost(program, self.error_rate).refusal
+        raise CompilationError(
+            reason
+            or f"the lookups of {value.label!r} read residues modulo 2**{value.op.n_bits}, "  # type: ignore[attr-defined]
+            "and the engine has no parameters for one ciphertext an integer at this precision"
+        )
 
     def _configured(self, p_error: float) -> "fhe.Configuration":
         """Return the engine's options for an error rate."""
@@ -223,3 +244,11 @@ class CompiledPart:
                 made.simulated = compile_simulation(self.module)
             function = made.simulated[function_name(len(inputs[0]))]
         return function.run(*inputs)
+
+
+def _widest_modulo(program: Program) -> int | None:
+    """Return the position of the residues of most bits, or None if nothing counts modulo a power of two."""
+    found = [
+        (value.op.n_bits, at) for at, value in enumerate(program.values) if isinstance(value.op, ops.Modulo)
+    ]
+    return max(found)[1] if found else None

@@ -20,7 +20,7 @@ from skfhe.program import IntegerType, Program, declared_types, ops, table_numbe
 __all__ = ["IntervalTyping", "lower"]
 
 
-_PADDED, _LESS, _TURNED = "padded", "less", "turned"
+_PADDED, _LESS, _BEFORE = "padded", "less", "before"
 """Tags of what is computed of an operation's argument before the operation itself."""
 _MOVES = frozenset({"index_static", "reshape", "concatenate", "assign_static"})
 """The engine's operations that only move elements."""
@@ -53,11 +53,12 @@ def lower(program: Program, n_rows: int, name: str) -> Callable[..., Any]:
                 continue
             types = [program.values[a].type for a in value.arguments]
             op, arguments = value.op, [values[a] for a in value.arguments]
+            first = program.values[value.arguments[0]]
+            if isinstance(op, ops.Modulo) and isinstance(first.op, ops.Round):
+                arguments = [values[first.arguments[0]]]  # it is rounded on the circle
             with fhe.tag(str(position)):
-                if isinstance(op, ops.Lookup) and isinstance(
-                    program.values[value.arguments[0]].op, ops.Modulo
-                ):
-                    op, arguments[0] = _turned(op, arguments[0])
+                if isinstance(op, ops.Lookup) and isinstance(first.op, ops.Modulo):
+                    op, arguments[0] = _on_circle(op, arguments[0])
                 values.append(_emit(op, n_rows, types, *arguments))
         outputs = tuple(values[position] for position in program.outputs)
         return outputs if len(outputs) > 1 else outputs[0]
@@ -146,18 +147,20 @@ def _emit_lookup(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) 
     return fhe.univariate(look_up)(x)
 
 
-def _turned(op: ops.Lookup, x: Any) -> tuple[ops.Lookup, Any]:
+def _on_circle(op: ops.Lookup, x: Any) -> tuple[ops.Lookup, Any]:
     """Return a lookup of residues, none of whose tables is constant over its first half, and what it reads.
 
     The engine is given the first half of a table, and would fold one that is constant, though the second half
     has the other sign. A table that is read one cell further on ends with the first cell of the second half.
     """
     half = op.tables[..., : op.tables.shape[-1] // 2]
-    if not ((half == half[..., :1]).all(axis=-1) & (half[..., 0] != 0)).any():
-        return op, x
-    with fhe.tag(_TURNED):
-        turned = x + 1
-    return replace(op, tables=np.roll(op.tables, 1, axis=-1)), turned
+    with fhe.tag(_BEFORE):
+        if ((half == half[..., :1]).all(axis=-1) & (half[..., 0] != 0)).any():
+            op, x = replace(op, tables=np.roll(op.tables, 1, axis=-1)), x + op.step
+        if op.step > 1:
+            lsbs = op.step.bit_length() - 1
+            x = fhe.round_bit_pattern(x, lsbs_to_remove=lsbs, exactness=fhe.Exactness.APPROXIMATE)
+    return op, x
 
 
 @_emit.register

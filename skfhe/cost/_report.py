@@ -63,17 +63,17 @@ class Report:
         """Describe a program at an error rate, 2**-40 a lookup by default."""
         costs = layer_costs(program, error_rate)
         total = sum(cost.complexity for cost in costs.values())
+        accumulator_bits = dict(zip(program.lookups, program.accumulator_bits, strict=True))
         rows = []
         for position, cost in costs.items():
             value = program.values[position]
             is_lookup = isinstance(value.op, ops.Lookup)
-            accumulator = program.accumulator_of(position) if is_lookup else position
             range_source, bits_in = _summed(program, value.arguments[0] if is_lookup else position)
             rows.append(
                 ReportRow(
                     value.label,
                     bits_in,
-                    program.values[accumulator].type.bits,
+                    accumulator_bits.get(position, value.type.bits),
                     range_source,
                     cost.bits,
                     value.type.size if is_lookup else 0,

@@ -11,7 +11,15 @@ import numpy as np
 from skfhe._typing import FloatArray
 from skfhe.program import Program, Value, bit_width, correlate, ops
 
-__all__ = ["bits_read", "bootstraps", "products", "rounded_bits", "rounds_exactly", "variance"]
+__all__ = [
+    "bits_read",
+    "bootstraps",
+    "counts_modulo",
+    "products",
+    "rounded_bits",
+    "rounds_exactly",
+    "variance",
+]
 
 CLIPPED_BITS = 5
 """From so many bits on, the engine cuts off what approximate rounding overflows by a lookup of one bit less,
@@ -87,10 +95,17 @@ def rounds_exactly(value: Value) -> bool:
 def _takes_clipping(program: Program, position: int) -> bool:
     """Whether the engine takes a lookup to cut off what a value overflows by, rounded up approximately."""
     value = program.values[position]
-    if not isinstance(value.op, ops.Round) or value.op.method == "exact":
+    if not isinstance(value.op, ops.Round) or value.op.method == "exact" or counts_modulo(program, position):
         return False
     before = program.values[value.arguments[0]].type.bits
     return rounded_bits(program, position, value) > before and before - value.op.lsbs >= CLIPPED_BITS
+
+
+def counts_modulo(program: Program, position: int) -> bool:
+    """Whether nothing but residues modulo powers of two is taken of a value."""
+    found = [value.op for value in program.values if position in value.arguments]
+    modulo = [isinstance(op, ops.Modulo) for op in found]
+    return bool(modulo) and all(modulo) and position not in program.outputs
 
 
 def rounded_bits(program: Program, position: int, stated: Value) -> int:
@@ -105,7 +120,8 @@ def bits_read(program: Program, position: int) -> int:
     """Bits of the table that a lookup uses: those its argument keeps after rounding."""
     read = program.values[program.values[position].arguments[0]]
     if isinstance(read.op, ops.Modulo):
-        return read.op.n_bits - 1
+        step: int = program.values[position].op.step  # type: ignore[attr-defined]
+        return read.op.n_bits - step.bit_length()
     roundings = program.roundings_of(position)
     if not roundings:
         return read.type.bits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 
 from skfhe._parameters import check_rounding
 from skfhe._typing import RangeSource
-from skfhe.cost import advising
+from skfhe.cost import ErrorRate, advising, estimate_cost, resolve_error_rate
 from skfhe.encoding import AffineEncoder, OutputDecoders, as_floats
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.importers._quantized_module import QuantizedModule
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
-from skfhe.passes import optimize, round_constant_cells
+from skfhe.passes import drop_unused_values, narrow_lookups, optimize, round_constant_cells
+from skfhe.program import Program, ops
 
 if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
@@ -116,16 +118,9 @@ def compile_torch_model(
     >>> module.forward(X[:5], fhe="simulate").shape
     (5, 2)
     """
-    module = quantize_torch_model(
-        net,
-        inputset,
-        n_bits,
-        import_qat,
-        rounding_threshold_bits,
-        calibration=calibration,
-        range_source=range_source,
-        margin=margin,
-    )
+    error_rate = resolve_error_rate(p_error, global_p_error, configuration)
+    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
+    module = _torch_module(net, inputset, scheme, error_rate)
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -151,10 +146,15 @@ def quantize_torch_model(
     -------
     QuantizedModule
     """
-    _check_module(net)
-    inputs = _inputs(inputset)
     scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
-    return _module(read_torch(in_double_precision(net), inputs), scheme)
+    return _torch_module(net, inputset, scheme)
+
+
+def _torch_module(
+    net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
+) -> QuantizedModule:
+    _check_module(net)
+    return _module(read_torch(in_double_precision(net), _inputs(inputset)), scheme, error_rate)
 
 
 def compile_brevitas_qat_model(
@@ -212,9 +212,9 @@ def compile_brevitas_qat_model(
     >>> bool(np.allclose(module.forward(X), exact, atol=1e-5))
     True
     """
-    module = quantize_brevitas_qat_model(
-        net, inputset, n_bits, rounding_threshold_bits, range_source=range_source, margin=margin
-    )
+    error_rate = resolve_error_rate(p_error, global_p_error, configuration)
+    scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
+    module = _brevitas_module(net, inputset, scheme, error_rate)
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -238,14 +238,20 @@ def quantize_brevitas_qat_model(
     -------
     QuantizedModule
     """
+    scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
+    return _brevitas_module(net, inputset, scheme)
+
+
+def _brevitas_module(
+    net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
+) -> QuantizedModule:
     from skfhe.importers._torch.brevitas import plain_layers
 
     _check_module(net)
     inputs = _inputs(inputset)
-    scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
     double = in_double_precision(net)
     plain, quantizers = plain_layers(double, inputs)
-    return _module(read_torch(plain, inputs, quantizers, double), scheme)
+    return _module(read_torch(plain, inputs, quantizers, double), scheme, error_rate)
 
 
 def compile_onnx_model(
@@ -286,16 +292,9 @@ def compile_onnx_model(
     UnsupportedOperatorError, ValueError, CompilationError
         See `compile_torch_model`.
     """
-    module = quantize_onnx_model(
-        onnx_model,
-        inputset,
-        n_bits,
-        import_qat,
-        rounding_threshold_bits,
-        calibration=calibration,
-        range_source=range_source,
-        margin=margin,
-    )
+    error_rate = resolve_error_rate(p_error, global_p_error, configuration)
+    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
+    module = _onnx_module(onnx_model, inputset, scheme, error_rate)
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -321,23 +320,54 @@ def quantize_onnx_model(
     -------
     QuantizedModule
     """
+    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
+    return _onnx_module(onnx_model, inputset, scheme)
+
+
+def _onnx_module(
+    onnx_model: Any, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
+) -> QuantizedModule:
     try:
         from skfhe.importers._onnx.reader import read_onnx
     except ImportError as error:
         raise ImportError("ONNX networks need the onnx package: pip install skfhe[onnx]") from error
 
-    inputs = _inputs(inputset)
-    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
-    return _module(read_onnx(onnx_model, inputs), scheme)
+    return _module(read_onnx(onnx_model, _inputs(inputset)), scheme, error_rate)
 
 
-def _module(network: NetworkBuilder, scheme: Scheme) -> QuantizedModule:
+def _module(network: NetworkBuilder, scheme: Scheme, error_rate: ErrorRate | None = None) -> QuantizedModule:
+    again = deepcopy(scheme)
     with advising(_readable(scheme)):
         lowered = lower_network(network, scheme)
-    program = optimize(optimize(lowered.program), [round_constant_cells])
-    encoder, decoder = AffineEncoder(lowered.quantizers), OutputDecoders(lowered.decoders)
+        program, doubled = _cheapest(optimize(lowered.program), error_rate)
+        if scheme.emitter.freed_cells and not _counts_modulo(program):
+            again.emitter.frees_cells = False
+            lowered = lower_network(network, again)
+            program, doubled = _cheapest(optimize(lowered.program), error_rate)
+    encoder = AffineEncoder(lowered.quantizers)
+    decoder = OutputDecoders(
+        [each.of_doubled(times) for each, times in zip(lowered.decoders, doubled, strict=True)]
+    )
     model = EncryptedModel(encoder, program, decoder)
     return QuantizedModule(model, [node.shape for node in network.inputs], _narrower(scheme))
+
+
+def _counts_modulo(program: Program) -> bool:
+    return any(isinstance(value.op, ops.Modulo) for value in program.values)
+
+
+def _cheapest(program: Program, error_rate: ErrorRate | None) -> tuple[Program, tuple[int, ...]]:
+    """Return the program with its lookups as cheap as can be, and how often each output is doubled.
+
+    What clears the low bits of an accumulator leaves nothing to narrow, and the other way round.
+    """
+    cleared = optimize(program, [round_constant_cells])
+    narrow, doubled = narrow_lookups(program, error_rate)
+    if narrow is not program:
+        narrow = optimize(narrow, [drop_unused_values, round_constant_cells])
+        if estimate_cost(narrow, error_rate).seconds < estimate_cost(cleared, error_rate).seconds:
+            return narrow, doubled
+    return cleared, (0,) * len(doubled)
 
 
 def _narrower(scheme: Scheme) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from skfhe._typing import FloatArray, IntArray, RangeSource, Rounding
-from skfhe.cost import MAX_LOOKUP_BITS
+from skfhe.cost import DEFAULT_P_ERROR, MAX_LOOKUP_BITS, lookup_seconds
 from skfhe.exceptions import CompilationError
 from skfhe.network._cells import tabulated
 from skfhe.network._node import Node
@@ -42,6 +42,11 @@ class Emitter:
         The network's node that is being lowered: whatever takes part in the lowering reads it here.
     samples : list of ndarray of int64
         What each value of the program is on the calibration rows.
+    frees_cells : bool
+        Whether calibrated intervals leave cells of a table free that it has anyway, where narrower lookups
+        then do; see `skfhe.passes.narrow_lookups`.
+    freed_cells : bool
+        Whether one did.
     """
 
     node: Node
@@ -49,6 +54,7 @@ class Emitter:
     def __init__(self, range_source: RangeSource, margin: float, rounding: Rounding | None) -> None:
         self.range_source, self.margin, self.rounding = range_source, margin, rounding
         self.samples: list[IntArray] = []
+        self.frees_cells, self.freed_cells = True, False
         self._taken: dict[int, tuple[int, IntArray]] = {}
         self._builder = ProgramBuilder()
         self._narrowed = False
@@ -136,13 +142,31 @@ class Emitter:
         """Widen seen intervals by the margin and then to what their bits hold, within the proven ones."""
         margin = np.ceil((high - low + 1) * self.margin).astype(np.int64)
         low, high = np.maximum(low - margin, proven_low), np.minimum(high + margin, proven_high)
-        bits = int((high - low).max()).bit_length()
-        room = (1 << bits) - 1
-        if self.rounding and bits > self.rounding[0] and self.rounding[1] == "approximate":
-            room -= (1 << (bits - self.rounding[0])) >> 1  # rounding up must not need one more bit
+        room = self._room(int((high - low).max()))
         spare = np.maximum(room - (high - low), 0)
         low = np.maximum(low - spare // 2, proven_low)
         return low, np.maximum(high, np.minimum(low + room, proven_high))
+
+    def _room(self, length: int) -> int:
+        """Return how long intervals may be that take no more than those of a length.
+
+        The cells of a table are free up to the next power of two, and only up to some quarters or eighths of
+        it where lookups of fewer bits then do (`skfhe.passes.narrow_lookups`).
+        """
+        bits = length.bit_length()
+        kept, method = self.rounding or (bits, "approximate")
+        lsbs = max(0, bits - kept)
+        if method == "approximate" and self.frees_cells:
+            whole = (1 << (bits - lsbs)) - 1
+            for n_parts in (2, 3):
+                room = (whole - (whole >> n_parts) - 1) << lsbs
+                if length <= room and _is_cheaper(bits - lsbs, n_parts):
+                    self.freed_cells = True
+                    return room
+        room = (1 << bits) - 1
+        if lsbs and method == "approximate":
+            room -= (1 << lsbs) >> 1  # rounding up must not need one more bit
+        return room
 
     def move(self, position: int, indices: IntArray) -> int:
         """Append the flattened elements at ``indices``, in their shape; -1 stands for the integer 0."""
@@ -270,3 +294,15 @@ class Emitter:
         if indices is not None:
             looked_up = self.move(looked_up, indices)
         return Symbolic.on_grid(looked_up, x.reference, grid, x.shared)
+
+
+def _is_cheaper(bits: int, n_parts: int) -> bool:
+    """Whether lookups of one bit less each take less time together than the one that they stand for.
+
+    Their results keep a bit more for each part but one: they are multiples.
+    """
+    if not n_parts < bits <= MAX_LOOKUP_BITS:
+        return False
+    whole = lookup_seconds(bits, bits, DEFAULT_P_ERROR)
+    kept = bits + n_parts - 1
+    return sum(lookup_seconds(bits - n, kept, DEFAULT_P_ERROR) for n in range(1, n_parts + 1)) < whole

@@ -18,7 +18,7 @@ from skfhe.network import Emitter, Grid, NetworkBuilder, Node, Quantize, Symboli
 from skfhe.neural_network._budget import largest_magnitude
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP, HiddenLayer
 from skfhe.neural_network._wrapping import WrappingLayer
-from skfhe.passes import drop_unused_inputs, optimize
+from skfhe.passes import drop_unused_inputs, narrow_lookups, optimize
 from skfhe.program import Program
 
 __all__ = ["in_double_precision", "lower_mlp"]
@@ -58,12 +58,13 @@ def lower_mlp(
     with torch.no_grad():
         network, highest = _network(module)
         lowered = lower_network(network, _EncodedInputs(highest, rounding))
+    program, doubled = narrow_lookups(optimize(lowered.program))
     decoders: list[AffineDecoder] = []
-    for decoder in lowered.decoders:
+    for decoder, times in zip(lowered.decoders, doubled, strict=True):
         if not isinstance(decoder, AffineDecoder):
             raise TypeError(f"the output layer is linear, and was given a {type(decoder).__name__}")
-        decoders.append(decoder)
-    program, kept = drop_unused_inputs(optimize(lowered.program))
+        decoders.append(decoder.of_doubled(times))
+    program, kept = drop_unused_inputs(program)
     return program, kept, decoders
 
 

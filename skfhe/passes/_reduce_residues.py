@@ -45,24 +45,58 @@ def reduce_residues(program: Program) -> Program:
     """
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
-    for position, value in enumerate(program.values):
-        if not isinstance(value.op, ops.Modulo) or not reads[position]:
+    for source, value in enumerate(program.values):
+        layer = value.op
+        if not isinstance(layer, ops.Linear | ops.Convolution):
             continue
-        (source,) = value.arguments
-        layer = program.values[source].op
-        if not isinstance(layer, ops.Linear | ops.Convolution) or reads[source] != [position]:
+        bounds, moduli = _read_modulo(program, reads, source)
+        if not moduli:
             continue
-        half = 1 << (value.op.n_bits - 1)
-        bias = layer.bias % (2 * half)
-        turned = bias >= half
-        replacements[source] = replace(layer, weight=_centred(layer.weight, half), bias=bias - half * turned)
-        sign = np.where(turned, -1, 1).reshape(granularity(layer, value.type.shape))
-        for lookup in reads[position]:
+        n_bits = {at: program.values[at].op.n_bits for at in moduli}  # type: ignore[attr-defined]
+        half = 1 << (max(n_bits.values()) - 1)
+        residues = layer.bias % (2 * half)
+        turned = residues >= half
+        bias = residues - half * turned
+        # what is bounded is known as it is, up to a constant
+        weight = layer.weight if bounds else _centred(layer.weight, half)
+        replacements[source] = replace(layer, weight=weight, bias=bias)
+        across = granularity(layer, value.type.shape)
+        for at in bounds:
+            bound, less = program.values[at].op, (layer.bias - bias).reshape(across)
+            assert isinstance(bound, ops.Bound)
+            replacements[at] = ops.Bound(bound.low - less, bound.high - less)
+        if not turned.any():
+            continue
+        for lookup in (at for modulo in moduli if 1 << n_bits[modulo] == 2 * half for at in reads[modulo]):
             op = program.values[lookup].op
             assert isinstance(op, ops.Lookup)
-            if turned.any():
-                replacements[lookup] = _signed(op, sign, value.type.shape)
+            replacements[lookup] = _signed(op, np.where(turned, -1, 1).reshape(across), value.type.shape)
     return replace_ops(program, replacements)
+
+
+def _read_modulo(program: Program, reads: list[list[int]], source: int) -> tuple[list[int], list[int]]:
+    """Return the positions of the bounds of a value, and of the residues that alone are taken of it.
+
+    None are if anything else is taken of it. Rounding to multiples of what divides the moduli may be between.
+    """
+    at, bounds = source, []
+    while (
+        len(reads[at]) == 1 and reads[at][0] >= 0 and isinstance(program.values[reads[at][0]].op, ops.Bound)
+    ):
+        at = reads[at][0]
+        bounds.append(at)
+    moduli: list[int] = []
+    waiting = list(reads[at])
+    while waiting:
+        reader = waiting.pop()
+        op = program.values[reader].op if reader >= 0 else None
+        if isinstance(op, ops.Modulo) and reads[reader]:
+            moduli.append(reader)
+        elif isinstance(op, ops.Round) and op.method == "approximate":
+            waiting.extend(reads[reader])
+        else:
+            return bounds, []
+    return bounds, moduli
 
 
 def _centred(weight: Array, half: int) -> Array:
@@ -76,4 +110,4 @@ def _signed(op: ops.Lookup, sign: IntArray, shape: tuple[int, ...]) -> ops.Looku
     """Return a lookup with the tables of some channels negated."""
     leading = leading_shape(op, shape)
     tables = op.tables.reshape(*leading, -1) * sign[..., None]
-    return ops.Lookup(tables, np.zeros(tables.shape[:-1], dtype=np.int64))
+    return ops.Lookup(tables, np.zeros(tables.shape[:-1], dtype=np.int64), op.step)

@@ -49,19 +49,33 @@ def declared_types(program: Program) -> list[IntegerType]:
         needed[output] = _ALL
     for position in reversed(range(len(program.values))):
         value = program.values[position]
-        asks = needed[position] if isinstance(value.op, _LINEAR) else _ALL
+        asks = needed[position] if isinstance(value.op, _LINEAR) or _is_approximate(value.op) else _ALL
         if isinstance(value.op, ops.Modulo):
             asks = value.op.n_bits
         for argument in value.arguments:
             needed[argument] = max(needed[argument], asks)
-    return [
-        _declared(value.type, value.op.n_bits if isinstance(value.op, ops.Modulo) else n)
-        for value, n in zip(program.values, needed, strict=True)
-    ]
+    found = []
+    for value, n in zip(program.values, needed, strict=True):
+        step = 1
+        if isinstance(value.op, ops.Modulo):
+            n = value.op.n_bits
+            rounded = program.values[value.arguments[0]].op
+            step = 1 << rounded.lsbs if _is_approximate(rounded) else 1  # type: ignore[attr-defined]
+        found.append(_declared(value.type, n, step))
+    return found
 
 
-def _declared(kind: IntegerType, n_bits: int) -> IntegerType:
-    """Return the type of a value that counts modulo ``2**n_bits``; 0 if nothing reads it."""
+def _is_approximate(op: ops.Op) -> bool:
+    """Whether an operation rounds, by what a lookup leaves out, so that it may go round the circle."""
+    return isinstance(op, ops.Round) and op.method == "approximate"
+
+
+def _declared(kind: IntegerType, n_bits: int, step: int) -> IntegerType:
+    """Return the type of a value that counts modulo ``2**n_bits``; 0 if nothing reads it.
+
+    What is rounded to multiples of ``step`` by its lookup ends with the last of them, lest the engine
+    make room for one more.
+    """
     if n_bits in (0, _ALL) or (kind.min >= 0 and kind.bits < n_bits):
         return kind
-    return IntegerType.of(0, (1 << (n_bits - 1)) - 1, kind.shape)
+    return IntegerType.of(0, (1 << (n_bits - 1)) - step, kind.shape)

@@ -56,9 +56,22 @@ def _verify_residues(program: Program) -> None:
     for position, value in enumerate(program.values):
         for argument in moduli.keys() & set(value.arguments):
             n_bits = moduli[argument].n_bits
+            where = f"%{position} ({type(value.op).__name__}, {value.label!r})"
             if not isinstance(value.op, ops.Lookup) or not is_negacyclic(value.op, n_bits):
                 raise ValueError(
-                    f"%{position} ({type(value.op).__name__}, {value.label!r}) reads %{argument}, residues "
+                    f"{where} reads %{argument}, residues "
                     f"modulo 2**{n_bits}; these are read by lookups alone, with a cell for each from 0 on, "
                     "and those of the second half those of the first with the other sign"
                 )
+            step = _rounded_to(program, program.values[argument].arguments[0])
+            if value.op.step != step:
+                raise ValueError(
+                    f"{where} has a cell for each multiple of {value.op.step}, and reads %{argument}, "
+                    f"residues of multiples of {step}"
+                )
+
+
+def _rounded_to(program: Program, position: int) -> int:
+    """Return what a value was rounded to multiples of, approximately."""
+    op = program.values[position].op
+    return 1 << op.lsbs if isinstance(op, ops.Round) and op.method == "approximate" else 1

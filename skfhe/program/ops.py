@@ -242,7 +242,9 @@ class Modulo(Op):
     its worst case. Sums of ciphertexts are exact modulo a power of two, whatever they add up to, and a lookup
     of p bits reads all ``2**(p + 1)`` residues if its table is *negacyclic*: ``T[u + 2**p] == -T[u]``. So it
     costs nothing, and what reads it are lookups of such tables alone, of ``2**n_bits`` cells from 0 on, each
-    at the price of ``n_bits - 1`` bits. `skfhe.program.verify` holds programs to that.
+    at the price of ``n_bits - 1`` bits. What was rounded approximately, to multiples of ``2**lsbs``, has
+    cells for these, at the price of ``lsbs`` bits less; the engine then rounds on the circle, where nothing
+    overflows. `skfhe.program.verify` holds programs to that.
 
     Parameters
     ----------

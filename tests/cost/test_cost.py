@@ -98,6 +98,23 @@ def mixed():
     return builder.finish(builder.add(ops.Add(), read(builder, wide), read(builder, narrow), label="y"))
 
 
+def wrapping(n_bits=(3, 5), depth=2):
+    """Layers of sums that are read modulo powers of two alone, by random negacyclic tables."""
+    rng = np.random.default_rng(0)
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(5), np.full(5, 7), label="x")
+    for _ in range(depth):
+        size = builder.type_of(x).size
+        h = builder.add(ops.Linear(rng.integers(-3, 4, (size, 5)), np.zeros(5, int)), x, label="sum")
+        results = []
+        for n in n_bits:
+            half = rng.integers(-3, 4, (5, 1 << (n - 1)))
+            lookup = ops.Lookup(np.concatenate([half, -half], axis=1), np.zeros(5, int))
+            results.append(builder.add(lookup, builder.add(ops.Modulo(n), h, label="residues"), label="wave"))
+        x = builder.add(ops.Concatenate(0), *results, label="both")
+    return builder.finish(x)
+
+
 def convolution(variant):
     builder = ProgramBuilder()
     shape, op = random_convolution(np.random.default_rng(0), variant)
@@ -140,6 +157,8 @@ PROGRAMS = {
     "network, approximate rounding, large weights": lambda: network(to(4, "approximate"), weight=900),
     "wide lookups": lambda: network(depth=1, weight=12),
     "on residues": lambda: network(depth=1, weight=300),
+    "modulo powers of two": lambda: wrapping(),
+    "modulo more bits than a block has otherwise": lambda: wrapping(n_bits=(5, 10)),
     "parts": parts,
     "lookups of two widths in a sum": mixed,
     "convolution": lambda: convolution("padded"),

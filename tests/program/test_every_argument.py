@@ -98,6 +98,14 @@ CASES = {
         for lsbs in range(4)
     },
     **{
+        f"modulo {1 << n_bits}": (
+            ops.Modulo(n_bits),
+            [interval([-9, 0], [6, 11])],
+            lambda x, period=1 << n_bits: at_each(lambda q: q - math.floor(q / period) * period, x),
+        )
+        for n_bits in (2, 3)
+    },
+    **{
         f"truncate {lsbs} bits": (
             ops.Truncate(lsbs),
             [interval([-9, 0], [6, 11])],
@@ -149,6 +157,7 @@ def test_tables_read_outside_give_their_ends():
         (ops.Linear(np.ones((3, 2), int), np.zeros(1, int)), SIGNED, "does not fit"),
         (ops.Linear(np.ones((1, 1), int), np.zeros(1, int)), interval(0, 1), "does not fit"),
         (ops.Truncate(3), interval([0], [7]), "leaves none of 3"),
+        (ops.Modulo(1), interval([0], [7]), "takes 2 bits or more"),
         (ops.Truncate(4), interval([0], [7]), "leaves none of 3"),
         (ops.Lookup(np.zeros((1, 3), int), np.array([0])), interval([0], [3]), "outside its table"),
         (ops.Lookup(np.zeros((1, 3), int), np.array([1])), interval([0], [2]), "outside its table"),
@@ -171,6 +180,7 @@ def test_what_does_not_fit_is_refused(op, kind, message):
     [
         (ops.Truncate(2), interval([0], [7]), (0, 4)),  # one bit of three is left
         (ops.Lookup(np.arange(3)[None], np.array([0])), interval([0], [2]), (0, 2)),
+        (ops.Modulo(2), interval([0], [1]), (0, 3)),  # all residues, whatever occurs
         (ops.Bound(3, 9), interval([0], [3]), (3, 9)),  # one integer in common
         (ops.Bound(-9, 0), interval([0], [3]), (-9, 0)),
         (
