@@ -160,6 +160,8 @@ def network(model, target=targets, seed=20):
 
 
 NET = {"max_epochs": 1, "random_state": 0, "module__n_input_bits": 3, "module__n_thresholds_per_neuron": 1000}
+WRAPPING = NET | {"module__accumulator": "wrapping"}
+NET |= {"module__accumulator": "bounded"}
 
 MODELS = {
     "logistic regression, three classes": lambda: linear(LogisticRegression(), labels),
@@ -177,6 +179,10 @@ MODELS = {
     "regression tree, two targets": lambda: fitted(DecisionTreeRegressor(max_depth=3, random_state=0), two),
     "regression tree of 3 bits": lambda: fitted(DecisionTreeRegressor(n_bits=3, max_depth=3, random_state=0)),
     "random forest": lambda: fitted(RandomForestClassifier(**FEW), labels),
+    "random forest by indicators": lambda: fitted(
+        RandomForestClassifier(n_estimators=4, max_depth=4, random_state=0), labels
+    ),
+    "random forest of numbered leaves": lambda: fitted(RandomForestClassifier(leaves="index", **FEW), labels),
     "random forest of 3 bits, two targets": lambda: fitted(RandomForestRegressor(n_bits=3, **FEW), two),
     "extra trees, missing values": lambda: fitted(ExtraTreesClassifier(**FEW), classes, missing=True),
     "extra trees of 4 bits": lambda: fitted(ExtraTreesRegressor(n_bits=4, **FEW)),
@@ -206,6 +212,12 @@ MODELS = {
         ),
         labels,
         seed=100,
+    ),
+    "wrapping neural network": lambda: network(NeuralNetClassifier(**WRAPPING), labels),
+    "wrapping neural network of 3 layers without skip connection": lambda: network(
+        NeuralNetRegressor(
+            module__n_layers=3, module__n_accum_bits=4, module__skip_connection=False, **WRAPPING
+        )
     ),
     "neural network, two targets": lambda: network(NeuralNetRegressor(**NET), two),
     "neural network of 3 layers without skip connection": lambda: network(

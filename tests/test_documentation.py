@@ -40,7 +40,8 @@ def test_originals_document_their_own_parameters_and_name_the_original(cls):
     assert list(documented) == [*cls._own_params, "**parameters"]
     for name in cls._own_params:
         default = inspect.signature(cls).parameters[name].default
-        assert documented[name].type.endswith(f"default={default!r}")
+        shown = f'"{default}"' if isinstance(default, str) else repr(default)
+        assert documented[name].type.endswith(f"default={shown}")
     original = cls._original
     named = f"{original.__module__.split('.')[0]}.", f".{original.__name__}`"
     assert all(part in " ".join(documented["**parameters"].desc) for part in named)

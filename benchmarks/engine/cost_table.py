@@ -7,6 +7,7 @@ in processor time of quiet runs.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -46,7 +47,7 @@ P_ERROR = (
     0.25,
 )
 MAX_BITS = 16
-QUARTERS = (4, 5, 6, 7)  # weights that raise the precision by 0, 0.32, 0.58 and 0.81 bits beyond two
+FRACTIONS = 16  # measured precisions within a bit, a sixteenth apart from 5 bits on
 CRT_BITS = 5  # narrower ones are never cheaper in residues
 CRT_WEIGHTS = (1, 2, 3, 4, 6, 8, 12, 16)  # beyond, the engine expects no more noise
 N_LOOKUPS = 4
@@ -58,7 +59,7 @@ TARGET = Path(__file__).parents[2] / "skfhe" / "cost" / "cost_table.json"
 # --- The engine's parameters -------------------------------------------------------------------------------
 
 
-def scaled(value: str, kind: str, n: int, bits: int, weight: int) -> tuple[list[str], str]:
+def scaled(value: str, kind: str, n: int | str, bits: int, weight: int) -> tuple[list[str], str]:
     """Return MLIR that multiplies ``value``, by factors that ``bits`` bits hold, and the result."""
     lines, factors = [], []
     while weight >= 2**bits and weight % 2 == 0:
@@ -71,6 +72,44 @@ def scaled(value: str, kind: str, n: int, bits: int, weight: int) -> tuple[list[
         ]
         value = f"%m{i}"
     return lines, value
+
+
+def four_squares(number: int) -> list[int]:
+    """Return four integers whose squares add up to a number, which there are of any.
+
+    Examples
+    --------
+    >>> four_squares(31)
+    [1, 1, 2, 5]
+    """
+    found = itertools.combinations_with_replacement(range(math.isqrt(number), -1, -1), 4)
+    return sorted(next(weights for weights in found if sum(weight**2 for weight in weights) == number))
+
+
+def summed(bits: int, bits_out: int, factor: int, squared_norm: int) -> str:
+    """Return MLIR of a sum of four lookups, times ``factor`` and by weights of a squared norm.
+
+    Lookups of 0 bits are those of the lowest bit of a value. The sum is a product of matrices: for what the
+    engine calls a dot product it does not ask for the precision.
+    """
+    read, weights = f"tensor<1x4x!FHE.eint<{bits or 2}>>", f"tensor<4x1xi{bits_out + 1}>"
+    kept, total = (f"tensor<1x{n}x!FHE.eint<{bits_out}>>" for n in (4, 1))
+    cells, table = ",".join(str(i % 2) for i in range(2**bits)), f"tensor<{2**bits}xi64>"
+    body = [f'%y = "FHELinalg.lsb"(%x) : ({read}) -> {kept}']
+    if bits:
+        body = [
+            f"%t = arith.constant dense<[{cells}]> : {table}",
+            f'%y = "FHELinalg.apply_lookup_table"(%x, %t) : ({read}, {table}) -> {kept}',
+        ]
+    lines, value = scaled("%y", kept, "1x4", bits_out, factor) if factor > 1 else ([], "%y")
+    column = [[weight] for weight in four_squares(squared_norm)]
+    body += [
+        *lines,
+        f"%c = arith.constant dense<{column}> : {weights}",
+        f'%s = "FHELinalg.matmul_eint_int"({value}, %c) : ({kept}, {weights}) -> {total}',
+    ]
+    text = "\n".join(body)
+    return f"func.func @main(%x: {read}) -> {total} {{\n{text}\nreturn %s : {total}\n}}"
 
 
 def lookups(bits: int, bits_out: int, weight: int, again: bool = False, n: int = N_LOOKUPS) -> str:
@@ -90,14 +129,6 @@ def lookups(bits: int, bits_out: int, weight: int, again: bool = False, n: int =
         body.append(lookup("%z", value, bits_out, kept))
         value = "%z"
     text = "\n".join(body)
-    return f"func.func @main(%x: {read}) -> {kept} {{\n{text}\nreturn {value} : {kept}\n}}"
-
-
-def lowest_bits(bits_out: int, weight: int, n: int = N_LOOKUPS) -> str:
-    """Return MLIR of ``n`` lookups of the lowest bit of a value, their results times ``weight``."""
-    read, kept = f"tensor<{n}x!FHE.eint<2>>", f"tensor<{n}x!FHE.eint<{bits_out}>>"
-    lines, value = scaled("%y", kept, n, bits_out, weight)
-    text = "\n".join([f'%y = "FHELinalg.lsb"(%x) : ({read}) -> {kept}', *lines])
     return f"func.func @main(%x: {read}) -> {kept} {{\n{text}\nreturn {value} : {kept}\n}}"
 
 
@@ -151,14 +182,19 @@ def ask(mlir: str, p_error: float, encoding: str) -> tuple[float, dict[str, Any]
     return feedback.complexity, information["keyset"], blocks
 
 
-def demands() -> list[tuple[float, int, int]]:
-    """Return precisions, ascending, each with bits and a weight that demand it."""
-    found = [(float(bits), bits, 1) for bits in range(2, 5)]
-    for whole in range(5, 64):
-        bits = min(MAX_BITS, whole - 2)
-        for quarter in QUARTERS:
-            weight = quarter * 2 ** (whole - 2 - bits)
-            found.append((bits + math.log2(weight), bits, weight))
+def demands() -> list[tuple[float, int, int, int]]:
+    """Return precisions, ascending, each with the bits, the factor and the squared norm that demand it."""
+    found = []
+    for whole in range(1, 64):
+        below = {1: 0, 2: 0, 3: 1, 4: 1}.get(whole, 2)  # bits that the norm makes up for
+        bits = min(MAX_BITS, whole - below)
+        least = 4**below
+        finest = {round(least * 4 ** (part / FRACTIONS)) for part in range(FRACTIONS)} - {4 * least}
+        factor = 2 ** (whole - below - bits)
+        found += [
+            (bits + math.log2(factor) + math.log2(squared) / 2, bits, factor, squared)
+            for squared in sorted(finest)
+        ]
     return found
 
 
@@ -213,8 +249,7 @@ def native_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
     points = demands()
 
     def cell(index: int) -> Cell | None:
-        mlir = lookups(bits, *points[index][1:]) if bits else lowest_bits(*points[index][1:])
-        answer = ask(mlir, p_error, "NATIVE")
+        answer = ask(summed(bits, *points[index][1:]), p_error, "NATIVE")
         return None if answer is None else [round(answer[0] / N_LOOKUPS), *bootstrap(answer[1])]
 
     return steps([precision for precision, *_ in points], cell)
@@ -239,13 +274,14 @@ def crt_steps(bits: int, p_error: float) -> dict[str, list[Any]]:
 
 def levelled_steps(p_error: float) -> dict[str, list[Any]]:
     """Return the LWE dimension of a program without lookups, by the precision that its outputs keep."""
-    points = [point for point in demands() if point[0] == int(point[0])]
+    points = [(whole, min(MAX_BITS, whole)) for whole in range(2, 64)]
 
     def cell(index: int) -> Cell | None:
-        answer = ask(sums(*points[index][1:]), p_error, "NATIVE")
+        precision, bits = points[index]
+        answer = ask(sums(bits, 2 ** (precision - bits)), p_error, "NATIVE")
         return None if answer is None else [answer[1]["lweSecretKeys"][0]["params"]["lweDimension"]]
 
-    return steps([precision for precision, *_ in points], cell)
+    return steps([float(precision) for precision, _ in points], cell)
 
 
 def of_rate(p_error: float) -> dict[str, Any]:
@@ -268,11 +304,11 @@ def parameters() -> dict[str, Any]:
 # --- Seconds -----------------------------------------------------------------------------------------------
 
 
-def reading(bits: int, n: int) -> Program:
-    """Return ``n`` lookups of ``bits`` bits whose results have as many."""
+def reading(bits: int, n: int, kept: int | None = None) -> Program:
+    """Return ``n`` lookups of ``bits`` bits whose results have ``kept`` bits, by default as many."""
     builder = ProgramBuilder()
     x = builder.input(np.zeros(n), np.full(n, 2**bits - 1), label="input")
-    table = np.arange(2**bits) % 2 * (2**bits - 1)
+    table = np.arange(2**bits) % 2 * (2 ** (bits if kept is None else kept) - 1)
     return builder.finish(
         builder.add(ops.Lookup(table[None], np.zeros(1, dtype=np.int64)), x, label="lookup")
     )

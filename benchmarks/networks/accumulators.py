@@ -1,4 +1,4 @@
-"""The accumulator guarantee on digits: ``python -m benchmarks.networks.accumulators``.
+"""The guarantee of bounded accumulators on digits: ``python -m benchmarks.networks.accumulators``.
 
 For each width P: accuracy on a quarter of the data held out, proven bits of each accumulator, the largest
 accumulator that inputs made to be the worst case reach, lookups, and predicted against actual complexity.
@@ -52,6 +52,7 @@ def main() -> None:
     for n_layers in arguments.layers:
         for bits in arguments.bits:
             model = NeuralNetClassifier(
+                module__accumulator="bounded",
                 module__n_accum_bits=bits,
                 module__n_layers=n_layers,
                 module__n_thresholds_per_neuron=64,

@@ -88,10 +88,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10, help="encrypted rows")
     parser.add_argument("--set", nargs="*", default=[], help="estimator parameters, name=value")
     arguments = parser.parse_args()
-    options = {}
+    options: dict[str, Any] = {}
     for item in arguments.set:
         name, value = item.split("=")
-        options[name] = float(value) if "." in value or "e" in value else int(value)
+        try:
+            options[name] = float(value) if "." in value or "e-" in value else int(value)
+        except ValueError:
+            options[name] = value
     warnings.simplefilter("ignore", ConvergenceWarning)
     table = Table("data", "MLP", "clear", "simulated", "accumulators", "lookups", "fit s",
                   "encrypted = clear", "s/row")  # fmt: skip

@@ -67,6 +67,10 @@ def setting(rng: np.random.Generator, regression: bool) -> dict[str, Any]:
     if not regression:
         drawn["class_weight"] = "balanced"
     chosen = {name: value for name, value in drawn.items() if rng.random() < 0.5}
+    if rng.random() < 0.4:
+        chosen["module__accumulator"] = "wrapping"
+        chosen.pop("module__activation_function", None)
+        chosen.pop("rounding_threshold_bits", None)
     if "callbacks" in chosen:  # it watches the loss on validation rows
         chosen["train_split"] = drawn["train_split"]
     if chosen.get("batch_size") == 1 or chosen.get("optimizer") is torch.optim.LBFGS:

@@ -15,7 +15,8 @@ Seconds a row: the median of single calls of ``predict`` with one row, everythin
 64 rows (the peer's own loop over rows), or with as many as fit in the budget of ``--seconds``. Processor
 time over wall time is that of the single rows; "others" are the cores that other processes kept busy
 meanwhile, which should be none. Every integer that skfhe decrypts on the way is compared
-with the clear one; of the peer it is the predictions of its batch.
+with the clear one, of ``--rows`` rows or more whatever the budget; of the peer it is the predictions of its
+batch. What stands between a row and its lookups alone is shown as `benchmarks.engine.floors` divides it.
 
 Circuits that would take more than ``--max-seconds`` a row, by their predicted cost (the peer's by its
 compiled complexity or its first row), are compared in the clear only.
@@ -34,11 +35,12 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.engine.floors import between_table
 from benchmarks.measure import machine, save
 from benchmarks.tabular import estimator_checks
-from benchmarks.tabular.measured import Options, Split, measure_ours, measure_peer, prepare
+from benchmarks.tabular.measured import BATCH, Options, Split, measure_ours, measure_peer, prepare
 from benchmarks.tabular.models import DATA, MODELS, Model, chosen
-from benchmarks.tabular.tables import accuracy_table, speed_table, target_table
+from benchmarks.tabular.tables import accuracy_table, label, speed_table, target_table
 
 PACKAGES = ("skfhe", "concrete-python", "scikit-learn", "numpy", "xgboost", "lightgbm", "catboost")
 
@@ -106,6 +108,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--peer-timeout", type=float, default=3600.0, help="seconds for one model of the peer"
     )
+    parser.add_argument("--rows", type=int, default=BATCH, help="encrypted rows compared with clear ones")
     parser.add_argument(
         "--checks",
         nargs="*",
@@ -119,7 +122,7 @@ def parse() -> argparse.Namespace:
 def measure_all(arguments: argparse.Namespace, models: dict[str, Model]) -> list[dict[str, Any]]:
     """Measure models on data sets, and say what is being done."""
     options = Options(arguments.p_error, arguments.max_seconds, arguments.seconds, arguments.repetitions,
-                      arguments.peer_timeout)  # fmt: skip
+                      arguments.peer_timeout, arguments.rows)  # fmt: skip
     import_module("skfhe.circuit._engine")  # takes seconds, which are not the first model's
     results: list[dict[str, Any]] = []
     progress = Console(stderr=True)
@@ -150,6 +153,8 @@ def main() -> None:
     console.print(accuracy_table(results))
     console.print("\nCost and speed; ratios are the peer's time over ours")
     console.print(speed_table(results))
+    console.print("\nWhat stands between a row and its lookups")
+    console.print(between_table([label(r) for r in results], results, "data", "model", "", "bits"))
     console.print("\nTargets")
     console.print(target_table(results))
     if not arguments.no_save:

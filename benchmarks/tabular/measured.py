@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.datasets import REGRESSION, load
+from benchmarks.engine.floors import between
 from benchmarks.measure import seconds
 from benchmarks.tabular.models import Bits, Model
 from skfhe.cost._prices import seconds_a_operation
@@ -42,6 +44,8 @@ class Options:
         Batches timed where the budget allows; single rows five times as often.
     peer_timeout : float
         Seconds after which a process of the peer is given up.
+    rows : int
+        Encrypted rows that are compared with clear ones, whatever the budget.
     """
 
     p_error: float
@@ -49,6 +53,7 @@ class Options:
     seconds: float
     repetitions: int
     peer_timeout: float
+    rows: int = BATCH
 
     @property
     def max_complexity(self) -> float:
@@ -191,13 +196,19 @@ def measure_encrypted(estimator: Any, split: Split, options: Options) -> dict[st
     results: list[np.ndarray] = []
     batch_seconds = seconds(lambda: results.append(estimator.predict(batch, fhe="execute")), often)
     predicted |= dict(enumerate(np.ravel(results[-1])[: len(split.test_rows)]))
+    missing = options.rows - sum(len(outputs[0]) for _, outputs in recorder.calls)
+    for rows in further_rows(split.test_rows, sorted(predicted), missing, max(circuit.batch_sizes)):
+        found = np.ravel(estimator.predict(split.test_rows[rows], fhe="execute"))
+        predicted |= dict(zip(rows.tolist(), found, strict=True))
     equal, checked = recorder.equal_rows()
+    one_row = next(inputs for inputs, outputs in recorder.calls if len(outputs[0]) == 1)
     statistics, which = circuit.statistics, sorted(predicted)
     return {
         "complexity": circuit.complexity,
         "compile": compile_seconds,
         "keygen": keygen_seconds,
         **singles,
+        **between(circuit, one_row, singles["row"], 5 * options.repetitions),
         "batch_row": batch_seconds / n_batch,
         "batch_rows": n_batch,
         "key_bytes": statistics["key_bytes"],
@@ -208,6 +219,14 @@ def measure_encrypted(estimator: Any, split: Split, options: Options) -> dict[st
         "equal_rows": equal,
         "checked_rows": checked,
     }
+
+
+def further_rows(rows: np.ndarray, known: list[int], missing: int, a_call: int) -> Iterator[np.ndarray]:
+    """Yield the numbers of ``missing`` more rows, those that are not ``known`` first, some for each call."""
+    order = np.concatenate([np.setdiff1d(np.arange(len(rows)), known), np.asarray(known, dtype=np.int64)])
+    chosen = np.resize(order, max(0, missing))
+    for start in range(0, len(chosen), a_call):
+        yield chosen[start : start + a_call]
 
 
 def single_rows(estimator: Any, rows: np.ndarray, options: Options) -> tuple[dict[str, Any], dict[int, Any]]:

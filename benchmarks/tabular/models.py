@@ -21,6 +21,8 @@ class Model:
     classifier, regressor : str, optional
         Names of the classes, the same in both modules and in the peer's.
     settings : dict
+    own : dict
+        Settings of skfhe's alone.
     bits : tuple of (int or None)
         ``n_bits`` to measure.
     peer_bits : tuple of int
@@ -33,6 +35,7 @@ class Model:
     classifier: str | None = None
     regressor: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
     bits: tuple[Bits, ...] = (None, 4)
     peer_bits: tuple[int, ...] = ()
 
@@ -42,7 +45,7 @@ class Model:
 
     def ours(self, data: str, n_bits: Bits) -> Any:
         """Return an unfitted estimator of skfhe."""
-        return _class(self.module, self.class_name(data))(**self.settings, n_bits=n_bits)
+        return _class(self.module, self.class_name(data))(**self.settings, **self.own, n_bits=n_bits)
 
     def float_original(self, data: str) -> Any:
         """Return an unfitted original."""
@@ -62,7 +65,14 @@ def _linear(name: str, package: str = "linear_model", **settings: Any) -> Model:
     )  # fmt: skip
 
 
-def _trees(package: str, name: str, peer_bits: tuple[int, ...] = (), **settings: Any) -> Model:
+def _trees(
+    package: str,
+    name: str,
+    peer_bits: tuple[int, ...] = (),
+    bits: tuple[Bits, ...] = (None, 4),
+    own: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Model:
     """Return a tree model, ``package`` being scikit-learn's module or another library."""
     ours, original = (
         (f"skfhe.{package}", f"sklearn.{package}")
@@ -71,7 +81,7 @@ def _trees(package: str, name: str, peer_bits: tuple[int, ...] = (), **settings:
     )
     return Model(
         "trees", ours, original, f"{name}Classifier", f"{name}Regressor", {"random_state": 0} | settings,
-        peer_bits=peer_bits,
+        own or {}, bits, peer_bits,
     )  # fmt: skip
 
 
@@ -91,12 +101,15 @@ MODELS: dict[str, Model] = {
     "tree": _trees("tree", "DecisionTree", (6, 3, 4), max_depth=5),
     "forest": _trees("ensemble", "RandomForest", (4,), n_estimators=10, max_depth=4),
     "extra": _trees("ensemble", "ExtraTrees", n_estimators=10, max_depth=4),
-    "gradient": _trees("ensemble", "GradientBoosting", n_estimators=20, max_depth=3),
+    "gradient": _trees("ensemble", "GradientBoosting", bits=(None, 4, 6), n_estimators=20, max_depth=3),
     "histogram": _trees("ensemble", "HistGradientBoosting", max_iter=20, max_depth=3, max_leaf_nodes=8),
     "xgboost": _trees("xgboost", "XGB", (4,), n_estimators=20, max_depth=3),
     "lightgbm": _trees("lightgbm", "LGBM", n_estimators=20, num_leaves=8, max_depth=3, verbose=-1),
     "catboost": _trees(
         "catboost", "CatBoost", iterations=20, depth=4, verbose=False, allow_writing_files=False
+    ),
+    "catboost6": _trees(
+        "catboost", "CatBoost", iterations=20, depth=6, verbose=False, allow_writing_files=False
     ),
 }
 DATA = (*CLASSIFICATION, *REGRESSION)

@@ -1,21 +1,29 @@
-"""Splits answered under encryption: trees in terms of quantized features."""
+"""Trees in terms of quantized features, and how these are sent."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from skfhe._trees.cover_program import Comparisons
+from skfhe._trees.answers import MAJORITY_BITS, LevelAnswers
+from skfhe._trees.cover_plan import CoverPlan
+from skfhe._trees.cover_program import lower_plan
 from skfhe._trees.ensemble import Tree, TreeEnsemble
 from skfhe._typing import FloatArray, IntArray
-from skfhe.encoding import BlockEncoder, LevelQuantizer, Rule, Split, Splits
+from skfhe.cost import DEFAULT_P_ERROR, Cost, encryption_seconds, estimate_cost, lookup_seconds
+from skfhe.encoding import LevelBitsEncoder, LevelQuantizer, Rule, Split, Splits
 from skfhe.exceptions import UnsupportedModelError
+from skfhe.program import Program
 
-__all__ = ["comparisons", "level_rows", "on_levels"]
+__all__ = ["cheapest_answers", "level_rows", "on_levels"]
 
 
 LEVEL_RULE = Rule("<=", "float64")
-BLOCK_BITS = 2
-"""Bits of a block of levels, and of a comparison's lookup. With 1 the client would compare by itself."""
+RADICES = (1, 2, 4, 8, 16)
+"""Radices of a level's digits that are tried; with 1 there is a bit for each boundary."""
+ROOM = 1 << 26
+"""Bytes that the ciphertexts of one row may take, as they are evaluated, for the sake of speed."""
+LEAST_BYTES = 12 << 10
+"""Those of one ciphertext, at least, that lookups at the default error rate read."""
 
 
 def level_rows(levels: IntArray, quantizer: LevelQuantizer) -> FloatArray:
@@ -79,25 +87,51 @@ def _on_levels(split: Split, answer: IntArray, quantizer: LevelQuantizer) -> Spl
     return Split(feature, float((ordinary == 0).sum()) - 0.5, bool(missing))
 
 
-def comparisons(
-    ensemble: TreeEnsemble, used: IntArray, quantizer: LevelQuantizer
-) -> tuple[Comparisons, BlockEncoder]:
-    """Return how the splits ``used`` of trees on levels are answered, and what encodes rows for it.
+def cheapest_answers(
+    plan: CoverPlan, splits: Splits, quantizer: LevelQuantizer
+) -> tuple[LevelBitsEncoder, Program]:
+    """Return the program of a plan whose splits ask about levels, and what encodes rows for it.
 
-    All blocks of a feature are sent, whichever of them splits are in.
+    Parameters
+    ----------
+    plan : CoverPlan
+    splits : Splits
+        On levels: those that the plan uses.
+    quantizer : LevelQuantizer
+
+    Returns
+    -------
+    encoder : LevelBitsEncoder
+    program : Program
+        The fastest by the cost model, over the radix of the levels' digits, of those whose ciphertexts have
+        room; if none has, the one that needs the least.
     """
-    splits = ensemble.splits.select(used)
-    features = np.unique(splits.features)
-    encoder = BlockEncoder(quantizer.select(features).levels, features, BLOCK_BITS)
-    feature, begin = encoder.blocks
-    block = [
-        int(np.flatnonzero((features[feature] == split.feature) & (begin <= max(0, split.threshold)))[-1])
-        for split in splits
-    ]
-    # What a split answers to each count of its block: it is that for the levels which have the count.
-    counts = np.arange(1 << encoder.n_bits)
-    tables = np.empty((len(splits), len(counts)), dtype=np.int64)
-    for position, (split, at) in enumerate(zip(splits, block, strict=True)):
-        missing = encoder.quantizer.missing[feature[at]] & (counts == counts[-1])
-        tables[position] = np.where(missing, split.missing_right, begin[at] + counts > split.threshold)
-    return Comparisons(encoder.n_bits, np.array(block, dtype=np.int64), tables, len(begin)), encoder
+    # what needs no lookup otherwise is faster without any
+    radices = [radix for radix in RADICES if radix < 1 << quantizer.n_bits] if plan.cover.n_bits else [1]
+    ways = [LevelAnswers.of(splits, quantizer, radix) for radix in radices]
+    if len(ways) > 1:
+        fewest = min(ways, key=lambda answers: answers.encoder.n_bits)
+        ways = [answers for answers in ways if answers.encoder.n_bits * LEAST_BYTES <= ROOM] or [fewest]
+    best: tuple[LevelAnswers, Program, Cost] | None = None
+    for answers in ways:
+        if best is not None and _is_slower(answers, best[0], best[2]):
+            continue
+        program = lower_plan(plan, answers)
+        cost = estimate_cost(program)
+        if best is None or _rank(cost) < _rank(best[2]):
+            best = answers, program, cost
+    assert best is not None
+    return best[0].encoder, best[1]
+
+
+def _rank(cost: Cost) -> tuple[float, float]:
+    """Return what is least for the program that is taken: bytes beyond the room, then seconds."""
+    return max(ROOM, cost.expanded_bytes), cost.seconds
+
+
+def _is_slower(answers: LevelAnswers, others: LevelAnswers, cost: Cost) -> bool:
+    """Whether answers take more time for lookups than they save in ciphertexts of others that have room."""
+    fewer = 1 - answers.encoder.n_bits / others.encoder.n_bits
+    saved = fewer * encryption_seconds(cost.expanded_bytes)
+    more = answers.n_lookups - others.n_lookups
+    return cost.expanded_bytes <= ROOM and saved < more * lookup_seconds(MAJORITY_BITS, 0.0, DEFAULT_P_ERROR)

@@ -54,11 +54,18 @@ class Index:
     offset : int
     size : int
         The index lies in [0, size).
+    signs : tuple of int, default=()
+        Splits whose answer 1 changes the sign of what is read, each.
+
+    Notes
+    -----
+    A table of as many cells as lookups have goes on with the other sign where the size is larger.
     """
 
     weights: tuple[tuple[int, int], ...]
     offset: int
     size: int
+    signs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,24 @@ class GateLookup:
 
 @dataclass(frozen=True, eq=False)
 class PieceLookup:
-    """Reads ``value[plus[cell]] - value[minus[cell]]``; the two are equal in a cell that is not live."""
+    """Reads ``value[plus[cell]] - value[minus[cell]]``; the two are equal in a cell that is not live.
+
+    Parameters
+    ----------
+    index : Index
+    plus, minus : ndarray of int64, shape (size,) or (n_values, size)
+        Numbers of values; those of several in a cell are added.
+    doublings : int, default=0
+        The results are twice what they stand for, so many times.
+    added : tuple of (int, int), optional
+        ``value[first] - value[second]`` is added to every result.
+    """
 
     index: Index
     plus: IntArray
     minus: IntArray
+    doublings: int = 0
+    added: tuple[int, int] | None = None
 
 
 class TreeCover:

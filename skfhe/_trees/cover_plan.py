@@ -2,66 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
-from skfhe._trees.cover import GateLookup, Index, PieceLookup, TreeCover
 from skfhe._trees.ensemble import TreeEnsemble
-from skfhe._trees.search import TreeNode
+from skfhe._trees.ensemble_cover import (
+    EnsembleCover,
+    asking_trees,
+    covers_of_trees,
+    covers_on_paths,
+    gate_levels,
+    n_different,
+    without_idle,
+)
+from skfhe._trees.indicators import Indicators
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import DEFAULT_P_ERROR, lookup_seconds, precision_steps
 
-__all__ = ["CoverPlan", "EnsembleCover", "LeafGrid", "cheapest_plan", "gate_levels", "numbered_values"]
+__all__ = ["CoverPlan", "LeafGrid", "cheapest_plan", "numbered_values", "widths_of"]
 
 
-WIDTHS = (2, 3, 4)
+WIDTHS = (4, 3, 2)
 """Widths of lookups that are tried for any trees; wider ones pay only where a tree asks few questions."""
 MAX_WIDTH = 8
-SECOND_WIDTH = 0.02
-"""Seconds that keys for a second width of lookups add to a call."""
+MOST_SUM_BITS = 32
+"""Bits of a sum beyond which no lookup keeps it."""
+STRETCHES = 9
+"""Sizes that are tried of a scale of leaf values, up to an eighth larger."""
+WORTH_STRETCHING = 2.0
+"""Times the tolerance up to which the error of a scale is worth it."""
 LARGE = 20_000
 """Nodes from which on trees are covered with lookups of `LARGE_WIDTH`, without trying others: it takes
 seconds."""
 LARGE_WIDTH = 4
-
-
-@dataclass(frozen=True, eq=False)
-class EnsembleCover:
-    """Lookups of one width whose sum is the score of an ensemble.
-
-    Parameters
-    ----------
-    n_bits : int
-        Bits of every lookup. 0 if there are none, for each piece is linear in the splits that it asks: the
-        rank of one feature among some thresholds.
-    gates : sequence of Index
-        Each reads only gates before it.
-    pieces : dict
-        For each output and index, the pieces that are added in one table.
-    offsets : sequence of list of int
-        For each output, the numbers of the values that its sum is relative to, one a tree.
-    """
-
-    n_bits: int
-    gates: Sequence[Index]
-    pieces: dict[tuple[int, Index], list[PieceLookup]]
-    offsets: Sequence[list[int]]
-
-    @property
-    def n_lookups(self) -> int:
-        """Gates and tables."""
-        return len(self.gates) + len(self.pieces) if self.n_bits else 0
-
-    @property
-    def summands(self) -> int:
-        """Largest number of tables that are added for one output."""
-        counts = np.bincount([output for output, _ in self.pieces] or [0])
-        return int(counts.max())
+CLOSE, MOST_CLOSE, MOST_SECONDS = 1.15, 2, 1.0
+"""Plans that are priced exactly: up to so many times the seconds of the best, how many, and of how many
+seconds; for more, what a call takes besides lookups hardly counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,148 +73,12 @@ class LeafGrid:
     error: FloatArray
 
 
-def asking_trees(
-    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int]
-) -> list[list[TreeNode]]:
-    """Return the trees for each output, without splits whose answer is known or makes no difference."""
-    chains = ensemble.splits.chains.tolist()
-    found = []
-    for output in outputs:
-        of_output = []
-        for tree, of_nodes in zip(ensemble.trees, numbers, strict=True):
-            shape = tree.splits.tolist(), tree.left.tolist(), tree.right.tolist()
-            of_output.append(_asking(*shape, of_nodes[:, output].tolist(), chains))
-        found.append(of_output)
-    return found
-
-
-def _asking(
-    splits: list[int], left: list[int], right: list[int], values: list[int], chains: list[int]
-) -> TreeNode:
-    """Return one tree without splits whose answer is known or makes no difference.
-
-    From the leaves up, without recursion, for trees may be deep: a node that is met again has both children.
-    """
-    done: list[TreeNode] = []
-    todo: list[tuple[int, dict[int, tuple[float, float]] | None]] = [(0, {})]
-    while todo:
-        node, bounds = todo.pop()
-        split = splits[node]
-        if bounds is None:
-            one, zero = done.pop(), done.pop()
-            alike = zero.value >= 0 and zero.value == one.value
-            done.append(zero if alike else TreeNode(-1, split, (zero, one)))
-        elif split < 0:
-            done.append(TreeNode(values[node]))
-        else:
-            chain = chains[split]
-            exceeded, reached = bounds.get(chain, (-math.inf, math.inf))
-            if split <= exceeded or split >= reached:
-                todo.append(((right if split <= exceeded else left)[node], bounds))
-            else:
-                todo += (
-                    (node, None),
-                    (right[node], bounds | {chain: (split, reached)}),
-                    (left[node], bounds | {chain: (exceeded, split)}),
-                )
-    return done[0]
-
-
-def gate_levels(gates: Sequence[Index]) -> list[list[int]]:
-    """Sort gates by how many others must be answered before them."""
-    level: list[int] = []
-    for index in gates:
-        level.append(1 + max((level[-1 - at] for at, _ in index.weights if at < 0), default=-1))
-    return [[gate for gate, at in enumerate(level) if at == n] for n in range(max(level, default=-1) + 1)]
-
-
 def numbered_values(ensemble: TreeEnsemble) -> tuple[FloatArray, list[IntArray]]:
     """Return the different leaf values, ascending, and for each tree the number of each node's values."""
     values = [tree.values for tree in ensemble.trees]
     different, numbers = np.unique(np.concatenate(values), return_inverse=True)
     numbers = numbers.reshape(-1, ensemble.n_outputs)
     return different, np.split(numbers, np.cumsum([len(v) for v in values])[:-1])
-
-
-def cover_ensemble(
-    ensemble: TreeEnsemble, numbers: Sequence[IntArray], outputs: Sequence[int], n_bits: int
-) -> EnsembleCover:
-    """Cover each tree for each of ``outputs``, and share lookups of the same index."""
-    return cover_trees(asking_trees(ensemble, numbers, outputs), ensemble.splits.chains, n_bits)
-
-
-def cover_trees(trees: Sequence[Sequence[TreeNode]], chains: IntArray, n_bits: int) -> EnsembleCover:
-    """Cover trees, those of each output, and share lookups of the same index."""
-    gates: dict[Index, int] = {}
-    pieces: dict[tuple[int, Index], list[PieceLookup]] = {}
-    # most trees of several outputs are a leaf for all outputs but one
-    asking = [root for roots in trees for root in roots if root.children]
-    covers = iter(TreeCover.of_trees(asking, chains, n_bits) if asking else ())
-    offsets: list[list[int]] = []
-    for output, roots in enumerate(trees):
-        offsets.append([root.value for root in roots if not root.children])
-        for cover in islice(covers, len(roots) - len(offsets[-1])):
-            offsets[-1].append(cover.offset)
-            _share(*cover.lookups, output, gates, pieces)
-    linear = not gates and all(_is_rank(index, chains) for _, index in pieces)
-    return EnsembleCover(0 if linear else n_bits, tuple(gates), pieces, offsets)
-
-
-def without_idle(cover: EnsembleCover, values: IntArray) -> EnsembleCover:
-    """Return the cover without tables that are zero once leaf values are integers, or gates only for them."""
-    pieces = {key: found for key, found in cover.pieces.items() if piece_table(found, values).any()}
-    if len(pieces) == len(cover.pieces):
-        return cover
-    read: set[int] = set()
-    todo = [index for _, index in pieces]
-    while todo:
-        new = {-1 - term for term, _ in todo.pop().weights if term < 0} - read
-        read |= new
-        todo += (cover.gates[gate] for gate in new)
-    number = {gate: position for position, gate in enumerate(sorted(read))}
-
-    def renumbered(index: Index) -> Index:
-        terms = ((term if term >= 0 else -1 - number[-1 - term], weight) for term, weight in index.weights)
-        return Index(tuple(sorted(terms)), index.offset, index.size)
-
-    gates = tuple(renumbered(cover.gates[gate]) for gate in sorted(read))
-    kept = {(output, renumbered(index)): found for (output, index), found in pieces.items()}
-    return EnsembleCover(cover.n_bits if kept else 0, gates, kept, cover.offsets)
-
-
-def piece_table(pieces: Sequence[PieceLookup], values: IntArray) -> IntArray:
-    """Return the sum of pieces that read one index."""
-    table = values[pieces[0].plus] - values[pieces[0].minus]
-    for piece in pieces[1:]:
-        table = table + (values[piece.plus] - values[piece.minus])
-    return table
-
-
-def _is_rank(index: Index, chains: IntArray) -> bool:
-    """Whether an index counts the exceeded splits of one chain, so that any table of it is linear."""
-    asked = {int(chains[split]) for split, _ in index.weights if split >= 0}
-    return len(asked) == 1 and index.offset == 0 and all(weight == 1 for _, weight in index.weights)
-
-
-def _share(
-    found: Sequence[GateLookup],
-    pieces: Sequence[PieceLookup],
-    output: int,
-    gates: dict[Index, int],
-    shared: dict[tuple[int, Index], list[PieceLookup]],
-) -> None:
-    """Add the lookups of one tree to those of others, whose gates have numbers of their own."""
-    numbers: list[int] = []
-
-    def renumbered(index: Index) -> Index:
-        weights = ((-1 - numbers[-1 - at] if at < 0 else at, weight) for at, weight in index.weights)
-        return Index(tuple(sorted(weights)), index.offset, index.size)
-
-    for gate in found:
-        index = renumbered(gate.index)
-        numbers.append(gates.setdefault(index, len(gates)))
-    for piece in pieces:
-        shared.setdefault((output, renumbered(piece.index)), []).append(piece)
 
 
 def leaf_grid(
@@ -268,11 +113,15 @@ class CoverPlan:
         The ensemble's outputs that are computed.
     cover : EnsembleCover
     grid : LeafGrid
+    indicators : Indicators, optional
+        What is looked up of the cover's cells, if it is not leaf values; the cover's only output is then for
+        all of the ensemble's.
     """
 
     outputs: tuple[int, ...]
     cover: EnsembleCover
     grid: LeafGrid
+    indicators: Indicators | None = None
 
 
 def cheapest_plan(
@@ -281,7 +130,8 @@ def cheapest_plan(
     tolerance: float,
     unit: float | None = None,
     bits: IntArray | None = None,
-    compared_bits: int = 0,
+    exact: Callable[[CoverPlan], float] | None = None,
+    together: Sequence[Sequence[int]] = (),
 ) -> CoverPlan:
     """Choose the width of the lookups and the precision of the leaf values.
 
@@ -297,8 +147,10 @@ def cheapest_plan(
         Leaf values are rounded to this divided by a power of two, so that its multiples are exact.
     bits : ndarray of int64, shape (n_rows, n_splits), optional
         Rows over which errors are averaged; by default over the leaves.
-    compared_bits : int, default=0
-        Bits that a comparison reads, if splits are answered under encryption by a lookup each.
+    exact : callable, optional
+        Returns the seconds of a plan, keys and ciphertexts included, which choose among the best few.
+    together : sequence of sequence of int, default=()
+        Outputs whose sum is held to the tolerance, too.
 
     Returns
     -------
@@ -306,10 +158,9 @@ def cheapest_plan(
         The fastest at the default error rate by the cost model.
     """
     values, numbers = numbered_values(ensemble)
-    reached = _reached(ensemble, numbers, outputs, bits)
-    span = _span(ensemble, outputs)
-    plans = []
+    grids = _Grids(ensemble, numbers, values, outputs, tolerance, unit, bits, together)
     trees = asking_trees(ensemble, numbers, outputs)
+    chains = ensemble.splits.chains
     # most trees of several outputs are a leaf for all outputs but one
     asking = sum(
         len(tree.splits)
@@ -317,38 +168,167 @@ def cheapest_plan(
         for tree, root in zip(ensemble.trees, roots, strict=True)
         if root.children
     )
-    for width in sorted({*((LARGE_WIDTH,) if asking > LARGE else WIDTHS), _whole_tree_bits(ensemble)}):
-        cover = cover_trees(trees, ensemble.splits.chains, width)
-        noise = 0.5 * math.log2(max(1, cover.summands))
-        grid = None
-        steps = precision_steps(width, DEFAULT_P_ERROR)
-        finer = (_scale(span, len(numbers), int(precision - noise), unit) for precision in steps)
-        for scale in filter(None, (unit, *finer)):
-            grid = leaf_grid(ensemble, numbers, values, outputs, scale)
-            if _rms_error(grid, values, reached) <= tolerance:
-                break
-        assert grid is not None
-        cover = without_idle(cover, grid.values)
-        needed = int(grid.span.max()).bit_length() + noise
-        price = _price(cover, needed, len(ensemble.splits), compared_bits)
-        plans.append((price, width, CoverPlan(outputs, cover, grid)))
-        if not cover.n_bits:
+    covers_of = covers_of_trees if asking <= LARGE else covers_on_paths
+    plans: list[tuple[float, int, CoverPlan]] = []
+    fewest = n_trees = n_different(trees)
+    few_cells = True
+    for width in widths_of(ensemble, asking):
+        # No cover has fewer lookups than one of wider tables, and none of whole trees fewer than there are.
+        known = fewest if width <= max(WIDTHS) else n_trees
+        seconds = known * lookup_seconds(width, grids.too_few + 1, DEFAULT_P_ERROR)
+        idle = width == 2 and not few_cells
+        if plans and (idle or seconds > min(price for price, _, _ in plans)):
+            continue
+        covers = covers_of(trees, chains, width)
+        fewest = min(cover.n_lookups for cover in covers)
+        few_cells = _few_cells(covers[-1], width - 1)
+        on_paths = grids.finest(covers[0], width)
+        for cover in covers:
+            # with fewer lookups, sums of the same values are no noisier
+            grid = grids.finest(cover, width) if cover.doublings else on_paths
+            if grid is not None:
+                cover = without_idle(cover, grid.values)
+                needed = int(grid.span.max()).bit_length() + _noise(cover)
+                price = _price(cover, needed)
+                plans.append((price, width, CoverPlan(outputs, cover, grid)))
+        if plans and not plans[-1][2].cover.n_bits:
             break  # no width has fewer lookups than none
-    return min(plans, key=lambda plan: plan[:2])[2]
+    plans.sort(key=lambda plan: plan[:2])
+    close = [plan for price, _, plan in plans if price <= CLOSE * plans[0][0]][:MOST_CLOSE]
+    if exact is None or len(close) == 1 or plans[0][0] > MOST_SECONDS:
+        return close[0]
+    return min(close, key=exact)
 
 
-def _price(cover: EnsembleCover, needed: float, n_splits: int, compared_bits: int) -> float:
-    """Seconds of a cover whose results must keep ``needed`` bits, comparisons included."""
+def _few_cells(cover: EnsembleCover, n_bits: int) -> bool:
+    """Whether half of the tables have room in lookups of fewer bits, so that these may be worth a search.
+
+    A narrower lookup is a seventh faster at best, so that it does not pay to make two of most.
+    """
+    return 2 * sum(index.size <= 1 << n_bits for _, index in cover.pieces) >= len(cover.pieces)
+
+
+def _noise(cover: EnsembleCover) -> float:
+    """Bits by which lookups must be more precise than the sums of what they stand for."""
+    return 0.5 * math.log2(max(1, cover.summands)) + cover.doublings
+
+
+class _Grids:
+    """Leaf values of an ensemble as integers, at the scales that are worth it; see `cheapest_plan`.
+
+    Attributes
+    ----------
+    too_few : int
+        Bits of the finest sums so far that were not precise enough.
+    """
+
+    def __init__(
+        self,
+        ensemble: TreeEnsemble,
+        numbers: Sequence[IntArray],
+        values: FloatArray,
+        outputs: tuple[int, ...],
+        tolerance: float,
+        unit: float | None,
+        bits: IntArray | None,
+        together: Sequence[Sequence[int]],
+    ) -> None:
+        self._ensemble, self._numbers, self._values, self._outputs = ensemble, numbers, values, outputs
+        self._tolerance, self._unit = tolerance, unit
+        self._reached = _reached(ensemble, numbers, outputs, bits)
+        self._reached += [
+            _added([self._reached[outputs.index(output)] for output in group]) for group in together
+        ]
+        self._span = _span(ensemble, outputs)
+        self.too_few = 0
+
+    def finest(self, cover: EnsembleCover, width: int) -> LeafGrid | None:
+        """Return the values at the coarsest scale that is precise enough, or the finest; None if none fits.
+
+        Scales are those with which sums fill the bits beyond which lookups become dearer.
+        """
+        # A bit may be kept in reserve, but not where results are doubled, which are dear enough.
+        noise = _noise(cover) if cover.doublings else math.ceil(_noise(cover))
+        bits = [n_bits for n_bits in (0, *_worth_taking(width, noise)) if self._scale(n_bits) is not None]
+        scales = [scale for scale in map(self._scale, bits) if scale is not None]
+        if not scales:
+            return None
+        stretches = STRETCHES if self._unit is None else 1
+        grid = _precise_grid(self._rounded, scales, self._reached, self._values, self._tolerance, stretches)
+        missed = _rms_error(grid, self._values, self._reached) > self._tolerance
+        tried = zip(bits, scales, strict=True)
+        self.too_few = max([self.too_few, *(n for n, scale in tried if missed or scale > grid.scale)])
+        return grid
+
+    def _scale(self, n_bits: int) -> float | None:
+        return _scale(self._span, len(self._numbers), n_bits, self._unit) if n_bits else self._unit
+
+    def _rounded(self, scale: float) -> LeafGrid:
+        return leaf_grid(self._ensemble, self._numbers, self._values, self._outputs, scale)
+
+
+def _precise_grid(
+    rounded: Callable[[float], LeafGrid],
+    scales: Sequence[float],
+    reached: Sequence[Reached],
+    values: FloatArray,
+    tolerance: float,
+    stretches: int,
+) -> LeafGrid:
+    """Return leaf values rounded to multiples of the first of some scales with errors within a tolerance.
+
+    The errors of scales that differ by a few percent can differ by a factor of two, for what rows add up is
+    rounded anew. So a scale that just misses the tolerance is tried a little larger, where no sum takes more
+    bits.
+
+    Parameters
+    ----------
+    rounded : callable
+        From a scale to the rounded leaf values.
+    scales : sequence of float
+        Descending; the last is taken if none is within the tolerance.
+    reached : sequence of Reached
+    values : ndarray of float64
+        The leaf values.
+    tolerance : float
+    stretches : int
+        How many sizes are tried of each scale.
+    """
+    for scale in scales:
+        grid = rounded(scale)
+        error = _rms_error(grid, values, reached)
+        if error <= tolerance:
+            return grid
+        if error > WORTH_STRETCHING * tolerance:
+            continue
+        for stretch in range(1, stretches):
+            larger = rounded(scale * (1 + stretch / 64))
+            if _rms_error(larger, values, reached) <= tolerance:
+                return larger
+    return grid
+
+
+def _price(cover: EnsembleCover, needed: float) -> float:
+    """Seconds of a cover whose results must keep ``needed`` bits."""
     # Lookups that wait for gates leave cores idle at the end of each round: as if there were one more.
     n_lookups = cover.n_lookups + len(gate_levels(cover.gates))
-    price = n_lookups * lookup_seconds(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
-    if compared_bits:
-        # The engine gives all lookups of one width the parameters of the most demanding.
-        alike = not cover.n_bits or cover.n_bits == compared_bits
-        kept = needed if alike else 2 * cover.n_bits
-        price += 0.0 if alike else SECOND_WIDTH
-        price += n_splits * lookup_seconds(compared_bits, kept, DEFAULT_P_ERROR)
-    return price
+    return n_lookups * lookup_seconds(max(1, cover.n_bits), needed, DEFAULT_P_ERROR)
+
+
+def widths_of(ensemble: TreeEnsemble, n_nodes: int) -> list[int]:
+    """Return the widths of lookups that are tried for trees of so many nodes that are searched."""
+    return list(dict.fromkeys([*((LARGE_WIDTH,) if n_nodes > LARGE else WIDTHS), _whole_tree_bits(ensemble)]))
+
+
+def _worth_taking(width: int, noise: float) -> Iterator[int]:
+    """Yield the bits of a sum beyond which lookups of one width become dearer, its noise counted as bits."""
+    prices = [
+        lookup_seconds(width, n_bits + noise, DEFAULT_P_ERROR) for n_bits in range(1, MOST_SUM_BITS + 2)
+    ]
+    limit = precision_steps(width, DEFAULT_P_ERROR)[-1] + 1 - noise
+    for n_bits, (now, more) in enumerate(itertools.pairwise(prices), start=1):
+        if n_bits < limit and (now < more or n_bits + 1 >= limit):
+            yield n_bits
 
 
 def _whole_tree_bits(ensemble: TreeEnsemble) -> int:
@@ -411,6 +391,12 @@ def _reached(
         others = [values for values, one in zip(of_trees, alike, strict=True) if not one]
         found.append(Reached(bits is not None, np.array(same, dtype=np.int64), others))
     return found
+
+
+def _added(outputs: Sequence[Reached]) -> Reached:
+    """Return what the sum of several outputs reaches."""
+    same = np.concatenate([each.same for each in outputs])
+    return Reached(outputs[0].together, same, [values for each in outputs for values in each.others])
 
 
 def _rms_error(grid: LeafGrid, values: FloatArray, reached: Sequence[Reached]) -> float:

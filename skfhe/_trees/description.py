@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skfhe._trees.comparisons import BLOCK_BITS, comparisons, level_rows, on_levels
+from skfhe._trees.comparisons import cheapest_answers, level_rows, on_levels
 from skfhe._trees.cover_plan import CoverPlan, cheapest_plan
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble import RawTree, Tree, TreeEnsemble, collect
+from skfhe._trees.indicator_plan import indicator_plans
+from skfhe._trees.leaf_numbers import leaf_number_plans
 from skfhe._typing import FloatArray, IntArray
+from skfhe.cost import estimate_cost
 from skfhe.encoding import (
-    BlockEncoder,
     ClassFractions,
+    Decoder,
     Head,
     LeafDecoder,
     LeafSumDecoder,
+    LevelBitsEncoder,
     LevelQuantizer,
     Rule,
     Splits,
     dense,
 )
 from skfhe.encrypted_model import EncryptedModel
+from skfhe.program import Program
 
-__all__ = ["Description", "TreeRows", "answers_of", "ensemble_of", "lower_trees"]
+__all__ = ["Asked", "Description", "TreeRows", "answers_of", "ensemble_of", "lower_trees"]
 
 NEGLIGIBLE = 2e-4
 """Errors of scores that are this part of what would matter to a typical row are small enough."""
@@ -60,6 +65,22 @@ class Description:
     stage: int | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of the scores of an ensemble.
+
+    Parameters
+    ----------
+    leaves : {"sums", "index"}
+        What the program returns: sums of leaf values, or the number of each tree's leaf.
+    tolerance : float or None
+        Largest root mean square of a score's error; None leaves it at what is negligible.
+    """
+
+    leaves: str = "sums"
+    tolerance: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class TreeRows:
     """What is known of the rows that trees are evaluated on.
@@ -69,7 +90,7 @@ class TreeRows:
     rows : ndarray or sparse matrix of float, shape (n_rows, n_features), or None
         Some that are typical.
     quantizer : LevelQuantizer or None
-        Of the features, if thresholds are compared under encryption.
+        Of the features, if trees are on levels of them.
     """
 
     rows: Any
@@ -86,30 +107,55 @@ class TreeRows:
         return _different(answers_of(ensemble, sample, self.quantizer))
 
 
-def lower_trees(described: Description, seen: TreeRows) -> EncryptedModel:
+def lower_trees(described: Description, seen: TreeRows, asked: Asked | None = None) -> EncryptedModel:
     """Return the program of described trees, with its edges.
 
     Parameters
     ----------
     described : Description
     seen : TreeRows
+    asked : Asked, optional
+        It makes no difference to a single tree, which is exact.
 
     Returns
     -------
     EncryptedModel
-        ``decoder.error`` bounds how far a score can be from the float one.
+        The fastest by the cost model. ``decoder.error`` bounds how far a score can be from the float one.
     """
-    quantizer = seen.quantizer
-    ensemble = ensemble_of(described, quantizer)
-    plan, decoder = _plan(described, ensemble, seen.asked(ensemble), BLOCK_BITS if quantizer else 0)
-    used = used_splits(plan)
-    encoder: Splits | BlockEncoder
-    if quantizer is None or not len(ensemble.splits):
-        encoder, program = ensemble.splits.select(used[: len(ensemble.splits)]), lower_plan(plan)
+    ensemble = ensemble_of(described, seen.quantizer)
+    planned = _planned(described, ensemble, seen, asked or Asked())
+    models = [
+        EncryptedModel(*_evaluated(plan, ensemble, seen.quantizer), decoder, described.head)
+        for plan, decoder in planned
+    ]
+    return min(models, key=lambda model: model.cost.seconds) if len(models) > 1 else models[0]
+
+
+def _planned(
+    described: Description, ensemble: TreeEnsemble, seen: TreeRows, asked: Asked
+) -> Iterator[tuple[CoverPlan, Decoder]]:
+    """Yield plans of an ensemble, with what makes scores of their results."""
+    if len(ensemble.trees) == 1:
+        numbered, leaves = _numbered_leaves(ensemble)
+        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, exact=_seconds)
+        first, behind = int(plan.grid.least[0]), int(plan.grid.span[0])
+        yield plan, LeafDecoder(first, behind, leaves, multiple=1 << plan.cover.doublings)
+    elif asked.leaves == "index":
+        yield from leaf_number_plans(ensemble)
     else:
-        compared, encoder = comparisons(ensemble, used, quantizer)
-        program = lower_plan(plan, compared)
-    return EncryptedModel(encoder, program, decoder, described.head)
+        plan, sums = _plan(described, ensemble, seen.asked(ensemble), asked.tolerance)
+        yield plan, sums
+        yield from indicator_plans(ensemble, plan, sums)
+
+
+def _evaluated(
+    plan: CoverPlan, ensemble: TreeEnsemble, quantizer: LevelQuantizer | None
+) -> tuple[Splits | LevelBitsEncoder, Program]:
+    """Return the encoder of rows, and the program of a plan."""
+    used = used_splits(plan)
+    if quantizer is None or not len(ensemble.splits):
+        return ensemble.splits.select(used[: len(ensemble.splits)]), lower_plan(plan)
+    return cheapest_answers(plan, ensemble.splits.select(used), quantizer)
 
 
 def ensemble_of(described: Description, quantizer: LevelQuantizer | None) -> TreeEnsemble:
@@ -134,28 +180,41 @@ def _different(bits: IntArray) -> IntArray:
 
 
 def _plan(
-    described: Description, ensemble: TreeEnsemble, asked: IntArray | None, compared_bits: int
-) -> tuple[CoverPlan, LeafSumDecoder | LeafDecoder]:
-    """Plan the evaluation; say how its sums become scores."""
+    described: Description,
+    ensemble: TreeEnsemble,
+    asked: IntArray | None,
+    tolerance: float | None,
+) -> tuple[CoverPlan, LeafSumDecoder]:
+    """Plan the evaluation by sums of leaf values; say how they become scores."""
     n_outputs = ensemble.n_outputs
-    if len(ensemble.trees) == 1:
-        numbered, leaves = _numbered_leaves(ensemble)
-        plan = cheapest_plan(numbered, (0,), 0.0, 1.0, compared_bits=compared_bits)
-        return plan, LeafDecoder(int(plan.grid.least[0]), int(plan.grid.span[0]), leaves)
     remainders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     if isinstance(described.head, ClassFractions):
         remainders = _remainders(described.head, ensemble)
     left_out = {output for output, _ in remainders}
     columns = tuple(output for output in range(n_outputs) if output not in left_out)
-    known = _leaf_extremes(ensemble) if asked is None else ensemble.scores(asked)
-    tolerance = NEGLIGIBLE * described.head.relevance(known)
-    plan = cheapest_plan(ensemble, columns or (0,), tolerance, described.unit, asked, compared_bits)
+    together: list[tuple[int, ...]] = []
+    if tolerance is None:
+        known = _leaf_extremes(ensemble) if asked is None else ensemble.scores(asked)
+        tolerance = NEGLIGIBLE * described.head.relevance(known)
+    else:
+        together = [others for _, others in remainders if len(others) > 1]
+    unit = described.unit
+    plan = cheapest_plan(ensemble, columns or (0,), tolerance, unit, asked, _seconds, together)
     grid = plan.grid
     errors = dict(zip(plan.outputs, grid.error, strict=True))
     errors |= {output: sum(errors[other] for other in others) for output, others in remainders}
     least, computed = grid.least + grid.bias, np.array(plan.outputs)
     error = float(max(errors.values()))
-    return plan, LeafSumDecoder(grid.scale, least, grid.span, computed, remainders, n_outputs, error)
+    multiple = 1 << plan.cover.doublings
+    decoder = LeafSumDecoder(
+        grid.scale, least, grid.span, computed, remainders, n_outputs, error, multiple=multiple
+    )
+    return plan, decoder
+
+
+def _seconds(plan: CoverPlan) -> float:
+    """Predict the seconds of a row."""
+    return estimate_cost(lower_plan(plan)).seconds
 
 
 def _numbered_leaves(ensemble: TreeEnsemble) -> tuple[TreeEnsemble, FloatArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,25 +17,30 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._originals.conversion import from_original
 from skfhe._originals.inherited import adopt, as_original, original_has
-from skfhe._trees.description import Description, TreeRows, answers_of, ensemble_of, lower_trees
+from skfhe._trees.description import Asked, Description, TreeRows, answers_of, ensemble_of, lower_trees
 from skfhe._typing import Array, FloatArray
 from skfhe.base import EncryptedPredictorMixin, squeezed
-from skfhe.encoding import LeafSumDecoder, LevelQuantizer, calibrate_levels, dense, labelled
+from skfhe.encoding import DigitSumDecoder, LeafSumDecoder, LevelQuantizer, calibrate_levels, dense, labelled
 from skfhe.encrypted_model import EncryptedModel
 
-__all__ = ["Description", "TreePredictorMixin"]
+__all__ = ["ENSEMBLE", "Description", "TreePredictorMixin"]
 
 
 MAX_N_BITS = 8
+LEAVES = ("sums", "index")
+ENSEMBLE: dict[str, Any] = {"n_bits": None, "leaves": "sums", "score_tolerance": None}
+"""Parameters of ensembles beside those of their originals, with their defaults."""
 
 
 class TreePredictorMixin(EncryptedPredictorMixin):
     """Mixin of trees and their ensembles: grown by the original, evaluated by the program."""
 
     _original: type
-    _own_params: tuple[str, ...] = ("n_bits",)
+    _own_params: tuple[str, ...] = tuple(ENSEMBLE)
     _own_state = ("_encrypted_model", "_level_quantizer")
     n_bits: int | None
+    leaves: str = "sums"
+    score_tolerance: float | None = None
     n_features_in_: int
     classes_: Any
 
@@ -46,7 +51,14 @@ class TreePredictorMixin(EncryptedPredictorMixin):
     # Training.
 
     @classmethod
-    def from_sklearn_model(cls, fitted: Any, X: ArrayLike | None = None, n_bits: int | None = None) -> Any:
+    def from_sklearn_model(
+        cls,
+        fitted: Any,
+        X: ArrayLike | None = None,
+        n_bits: int | None = None,
+        leaves: str = "sums",
+        score_tolerance: float | None = None,
+    ) -> Any:
         """Convert a fitted original.
 
         Parameters
@@ -59,6 +71,11 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         n_bits : int, default=None
             See the class. The thresholds of an original that was trained on floats are moved to the next
             boundary between the levels of its features.
+        leaves : {"sums", "index"}, default="sums"
+            See the class.
+        score_tolerance : float, default=None
+            See the class. The rows that errors are averaged over are those of ``X``; without it, they are
+            averaged over the leaves of each tree.
 
         Returns
         -------
@@ -70,15 +87,16 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         TypeError
             If ``fitted`` is of another class.
         ValueError
-            If ``n_bits`` is given and ``X`` is not.
+            If ``n_bits`` is given and ``X`` is not, or a parameter is none that the class takes.
         NotFittedError
             If ``fitted`` is not fitted.
         UnsupportedModelError
             If it has a part that cannot be evaluated.
         """
         check_is_fitted(fitted)
-        estimator = from_original(cls, fitted, n_bits=n_bits)
-        estimator._check_n_bits()
+        own = {"n_bits": n_bits, "leaves": leaves, "score_tolerance": score_tolerance}
+        estimator = from_original(cls, fitted, **{name: own[name] for name in cls._own_params})
+        estimator._check_own()
         if n_bits is not None and X is None:
             raise ValueError(
                 f"n_bits={n_bits} needs rows to choose the features' levels from; give X, for example the "
@@ -89,7 +107,8 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         estimator._take_over(estimator, TreeRows(rows, quantizer))
         return estimator
 
-    def _check_n_bits(self) -> None:
+    def _check_own(self) -> None:
+        """Raise a `ValueError` for parameters that are not the original's."""
         valid = self.n_bits is None or (
             isinstance(self.n_bits, Integral)
             and not isinstance(self.n_bits, bool)
@@ -97,6 +116,12 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         )
         if not valid:
             raise ValueError(f"n_bits must be None or an int from 1 to {MAX_N_BITS}, got {self.n_bits!r}")
+        if not (isinstance(self.leaves, str) and self.leaves in LEAVES):
+            raise ValueError(f"leaves must be one of {', '.join(map(repr, LEAVES))}, got {self.leaves!r}")
+        tolerance = self.score_tolerance
+        number = isinstance(tolerance, Real) and not isinstance(tolerance, bool)
+        if tolerance is not None and not (number and 0 < float(tolerance) < np.inf):
+            raise ValueError(f"score_tolerance must be None or a positive number, got {tolerance!r}")
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
         """Train an original by one of its own methods, lower it, and take both over."""
@@ -104,7 +129,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
 
     def _train_original(self, method: Any, arguments: dict[str, Any], learnt: Mapping[str, Any]) -> None:
         """Train on checked arguments; ``learnt`` is known beside the original, by the names of attributes."""
-        self._check_n_bits()
+        self._check_own()
         self._check_trainable()
         goes_on = bool(getattr(self, "warm_start", False)) and hasattr(self, "program_")
         if goes_on:
@@ -191,7 +216,8 @@ class TreePredictorMixin(EncryptedPredictorMixin):
 
     def _lower(self, described: Description, seen: TreeRows) -> EncryptedModel:
         """Return the program of described trees, with its edges."""
-        return lower_trees(described, seen)
+        tolerance = None if self.score_tolerance is None else float(self.score_tolerance)
+        return lower_trees(described, seen, Asked(self.leaves, tolerance))
 
     def _adopt(self, original: Any) -> None:
         adopt(self, original)
@@ -214,21 +240,23 @@ class TreePredictorMixin(EncryptedPredictorMixin):
     # After each stage of boosting.
 
     def _staged_scores(self, X: ArrayLike) -> Iterator[FloatArray]:
-        """Yield the scores after each stage, of the same integers as the last, in the clear."""
+        """Yield the scores after each stage, of the same leaf values as the last, in the clear."""
         check_is_fitted(self, "program_")
         described = self._describe(self)
         ensemble = ensemble_of(described, self._level_quantizer)
         bits = answers_of(ensemble, self._rows(self, X), self._level_quantizer)
-        decoder = self.decoder_
-        if not isinstance(decoder, LeafSumDecoder):
-            yield ensemble.scores(bits)
-            return
-        scale = decoder.scale
-        total = np.tile(np.rint(ensemble.bias / scale), (len(bits), 1))
+        decoder: Any = self.decoder_
+        # sums of integers are multiples of a scale; numbers of leaves stand for floats
+        scale = decoder.scale if isinstance(decoder, LeafSumDecoder | DigitSumDecoder) else None
+
+        def rounded(values: FloatArray) -> FloatArray:
+            return values if scale is None else np.rint(values / scale)
+
+        total = np.tile(rounded(ensemble.bias), (len(bits), 1))
         for position, tree in enumerate(ensemble.trees, start=1):
-            total += np.rint(tree.values / scale)[tree.leaves(bits)]
+            total += rounded(tree.values)[tree.leaves(bits)]
             if position % (described.stage or ensemble.n_outputs) == 0:
-                yield total * scale
+                yield total.copy() if scale is None else total * scale
 
     @available_if(original_has("staged_predict"))
     def staged_predict(self, X: ArrayLike) -> Iterator[Array]:

@@ -22,7 +22,7 @@ from skfhe._originals.held import HeldOriginalMixin, storing
 from skfhe._originals.inherited import method_of
 from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
-from skfhe._trees.estimator import Description, TreePredictorMixin
+from skfhe._trees.estimator import ENSEMBLE, Description, TreePredictorMixin
 from skfhe._typing import FloatArray
 from skfhe.boosting._reading import Branch, read_tree
 from skfhe.boosting._trained_on_levels import EvaluationSetsMixin
@@ -194,7 +194,7 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for classification on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     Attributes
     ----------
@@ -204,7 +204,8 @@ class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, Bas
 
     Notes
     -----
-    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits.
+    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits, or
+    2**(d - 4) of 4 bits where these are faster.
     Categorical features are refused. Who learns what in either mode is in docs/trees.md.
 
     Examples
@@ -220,7 +221,7 @@ class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, Bas
 
     _original = catboost.CatBoostClassifier
     _heads = CLASSIFICATION
-    __init__ = storing(catboost.CatBoostClassifier.__init__, n_bits=None)
+    __init__ = storing(catboost.CatBoostClassifier.__init__, **ENSEMBLE)
     fit = method_of(catboost.CatBoostClassifier.fit)
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
@@ -244,7 +245,7 @@ class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, Bas
 class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for regression on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     Attributes
     ----------
@@ -253,7 +254,8 @@ class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseE
 
     Notes
     -----
-    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits.
+    Trees of every ``grow_policy`` are evaluated; a symmetric one of depth d is one lookup of d bits, or
+    2**(d - 4) of 4 bits where these are faster.
     Categorical features are refused. Who learns what in either mode is in docs/trees.md.
 
     Examples
@@ -269,7 +271,7 @@ class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseE
 
     _original = catboost.CatBoostRegressor
     _heads = REGRESSION
-    __init__ = storing(catboost.CatBoostRegressor.__init__, n_bits=None)
+    __init__ = storing(catboost.CatBoostRegressor.__init__, **ENSEMBLE)
     fit = method_of(catboost.CatBoostRegressor.fit)
 
     def __sklearn_tags__(self) -> Any:

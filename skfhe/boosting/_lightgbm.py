@@ -16,7 +16,7 @@ from skfhe._originals.docstrings import documented
 from skfhe._originals.fit_arguments import frame_categories
 from skfhe._originals.inherited import adopt, method_of, parameters_of
 from skfhe._trees.docstrings import TREES
-from skfhe._trees.estimator import Description, TreePredictorMixin
+from skfhe._trees.estimator import ENSEMBLE, Description, TreePredictorMixin
 from skfhe._typing import FloatArray, IntArray
 from skfhe.boosting._reading import Branch, read_tree
 from skfhe.boosting._trained_on_levels import EvaluationSetsMixin, no_quantized_categories
@@ -216,7 +216,7 @@ class BaseLGBM(EvaluationSetsMixin, lightgbm.LGBMModel):
 class LGBMClassifier(BaseLGBM, TreePredictorMixin, lightgbm.LGBMClassifier):
     """LightGBM for classification on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -234,7 +234,7 @@ class LGBMClassifier(BaseLGBM, TreePredictorMixin, lightgbm.LGBMClassifier):
     """
 
     _original = lightgbm.LGBMClassifier
-    __init__ = parameters_of(lightgbm.LGBMClassifier, n_bits=None)
+    __init__ = parameters_of(lightgbm.LGBMClassifier, **ENSEMBLE)
     fit = method_of(lightgbm.LGBMClassifier.fit)
 
 
@@ -242,7 +242,7 @@ class LGBMClassifier(BaseLGBM, TreePredictorMixin, lightgbm.LGBMClassifier):
 class LGBMRegressor(BaseLGBM, TreePredictorMixin, lightgbm.LGBMRegressor):
     """LightGBM for regression on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -260,5 +260,5 @@ class LGBMRegressor(BaseLGBM, TreePredictorMixin, lightgbm.LGBMRegressor):
     """
 
     _original = lightgbm.LGBMRegressor
-    __init__ = parameters_of(lightgbm.LGBMRegressor, n_bits=None)
+    __init__ = parameters_of(lightgbm.LGBMRegressor, **ENSEMBLE)
     fit = method_of(lightgbm.LGBMRegressor.fit)

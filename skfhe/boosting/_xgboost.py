@@ -28,7 +28,7 @@ from skfhe._originals.held import HeldOriginalMixin, storing
 from skfhe._originals.inherited import method_of
 from skfhe._trees.docstrings import TREES
 from skfhe._trees.ensemble import RawTree
-from skfhe._trees.estimator import Description, TreePredictorMixin
+from skfhe._trees.estimator import ENSEMBLE, Description, TreePredictorMixin
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.boosting._reading import Branch, read_tree
 from skfhe.boosting._trained_on_levels import EvaluationSetsMixin, no_quantized_categories
@@ -265,7 +265,7 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for classification on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     Attributes
     ----------
@@ -292,7 +292,7 @@ class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstim
 
     _original = xgboost.XGBClassifier
     _heads = CLASSIFICATION
-    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBClassifier.__init__, n_bits=None)
+    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBClassifier.__init__, **ENSEMBLE)
     fit = method_of(xgboost.XGBClassifier.fit)
 
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
@@ -322,7 +322,7 @@ class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstim
 class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for regression on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     Attributes
     ----------
@@ -347,7 +347,7 @@ class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimat
 
     _original = xgboost.XGBRegressor
     _heads = REGRESSION
-    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBRegressor.__init__, n_bits=None)
+    __init__ = storing(xgboost.XGBModel.__init__, xgboost.XGBRegressor.__init__, **ENSEMBLE)
     fit = method_of(xgboost.XGBRegressor.fit)
 
     def __sklearn_tags__(self) -> Any:

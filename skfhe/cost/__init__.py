@@ -6,7 +6,12 @@ All prices come from one table, which `skfhe.cost._prices` reads.
 from skfhe.cost._error_rate import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
 from skfhe.cost._estimate import Cost, count_bootstraps, estimate_cost, lookup_p_error
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
-from skfhe.cost._prices import lookup_seconds, precision_steps, truncated_lookup_complexity
+from skfhe.cost._prices import (
+    encryption_seconds,
+    lookup_seconds,
+    precision_steps,
+    truncated_lookup_complexity,
+)
 from skfhe.cost._report import Report
 from skfhe.cost._shared_noise import engine_p_error, levelled_p_error, noise_gains
 
@@ -20,6 +25,7 @@ __all__ = [
     "advising",
     "check_limits",
     "count_bootstraps",
+    "encryption_seconds",
     "engine_p_error",
     "estimate_cost",
     "explain",

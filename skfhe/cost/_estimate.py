@@ -8,7 +8,9 @@ is derived from the program (`skfhe.cost._demands`), what the engine asks for it
 At the measured error rates from 2**-40 up, over programs of every kind, the prediction stays within these
 factors of what the engine says of the compiled circuit: complexity 1.3, bytes
 of expanded ciphertexts 1.5, of results 2.25, of keys 2. At smaller rates, and between two measured ones,
-where a price may step up, all others are within 2, too. What goes up is exact. One exception is known: of
+where a price may step up, all others are within 2, too. What goes up is exact. Lookups of one width that are
+summed are told to a percent unless they ask for a precision within a sixteenth of a bit of a step; it is sums
+of lookups of several widths that the factor is for. One exception is known: of
 inputs that are looked up as they are and are also summed and looked up wider, the bytes of ciphertexts can be
 told twice too large, for the engine chooses both sizes together.
 """

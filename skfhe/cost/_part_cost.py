@@ -40,6 +40,8 @@ class PartCost:
     row_seconds, call_seconds : float
         What each row takes, and each call.
     input_bytes, output_bytes, expanded_bytes, key_bytes : int
+    summed_seconds : float
+        What the sums of a row take of its seconds.
     work : dict of int to float
         The share of the complexity that the lookups of each value take, by the value's position in the part.
     """
@@ -51,6 +53,7 @@ class PartCost:
     output_bytes: int
     expanded_bytes: int
     key_bytes: int = 0
+    summed_seconds: float = 0.0
     work: dict[int, float] = field(default_factory=dict)
 
 
@@ -186,11 +189,8 @@ def _ciphertext_cost(
         products(value.op, value.type.size) * blocks * (dimensions[found.block_of[position]] + 1)
         for position, value in enumerate(program.values)
     )
-    seconds = (
-        up * seconds_of("encrypted_word")
-        + down * seconds_of("decrypted_word")
-        + summed * seconds_of("summed_word")
-    )
+    summing = summed * seconds_of("summed_word")
+    seconds = up * seconds_of("encrypted_word") + down * seconds_of("decrypted_word") + summing
     return PartCost(
         complexity=0.0,
         row_seconds=seconds,
@@ -201,6 +201,7 @@ def _ciphertext_cost(
             for (n, block), gain in zip(ciphertexts(program.outputs), noise_gains(program), strict=True)
         ),
         expanded_bytes=up * WORD_BYTES,
+        summed_seconds=summing,
     )
 
 

@@ -361,6 +361,14 @@ def seconds_a_operation(bits: int) -> float:
     return float(rates[min(max(bits, 1), len(rates)) - 1])
 
 
+def encryption_seconds(n_bytes: int) -> float:
+    """Return the seconds that inputs take whose ciphertexts have so many bytes, as they are evaluated.
+
+    They are encrypted and handed over to the engine, on the machine the cost table was measured on.
+    """
+    return n_bytes / WORD_BYTES * seconds_of("encrypted_word")
+
+
 def precision_steps(bits: int, p_error: float) -> list[int]:
     """Return the precisions beyond which one lookup of ``bits`` bits becomes dearer, ascending.
 

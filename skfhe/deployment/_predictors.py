@@ -20,11 +20,14 @@ from skfhe.encoding import (
     BlockEncoder,
     ClassFractions,
     Decoder,
+    DigitSumDecoder,
     Encoder,
     GridEncoder,
     Head,
     LeafDecoder,
     LeafSumDecoder,
+    LeafTableDecoder,
+    LevelBitsEncoder,
     Margins,
     OutputDecoders,
     SplitEncoder,
@@ -85,7 +88,7 @@ class EstimatorPredictor:
         if isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
-        elif not isinstance(encoder, GridEncoder | BlockEncoder):
+        elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
         else:
             read = [encoder.features, *([encoder.watch.features] if isinstance(encoder, GridEncoder) else [])]
@@ -187,9 +190,11 @@ def _n_scores(decoder: Decoder) -> int:
     """Return the scores of a row that a decoder gives."""
     if isinstance(decoder, SummedDecoders):
         decoder = decoder.decoders[0]
+    if isinstance(decoder, DigitSumDecoder):
+        decoder = decoder.sums
     if isinstance(decoder, LeafSumDecoder):
         return decoder.n_outputs
-    if isinstance(decoder, LeafDecoder):
+    if isinstance(decoder, LeafDecoder | LeafTableDecoder):
         return decoder.leaves.shape[1]
     if not isinstance(decoder, AffineDecoder) or np.ndim(decoder.scale) != 1:
         raise ValueError(f"expected a scale of each score, got a {type(decoder).__name__}")

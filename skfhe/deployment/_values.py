@@ -72,6 +72,7 @@ CLASSES: dict[str, Entry] = {
     "ClippingWatch": Entry(_ENCODING, "Watch"),
     "FeatureGrid": Entry(_ENCODING, "Grid"),
     "GridEncoder": Entry(_ENCODING, "Encoder"),
+    "LevelBitsEncoder": Entry(_ENCODING, "Encoder"),
     "Levels": Entry(_ENCODING, "Quantizer", non_finite=("boundaries",)),
     "Rule": Entry(_ENCODING, "Rule"),
     "SplitEncoder": Entry(_ENCODING, "Encoder", non_finite=("thresholds",)),
@@ -79,8 +80,10 @@ CLASSES: dict[str, Entry] = {
     "ThresholdEncoder": Entry(_ENCODING, "Thresholds", non_finite=("thresholds",)),
     # Integers to scores, scores to predictions.
     "AffineDecoder": Entry(_ENCODING, "Decoder"),
+    "DigitSumDecoder": Entry(_ENCODING, "Decoder"),
     "LeafDecoder": Entry(_ENCODING, "Decoder"),
     "LeafSumDecoder": Entry(_ENCODING, "Decoder"),
+    "LeafTableDecoder": Entry(_ENCODING, "Decoder"),
     "OutputDecoders": Entry(_ENCODING, "Decoder"),
     "SummedDecoders": Entry(_ENCODING, "Decoder"),
     "TableDecoder": Entry(_ENCODING, "OutputDecoder"),

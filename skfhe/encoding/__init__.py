@@ -8,8 +8,6 @@ from skfhe.encoding._affine import AffineEncoder, AffineQuantizer
 from skfhe.encoding._decoders import (
     AffineDecoder,
     Decoder,
-    LeafDecoder,
-    LeafSumDecoder,
     OutputDecoders,
     SummedDecoders,
     TableDecoder,
@@ -19,6 +17,8 @@ from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
+from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
+from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._seam import Encoder, Head
@@ -34,12 +34,15 @@ __all__ = [
     "ClassFractions",
     "ClippingWatch",
     "Decoder",
+    "DigitSumDecoder",
     "Encoder",
     "FeatureGrid",
     "GridEncoder",
     "Head",
     "LeafDecoder",
     "LeafSumDecoder",
+    "LeafTableDecoder",
+    "LevelBitsEncoder",
     "LevelQuantizer",
     "Levels",
     "Margins",

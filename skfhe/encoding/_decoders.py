@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe._typing import FloatArray, IntArray
+from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
 
 __all__ = [
     "AffineDecoder",
     "Decoder",
-    "LeafDecoder",
-    "LeafSumDecoder",
     "OutputDecoders",
     "SummedDecoders",
     "TableDecoder",
@@ -144,116 +143,13 @@ class OutputDecoders:
         return tuple(decoder.decode(q) for decoder, q in zip(self.decoders, outputs, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class LeafSumDecoder:
-    """From sums of leaf values, as integers, to scores.
-
-    What a wrong lookup brings out of the sums that there can be is taken for the nearest of them.
-
-    Parameters
-    ----------
-    scale : float
-        What one unit of a sum is worth.
-    least : ndarray of int64, shape (n_computed,)
-        Sums of no leaf values at all.
-    span : ndarray of int64, shape (n_computed,)
-        How far beyond them the sums can reach.
-    columns : ndarray of int64, shape (n_computed,)
-        The scores that the sums are.
-    remainders : tuple of (int, tuple of int)
-        Scores that are 1 less some others; if there are any, 1 is a multiple of the scale.
-    n_outputs : int
-        Scores of a row.
-    error : float, default=0
-        No score is farther than this from that of the float leaf values.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> one, least, span = np.array([1]), np.array([0]), np.array([4])
-    >>> LeafSumDecoder(0.25, least, span, one, ((0, (1,)),), 2).decode(np.array([[3]]))
-    array([[0.25, 0.75]])
-    """
-
-    scale: float
-    least: IntArray
-    span: IntArray
-    columns: IntArray
-    remainders: tuple[tuple[int, tuple[int, ...]], ...]
-    n_outputs: int
-    error: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.least.shape == self.span.shape == self.columns.shape or self.least.ndim != 1:
-            raise ValueError(
-                "least, span and columns must be one-dimensional and of one length, got "
-                f"{self.least.shape}, {self.span.shape} and {self.columns.shape}"
-            )
-        if (self.span < 0).any() or not 0 < self.scale < np.inf:
-            raise ValueError("span must not be negative, and scale be positive and finite")
-        known = [
-            *self.columns.tolist(),
-            *(n for output, others in self.remainders for n in (output, *others)),
-        ]
-        if not all(0 <= column < self.n_outputs for column in known):
-            raise ValueError(f"scores are numbered below {self.n_outputs}, got {sorted(set(known))}")
-        if self.n_outputs > len(set(known)) or (self.remainders and not round(1 / self.scale)):
-            raise ValueError(f"expected that each of {self.n_outputs} scores is computed")
-
-    def decode(self, sums: IntArray) -> FloatArray:
-        """Return the scores, shape (n_rows, n_outputs)."""
-        integers = np.clip(sums, 0, self.span) + self.least
-        if not self.remainders:
-            scores = np.zeros((len(sums), self.n_outputs))
-            scores[:, self.columns] = integers * self.scale
-            return scores
-        # Votes of trees are counted, so that classes with equally many have equal scores.
-        one = round(1 / self.scale)
-        counts = np.zeros((len(sums), self.n_outputs), dtype=np.int64)
-        counts[:, self.columns] = integers
-        for output, others in self.remainders:
-            counts[:, output] = one - counts[:, list(others)].sum(axis=1)
-        return counts / one
-
-
-@dataclass(frozen=True, eq=False)
-class LeafDecoder:
-    """From the number of one of a single tree's different leaves to its scores.
-
-    A number beyond the last, as a wrong lookup can make it, is taken for the nearest.
-
-    Parameters
-    ----------
-    least, span : int
-        The first leaf's number, less that of what the program returns, and the number of those behind it.
-    leaves : ndarray of float64, shape (n_different, n_outputs)
-        Their scores.
-    error : float, default=0
-        They are exact.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> LeafDecoder(0, 1, np.array([[0.5], [1.25]])).decode(np.array([[1], [7]]))
-    array([[1.25],
-           [1.25]])
-    """
-
-    least: int
-    span: int
-    leaves: FloatArray
-    error: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.leaves.ndim != 2 or not 0 <= self.least <= self.least + self.span < len(self.leaves):
-            raise ValueError(
-                f"leaves {self.least} to {self.least + self.span} are not all among {self.leaves.shape}"
-            )
-
-    def decode(self, numbers: IntArray) -> FloatArray:
-        """Return the scores, shape (n_rows, n_outputs)."""
-        return self.leaves[np.clip(numbers[:, 0], 0, self.span) + self.least]
-
-
-Decoder = AffineDecoder | SummedDecoders | OutputDecoders | LeafSumDecoder | LeafDecoder
+Decoder = (
+    AffineDecoder
+    | SummedDecoders
+    | OutputDecoders
+    | LeafSumDecoder
+    | DigitSumDecoder
+    | LeafDecoder
+    | LeafTableDecoder
+)
 """What turns the outputs of a program into floats: ``decode`` takes an array for each of them."""

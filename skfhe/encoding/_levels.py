@@ -155,6 +155,8 @@ class LevelQuantizer:
 class BlockEncoder:
     """Encodes levels by blocks of a few boundaries: how many of each block's are exceeded.
 
+    Models were saved with it before `LevelBitsEncoder` took its place, and can still be loaded.
+
     Comparing a level of k bits with a boundary takes a lookup of k bits, and its price grows steeply with
     them. A block's count has few bits, and says all about the boundaries in it: blocks below a value's level
     are full, those above are empty. What a missing value sends is one more count, the largest.

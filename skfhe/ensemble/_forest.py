@@ -8,7 +8,7 @@ from sklearn import ensemble
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.docstrings import TREES
-from skfhe._trees.estimator import Description, TreePredictorMixin
+from skfhe._trees.estimator import ENSEMBLE, Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, class_fractions, raw_tree
 from skfhe._typing import Array
 from skfhe.encoding import ClassFractions, Values
@@ -57,7 +57,7 @@ class ForestRegressorMixin:
 class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.ExtraTreesClassifier):
     """Extremely randomized trees for classification on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -75,7 +75,7 @@ class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.E
     """
 
     _original = ensemble.ExtraTreesClassifier
-    __init__ = parameters_of(ensemble.ExtraTreesClassifier, n_bits=None)
+    __init__ = parameters_of(ensemble.ExtraTreesClassifier, **ENSEMBLE)
     fit = method_of(ensemble.ExtraTreesClassifier.fit)
 
 
@@ -83,7 +83,7 @@ class ExtraTreesClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.E
 class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.ExtraTreesRegressor):
     """Extremely randomized trees for regression on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -101,7 +101,7 @@ class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.Ext
     """
 
     _original = ensemble.ExtraTreesRegressor
-    __init__ = parameters_of(ensemble.ExtraTreesRegressor, n_bits=None)
+    __init__ = parameters_of(ensemble.ExtraTreesRegressor, **ENSEMBLE)
     fit = method_of(ensemble.ExtraTreesRegressor.fit)
 
 
@@ -109,7 +109,7 @@ class ExtraTreesRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.Ext
 class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble.RandomForestClassifier):
     """Random forest for classification on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -127,7 +127,7 @@ class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble
     """
 
     _original = ensemble.RandomForestClassifier
-    __init__ = parameters_of(ensemble.RandomForestClassifier, n_bits=None)
+    __init__ = parameters_of(ensemble.RandomForestClassifier, **ENSEMBLE)
     fit = method_of(ensemble.RandomForestClassifier.fit)
 
 
@@ -135,7 +135,7 @@ class RandomForestClassifier(ForestClassifierMixin, TreePredictorMixin, ensemble
 class RandomForestRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.RandomForestRegressor):
     """Random forest for regression on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -153,7 +153,7 @@ class RandomForestRegressor(ForestRegressorMixin, TreePredictorMixin, ensemble.R
     """
 
     _original = ensemble.RandomForestRegressor
-    __init__ = parameters_of(ensemble.RandomForestRegressor, n_bits=None)
+    __init__ = parameters_of(ensemble.RandomForestRegressor, **ENSEMBLE)
     fit = method_of(ensemble.RandomForestRegressor.fit)
 
 

@@ -10,7 +10,7 @@ from skfhe._originals.compat import initial_scores
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.docstrings import TREES
-from skfhe._trees.estimator import Description, TreePredictorMixin
+from skfhe._trees.estimator import ENSEMBLE, Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import TREE_RULE, raw_tree
 from skfhe.encoding import Head, Margins, Values
 from skfhe.exceptions import UnsupportedModelError
@@ -54,7 +54,7 @@ class GradientBoostingClassifier(
 ):
     """Gradient boosting for classification on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -72,7 +72,7 @@ class GradientBoostingClassifier(
     """
 
     _original = ensemble.GradientBoostingClassifier
-    __init__ = parameters_of(ensemble.GradientBoostingClassifier, n_bits=None)
+    __init__ = parameters_of(ensemble.GradientBoostingClassifier, **ENSEMBLE)
     fit = method_of(ensemble.GradientBoostingClassifier.fit)
 
     def _describe(self, original: Any) -> Description:
@@ -88,7 +88,7 @@ class GradientBoostingRegressor(
 ):
     """Gradient boosting for regression on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -106,7 +106,7 @@ class GradientBoostingRegressor(
     """
 
     _original = ensemble.GradientBoostingRegressor
-    __init__ = parameters_of(ensemble.GradientBoostingRegressor, n_bits=None)
+    __init__ = parameters_of(ensemble.GradientBoostingRegressor, **ENSEMBLE)
     fit = method_of(ensemble.GradientBoostingRegressor.fit)
 
     def _describe(self, original: Any) -> Description:

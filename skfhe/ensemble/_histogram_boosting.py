@@ -8,7 +8,7 @@ from skfhe._originals.compat import baseline, categories_by_feature, histogram_s
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._trees.docstrings import TREES
-from skfhe._trees.estimator import Description, TreePredictorMixin
+from skfhe._trees.estimator import ENSEMBLE, Description, TreePredictorMixin
 from skfhe._trees.scikit_learn import HISTOGRAM_RULE, histogram_tree
 from skfhe._typing import FloatArray
 from skfhe.encoding import Head, Margins, Values
@@ -45,7 +45,7 @@ class HistGradientBoostingClassifier(
 ):
     """Histogram-based gradient boosting for classification on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -63,7 +63,7 @@ class HistGradientBoostingClassifier(
     """
 
     _original = ensemble.HistGradientBoostingClassifier
-    __init__ = parameters_of(ensemble.HistGradientBoostingClassifier, n_bits=None)
+    __init__ = parameters_of(ensemble.HistGradientBoostingClassifier, **ENSEMBLE)
     fit = method_of(ensemble.HistGradientBoostingClassifier.fit)
 
     def _describe(self, original: Any) -> Description:
@@ -76,7 +76,7 @@ class HistGradientBoostingRegressor(
 ):
     """Histogram-based gradient boosting for regression on encrypted data.
 
-    {parameters}
+    {parameters_of_ensemble}
 
     {attributes}
 
@@ -94,7 +94,7 @@ class HistGradientBoostingRegressor(
     """
 
     _original = ensemble.HistGradientBoostingRegressor
-    __init__ = parameters_of(ensemble.HistGradientBoostingRegressor, n_bits=None)
+    __init__ = parameters_of(ensemble.HistGradientBoostingRegressor, **ENSEMBLE)
     fit = method_of(ensemble.HistGradientBoostingRegressor.fit)
 
     def _describe(self, original: Any) -> Description:

@@ -263,6 +263,7 @@ class RoundingSearch(ScoreSearch):
     >>> from skfhe.neural_network import NeuralNetClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> wide = {"module__n_accum_bits": 6, "module__n_thresholds_per_neuron": 30}
+    >>> wide |= {"module__accumulator": "bounded"}
     >>> model = NeuralNetClassifier(max_epochs=20, random_state=0, **wide).fit(X[::2], y[::2])
     >>> search = RoundingSearch(model, tolerance=0.1, random_state=0).fit(X[1::2], y[1::2])
     >>> search.cost_.complexity < model.cost_.complexity

@@ -253,7 +253,13 @@ class Emitter:
         of_elements = by_number if len(by_number) == 1 else by_number[numbers[first]]
         return self.move(source, elements), of_elements, indices.reshape(shape)
 
-    def tabulate(self, x: Symbolic, encode: Callable[[FloatArray], IntArray], grid: Grid) -> Symbolic:
+    def tabulate(
+        self,
+        x: Symbolic,
+        encode: Callable[[FloatArray], IntArray],
+        grid: Grid,
+        modulo_bits: int | None = None,
+    ) -> Symbolic:
         """Append the lookup of ``encode(floats of x)``, whose integers stand for the floats of ``grid``.
 
         Parameters
@@ -262,11 +268,16 @@ class Emitter:
         encode : callable
             From floats of shape (n, *row) to integers; `UNDEFINED` where the nearest defined cell stands in.
         grid : Grid
+        modulo_bits : int, default=None
+            Look up the integers modulo ``2**modulo_bits`` if they have as many bits; see `Quantize`.
         """
         position, read = x.position, self.type_of(x.position)
         op, step, middle = (None, 1, 0.0) if x.whole else self._rounding_of(read)
+        if modulo_bits is not None:
+            wraps = read.bits >= modulo_bits
+            op, step, middle = ops.Modulo(modulo_bits) if wraps else None, 1, 0.0
         read = read if op is None else infer_type(op, read)
-        self.check_width(position, read.bits - step.bit_length() + 1)
+        self.check_width(position, read.bits - isinstance(op, ops.Modulo) - step.bit_length() + 1)
         label = self.label_of(x.position)
         arguments = np.arange(read.min, read.max + 1, step) + middle
         tables = tabulated(x.evaluate, encode, arguments, read.shape, label)

@@ -169,7 +169,9 @@ class Concatenate(Operation):
 class Quantize(Operation):
     """A quantizer of the network's own: ``scale * (q - zero_point)`` with ``q = function(x)`` in [low, high].
 
-    ``scale`` and ``zero_point`` broadcast against a row.
+    ``scale`` and ``zero_point`` broadcast against a row. With ``modulo_bits`` n the function depends on x
+    modulo ``2**n`` steps of x's own grid alone, and changes its sign with half of them, exactly: x is counted
+    modulo ``2**n``, and the lookup reads the whole circle (`skfhe.program.ops.Modulo`).
     """
 
     function: Callable[[Tensor], Tensor]
@@ -177,6 +179,7 @@ class Quantize(Operation):
     zero_point: Tensor
     low: int
     high: int
+    modulo_bits: int | None = None
 
     def evaluate(self, *x: Tensor) -> Tensor:
         return (self.function(x[0]) - self.zero_point) * self.scale

@@ -26,11 +26,18 @@ from skfhe.base import EncryptedPredictorMixin
 from skfhe.encoding import Head, SummedDecoders, ThermometerEncoder, calibrate_thresholds
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import AccumulatorBudgetError
-from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP
 from skfhe.neural_network._mlp_network import lower_mlp
 from skfhe.neural_network._parameter_names import check_open_parameters, is_open, unknown_parameter
-from skfhe.neural_network._recipe import TrainingPlan, encoded, make_net, module_parameters, rebuilt
+from skfhe.neural_network._recipe import (
+    TrainingPlan,
+    check_accumulator,
+    encoded,
+    input_bits,
+    make_net,
+    module_parameters,
+    rebuilt,
+)
 from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
 from skfhe.neural_network._splitting import hold_out, split_by
 from skfhe.neural_network._training import reproducible
@@ -46,21 +53,20 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
 
     _net_class: type
     _default_criterion: type[nn.Module]
-    _bits = [Interval(Integral, 1, 16, closed="both")]
+    _auto = StrOptions({"auto"})
+    _bits = [Interval(Integral, 1, 16, closed="both"), _auto]
     _parameter_constraints: dict[str, list] = {
         "module__n_layers": [Interval(Integral, 1, None, closed="left")],
-        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both"), StrOptions({"auto"})],
-        "module__n_a_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_w_bits": [Interval(Integral, 1, 8, closed="both"), _auto],
+        "module__n_a_bits": [Interval(Integral, 1, 8, closed="both"), _auto],
+        "module__accumulator": [StrOptions({"auto", "bounded", "wrapping"})],
         "module__n_accum_bits": _bits,
-        "module__n_input_bits": [Interval(Integral, 1, 8, closed="both")],
+        "module__n_input_bits": [Interval(Integral, 1, 8, closed="both"), _auto],
         "module__n_output_w_bits": [Interval(Integral, 2, 8, closed="both")],
-        "module__n_output_bits": [*_bits, StrOptions({"auto"})],
-        "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left")],
-        "module__n_hidden_neurons_multiplier": [
-            Interval(Real, 0, None, closed="neither"),
-            StrOptions({"auto"}),
-        ],
-        "module__input_noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "module__n_output_bits": _bits,
+        "module__n_thresholds_per_neuron": [Interval(Integral, 1, None, closed="left"), _auto],
+        "module__n_hidden_neurons_multiplier": [Interval(Real, 0, None, closed="neither"), _auto],
+        "module__input_noise": [Interval(Real, 0, None, closed="left"), _auto],
         "module__skip_connection": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -81,14 +87,15 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self,
         module__n_layers: int = 2,
         module__n_w_bits: int | str = "auto",
-        module__n_a_bits: int = 2,
-        module__n_accum_bits: int = 4,
+        module__n_a_bits: int | str = "auto",
+        module__accumulator: str = "auto",
+        module__n_accum_bits: int | str = "auto",
         module__n_hidden_neurons_multiplier: float | str = "auto",
-        module__activation_function: type[nn.Module] = nn.ReLU,
-        module__n_input_bits: int = 5,
+        module__activation_function: type[nn.Module] | str = "auto",
+        module__n_input_bits: int | str = "auto",
         module__n_output_w_bits: int = 3,
         module__n_output_bits: int | str = "auto",
-        module__n_thresholds_per_neuron: int = 4,
+        module__n_thresholds_per_neuron: int | str = "auto",
         module__input_noise: float | str = "auto",
         module__skip_connection: bool = True,
         max_epochs: int = 60,
@@ -115,6 +122,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         self.module__n_layers = module__n_layers
         self.module__n_w_bits = module__n_w_bits
         self.module__n_a_bits = module__n_a_bits
+        self.module__accumulator = module__accumulator
         self.module__n_accum_bits = module__n_accum_bits
         self.module__n_hidden_neurons_multiplier = module__n_hidden_neurons_multiplier
         self.module__activation_function = module__activation_function
@@ -196,15 +204,16 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     def pruning_factor_(self) -> int:
         """Largest number of non-zero weights of one hidden neuron.
 
-        ``floor((2**P - 1) / s)`` with P the accumulator's bits and s the span of the layer's inputs: 1 for
-        the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations. A weight of
-        magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is the
-        largest; ``module_.budgets`` has every layer's. Without hidden layers it is that of the output layer,
-        whose accumulator has ``module__n_output_bits``.
+        With bounded accumulators ``floor((2**P - 1) / s)``, with P the accumulator's bits and s the span of
+        the layer's inputs: 1 for the bits of the input encoding, ``2**n_a_bits - 1`` for hidden activations.
+        A weight of magnitude m spends m of it, up to ``2**(n_w_bits - 1) - 1``. The first hidden layer's is
+        the largest; ``module_.budgets`` has every layer's. Wrapping accumulators take whatever the weights
+        come to, so none is pruned for their sake: it is the number of a neuron's inputs, in the layer that
+        has most. Without hidden layers it is that of the output layer, whose accumulator has
+        ``module__n_output_bits``.
         """
         check_is_fitted(self, "net_")
-        output = self.module_.output
-        return max(self.module_.budgets, default=output.weight_quant.tensor_quant.budget)
+        return self.module_.pruning_factor
 
     def __getstate__(self) -> dict[str, Any]:
         """Replace the net, whose Brevitas layers do not pickle, by what rebuilds it."""
@@ -233,7 +242,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
             Naming the parameter, what was given and what is expected.
         """
         self._validate_params()
-        check_activation(self.module__activation_function)
+        check_accumulator(self)
         check_rounding(self.rounding_threshold_bits)
         criterion = self.criterion or self._default_criterion
         if "reduction" not in inspect.signature(criterion).parameters:
@@ -381,6 +390,8 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
                 net = make_net(self, plan, fresh=False).initialize()
         net.annealing, net.train_split = None, None
         net.callbacks_ = [c for c in net.callbacks_ if c[0] not in ("stopping", "lr_schedule")]
+        for group in net.optimizer_.param_groups:  # a schedule that is over has left its last learning rate
+            group["lr"] = group.get("initial_lr", group["lr"])
         before = len(net.history)
         with reproducible(seed):
             net.partial_fit(encoded(plan, rows), None, epochs=1)
@@ -419,9 +430,17 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         ------
         NotFittedError
             Before ``fit``.
+        ValueError
+            If the network was trained with wrapping accumulators, and rounding is asked for.
         """
         check_is_fitted(self, "net_")
         self._check_params()
+        if self.rounding_threshold_bits is not None and self._plan.module.get("accumulator") == "wrapping":
+            raise ValueError(
+                f"rounding_threshold_bits={self.rounding_threshold_bits!r}, and this network was trained "
+                "with wrapping accumulators, which lookups read modulo a power of two: there is nothing "
+                "to round. Set module__accumulator='bounded' and call fit"
+            )
         self._keep(self._plan, self.net_, self._lower(self._describe(self.net_), (self._plan, self.head_)))
         return self
 
@@ -454,7 +473,7 @@ class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
         return EncryptedModel(encoder, program, SummedDecoders(decoders), head)
 
     def _make_plan(self, rows: Rows, n_outputs: int, seed: int) -> TrainingPlan:
-        encoder = calibrate_thresholds(rows.X, self.module__n_input_bits)
+        encoder = calibrate_thresholds(rows.X, input_bits(self, len(rows)))
         return TrainingPlan(seed, encoder, len(rows), module_parameters(self, n_outputs, encoder, len(rows)))
 
     def __sklearn_tags__(self) -> Tags:

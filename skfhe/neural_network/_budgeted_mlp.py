@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network._activation import LearnedScaleQuant, typical_range
 from skfhe.neural_network._budget import BudgetedWeightQuant, largest_magnitude, weight_budget
+from skfhe.neural_network._wrapping import WrappingLayer
 
 __all__ = ["BudgetedMLP", "HiddenLayer", "ThermometerInput"]
 
@@ -100,6 +101,8 @@ class _BatchNorm(nn.BatchNorm1d):
 class HiddenLayer(nn.Module):
     """Linear, batch norm, activation, quantizer: under encryption one linear layer and one lookup.
 
+    Its sums stay within a budget; those of a `WrappingLayer` need none.
+
     Parameters
     ----------
     n_inputs, n_neurons : int
@@ -138,10 +141,18 @@ class HiddenLayer(nn.Module):
 
     def forward(self, x: "Tensor | IntQuantTensor") -> IntQuantTensor:
         """Return the quantized activations."""
-        return self.quantizer(self.activation(self.norm(self.linear(x))))
+        return self.of_sums(self.linear(x))
 
-    def forward_in_training(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values of `forward` and their scale, as plain tensors."""
+    def relax(self, share: float) -> None:
+        """Set the budget of training: ``share`` 0 allows every weight, 1 the full constraint."""
+        self.linear.weight_quant.tensor_quant.relax(share, self.linear.in_features)
+
+    def of_sums(self, sums: Tensor) -> IntQuantTensor:
+        """Return the quantized activations of the sums of the weighted inputs."""
+        return self.quantizer(self.activation(self.norm(sums)))
+
+    def forward_in_training(self, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values of `forward` and their scale, as plain tensors; ``scale`` is that of ``x``."""
         h = nn.functional.linear(x, self.linear.weight_quant.tensor_quant(self.linear.weight)[0])
         h = self.activation(self.norm(h))
         value, scale, _, _ = self.quantizer.act_quant.fused_activation_quant_proxy.tensor_quant(h)
@@ -149,7 +160,7 @@ class HiddenLayer(nn.Module):
 
 
 class BudgetedMLP(nn.Module):
-    """A multilayer perceptron whose accumulators fit ``n_accum_bits`` bits for every input.
+    """A multilayer perceptron whose accumulators are read in ``n_accum_bits`` bits, for every input.
 
     Parameters
     ----------
@@ -173,11 +184,15 @@ class BudgetedMLP(nn.Module):
         See `ThermometerInput`.
     skip_connection : bool
         Whether a linear function of the features' levels is added to the scores, around the hidden layers.
+    accumulator : {"bounded", "wrapping"}, default="bounded"
+        Whether the hidden layers are `HiddenLayer`, whose sums stay within ``n_accum_bits`` bits, or
+        `WrappingLayer`, whose sums are counted modulo ``2**(n_accum_bits + 1)``. These apply their own
+        activation.
 
     Attributes
     ----------
     budgets : list of int
-        For each hidden layer, the largest sum of magnitudes of one neuron's integer weights.
+        For each bounded hidden layer, the largest sum of magnitudes of one neuron's integer weights.
     kept_bits : Tensor of int64
         Indices of the input bits that `prune_inputs` left to the first hidden layer, at first all.
 
@@ -214,27 +229,37 @@ class BudgetedMLP(nn.Module):
         activation_function: type[nn.Module],
         input_noise: float,
         skip_connection: bool,
+        accumulator: str = "bounded",
     ) -> None:
         super().__init__()
         n_features = level_weights.shape[1]
         self.encoder = ThermometerInput(features, thresholds, n_features, input_noise)
         self.budgets: list[int] = []
-        layers = []
+        layers: list[nn.Module] = []
         n_inputs, span = len(features), 1
         for index in range(n_layers - 1):
-            budget = _checked_budget(
-                f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span, n_a_bits
-            )
+            if accumulator == "wrapping":
+                layers.append(WrappingLayer(n_inputs, n_hidden, n_w_bits, n_accum_bits, n_a_bits))
+                n_inputs, span = n_hidden, 2 * largest_magnitude(n_a_bits)
+                continue
+            budget = _checked_budget(f"hidden layer {index + 1}", "n_accum_bits", n_accum_bits, span)
             self.budgets.append(budget)
             layers.append(HiddenLayer(n_inputs, n_hidden, budget, n_w_bits, activation_function, n_a_bits))
             n_inputs, span = n_hidden, (1 << n_a_bits) - 1
         self.hidden = nn.ModuleList(layers)
-        budget = _checked_budget("the output layer", "n_output_bits", n_output_bits, span, n_a_bits)
+        budget = _checked_budget("the output layer", "n_output_bits", n_output_bits, span)
         self.output = _budgeted_linear(
             n_inputs, n_outputs, budget, n_output_w_bits, bias_quant=Int32Bias, return_quant_tensor=True
         )
         self.register_buffer("kept_bits", torch.arange(len(features)))
         self.skip = SkipConnection(level_weights, n_outputs) if skip_connection else None
+
+    @property
+    def pruning_factor(self) -> int:
+        """Largest number of non-zero weights that a neuron may have: the hidden layers', or the output's."""
+        if any(isinstance(layer, WrappingLayer) for layer in self.hidden):
+            return max(layer.linear.in_features for layer in self.hidden)
+        return max(self.budgets, default=self.output.weight_quant.tensor_quant.budget)
 
     def encode(self, counts: Tensor) -> IntQuantTensor:
         """Return the bits of the input as a quantized tensor of scale 1."""
@@ -266,7 +291,7 @@ class BudgetedMLP(nn.Module):
         h = self.encoder(counts)
         scale = torch.ones((), dtype=h.dtype, device=h.device)
         for layer in self.hidden:
-            h, scale = layer.forward_in_training(h)
+            h, scale = layer.forward_in_training(h, scale)
         weight, weight_scale, _, _ = self.output.weight_quant.tensor_quant(self.output.weight)
         bias = self.output.bias
         with torch.no_grad():
@@ -281,7 +306,8 @@ class BudgetedMLP(nn.Module):
     def relax(self, share: float) -> None:
         """Set the budgets of training: ``share`` 0 allows every weight, 1 the full constraint."""
         for layer in self.hidden:
-            layer.linear.weight_quant.tensor_quant.relax(share, layer.linear.in_features)
+            if isinstance(layer, HiddenLayer):
+                layer.relax(share)
 
     def rank_inputs(self, n_kept: int) -> Tensor:
         """Return the indices of the ``n_kept`` inputs of the first hidden layer with the largest Σ w²."""
@@ -357,8 +383,9 @@ def _budgeted_linear(n_inputs: int, n_outputs: int, budget: int, n_w_bits: int, 
     )
 
 
-def _checked_budget(layer: str, parameter: str, n_bits: int, span: int, n_a_bits: int) -> int:
+def _checked_budget(layer: str, parameter: str, n_bits: int, span: int) -> int:
     budget = weight_budget(n_bits, span)
+    n_a_bits = span.bit_length()
     if budget < 1:
         raise AccumulatorBudgetError(
             f"module__{parameter}={n_bits} leaves {layer} without a single weight: its inputs have "

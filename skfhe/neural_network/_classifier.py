@@ -34,8 +34,8 @@ __all__ = ["NeuralNetClassifier"]
 class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     """Multilayer perceptron, trained quantized, whose predictions run on encrypted data.
 
-    It is trained in the clear with skorch and Brevitas. Every accumulator that a lookup reads fits
-    ``module__n_accum_bits`` bits, whatever the input.
+    It is trained in the clear with skorch and Brevitas. Every lookup reads ``module__n_accum_bits`` bits,
+    whatever the input: its accumulator wraps around, or is bounded; see ``module__accumulator``.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     >>> X, y = load_iris(return_X_y=True)
     >>> model = NeuralNetClassifier(max_epochs=40, random_state=0).fit(X, y)
     >>> model.accumulator_bits_
-    [4]
+    [3]
     >>> circuit = model.compile()
     >>> bool((model.predict(X[:2], fhe="execute") == model.predict(X[:2])).all())
     True

@@ -10,33 +10,48 @@ module__n_layers : int, default=2
     Linear layers, the output layer included: 2 means one hidden layer.
 module__n_w_bits : int or "auto", default="auto"
     Bits of the hidden layers' weights, on a grid symmetric about zero: 2 means -1, 0 and 1. "auto" takes
-    2, and up to 4 for so few inputs, such as five bits, that a neuron could not use its accumulator.
-module__n_a_bits : int, default=2
-    Bits of the hidden activations.
-module__n_accum_bits : int, default=4
-    Bits of every accumulator that a lookup reads, guaranteed for every input. The time of an
-    encrypted prediction depends on little else.
+    3; with bounded accumulators 2, and up to 4 for so few inputs, such as five bits, that a neuron could not
+    use its accumulator.
+module__n_a_bits : int or "auto", default="auto"
+    Bits of the hidden activations. "auto" takes 3, -3 to 3, and with bounded accumulators 2.
+module__accumulator : {"auto", "wrapping", "bounded"}, default="auto"
+    What becomes of the sums that lookups read. "wrapping" counts them modulo ``2**(P + 1)``, with P
+    the ``module__n_accum_bits``: no weight is pruned for their sake, and a lookup of P bits reads all
+    ``2**(P + 1)`` residues. "bounded" prunes the weights so that no sum leaves an interval of ``2**P``
+    integers, for any univariate activation. Encrypted results equal the clear ones in both, for every input.
+    "auto" takes "wrapping", which needs fewer and narrower lookups, and "bounded" with a
+    ``module__activation_function`` of your own or ``rounding_threshold_bits``, and where half of the features
+    that vary have at most 9 values.
+module__n_accum_bits : int or "auto", default="auto"
+    Bits that every lookup reads, guaranteed for every input. The time of an encrypted prediction depends on
+    little else. "auto" takes 3, and with bounded accumulators 4.
 module__n_hidden_neurons_multiplier : float or "auto", default="auto"
     Neurons of a hidden layer, in units of ``sqrt(n_features * max(2, n_outputs))`` or the cube root of
     the number of rows (the sum of their weights), whichever is larger; at least 2. Each costs one lookup.
-    "auto" means 0.75, and 1.5 where half of the features that vary have at most 9 values.
-module__activation_function : type, default=torch.nn.ReLU
-    Class of a univariate torch activation. It is folded into lookups, so all cost the same.
-module__n_input_bits : int, default=5
-    Bits that each feature is quantized to before it is encoded by its thresholds.
+    "auto" means 0.25 and 0.025 more for each class or target, up to 0.5, and 0.75 with bounded accumulators;
+    twice as many where half of the features that vary have at most 9 values.
+module__activation_function : type or "auto", default="auto"
+    Class of a univariate torch activation. It is folded into lookups, so all cost the same. "auto" takes
+    ``torch.nn.ReLU`` with bounded accumulators, and ``skfhe.neural_network.TentWave``, the only one that
+    suits them, with wrapping ones.
+module__n_input_bits : int or "auto", default="auto"
+    Bits that each feature is quantized to before it is encoded by its thresholds. "auto" takes 5, and 6 with
+    wrapping accumulators from 5,000 rows on.
 module__n_output_w_bits : int, default=3
     Bits of the output layer's weights.
 module__n_output_bits : int or "auto", default="auto"
     Bits of the output layer's accumulators, guaranteed. No lookup reads them, but from 7 bits
     on they can make the hidden layer's lookups dearer, for those must be more precise. "auto" means 6,
     and 7 where half of the features that vary have at most 9 values.
-module__n_thresholds_per_neuron : int, default=4
+module__n_thresholds_per_neuron : int or "auto", default="auto"
     The first hidden layer reads this many of the inputs' thresholds for each of its neurons, on average;
-    neurons can share them. Each is a ciphertext that the client has to make.
+    neurons can share them. Each is a ciphertext that the client has to make. "auto" takes 8, and with bounded
+    accumulators 4.
 module__input_noise : float or "auto", default="auto"
     Standard deviation of the noise added to the inputs in training, in quantization steps. "auto" is a
-    tenth of a feature's range, and falls with the cube root of the rows from 1000 rows on. Features of at
-    most 9 values get none, those of more than 16 all of it, and those between a part.
+    tenth of a feature's range, and falls with the cube root of the rows from 1000 rows on; with wrapping
+    accumulators by the rows themselves, too, from 2000 on. Features of at most 9 values get none, those of
+    more than 16 all of it, and those between a part.
 module__skip_connection : bool, default=True
     Add a linear function of the features to the scores, around the hidden layers. It takes no lookup, and
     the network needs fewer neurons. The client adds the two parts, so it sees them apart.
@@ -65,7 +80,7 @@ train_split : callable, default=None
 device : str, default="cpu"
     Torch device to train on.
 rounding_threshold_bits : int or dict, default=None
-    Round accumulators wider than this many bits before they are looked up. ``{"n_bits": k, "method":
+    Round bounded accumulators wider than this many bits before they are looked up. ``{"n_bits": k, "method":
     "approximate"}`` does so at no cost, but may take the neighbouring cell near a tie, so that encrypted
     results can differ from the clear ones there; an int means ``"method": "exact"``.
 verbose : int, default=0
@@ -109,9 +124,9 @@ best_validation_score_ : float or None
 module_ : BudgetedMLP
     The Brevitas network. In double precision and evaluation mode it equals the program.
 pruning_factor_ : int
-    Largest number of non-zero weights of one hidden neuron.
+    Largest number of non-zero weights of one hidden neuron; with wrapping accumulators all of its inputs.
 accumulator_bits_ : list of int
-    Proven bits of every accumulator that a lookup reads, in layer order.
+    Proven bits that the lookups read of every accumulator, in layer order.
 output_bits_ : list of int
     Proven bits of every output.
 {cost_}

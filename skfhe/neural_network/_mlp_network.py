@@ -7,20 +7,24 @@ occur.
 """
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skfhe._typing import BoolArray, IntArray, Rounding
+from skfhe._typing import BoolArray, FloatArray, IntArray, Rounding
 from skfhe.encoding import AffineDecoder
 from skfhe.network import Emitter, Grid, NetworkBuilder, Node, Quantize, Symbolic, Trained, lower_network
+from skfhe.neural_network._budget import largest_magnitude
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP, HiddenLayer
+from skfhe.neural_network._wrapping import WrappingLayer
 from skfhe.passes import drop_unused_inputs, narrow_lookups, optimize
 from skfhe.program import Program
 
 __all__ = ["in_double_precision", "lower_mlp"]
+
+MOST_WEIGHT_BITS = 8
+"""Of a hidden layer's weights."""
 
 
 def in_double_precision(module: BudgetedMLP) -> BudgetedMLP:
@@ -86,6 +90,16 @@ class _EncodedInputs(Trained):
         position = self.emitter.input(np.zeros_like(high), high, rows, node.label)
         return Symbolic.on_grid(position, node.reference, Grid.of(1.0, 0.0, node.shape))
 
+    def weights(
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray
+    ) -> tuple[IntArray, FloatArray]:
+        """Return the integers that the weights are; those of wrapping layers as they count, not divided."""
+        integers = np.rint(weight)
+        small = np.abs(weight).max(initial=0.0) <= largest_magnitude(MOST_WEIGHT_BITS)
+        if small and np.allclose(weight, integers, rtol=0.0, atol=1e-9):
+            return integers.astype(np.int64), np.ones(weight.shape[1])
+        return super().weights(weight, sample, wanted)
+
 
 def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
     """Write the network down as a function of its encoded inputs, with the largest integers of these."""
@@ -98,7 +112,10 @@ def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
     value, scale = build.inputs[0], torch.ones((), dtype=torch.float64)
     for index, layer in enumerate(module.hidden, start=1):
         build.at("linear", f"hidden layer {index}")
-        value = build.linear(value, layer.linear.quant_weight().value.T)
+        weight = layer.linear.quant_weight().value.T
+        if isinstance(layer, WrappingLayer):
+            weight = weight / scale  # sums are integers
+        value = build.linear(value, weight)
         quantizer = _quantizer(layer)
         value, scale = build.add(quantizer, value), quantizer.scale
     build.at("linear", "output layer")
@@ -115,17 +132,17 @@ def _network(module: BudgetedMLP) -> tuple[NetworkBuilder, list[IntArray]]:
     return build, highest
 
 
-def _quantizer(layer: HiddenLayer) -> Quantize:
+def _quantizer(layer: HiddenLayer | WrappingLayer) -> Quantize:
     """Describe what a layer makes of the sums of its weighted inputs."""
 
-    def quantized(sums: Tensor) -> Any:
-        return layer.quantizer(layer.activation(layer.norm(sums)))
-
     def integers(sums: Tensor) -> Tensor:
-        activations = quantized(sums)
+        activations = layer.of_sums(sums)
         return torch.round(activations.value / activations.scale)
 
-    scale = quantized(torch.zeros(1, layer.linear.out_features, dtype=torch.float64)).scale
+    scale = layer.of_sums(torch.zeros(1, layer.linear.out_features, dtype=torch.float64)).scale
+    zero = torch.zeros((), dtype=torch.float64)
+    if isinstance(layer, WrappingLayer):
+        return Quantize(integers, scale, zero, -layer.magnitude, layer.magnitude, layer.modulo_bits)
     half = 1 << (int(layer.quantizer.act_quant.bit_width()) - 1)
     low, high = (-half, half - 1) if layer.quantizer.act_quant.is_signed else (0, 2 * half - 1)
-    return Quantize(integers, scale, torch.zeros((), dtype=torch.float64), low, high)
+    return Quantize(integers, scale, zero, low, high)

@@ -11,15 +11,28 @@ import numpy as np
 import torch
 from sklearn.base import is_classifier
 from skorch.callbacks import LRScheduler
+from torch import nn
 
 from skfhe.encoding import ThresholdEncoder
+from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._budget import largest_magnitude, weight_budget
 from skfhe.neural_network._budgeted_mlp import DISCRETE, BudgetedMLP
 from skfhe.neural_network._rows import RowDataset, Rows, take_batch
 from skfhe.neural_network._training import Annealing, ValidationStopping
+from skfhe.neural_network._wrapping import TentWave
 
-__all__ = ["TrainingPlan", "encoded", "make_net", "module_parameters", "rebuilt"]
+__all__ = [
+    "TrainingPlan",
+    "check_accumulator",
+    "encoded",
+    "input_bits",
+    "make_net",
+    "module_parameters",
+    "rebuilt",
+]
 
+MANY_ROWS = 5000
+"""Rows from which on features are quantized to one bit more."""
 VALIDATION_BATCH = 1024
 """Rows that are validated at a time, where ``iterator_valid__batch_size`` does not say."""
 
@@ -46,34 +59,92 @@ class TrainingPlan:
     module: dict[str, Any]
 
 
+def accumulator_kind(estimator: Any, discrete: bool = False) -> str:
+    """Return how the sums of an estimator's hidden layers are counted, "bounded" or "wrapping".
+
+    "auto" means "wrapping", and "bounded" if the user asks for what only that can do, or features are mostly
+    ``discrete``: what depends on bits and ranks is found more surely by sums that are not periodic.
+    """
+    if estimator.module__accumulator != "auto":
+        return str(estimator.module__accumulator)
+    own_activation = estimator.module__activation_function not in ("auto", TentWave)
+    asked_for = own_activation or estimator.rounding_threshold_bits is not None
+    return "bounded" if asked_for or discrete else "wrapping"
+
+
+def check_accumulator(estimator: Any) -> None:
+    """Check that an estimator's activation and rounding suit its accumulators.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter at fault.
+    """
+    activation = estimator.module__activation_function
+    if not (isinstance(activation, str) and activation == "auto"):
+        check_activation(activation)
+    if accumulator_kind(estimator) == "bounded":
+        return
+    if activation not in ("auto", TentWave):
+        raise ValueError(
+            f"module__activation_function={activation.__name__} does not suit "
+            "module__accumulator='wrapping', whose sums are counted modulo a power of two: its activation "
+            "has to be periodic. Leave it at 'auto' (skfhe.neural_network.TentWave), or set "
+            "module__accumulator='bounded'"
+        )
+    if estimator.rounding_threshold_bits is not None:
+        raise ValueError(
+            f"rounding_threshold_bits={estimator.rounding_threshold_bits!r} does not suit "
+            "module__accumulator='wrapping', whose lookups read their sums modulo a power of two, with "
+            "nothing to round: lower module__n_accum_bits instead, or set module__accumulator='bounded'"
+        )
+
+
 def module_parameters(
     estimator: Any, n_outputs: int, encoder: ThresholdEncoder, n_rows: int
 ) -> dict[str, Any]:
     """Return what the module of an estimator is made with, the input encoding apart."""
+    discrete = mostly_discrete(encoder)
+    kind = accumulator_kind(estimator, discrete)
+    auto = {"n_accum_bits": 4, "n_a_bits": 2, "activation_function": nn.ReLU}
+    if kind == "wrapping":
+        auto = {"n_accum_bits": 3, "n_a_bits": 3, "activation_function": TentWave}
+    chosen = {name: getattr(estimator, f"module__{name}") for name in auto}
+    chosen = {name: auto[name] if value == "auto" else value for name, value in chosen.items()}
     unit = max(math.sqrt(encoder.n_features * max(2, n_outputs)), math.cbrt(n_rows))
+    n_input_bits = input_bits(estimator, n_rows)
     noise = estimator.module__input_noise
     if noise == "auto":  # a tenth of a feature's range, and less where many rows regularize by themselves
-        noise = (1 << estimator.module__n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
-    discrete = mostly_discrete(encoder)
+        noise = (1 << n_input_bits) * min(0.1, 1 / math.cbrt(n_rows))
+        noise *= min(1.0, 2000 / n_rows) if kind == "wrapping" else 1.0
     multiplier = estimator.module__n_hidden_neurons_multiplier
     if multiplier == "auto":
-        multiplier = 1.5 if discrete else 0.75
+        multiplier = min(0.5, 0.25 + 0.025 * n_outputs) if kind == "wrapping" else 0.75
+        multiplier *= 2 if discrete else 1
     n_output_bits = estimator.module__n_output_bits
     if n_output_bits == "auto":
         n_output_bits = 7 if discrete else 6
-    return {
+    n_w_bits = estimator.module__n_w_bits
+    if n_w_bits == "auto":
+        n_w_bits = 3 if kind == "wrapping" else weight_bits(chosen["n_accum_bits"], encoder.n_bits)
+    return chosen | {
+        "accumulator": kind,
         "n_outputs": n_outputs,
         "n_hidden": max(2, round(multiplier * unit)),
         "n_layers": estimator.module__n_layers,
-        "n_w_bits": weight_bits(estimator.module__n_w_bits, estimator.module__n_accum_bits, encoder.n_bits),
-        "n_a_bits": estimator.module__n_a_bits,
-        "n_accum_bits": estimator.module__n_accum_bits,
+        "n_w_bits": n_w_bits,
         "n_output_w_bits": estimator.module__n_output_w_bits,
         "n_output_bits": n_output_bits,
-        "activation_function": estimator.module__activation_function,
         "input_noise": noise,
         "skip_connection": estimator.module__skip_connection,
     }
+
+
+def input_bits(estimator: Any, n_rows: int) -> int:
+    """Return the bits that features are quantized to; many rows tell finer thresholds apart."""
+    if estimator.module__n_input_bits != "auto":
+        return int(estimator.module__n_input_bits)
+    return 6 if n_rows >= MANY_ROWS and accumulator_kind(estimator) == "wrapping" else 5
 
 
 def mostly_discrete(encoder: ThresholdEncoder) -> bool:
@@ -86,13 +157,11 @@ def mostly_discrete(encoder: ThresholdEncoder) -> bool:
     return bool(2 * (varying <= DISCRETE).sum() >= len(varying))
 
 
-def weight_bits(given: int | str, n_accum_bits: int, n_inputs: int) -> int:
-    """Return the bits of the hidden layers' weights.
+def weight_bits(n_accum_bits: int, n_inputs: int) -> int:
+    """Return the bits of the weights of bounded hidden layers, where none are given.
 
-    "auto" means 2, and up to 4 for so few inputs that a neuron could not spend its budget on weights of 1.
+    They are 2, and up to 4 for so few inputs that a neuron could not spend its budget on weights of 1.
     """
-    if given != "auto":
-        return int(given)
     budget = weight_budget(n_accum_bits, input_span=1)
     return next((bits for bits in (2, 3) if n_inputs * largest_magnitude(bits) >= budget), 4)
 
@@ -150,8 +219,10 @@ def make_net(
         **options,
     )
     if fresh:
-        n_inputs = estimator.module__n_thresholds_per_neuron * plan.module["n_hidden"]
-        net.annealing = Annealing.of(estimator.max_epochs, n_inputs)
+        per_neuron = estimator.module__n_thresholds_per_neuron
+        if per_neuron == "auto":
+            per_neuron = 8 if plan.module["accumulator"] == "wrapping" else 4
+        net.annealing = Annealing.of(estimator.max_epochs, per_neuron * plan.module["n_hidden"])
     return net
 
 

@@ -24,7 +24,8 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     """Multilayer perceptron for one or several targets, whose predictions run on encrypted data.
 
     Trained quantized, in the clear, on standardized targets; the client undoes that after decryption.
-    Every accumulator that a lookup reads fits ``module__n_accum_bits`` bits, whatever the input.
+    Every lookup reads ``module__n_accum_bits`` bits, whatever the input: its accumulator wraps around, or is
+    bounded; see ``module__accumulator``.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = NeuralNetRegressor(max_epochs=20, random_state=0).fit(X, y)
     >>> model.accumulator_bits_
-    [4]
+    [3]
     >>> model.predict(X[:2]).shape
     (2,)
     """

@@ -21,6 +21,29 @@ __all__ = ["DecisionTreeClassifier", "DecisionTreeRegressor"]
 class DecisionTreeMixin:
     """What the classifier and the regressor share; goes before `TreePredictorMixin`."""
 
+    _own_params: tuple[str, ...] = ("n_bits",)  # a tree's scores are exact, and the number of its leaf
+
+    @classmethod
+    def from_sklearn_model(cls: Any, fitted: Any, X: Any = None, n_bits: int | None = None) -> Any:
+        """Convert a fitted original; see the ensembles' for errors.
+
+        Parameters
+        ----------
+        fitted : estimator
+            Fitted, of the class that this stands for.
+        X : array-like of shape (n_rows, n_features), default=None
+            Rows such as those it was trained on, needed if features are to be quantized by them.
+        n_bits : int, default=None
+            See the class. The thresholds of an original that was trained on floats are moved to the next
+            boundary between the levels of its features.
+
+        Returns
+        -------
+        estimator
+            Fitted, with the parameters of ``fitted``.
+        """
+        return super().from_sklearn_model(fitted, X, n_bits)  # type: ignore[misc]
+
     def _checked_scores(self: Any, X: Any, check_input: bool, fhe: str) -> FloatArray:
         """Return the scores of rows, which the caller has validated if ``check_input`` is False."""
         if check_input:
@@ -59,7 +82,7 @@ class DecisionTreeMixin:
 
 
 @documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")
-class DecisionTreeClassifier(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeClassifier):
+class DecisionTreeClassifier(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeClassifier):  # type: ignore[misc]
     """Decision tree classifier on encrypted data.
 
     {parameters}
@@ -101,7 +124,7 @@ class DecisionTreeClassifier(DecisionTreeMixin, TreePredictorMixin, tree.Decisio
 
 
 @documented(TREES, score_error="0: a single tree returns its leaves' values exactly.")
-class DecisionTreeRegressor(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeRegressor):
+class DecisionTreeRegressor(DecisionTreeMixin, TreePredictorMixin, tree.DecisionTreeRegressor):  # type: ignore[misc]
     """Decision tree regressor on encrypted data.
 
     {parameters}

@@ -1,23 +1,16 @@
 """Lookups that cover trees compute what the trees compute."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from skfhe._trees import cover_plan, cover_program
-from skfhe._trees.comparisons import comparisons, level_rows, on_levels
+from skfhe._trees import cover_plan, cover_program, ensemble_cover
 from skfhe._trees.cover import TreeCover
-from skfhe._trees.cover_plan import (
-    CoverPlan,
-    asking_trees,
-    cheapest_plan,
-    cover_ensemble,
-    leaf_grid,
-    numbered_values,
-    without_idle,
-)
+from skfhe._trees.cover_plan import CoverPlan, cheapest_plan, leaf_grid, numbered_values
 from skfhe._trees.cover_program import lower_plan, used_splits
+from skfhe._trees.ensemble_cover import asking_trees, cover_ensemble, without_idle
 from skfhe.circuit import compile_program
-from skfhe.encoding import calibrate_levels
 from skfhe.program import ops, run
 from tests._trees.forests import all_rows, complete_tree, random_ensemble
 
@@ -32,7 +25,8 @@ def plan_of(ensemble, n_bits, scale):
 
 def sums(plan, program, bits):
     (found,) = run(program, bits[:, used_splits(plan)])
-    return found + plan.grid.least + plan.grid.bias
+    np.testing.assert_array_equal(found % (1 << plan.cover.doublings), 0)
+    return (found >> plan.cover.doublings) + plan.grid.least + plan.grid.bias
 
 
 @pytest.mark.parametrize("n_bits", [2, 3, 4, 5])
@@ -116,7 +110,7 @@ def test_all_trees_are_searched_once_a_width(monkeypatch):
         searched.append((len(roots), n_bits))
         return of_trees(roots, chains, n_bits)
 
-    monkeypatch.setattr(cover_plan.TreeCover, "of_trees", counted)
+    monkeypatch.setattr(ensemble_cover.TreeCover, "of_trees", counted)
     ensemble = random_ensemble(np.random.default_rng(0), n_trees=9, depth=5, n_outputs=2)
     cheapest_plan(ensemble, (0, 1), tolerance=0.01)
     assert len({n_bits for _, n_bits in searched}) == len(searched) <= 4
@@ -180,43 +174,6 @@ def test_leaf_values_on_a_grid_are_exact():
     assert plan.grid.error.max() == 0.0
 
 
-@pytest.mark.parametrize("n_bits", [1, 2, 3])
-@pytest.mark.parametrize("seed", range(4))
-def test_comparisons_under_encryption_equal_the_trees_on_quantized_rows(n_bits, seed):
-    rng = np.random.default_rng(seed)
-    ensemble = random_ensemble(rng, n_trees=2, depth=4)
-    rows = all_rows()
-    if seed % 2:
-        rows = rows[~np.isnan(rows).any(axis=1)]
-    seen = rows[rng.integers(0, len(rows), 60)]
-    seen[0] = rows[-1]  # misses every feature, or none
-    quantizer = calibrate_levels(seen, n_bits)
-    levels = quantizer.quantize(rows)
-    quantized = on_levels(ensemble, quantizer)
-    bits = quantized.splits.answers(level_rows(levels, quantizer))
-    expected = ensemble.scores(ensemble.splits.answers(quantizer.dequantize(levels)))
-    np.testing.assert_allclose(quantized.scores(bits), expected, atol=1e-12)
-    if not len(quantized.splits):
-        return
-    plan = plan_of(quantized, 3, 0.25)
-    compared, encoder = comparisons(quantized, used_splits(plan), quantizer)
-    program = lower_plan(plan, compared)
-    (found,) = run(program, *encoder.encode(rows))
-    np.testing.assert_array_equal(found, run(lower_plan(plan), bits[:, used_splits(plan)])[0])
-
-
-def test_each_distinct_comparison_is_made_once():
-    rng = np.random.default_rng(3)
-    ensemble = random_ensemble(rng, n_trees=6, depth=4, n_features=2)
-    quantizer = calibrate_levels(all_rows(2), 3)
-    quantized = on_levels(ensemble, quantizer)
-    plan = plan_of(quantized, 3, 0.25)
-    compared, _ = comparisons(quantized, used_splits(plan), quantizer)
-    made = {(int(f), tuple(table)) for f, table in zip(compared.inputs, compared.tables, strict=True)}
-    assert len(made) == len(compared.tables) == len(used_splits(plan))
-    assert sum(len(tree.splits) for tree in ensemble.trees) > len(made)
-
-
 @pytest.mark.parametrize("n_bits", [2, 3])
 def test_encrypted_sums_of_deep_trees_equal_the_clear_ones(n_bits):
     """Gates answer under encryption what pieces read."""
@@ -228,3 +185,26 @@ def test_encrypted_sums_of_deep_trees_equal_the_clear_ones(n_bits):
     bits = ensemble.splits.answers(rows)[:, used_splits(plan)]
     circuit = compile_program(program, batch_sizes=(1, 4))
     np.testing.assert_array_equal(circuit.execute(bits)[0], run(program, bits)[0])
+
+
+def test_a_scale_that_just_misses_the_tolerance_is_stretched_not_refined():
+    """Errors of scales that are nearly alike differ by more than the scales, and larger ones have no more
+    bits. Where none of them will do, the next finer scale is taken, and at last the finest."""
+    kept = []
+    for seed in range(6):
+        ensemble = random_ensemble(np.random.default_rng(seed), n_trees=8, depth=4)
+        values, numbers = numbered_values(ensemble)
+        reached = cover_plan._reached(ensemble, numbers, (0,), ensemble.splits.answers(all_rows()[::7]))
+        rounded = partial(leaf_grid, ensemble, numbers, values, (0,))
+        error = partial(cover_plan._rms_error, values=values, reached=reached)
+        chosen = partial(cover_plan._precise_grid, rounded, [0.25, 0.01], reached, values)
+        plain = rounded(0.25)
+        tolerance = 0.9 * error(plain)
+        grid = chosen(tolerance, 9)
+        assert error(grid) <= tolerance
+        assert grid.scale == 0.01 or 0.25 < grid.scale <= 0.25 * 9 / 8
+        kept.append(grid.scale > 0.25)
+        assert chosen(tolerance, 1).scale == 0.01
+        assert chosen(2 * error(plain), 9).scale == 0.25
+        assert chosen(0.0, 9).scale == 0.01
+    assert sum(kept) >= 4

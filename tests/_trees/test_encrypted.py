@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
 
-from skfhe.encoding import BlockEncoder
+from skfhe.encoding import DigitSumDecoder, LevelBitsEncoder
 from skfhe.encoding._splits import Splits
 from skfhe.ensemble import RandomForestClassifier
 from skfhe.program import run
@@ -29,6 +29,8 @@ def test_encrypted_scores_equal_the_clear_ones(compiled):
     np.testing.assert_array_equal(model.predict(rows, fhe="execute"), model.predict(rows))
     inputs = model.encoder_.encode(model._rows(model, rows[:2]))
     np.testing.assert_array_equal(model.fhe_circuit_.execute(*inputs)[0], run(model.program_, *inputs)[0])
+    if isinstance(model, RandomForestClassifier):  # of three classes
+        assert isinstance(model.decoder_, DigitSumDecoder)
 
 
 def test_simulation_at_the_default_error_rate_equals_the_clear_run(compiled):
@@ -74,7 +76,7 @@ def test_client_has_thresholds_without_quantization_and_none_with_it(iris):
     exact = RandomForestClassifier(max_depth=3, **FEW).fit(X, y)
     assert isinstance(exact.encoder_, Splits)
     private = RandomForestClassifier(max_depth=3, n_bits=3, **FEW).fit(X, y)
-    assert isinstance(private.encoder_, BlockEncoder)
+    assert isinstance(private.encoder_, LevelBitsEncoder)
     # Which boundaries the client has follows from the data alone.
     other = RandomForestClassifier(max_depth=3, n_bits=3, n_estimators=9, random_state=5).fit(X, y)
     for a, b in zip(private._level_quantizer.boundaries, other._level_quantizer.boundaries, strict=True):

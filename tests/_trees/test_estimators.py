@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier as FloatDecisionTreeClassifier
 
 import skfhe
 from skfhe import ensemble, tree
+from skfhe._trees.estimator import ENSEMBLE
 from skfhe.ensemble import RandomForestClassifier
 from skfhe.exceptions import NotCompiledError
 from skfhe.tree import DecisionTreeClassifier
@@ -98,7 +99,7 @@ def reversed_probabilities(cls):
 def test_a_subclass_may_override_probabilities(estimator, iris):
     """What the original computes by them follows: classes of forests, and logarithms."""
     X, y = iris
-    params = {key: value for key, value in estimator.get_params().items() if key != "n_bits"}
+    params = {key: value for key, value in estimator.get_params().items() if key not in ENSEMBLE}
     model = reversed_probabilities(type(estimator))(**params).fit(X, y)
     original = reversed_probabilities(estimator._original)(**params).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), original.predict(X))

@@ -1,15 +1,15 @@
-"""Trees on levels, and comparisons of blocks, worked out by hand."""
+"""Trees on levels, worked out by hand."""
 
 import numpy as np
 import pytest
 
-from skfhe._trees.comparisons import comparisons, level_rows, on_levels
+from skfhe._trees.comparisons import level_rows, on_levels
 from skfhe._trees.cover_program import lower_plan, used_splits
 from skfhe._trees.ensemble import RawTree, collect
-from skfhe.encoding import LevelQuantizer, calibrate_levels
+from skfhe.encoding import LevelQuantizer
 from skfhe.encoding._splits import Categories, Rule, Split, Splits
 from skfhe.exceptions import UnsupportedModelError
-from skfhe.program import ops, run
+from skfhe.program import run
 from tests._trees.forests import complete_tree
 from tests._trees.test_cover_program import plan_of
 
@@ -120,39 +120,6 @@ def test_categories_are_refused_with_levels():
         on_levels(ensemble, levels_of(0, 1, 2))
 
 
-@pytest.mark.parametrize("missing", [False, True])
-def test_every_comparison_of_every_level_is_read_from_its_block(missing):
-    """Eight levels, or seven and missing values; what a block's table answers is the split's answer."""
-    values = np.arange(7.0 if missing else 8.0)
-    X = np.r_[values, [np.nan] * missing][:, None]
-    quantizer = calibrate_levels(X, 3)
-    asked = [Split(0, t, right) for t in values[:-1] for right in ([False, True] if missing else [False])]
-    asked += [Split(0, -1.0, False)] if missing else []
-    quantized = on_levels(collect([stump(*asked)], np.zeros(1), 1, RULE), quantizer)
-    used = np.arange(len(quantized.splits))
-    compared, encoder = comparisons(quantized, used, quantizer)
-    (counts,) = encoder.encode(X)
-    assert (
-        compared.n_inputs == counts.shape[1] == 3
-    )  # ⌈7 / 3⌉, or ⌈6 / 2⌉ where a count is kept for missing values
-    assert compared.n_bits == 2
-    assert compared.tables.shape == (len(asked), 4)
-    answers = compared.tables[np.arange(len(used)), counts[:, compared.inputs]]
-    expected = quantized.splits.answers(level_rows(quantizer.quantize(X), quantizer))
-    np.testing.assert_array_equal(answers, expected)
-
-
-def test_splits_of_several_features_read_blocks_of_their_own():
-    X = np.stack([np.arange(8.0), np.arange(8.0)[::-1] * 10, np.ones(8)], axis=1)
-    quantizer = calibrate_levels(X, 3)
-    asked = [Split(f, t, False) for f, t in ((0, 0.0), (0, 6.0), (1, 20.0), (1, 40.0))]
-    quantized = on_levels(collect([stump(*asked)], np.zeros(1), 3, RULE), quantizer)
-    compared, encoder = comparisons(quantized, np.arange(4), quantizer)
-    assert compared.inputs.tolist() == [0, 2, 3, 4]  # levels 0 and 6 of the first, 2 and 4 of the second
-    answers = compared.tables[np.arange(4), encoder.encode(X)[0][:, compared.inputs]]
-    np.testing.assert_array_equal(answers, quantized.splits.answers(quantizer.quantize(X).astype(float)))
-
-
 @pytest.mark.parametrize("n_bits", [2, 3, 4])
 def test_the_program_of_a_complete_tree_states_what_can_occur(n_bits):
     """Bits in, indices of the width, and scores from 0 to the span of the leaves' values, 7 to 14."""
@@ -181,17 +148,3 @@ def test_a_tree_of_one_leaf_reads_one_split_and_is_constant():
     assert not program.lookups
     assert run(program, np.array([[0], [1]]))[0].ravel().tolist() == [0, 0]
     assert plan.grid.least.tolist() == [5]
-
-
-@pytest.mark.parametrize("n_bits", [1, 2])
-def test_compared_features_are_sent_in_their_own_width(n_bits):
-    """Counts of a block have 2 bits, however many a level has."""
-    X = np.arange(16.0)[:, None]
-    quantizer = calibrate_levels(X, n_bits)
-    quantized = on_levels(collect([stump(Split(0, 7.0, False))], np.zeros(1), 1, RULE), quantizer)
-    plan = plan_of(quantized, 2, 1.0)
-    compared, _ = comparisons(quantized, used_splits(plan), quantizer)
-    program = lower_plan(plan, compared)
-    (sent,) = program.inputs
-    assert isinstance(program.values[sent].op, ops.Input)
-    assert (program.values[sent].type.min, program.values[sent].type.max) == (0, 3)

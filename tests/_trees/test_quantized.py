@@ -21,7 +21,8 @@ def test_quantized_model_is_the_original_trained_on_levels(estimator, iris, diab
     original = original_of(estimator).fit(represented, y)
     difference = np.abs(scores_of(model, X) - scores_of(original, represented))
     assert difference.max() <= model.score_error_ + 1e-9
-    assert model.accumulator_bits_[0] == 2
+    (sent,) = model.program_.inputs
+    assert (model.program_.values[sent].type.min, model.program_.values[sent].type.max) == (0, 1)
 
 
 def test_quantized_accuracy_at_4_bits():

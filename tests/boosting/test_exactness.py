@@ -206,3 +206,21 @@ def test_catboost_stages():
     theirs = list(model.model_.staged_predict_proba(X))
     np.testing.assert_allclose(stages, theirs, atol=2 * model.score_error_)
     np.testing.assert_array_equal(stages[-1], model.predict_proba(X))
+
+
+@pytest.mark.parametrize("depth", [5, 6])
+def test_deep_symmetric_trees_are_exact_in_narrow_lookups(depth):
+    """Questions that are signs keep the paths, and the sums, under encryption too."""
+    cls, params = CLASSIFIERS["catboost"]
+    X, y = load_breast_cancer(return_X_y=True)
+    size = {"n_estimators": 2, "depth": depth, "max_depth": None, "num_leaves": None}
+    model = cls(**{name: value for name, value in (params | size).items() if value is not None}).fit(X, y)
+    assert max(model.cost_.lookups) == 4
+    assert model.cost_.n_lookups <= 2 * 2 ** (depth - 4)
+    assert_same_paths(model, X)
+    assert_predictions_agree(model, X)
+    model.compile()
+    rows = X[::40]
+    np.testing.assert_array_equal(
+        model.predict_proba(rows, fhe="execute"), model.predict_proba(rows, fhe="disable")
+    )

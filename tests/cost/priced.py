@@ -13,7 +13,7 @@ from skfhe.program import ProgramBuilder, ops
 
 P_ERROR = 2.0**-40
 SWEEP = (1, 3, 45, 181, 724)  # half bits among them
-READ = 0.75  # bits more where a lookup reads the sum
+READ = 0.45  # bits more where a lookup reads the sum
 
 
 def identity(bits):

@@ -219,7 +219,7 @@ def test_bits_that_are_removed_exactly_are_paid_one_by_one(op, lsbs):
     reads = 3 * price(left, 1.0).reading(lowest.dimension).complexity  # what is rounded is theirs
     assert layer.complexity == pytest.approx(reads + 3 * lsbs * lowest.complexity)
     assert not demands(program).residues
-    assert_engine_s(program, rel=0.05, keys=0.15)
+    assert_engine_s(program, rel=0.07, keys=0.15)
 
 
 def test_cleared_bits_have_noise_of_their_own():
@@ -245,7 +245,7 @@ def test_approximate_rounding_takes_no_lookups_and_keeps_the_noise(lsbs):
     precision = {INPUT: 3, 3: left + 3 + READ, left: 1.0}
     if left == 3:
         precision.pop(left)
-        precision[3] = 6.75
+        precision[3] = 6 + READ
     assert_demands(program, precision, (3, 3), (left, 3))
     assert count_bootstraps(program) == estimate_cost(program).n_lookups == 6
     assert bits_read(program, at) == left

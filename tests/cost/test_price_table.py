@@ -41,8 +41,7 @@ PHRASES = {
         f"{price_and_time(2, 11)} takes longer than one of 3 bits {price_and_time(3, 11)}",
     ],
     "trees.md": [
-        f"a lookup of k bits, {millions(6, 6)} at 6.",
-        f"costs {millions(2, 2).removesuffix(' M')} to {millions(2, 6)} whatever k is",
+        f"one lookup of 1 bit, {millions(1, 3).removesuffix(' M')} to {millions(1, 9)};",
     ],
     "neural_network.md": [
         f"5 or 6 cost {times_as_much(5):.1f} and {times_as_much(6):.1f} times as much a lookup",

@@ -70,11 +70,9 @@ def test_prices_rise_at_their_steps_and_nowhere_else(p_error):
         assert last <= precision_limit(bits, p_error) < last + 1
         assert lookup_price(bits, last + 1, p_error) is None
     assert precision_steps(4, P_ERROR) == [9, 17, 20, 22, 24, 25, 26, 27, 28, 29]
-    # the doubled sum of 1.75 results has 19.80735 bits, which were measured to three decimals
-    at = 18 + math.log2(3.5)
-    assert price(5, 18.0) == price(5, 19.322) != price(5, 19.33)
-    strict = [lookup_price(2, e, 2.0**-128) for e in (16.585, at, 19.82)]
-    assert strict[0] != strict[1] != strict[2]
+    # a squared norm of 38 raises 17 bits to 19.62396, which were measured to three decimals
+    at = 17 + 0.5 * math.log2(38)
+    assert price(5, 19.4) == price(5, at) != price(5, 19.63)
 
 
 def test_precision_is_limited_and_what_is_beyond_runs_on_residues():

@@ -13,6 +13,7 @@ from skfhe import compile_torch_model
 from skfhe.deployment._reading import read_predictor
 from skfhe.deployment._reading.estimators import estimator_predictor
 from skfhe.deployment._values import from_values, to_values
+from skfhe.encoding import DigitSumDecoder, LeafTableDecoder
 from skfhe.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from skfhe.exceptions import InputClippingWarning, UnsupportedModelError
 from skfhe.linear_model import LinearRegression, LogisticRegression, SGDClassifier
@@ -109,6 +110,17 @@ def test_several_targets_are_answered_one_by_one(family):
     X = rows()
     model = family(max_depth=3).fit(X, two_targets(X))
     predictor = through_a_file(estimator_predictor(model))
+    assert_alike(model, predictor, rows(1))
+
+
+@pytest.mark.parametrize(
+    ("params", "decoder"), [({"leaves": "index"}, LeafTableDecoder), ({"max_depth": 4}, DigitSumDecoder)]
+)
+def test_forests_are_answered_by_what_their_programs_return(params, decoder):
+    X = rows()
+    model = RandomForestClassifier(n_estimators=4, random_state=0, **params).fit(X, classes(X, 3))
+    predictor = through_a_file(estimator_predictor(model))
+    assert isinstance(predictor.decoder, decoder)
     assert_alike(model, predictor, rows(1))
 
 

@@ -29,6 +29,7 @@ MODELS = {
         X, labels(rows())
     ),
     "forest": lambda: RandomForestClassifier(**FEW).fit(X, labels(rows())),
+    "forest of numbered leaves": lambda: RandomForestClassifier(leaves="index", **FEW).fit(X, labels(rows())),
     "boosting": lambda: GradientBoostingRegressor(**FEW).fit(X, targets(rows())),
     "network": lambda: NeuralNetClassifier(**NET).fit(X, labels(rows())),
     "network of one target": lambda: NeuralNetRegressor(**NET).fit(X, targets(rows())),
@@ -154,7 +155,10 @@ def test_the_client_learns_not_how_much_a_feature_matters():
 
 
 def test_a_single_tree_tells_its_leaves_and_a_forest_does_not():
-    """The number of a leaf says nothing without the leaves; a sum of many is decoded by a scale."""
+    """The number of a leaf says nothing without the leaves; a sum of many is decoded by a scale.
+
+    Forests that were asked for the numbers of leaves tell their leaves, too.
+    """
     forest = RandomForestClassifier(**FEW).fit(X, labels(rows()))
     values = np.unique(np.concatenate([tree.tree_.value.ravel() for tree in forest.estimators_]))
     from skfhe.deployment._reading.estimators import estimator_predictor
@@ -165,6 +169,12 @@ def test_a_single_tree_tells_its_leaves_and_a_forest_does_not():
     told = np.setdiff1d(values, (0.0, 1.0))
     assert len(told) > 2
     assert not np.isin(told, held).any()
+    numbered = RandomForestClassifier(leaves="index", **FEW).fit(X, labels(rows()))
+    _, arrays = to_values(estimator_predictor(numbered))
+    held = np.concatenate([array.ravel() for array in arrays if array.dtype.kind == "f"])
+    for tree in numbered.estimators_:
+        leaves = tree.tree_.value[tree.tree_.children_left < 0] / len(numbered.estimators_)
+        assert all(np.isclose(held, value, rtol=1e-12).any() for value in leaves.ravel())
     tree = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, labels(rows()))
     assert estimator_predictor(tree).decoder.leaves.shape[1] == 3
 

@@ -18,8 +18,10 @@ from skfhe.encoding import (
     AffineQuantizer,
     BlockEncoder,
     ClassFractions,
+    DigitSumDecoder,
     LeafDecoder,
     LeafSumDecoder,
+    LeafTableDecoder,
     Margins,
     OutputDecoders,
     Rule,
@@ -126,6 +128,51 @@ def test_sums_beyond_what_trees_can_give_are_the_nearest_that_they_can():
     )
     leaves = LeafDecoder(0, 2, np.array([[0.1], [0.2], [0.3]]))
     assert leaves.decode(np.array([[-1], [1], [7]])).ravel().tolist() == [0.1, 0.2, 0.3]
+    digits = DigitSumDecoder(
+        np.array([-1, 0]), np.array([2, 1]), np.array([1, 3]), np.array([0, 0]), np.array([0]), votes
+    )
+    assert digits.decode(np.array([[-9, 9], [1, 9], [9, 0], [9, 9]]))[:, 1].tolist() == [0.5, 0.75, 0.25, 1.0]
+    two = LeafTableDecoder(np.array([2, 1]), np.array([[0.5], [0.25], [4.0]]), np.array([1.0]))
+    assert two.decode(np.array([[-1, -1], [7, 7]])).ravel().tolist() == [5.5, 5.25]
+
+
+ONE = np.array([1])
+SUM = LeafSumDecoder(0.25, ONE, ONE, np.array([0]), (), 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: DigitSumDecoder(ONE, ONE, np.array([1, 2]), ONE * 0, ONE, SUM), "of one length"),
+        (lambda: DigitSumDecoder(ONE, ONE, ONE, ONE * 0, np.array([1, 2]), SUM), "an offset of each of 1"),
+        (lambda: DigitSumDecoder(ONE, -ONE, ONE, ONE * 0, ONE, SUM), "span must not be negative"),
+        (lambda: DigitSumDecoder(ONE, ONE, ONE, ONE, ONE, SUM), "columns be below 1"),
+        (lambda: DigitSumDecoder(ONE, ONE << 40, ONE << 40, ONE * 0, ONE, SUM), "more than 62 bits"),
+        (lambda: LeafTableDecoder(ONE, np.ones((1, 2)), np.ones(1)), "a bias of each score"),
+        (lambda: LeafTableDecoder(ONE, np.ones((2, 1)), np.ones(1)), "trees of 2 leaves together"),
+        (lambda: LeafTableDecoder(np.array([0, 2]), np.ones((2, 1)), np.ones(1)), "trees of 2 leaves"),
+    ],
+)
+def test_decoders_of_leaves_refuse_what_does_not_fit(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()
+
+
+def test_multiples_of_sums_are_scores_of_the_sums():
+    """To the last bit; what a wrong lookup makes of them is taken for the nearest."""
+    least, span, one = np.array([-3]), np.array([9]), np.array([0])
+    sums = np.arange(10)[:, None]
+    expected = LeafSumDecoder(0.1, least, span, one, (), 1).decode(sums)
+    np.testing.assert_array_equal(
+        LeafSumDecoder(0.1, least, span, one, (), 1, multiple=4).decode(4 * sums), expected
+    )
+    leaves = LeafDecoder(0, 2, np.array([[0.1], [0.2], [0.3]]), multiple=4)
+    assert leaves.decode(np.array([[-9], [1], [3], [5], [99]])).ravel().tolist() == [0.1, 0.1, 0.2, 0.2, 0.3]
+    for multiple in (0, 1 << 17):
+        with pytest.raises(ValueError, match="multiple must be from 1 to"):
+            LeafDecoder(0, 0, np.ones((1, 1)), multiple=multiple)
+        with pytest.raises(ValueError, match="multiple must be from 1 to"):
+            LeafSumDecoder(0.1, least, span, one, (), 1, multiple=multiple)
 
 
 # Heads.

@@ -91,7 +91,11 @@ def test_a_regressor_and_a_scoring_of_choice(diabetes):
 @pytest.mark.parametrize("method", ["approximate", "exact"])
 def test_rounding_found_keeps_the_score_and_the_trained_network(iris, method):
     X, y = iris
-    wide = {"module__n_accum_bits": 6, "module__n_thresholds_per_neuron": 30}
+    wide = {
+        "module__n_accum_bits": 6,
+        "module__n_thresholds_per_neuron": 30,
+        "module__accumulator": "bounded",
+    }
     model = NeuralNetClassifier(**wide, **QUICK).fit(X[::2], y[::2])
     search = RoundingSearch(model, method=method, tolerance=0.05, n_repeats=2, random_state=0)
     search.fit(X[1::2], y[1::2])
@@ -125,3 +129,5 @@ def test_what_is_missing_is_named(model, iris):
         model.compile(p_error="best")
     with pytest.raises(ValueError, match="tolerance"):
         ErrorRateSearch(model, tolerance=-1.0).fit(X, y)
+    with pytest.raises(ValueError, match=r"nothing to round.*module__accumulator='bounded'"):
+        RoundingSearch(model).fit(X, y)

@@ -12,7 +12,7 @@ from torch import nn
 
 from skfhe.exceptions import AccumulatorBudgetError
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor, _base
-from skfhe.neural_network._recipe import batch_size, weight_bits
+from skfhe.neural_network._recipe import batch_size, input_bits, weight_bits
 from skfhe.program import run
 
 QUICK = {"max_epochs": 4, "random_state": 0}
@@ -183,8 +183,9 @@ def test_a_constant_target_is_predicted_as_it_is():
     assert np.abs(prediction - 0.1).max() < 0.5
 
 
-def test_a_training_that_diverges_is_refused(iris):
-    model = NeuralNetClassifier(lr=1e30, optimizer=torch.optim.SGD, **QUICK)
+@pytest.mark.parametrize(("kind", "lr"), [("bounded", 1e30), ("wrapping", 1e38)])
+def test_a_training_that_diverges_is_refused(iris, kind, lr):
+    model = NeuralNetClassifier(module__accumulator=kind, lr=lr, optimizer=torch.optim.SGD, **QUICK)
     with pytest.raises(ValueError, match=r"did not converge.*lower lr"):
         model.fit(*iris)
 
@@ -192,8 +193,10 @@ def test_a_training_that_diverges_is_refused(iris):
 def test_sizes_follow_the_data():
     assert [batch_size("auto", n) for n in (10, 16_000, 50_000, 10**6)] == [32, 32, 100, 200]
     assert batch_size(7, 10**6) == 7
-    assert [weight_bits("auto", 4, n) for n in (15, 14, 5, 4, 1)] == [2, 3, 3, 4, 4]
-    assert weight_bits(2, 4, 1) == 2
+    assert [weight_bits(4, n) for n in (15, 14, 5, 4, 1)] == [2, 3, 3, 4, 4]
+    assert [input_bits(NeuralNetClassifier(), n) for n in (10, 4999, 5000)] == [5, 5, 6]
+    assert input_bits(NeuralNetClassifier(module__accumulator="bounded"), 5000) == 5
+    assert input_bits(NeuralNetClassifier(module__n_input_bits=3), 5000) == 3
 
 
 # Rounding
@@ -214,9 +217,12 @@ def test_the_guarantee_holds_with_rounding(rounding):
             assert all(len(output) == 50 for output in run(model.program_, *inputs))
 
 
-def test_a_network_that_breaks_the_guarantee_is_refused_by_name(iris, monkeypatch):
+@pytest.mark.parametrize(("kind", "bits"), [("bounded", 4), ("wrapping", 3)])
+def test_a_network_that_breaks_the_guarantee_is_refused_by_name(iris, kind, bits):
     """The last line of defence names the layer and the width it needs."""
-    model = NeuralNetClassifier(**QUICK).fit(*iris)
+    model = NeuralNetClassifier(module__accumulator=kind, **QUICK).fit(*iris)
     model._plan.module["n_accum_bits"] = 2
-    with pytest.raises(AccumulatorBudgetError, match=r"hidden layer 1.*smallest module__n_accum_bits.* 4"):
+    with pytest.raises(
+        AccumulatorBudgetError, match=rf"hidden layer 1.*smallest module__n_accum_bits.* {bits}"
+    ):
         model.lower()

@@ -15,12 +15,13 @@ from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, XGBoostR
 from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._rows import RowRules, Rows
 from skfhe.encoding import (
-    BlockEncoder,
     Decoder,
+    DigitSumDecoder,
     Encoder,
     GridEncoder,
     LeafDecoder,
     LeafSumDecoder,
+    LevelBitsEncoder,
     Splits,
     ThermometerEncoder,
 )
@@ -69,12 +70,14 @@ def _public_encoder(encoder: Any) -> Encoder:
         return replace(encoder, watch=encoder.watch.public(encoder.features))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
-    assert isinstance(encoder, BlockEncoder), type(encoder)
+    assert isinstance(encoder, LevelBitsEncoder), type(encoder)
     return encoder
 
 
 def _public_decoder(decoder: Decoder) -> Decoder:
     """Return a decoder that gives the same scores, without how far these can be from those of floats."""
+    if isinstance(decoder, DigitSumDecoder):
+        return replace(decoder, sums=replace(decoder.sums, error=0.0))
     return replace(decoder, error=0.0) if isinstance(decoder, LeafSumDecoder | LeafDecoder) else decoder
 
 

@@ -62,7 +62,7 @@ class Scheme:
             return rounded(operation.function(torch.from_numpy(floats)).numpy())
 
         grid = Grid.of(scale, -zero_point * scale, x.shape)
-        return self.emitter.tabulate(replace(x, reference=reference), encode, grid)
+        return self.emitter.tabulate(replace(x, reference=reference), encode, grid, operation.modulo_bits)
 
     def operand(self, x: Any, axis: int | None) -> Symbolic:
         """Return ``x`` on a grid, so that it can take part in sums.
