@@ -58,14 +58,14 @@ def lower_mlp(
     with torch.no_grad():
         network, highest = _network(module)
         lowered = lower_network(network, _EncodedInputs(highest, rounding))
-    program, doubled = narrow_lookups(optimize(lowered.program))
     decoders: list[AffineDecoder] = []
-    for decoder, times in zip(lowered.decoders, doubled, strict=True):
+    for decoder in lowered.decoders:
         if not isinstance(decoder, AffineDecoder):
             raise TypeError(f"the output layer is linear, and was given a {type(decoder).__name__}")
-        decoders.append(decoder.of_doubled(times))
-    program, kept = drop_unused_inputs(program)
-    return program, kept, decoders
+        decoders.append(decoder)
+    narrow, doubled = narrow_lookups(optimize(lowered.program))
+    program, kept = drop_unused_inputs(narrow)
+    return program, kept, [each.of_doubled(times) for each, times in zip(decoders, doubled, strict=True)]
 
 
 class _EncodedInputs(Trained):

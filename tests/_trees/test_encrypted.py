@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
 
-from skfhe.encoding import DigitSumDecoder, LevelBitsEncoder
+from skfhe.encoding import LevelBitsEncoder
 from skfhe.encoding._splits import Splits
 from skfhe.ensemble import RandomForestClassifier
 from skfhe.program import run
@@ -29,8 +29,6 @@ def test_encrypted_scores_equal_the_clear_ones(compiled):
     np.testing.assert_array_equal(model.predict(rows, fhe="execute"), model.predict(rows))
     inputs = model.encoder_.encode(model._rows(model, rows[:2]))
     np.testing.assert_array_equal(model.fhe_circuit_.execute(*inputs)[0], run(model.program_, *inputs)[0])
-    if isinstance(model, RandomForestClassifier):  # of three classes
-        assert isinstance(model.decoder_, DigitSumDecoder)
 
 
 def test_simulation_at_the_default_error_rate_equals_the_clear_run(compiled):

@@ -1,6 +1,7 @@
 """Two small models, and the files that a version of the schema has of them.
 
-Files of every version of the schema stay in ``fixtures``, for what was written must be read. Those of the
+Files of every version of the schema stay in ``fixtures``, for what was written must be read, and so do those
+from before a class had a further field, in folders that say which. Those of the
 present version are made by ``python -m tests.deployment.saved_models --write``, which is needed when the
 schema changes, or the engine's parameters do; the commit says which.
 """

@@ -22,6 +22,8 @@ from tests.deployment.saved_models import FIXTURES, MODELS, N_ROWS, compiled, sa
 
 CLIENT, SERVER = ((FIXTURES / "v1" / "tree" / f"{half}.zip").read_bytes() for half in ("client", "server"))
 HALVES = {"client": CLIENT, "server": SERVER}
+KEPT = sorted(folder.name for folder in (FIXTURES / f"v{archive.SCHEMA_VERSION}").iterdir())
+"""Present models, and those that were written before some class had a further field."""
 ENTRIES = ("manifest.json", "model.json", "arrays.bin")
 
 
@@ -63,7 +65,7 @@ def consistent(data, manifest=None, model=None, arrays=None):
     return packed(contents.items())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", KEPT)
 def test_files_of_this_version_of_the_schema_are_read_and_run(name):
     """What was written once has to be read by whatever comes after."""
     folder = FIXTURES / f"v{archive.SCHEMA_VERSION}" / name
