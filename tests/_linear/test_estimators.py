@@ -21,7 +21,12 @@ from tests._linear.examples import ALL, CLASSIFIERS, REGRESSORS, name, split
 from tests.with_originals import failed_checks, original_of
 
 
-@pytest.mark.parametrize("estimator", ALL, ids=name)
+SIMILAR = ("GammaRegressor", "TweedieRegressor")
+"""That take long, and are made as PoissonRegressor is."""
+CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in ALL]
+
+
+@pytest.mark.parametrize("estimator", CHECKED)
 def test_no_check_fails_that_the_original_passes(estimator):
     assert failed_checks(estimator) <= failed_checks(original_of(estimator))
 

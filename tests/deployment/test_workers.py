@@ -210,6 +210,7 @@ def test_batches_that_were_joined_are_not_repeated_together(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_a_batch_whose_worker_is_killed_from_outside_is_run_again(levelled):
     async def serve():
         async with running(levelled) as (pool, key_id):
@@ -289,6 +290,7 @@ def test_a_worker_has_a_limit_of_memory_if_nothing_is_said(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_a_run_beyond_the_memory_limit_fails_and_its_worker_is_replaced(levelled):
     async def serve():
         async with running(levelled, memory_limit=1 << 29, kept_key_bytes=1 << 28) as (pool, key_id):
