@@ -20,7 +20,6 @@ from skfhe.linear_model import LogisticRegression, Ridge
 from tests._linear.examples import ALL, CLASSIFIERS, REGRESSORS, name, split
 from tests.with_originals import failed_checks, original_of
 
-
 SIMILAR = ("GammaRegressor", "TweedieRegressor")
 """That take long, and are made as PoissonRegressor is."""
 CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in ALL]
