@@ -178,3 +178,15 @@ def test_values_of_a_random_program_stay_in_their_intervals():
         rows = random_inputs(program, 50, np.random.default_rng(seed))
         for value, found in zip(program.values, trace(program, *rows), strict=True):
             assert value.type.contains(found)
+
+
+def test_a_product_of_one_row_and_one_column_is_a_matrix_product():
+    """For the dot product of two vectors, the engine asks for no precision of what is multiplied."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(30), np.full(30, 7), label="x")
+    squares = builder.add(ops.Lookup(np.arange(8)[None] ** 2, np.array([0])), x, label="squares")
+    weight = np.full((30, 1), 99)
+    program = builder.finish(builder.add(ops.Linear(weight, np.zeros(1, dtype=int)), squares, label="sum"))
+    circuit = compile_program(program, batch_sizes=(1,))
+    assert "matmul_eint_int" in circuit.mlir
+    assert "dot" not in circuit.mlir
