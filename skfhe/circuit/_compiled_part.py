@@ -159,7 +159,14 @@ class CompiledPart:
             additional_pre_processors=[*configuration.additional_pre_processors, typing],
             dump_artifacts_on_unexpected_failures=False,
             optimize_tlu_based_on_original_bit_width=self._read_by_own_bits(configuration),
+            # the engine composes the halves of tables that it is given; passes fuse what can be
+            enable_tlu_fusing=configuration.enable_tlu_fusing and not self._circles,
         )
+
+    @property
+    def _circles(self) -> list[int]:
+        """Bits that lookups of residues read."""
+        return [v.op.n_bits - 1 for v in self.part.program.values if isinstance(v.op, ops.Modulo)]
 
     def _read_by_own_bits(self, configuration: "fhe.Configuration") -> bool | int:
         """Return up to how many bits lookups are of their own width where their block is wider.
@@ -167,7 +174,7 @@ class CompiledPart:
         The engine reads wider ones by the block's. One of residues would then go round another circle.
         """
         asked = configuration.optimize_tlu_based_on_original_bit_width
-        circles = [v.op.n_bits - 1 for v in self.part.program.values if isinstance(v.op, ops.Modulo)]
+        circles = self._circles
         return asked if asked is True or not circles else max(int(asked), *circles)
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 from skfhe._typing import IntArray
 from skfhe.circuit._engine import Graph, GraphProcessor, Integer, Operation, fhe
 from skfhe.cost import MAX_LOOKUP_BITS
-from skfhe.program import IntegerType, Program, declared_types, ops, table_numbers
+from skfhe.program import IntegerType, Program, declared_types, is_approximate, ops, table_numbers
 
 __all__ = ["IntervalTyping", "lower"]
 
@@ -54,7 +54,7 @@ def lower(program: Program, n_rows: int, name: str) -> Callable[..., Any]:
             types = [program.values[a].type for a in value.arguments]
             op, arguments = value.op, [values[a] for a in value.arguments]
             first = program.values[value.arguments[0]]
-            if isinstance(op, ops.Modulo) and isinstance(first.op, ops.Round):
+            if isinstance(op, ops.Modulo) and is_approximate(first.op):
                 arguments = [values[first.arguments[0]]]  # it is rounded on the circle
             with fhe.tag(str(position)):
                 if isinstance(op, ops.Lookup) and isinstance(first.op, ops.Modulo):

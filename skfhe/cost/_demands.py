@@ -15,7 +15,7 @@ import numpy as np
 
 from skfhe._typing import FloatArray
 from skfhe.cost._rules import bootstraps, counts_modulo, rounded_bits, rounds_exactly, variance
-from skfhe.program import Program, bit_width, declared_types, ops
+from skfhe.program import Program, bit_width, declared_types, is_approximate, ops
 
 __all__ = ["INPUT", "Demands", "Reading", "demands"]
 
@@ -197,7 +197,8 @@ def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:
     for position, value in enumerate(program.values):
         # of what is bounded, the engine is told the stated interval
         widths = [] if position in bounded else [declared[position].bits]
-        if isinstance(value.op, ops.Round) and not counts_modulo(program, position):
+        on_circle = is_approximate(value.op) and counts_modulo(program, position)
+        if isinstance(value.op, ops.Round) and not on_circle:
             widths = [rounded_bits(program, position, value)]
         if isinstance(value.op, ops.Linear | ops.Convolution):  # constants share the width
             for constant in (value.op.weight, value.op.bias):

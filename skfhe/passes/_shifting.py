@@ -84,6 +84,8 @@ def find_shiftable(program: Program, reads: list[list[int]], lookup: int) -> Shi
         if len(reads[position]) != 1:
             return None
         value = program.values[position]
+        if isinstance(value.op, ops.Lookup) and isinstance(program.values[value.arguments[0]].op, ops.Modulo):
+            return None  # with a constant, its tables would not be negacyclic
         if isinstance(value.op, ops.Linear | ops.Convolution | ops.Lookup):
             return ShiftableLookup(lookup, position, sign, bounds, granularity(value.op, shape), multiple)
         if isinstance(value.op, ops.Bound):

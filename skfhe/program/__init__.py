@@ -10,7 +10,7 @@ from skfhe.program._integer_products import correlate
 from skfhe.program._interpreter import evaluate, run, run_batched, trace
 from skfhe.program._parts import Part, independent_parts, join
 from skfhe.program._ranges import infer_type
-from skfhe.program._residues import declared_types
+from skfhe.program._residues import declared_types, is_approximate
 from skfhe.program._tables import is_negacyclic, leading_shape, read_tables, table_numbers
 from skfhe.program._types import IntegerType, bit_width
 from skfhe.program._verify import verify
@@ -27,6 +27,7 @@ __all__ = [
     "evaluate",
     "independent_parts",
     "infer_type",
+    "is_approximate",
     "is_negacyclic",
     "join",
     "leading_shape",

@@ -6,7 +6,7 @@ from skfhe.program import ops
 from skfhe.program._graph import Program
 from skfhe.program._types import IntegerType
 
-__all__ = ["declared_types"]
+__all__ = ["declared_types", "is_approximate"]
 
 _LINEAR = (
     *(ops.Linear, ops.Convolution, ops.Add, ops.Subtract, ops.Sum),
@@ -49,23 +49,26 @@ def declared_types(program: Program) -> list[IntegerType]:
         needed[output] = _ALL
     for position in reversed(range(len(program.values))):
         value = program.values[position]
-        asks = needed[position] if isinstance(value.op, _LINEAR) or _is_approximate(value.op) else _ALL
+        asks = needed[position] if isinstance(value.op, _LINEAR) or is_approximate(value.op) else _ALL
         if isinstance(value.op, ops.Modulo):
             asks = value.op.n_bits
         for argument in value.arguments:
             needed[argument] = max(needed[argument], asks)
+    for position, value in enumerate(program.values):
+        if isinstance(value.op, ops.Bound):  # the same ciphertexts, which others may need more of
+            needed[position] = max(needed[position], needed[value.arguments[0]])
     found = []
     for value, n in zip(program.values, needed, strict=True):
         step = 1
         if isinstance(value.op, ops.Modulo):
             n = value.op.n_bits
             rounded = program.values[value.arguments[0]].op
-            step = 1 << rounded.lsbs if _is_approximate(rounded) else 1  # type: ignore[attr-defined]
+            step = 1 << rounded.lsbs if is_approximate(rounded) else 1  # type: ignore[attr-defined]
         found.append(_declared(value.type, n, step))
     return found
 
 
-def _is_approximate(op: ops.Op) -> bool:
+def is_approximate(op: ops.Op) -> bool:
     """Whether an operation rounds, by what a lookup leaves out, so that it may go round the circle."""
     return isinstance(op, ops.Round) and op.method == "approximate"
 

@@ -82,15 +82,15 @@ def extremes(op: ops.Lookup, first: IntArray, last: IntArray) -> tuple[IntArray,
 def is_negacyclic(op: ops.Lookup, n_bits: int) -> bool:
     """Whether tables say what a lookup reads of integers modulo ``2**n_bits``.
 
-    They have a cell for each, or for each multiple of their step, and those of the second half are those of
-    the first with the other sign.
+    They have a cell for each, or for each multiple of their step, at least four, and those of the second half
+    are those of the first with the other sign.
 
     Examples
     --------
     >>> is_negacyclic(ops.Lookup(np.array([[3, 5, -3, -5]]), np.array([0])), 2)
     True
     """
-    if op.tables.shape[-1] * op.step != 1 << n_bits or op.tables.shape[-1] < 2 or op.start.any():
+    if op.tables.shape[-1] * op.step != 1 << n_bits or op.tables.shape[-1] < 4 or op.start.any():
         return False
     half = op.tables.shape[-1] // 2
     return bool(np.array_equal(op.tables[..., half:], -op.tables[..., :half]))

@@ -40,6 +40,7 @@ def wrong_tables():
     yield "one cell is not odd", np.concatenate([half, [-1, -2, -2, 1]]), 0, 1
     yield "more cells", np.concatenate([half, -half, half, -half]), 0, 1
     yield "starts elsewhere", np.concatenate([[7], half, -half]), -1, 1
+    yield "two cells, which no lookup reads", [3, -3], 0, 4
     yield "steps", np.concatenate([half, -half]), 0, 2
 
 
@@ -48,7 +49,7 @@ def test_residues_are_read_by_lookups_of_negacyclic_tables_alone(name):
     """The engine is given half a table: it could not read the other half otherwise."""
     cells, start, step = next(rest for found, *rest in wrong_tables() if found == name)
     build = Residues()
-    op = ops.Lookup(cells[None], np.array([start]), step)
+    op = ops.Lookup(np.array([cells]), np.array([start]), step)
     assert not is_negacyclic(op, 3)
     y = build.add(op, build.modulo)
     with pytest.raises(ValueError, match=r"Lookup.* reads %2, residues modulo 2\*\*3; these are read by"):
@@ -101,6 +102,16 @@ def test_what_others_read_as_well_is_declared_as_it_is():
         if not output:
             wide = build.add(ops.Lookup(np.arange(201)[None] % 3, np.array([-77])), build.sum)
         assert build.declared(y, wide) == [(1, False), (8, True), (2, False)]
+
+
+def test_a_bound_is_declared_with_what_others_read_of_its_argument():
+    """Both are the same ciphertexts."""
+    for output, bits in ((True, 8), (False, 2)):
+        build = Residues()
+        bounded = build.add(ops.Bound(-77, 123), build.sum)
+        y = build.add(WAVE, build.add(ops.Modulo(3), bounded))
+        kinds = declared_types(build.builder.finish(y, *[build.sum] * output))
+        assert kinds[bounded].bits == kinds[build.sum].bits == bits
 
 
 def test_of_two_moduli_the_larger_is_declared():
