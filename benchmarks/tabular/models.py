@@ -100,6 +100,9 @@ MODELS: dict[str, Model] = {
     "LinearSVR": _linear("LinearSVR", "svm", random_state=0, max_iter=10_000),
     "tree": _trees("tree", "DecisionTree", (6, 3, 4), max_depth=5),
     "forest": _trees("ensemble", "RandomForest", (4,), n_estimators=10, max_depth=4),
+    "forest_leaves": _trees(
+        "ensemble", "RandomForest", n_estimators=10, max_depth=4, own={"leaves": "index"}, bits=(None,)
+    ),
     "extra": _trees("ensemble", "ExtraTrees", n_estimators=10, max_depth=4),
     "gradient": _trees("ensemble", "GradientBoosting", bits=(None, 4, 6), n_estimators=20, max_depth=3),
     "histogram": _trees("ensemble", "HistGradientBoosting", max_iter=20, max_depth=3, max_leaf_nodes=8),
