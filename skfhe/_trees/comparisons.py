@@ -63,13 +63,14 @@ def _renumbered(tree: Tree, number: IntArray, known: IntArray) -> Tree:
         of a leaf.
     """
     answer = known[tree.splits]
-    child = np.where(answer == 1, tree.right, tree.left)
+    of_left, of_right = (np.where(tree.splits < 0, 0, nodes) for nodes in (tree.left, tree.right))
+    child = np.where(answer == 1, of_right, of_left)
     passed = np.where(answer < 0, np.arange(len(tree.splits)), child)  # where each node leads to unasked
     while (further := passed[passed] != passed).any():
         passed[further] = passed[passed][further]
     # a node that is passed by holds what it leads to
-    splits, left, right = number[tree.splits[passed]], tree.left[passed], tree.right[passed]
-    return Tree(splits, passed[left], passed[right], tree.values[passed])
+    splits, left, right = number[tree.splits[passed]], passed[of_left[passed]], passed[of_right[passed]]
+    return Tree(splits, left, right, tree.values[passed])
 
 
 def _on_levels(split: Split, answer: IntArray, quantizer: LevelQuantizer) -> Split | bool:

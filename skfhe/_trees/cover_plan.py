@@ -32,6 +32,8 @@ WIDTHS = (4, 3, 2)
 MAX_WIDTH = 8
 MOST_SUM_BITS = 32
 """Bits of a sum beyond which no lookup keeps it."""
+FINEST = 2.0**-53
+"""No scale is a smaller part of the largest score: floats tell no finer ones apart, and 64 bits hold sums."""
 STRETCHES = 9
 """Sizes that are tried of a scale of leaf values, up to an eighth larger."""
 WORTH_STRETCHING = 2.0
@@ -239,7 +241,7 @@ class _Grids:
         self._reached += [
             _added([self._reached[outputs.index(output)] for output in group]) for group in together
         ]
-        self._span = _span(ensemble, outputs)
+        self._span, self._finest = _span(ensemble, outputs), FINEST * _largest(ensemble, outputs)
         self.too_few = 0
 
     def finest(self, cover: EnsembleCover, width: int) -> LeafGrid | None:
@@ -261,7 +263,9 @@ class _Grids:
         return grid
 
     def _scale(self, n_bits: int) -> float | None:
-        return _scale(self._span, len(self._numbers), n_bits, self._unit) if n_bits else self._unit
+        if not n_bits:
+            return self._unit
+        return _scale(self._span, len(self._numbers), n_bits, self._unit, self._finest)
 
     def _rounded(self, scale: float) -> LeafGrid:
         return leaf_grid(self._ensemble, self._numbers, self._values, self._outputs, scale)
@@ -348,15 +352,25 @@ def _span(ensemble: TreeEnsemble, outputs: tuple[int, ...]) -> float:
     return float(sum(values.max(axis=0) - values.min(axis=0) for values in leaves).max())
 
 
-def _scale(span: float, n_trees: int, n_bits: int, unit: float | None) -> float | None:
-    """Finest scale at which every sum takes at most ``n_bits`` bits, or None if there is none."""
+def _largest(ensemble: TreeEnsemble, outputs: tuple[int, ...]) -> float:
+    """Return a bound of the sizes of scores, biases and sums of some trees, for the worst output."""
+    leaves = [np.abs(tree.values[tree.splits < 0][:, list(outputs)]).max(axis=0) for tree in ensemble.trees]
+    return float((np.abs(ensemble.bias[list(outputs)]) + sum(leaves)).max())
+
+
+def _scale(span: float, n_trees: int, n_bits: int, unit: float | None, finest: float) -> float | None:
+    """Finest scale at which every sum takes at most ``n_bits`` bits, or None if there is none.
+
+    It is ``finest`` at least, as it is where all sums are alike, or as good as.
+    """
     if n_bits < 1:
         return None
     if unit is None:
         # rounding can make each tree's span a unit longer
         steps = (1 << n_bits) - 1 - n_trees
-        return None if steps < 1 else (span / steps or 1.0)
-    halvings = math.floor(math.log2(((1 << n_bits) - 1) * unit / span)) if span else 0
+        return None if steps < 1 else (max(span / steps, finest) or 1.0)
+    most = max(0, math.floor(math.log2(unit / finest))) if finest else 0
+    halvings = min(most, math.floor(math.log2(((1 << n_bits) - 1) * unit / span))) if span else most
     return None if halvings < 0 else unit / 2**halvings
 
 

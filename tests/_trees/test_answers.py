@@ -9,7 +9,7 @@ from skfhe._trees import comparisons
 from skfhe._trees.answers import LevelAnswers
 from skfhe._trees.comparisons import cheapest_answers, level_rows, on_levels
 from skfhe._trees.cover_program import lower_plan, used_splits
-from skfhe._trees.ensemble import collect
+from skfhe._trees.ensemble import RawTree, collect
 from skfhe.circuit import compile_program
 from skfhe.cost import estimate_cost
 from skfhe.encoding import BlockEncoder, Levels, calibrate_levels
@@ -17,6 +17,7 @@ from skfhe.encoding._splits import Split
 from skfhe.program import ProgramBuilder, ops, run
 from tests._trees.forests import RULE, all_rows, complete_tree, random_ensemble
 from tests._trees.test_cover_program import plan_of
+from tests._trees.test_leaf_covers import expected, oblivious, plans_of
 from tests._trees.test_levels_of_trees import stump
 
 RADICES = (1, 2, 4, 8)
@@ -119,6 +120,18 @@ def test_each_split_is_looked_up_once_by_one_bit():
     lookups = estimate_cost(lower_plan(plan, answers)).lookups
     assert lookups == {1: answers.n_lookups, 3: plan.cover.n_lookups}
     assert 0 < answers.n_lookups < len(used)
+
+
+def test_children_of_leaves_may_be_any_numbers():
+    """Libraries say -1, 0 or what they like."""
+    tree = stump(Split(0, 1.5, False), Split(0, 9.0, False))
+    leaf = np.array([split is None for split in tree.splits])
+    odd = RawTree(tree.splits, np.where(leaf, 99, tree.left), np.where(leaf, -99, tree.right), tree.values)
+    X = np.arange(4.0)[:, None]
+    quantizer = calibrate_levels(X, 2)
+    quantized = on_levels(collect([odd], np.zeros(1), 1, RULE), quantizer)
+    bits = quantized.splits.answers(level_rows(quantizer.quantize(X), quantizer))
+    assert quantized.scores(bits).ravel().tolist() == [3.0, 3.0, 1.0, 1.0]
 
 
 def test_what_is_sent_follows_from_the_features_alone():
@@ -230,3 +243,48 @@ def test_lookups_read_what_the_signs_of_answers_add_up_to():
     program = lower_plan(plan, answers)
     assert any(isinstance(value.op, ops.Round) for value in program.values)
     assert set(program.accumulator_bits) <= {1, 2, 4}
+
+
+def read_all_around(kind, n_bits, depth=5):
+    """Return a plan on levels that reads tables all around, for digits that are signs or for thresholds;
+    its trees, quantizer and rows."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X = rng.integers(0, 8, (400, depth)).astype(float)
+        if kind == "signs":
+            ensemble = oblivious(rng, range(depth), n_trees=2)
+        else:
+            ensemble = random_ensemble(rng, n_trees=1, depth=depth, n_features=depth, n_values=2)
+        quantizer = calibrate_levels(X, 3)
+        quantized = on_levels(ensemble, quantizer)
+        plan = plans_of(quantized, n_bits)[-1]
+        indices = [index for _, index in plan.cover.pieces]
+        signs = any(index.signs for index in indices)
+        if signs if kind == "signs" else any(index.size > 1 << n_bits for index in indices):
+            return plan, quantized, quantizer, X
+    raise AssertionError(f"no table of {n_bits} bits is read all around")
+
+
+@pytest.mark.parametrize("radix", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("kind", "n_bits"), [("signs", 2), ("signs", 3), ("thresholds", 2), ("thresholds", 3)]
+)
+def test_tables_read_all_around_take_answers_that_are_looked_up(kind, n_bits, radix):
+    """Answers of -1 and 1 double an index, and so the circle: half of it still turns the sign."""
+    plan, quantized, quantizer, X = read_all_around(kind, n_bits)
+    bits = quantized.splits.answers(level_rows(quantizer.quantize(X), quantizer))
+    answers = LevelAnswers.of(quantized.splits.select(used_splits(plan)), quantizer, radix)
+    assert bool(answers.n_lookups) == (radix > 1)
+    (found,) = run(lower_plan(plan, answers), *answers.encoder.encode(X))
+    np.testing.assert_array_equal(found, expected(quantized, plan, bits))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["signs", "thresholds"])
+def test_encrypted_tables_read_all_around_take_answers_that_are_looked_up(kind):
+    plan, quantized, quantizer, X = read_all_around(kind, 2, depth=3)
+    answers = LevelAnswers.of(quantized.splits.select(used_splits(plan)), quantizer, 2)
+    program = lower_plan(plan, answers)
+    (sent,) = answers.encoder.encode(X[:4])
+    circuit = compile_program(program, batch_sizes=(4,))
+    np.testing.assert_array_equal(circuit.execute(sent)[0], run(program, sent)[0])

@@ -86,3 +86,22 @@ def test_ensembles_of_one_leaf_a_tree(estimator, iris):
         model.fit(X, y, sample_weight=weight)
         assert len(np.unique(model.predict(X))) == 1
         assert model.cost_.n_lookups == 0
+
+
+@pytest.mark.parametrize("estimator", [*CLASSIFIERS[1:], *REGRESSORS[1:]], ids=name)
+def test_scores_that_hardly_vary_are_those_of_the_original(estimator, iris):
+    """What leaf values are multiples of follows from how far apart sums are; where that is nothing, or less
+    than floats of their size tell apart, it follows from their size."""
+    X = iris[0]
+    if is_classifier(estimator):
+        targets, options = [iris[1]], {"min_samples_leaf": 75}
+    else:
+        small = X[:, 0] - X[:, 0].mean()
+        targets, options = [np.full(150, 0.3), np.full(150, 3.7), 1e12 + 1e-3 * small, 1e-20 * small], {}
+    for y in targets:
+        original = original_of(estimator).set_params(**options).fit(X, y)
+        model = clone(estimator).set_params(**options).fit(X, y)
+        size = np.abs(scores_of(original, X)).max()
+        difference = np.abs(scores_of(model, X) - scores_of(original, X)).max()
+        assert difference <= 1e-3 * np.ptp(scores_of(original, X)) + 1e-15 * size
+        assert difference <= model.score_error_ + 1e-15 * size
