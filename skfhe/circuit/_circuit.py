@@ -37,7 +37,7 @@ def compile_program(
         compression of inputs and of evaluation keys is not used: both are sent compressed as they are.
     batch_sizes : tuple of int, optional
         Numbers of rows that one call can take, 1 among them. By default 1, 8 and, with lookups, 32 as
-        far as a call is estimated to stay within ten seconds.
+        far as a call is estimated to stay within ten seconds and 256 MB of ciphertexts.
 
     Returns
     -------

@@ -26,6 +26,8 @@ BATCH_SIZES = (1, 8, 32)
 LEVELLED_BATCH_SIZES = (1, 8)
 """Without lookups there is no key material to prepare for, and 32 rows and more gain nothing beyond 8."""
 SECONDS_A_BATCH = 10.0
+BYTES_A_BATCH = 1 << 28
+"""Of the ciphertexts that a call evaluates. The engine takes less than twice as many in one array."""
 
 
 class CompiledCircuit:
@@ -65,7 +67,11 @@ class CompiledCircuit:
         cost = self.cost
         if batch_sizes is None:
             sizes = BATCH_SIZES if program.lookups else LEVELLED_BATCH_SIZES
-            batch_sizes = tuple(n for n in sizes if n * cost.seconds <= SECONDS_A_BATCH)
+            batch_sizes = tuple(
+                n
+                for n in sizes
+                if n * cost.seconds <= SECONDS_A_BATCH and n * cost.expanded_bytes <= BYTES_A_BATCH
+            )
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
         # Of a row, and of a call; of what cannot be priced, calls alone count.
         priced = cost.seconds - cost.seconds_a_call, cost.seconds_a_call

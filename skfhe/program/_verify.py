@@ -53,6 +53,12 @@ def _verify_residues(program: Program) -> None:
                 f"%{position} (Modulo, {program.values[position].label!r}) is an output; residues modulo "
                 f"2**{modulo.n_bits} are read by lookups alone"
             )
+        (read,) = program.values[position].arguments
+        if isinstance(program.values[read].op, ops.Bound) and _is_rounded_before(program, read):
+            raise ValueError(
+                f"%{position} (Modulo, {program.values[position].label!r}) takes residues of a bound of what "
+                "is rounded approximately; bound it before it is rounded"
+            )
     for position, value in enumerate(program.values):
         for argument in moduli.keys() & set(value.arguments):
             n_bits = moduli[argument].n_bits
@@ -69,6 +75,13 @@ def _verify_residues(program: Program) -> None:
                     f"{where} has a cell for each multiple of {value.op.step}, and reads %{argument}, "
                     f"residues of multiples of {step}"
                 )
+
+
+def _is_rounded_before(program: Program, position: int) -> bool:
+    """Whether a value is one that was rounded approximately, whatever bounds are stated of it."""
+    while isinstance(program.values[position].op, ops.Bound):
+        (position,) = program.values[position].arguments
+    return _rounded_to(program, position) > 1
 
 
 def _rounded_to(program: Program, position: int) -> int:

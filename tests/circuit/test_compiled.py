@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from skfhe.circuit import Batch, compile_program
-from skfhe.program import run
+from skfhe.circuit import Batch, CompiledCircuit, compile_program
+from skfhe.cost import ErrorRate
+from skfhe.program import ProgramBuilder, ops, run
 from tests.circuit.test_host import environment
 from tests.circuit.two_parts import two_parts
 from tests.conftest import random_inputs
@@ -25,6 +26,19 @@ sys.stdout.buffer.write(results.to_bytes())
 @pytest.fixture(scope="module")
 def circuit():
     return compile_program(two_parts(), batch_sizes=(1, 2))
+
+
+def test_calls_take_as_many_rows_as_have_room_for_their_ciphertexts():
+    """The engine takes no array of half a gigabyte, which 32 rows of some thousand inputs would be."""
+    sizes = {}
+    for n_inputs in (100, 1500, 20_000):
+        builder = ProgramBuilder()
+        x = builder.input(np.zeros(n_inputs), np.ones(n_inputs), label="x")
+        first = builder.add(ops.Gather(np.arange(4), 0), x, label="four")
+        looked_up = builder.add(ops.Lookup(np.array([[0, 1]]), np.array([0])), first, label="table")
+        compiled = CompiledCircuit(builder.finish(looked_up), ErrorRate(), None, None)
+        sizes[n_inputs] = compiled.batch_sizes
+    assert sizes == {100: (1, 8, 32), 1500: (1, 8), 20_000: (1,)}
 
 
 def secret_bits(circuit):

@@ -34,6 +34,17 @@ def test_residues_are_no_output():
         verify(build.builder.finish(build.modulo))
 
 
+def test_residues_of_a_bound_of_what_is_rounded_are_refused():
+    """The engine rounds where a lookup reads, which would be behind the bound."""
+    build = Residues()
+    rounded = build.add(ops.Round(1, "approximate"), build.sum)
+    bounded = build.add(ops.Bound(-80, 130), rounded)
+    residues = build.add(ops.Modulo(3), bounded)
+    y = build.add(WAVE, residues)
+    with pytest.raises(ValueError, match="of a bound of what is rounded approximately; bound it before"):
+        verify(build.builder.finish(y))
+
+
 def wrong_tables():
     half = np.array([1, 2, 2, 0])
     yield "not odd", np.concatenate([half, half]), 0, 1
