@@ -34,6 +34,7 @@ def declared_types(program: Program) -> list[IntegerType]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from skfhe.program import ProgramBuilder
     >>> builder = ProgramBuilder()
     >>> x = builder.input(np.zeros(40), np.ones(40), label="bits")
