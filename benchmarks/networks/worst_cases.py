@@ -161,7 +161,7 @@ def networks(name: str, epochs: int) -> tuple[dict[str, Any], np.ndarray, np.nda
 
 
 def hidden(program: Program) -> Program:
-    """Return the part of a network that has lookups; the skip connection beside it shares no value with it."""
+    """Return the part of a network that has lookups; the skip connection shares no value with it."""
     (found,) = (part.program for part in independent_parts(program) if part.program.lookups)
     return found
 
