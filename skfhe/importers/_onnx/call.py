@@ -18,7 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from skfhe._typing import Array
-from skfhe.network import EXAMPLE_ROWS, NetworkBuilder, Node
+from skfhe.network import NetworkBuilder, Node
 
 __all__ = [
     "EVALUATED_AS",
@@ -53,7 +53,7 @@ class Call:
         Encrypted values, constants, and what was left out.
     opset : int
     batch : int or None
-        Number of rows that the graph was exported for.
+        Number of rows that the graph was exported for, if more than one.
     types : dict
         Element types of the graph's values, where they are known.
     """
@@ -65,18 +65,20 @@ class Call:
     batch: int | None
     types: dict[str, int]
 
-    @property
-    def rows(self) -> int:
-        """Number of rows that movements are traced on."""
-        return self.batch or EXAMPLE_ROWS
-
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """Attributes by name, and the defaults of those left out."""
-        schema = defs.get_schema(self.proto.op_type, self.opset)
-        given = [a.default_value for a in schema.attributes.values() if a.default_value.type]
-        found = {a.name: helper.get_attribute_value(a) for a in (*given, *self.proto.attribute)}
+        found = {
+            a.name: helper.get_attribute_value(a) for a in (*self.default_attributes(), *self.proto.attribute)
+        }
         return {name: v.decode() if isinstance(v, bytes) else v for name, v in found.items()}
+
+    def default_attributes(self) -> list[onnx.AttributeProto]:
+        """Return the attributes that are left out, with their defaults."""
+        if not defs.has(self.proto.op_type, self.opset, self.proto.domain):
+            return []
+        schema = defs.get_schema(self.proto.op_type, self.opset, self.proto.domain)
+        return [a.default_value for a in schema.attributes.values() if a.default_value.type]
 
     @property
     def nodes(self) -> list[Node]:
@@ -85,8 +87,14 @@ class Call:
 
     def input_name(self, index: int) -> str:
         """Return what ONNX calls an input of the operator."""
-        formal = defs.get_schema(self.proto.op_type, self.opset).inputs
+        if not defs.has(self.proto.op_type, self.opset, self.proto.domain):
+            return self.proto.input[index]
+        formal = defs.get_schema(self.proto.op_type, self.opset, self.proto.domain).inputs
         return formal[min(index, len(formal) - 1)].name
+
+    def input(self, index: int) -> Any:
+        """Return an input, or None if it was left out."""
+        return self.inputs[index] if index < len(self.inputs) else None
 
     def encrypted(self, index: int = 0) -> Node:
         """Return an input that must be encrypted."""
@@ -98,9 +106,16 @@ class Call:
             )
         return value
 
+    def node(self, index: int) -> Node:
+        """Return an input as a value of the network, be it encrypted or constant."""
+        value = self.inputs[index]
+        if isinstance(value, Node):
+            return value
+        return self.build.constant(self.nodes[0], double(value))
+
     def constant(self, index: int) -> Array | None:
         """Return an input that must be a constant; None if it was left out."""
-        value = self.inputs[index] if index < len(self.inputs) else None
+        value = self.input(index)
         if isinstance(value, Node):
             raise self.build.unsupported(
                 f"its input {self.input_name(index)!r} is encrypted", "a constant, such as an initializer"
@@ -121,9 +136,31 @@ class Call:
             )
         return value
 
+    def type_of(self, index: int = 0) -> int:
+        """Return the element type of an input, 0 if it is not known."""
+        value = self.input(index)
+        if value is not None and not isinstance(value, Node):
+            return int(helper.np_dtype_to_tensor_dtype(value.dtype))
+        return self.types.get(self.proto.input[index], 0)
+
     def holds_integers(self, index: int = 0) -> bool:
         """Whether an input is known to be of an integer type."""
-        return self.types.get(self.proto.input[index], 0) in INTEGERS
+        return self.type_of(index) in INTEGERS
+
+    def axis(self, x: Node, axis: int) -> int:
+        """Return an axis of a value, counted from 0."""
+        rank = len(x.shape)
+        if not -max(rank, 1) <= axis < max(rank, 1):
+            raise self.build.unsupported(f"axis {axis} is none of the {rank} that its input has")
+        return axis % max(rank, 1)
+
+    def axes(self, x: Node, index: int) -> list[int] | None:
+        """Return the axes in an attribute, or in an input; None for all of them."""
+        chosen = self.constant(index)
+        given = self.attributes.get("axes") if chosen is None else chosen.ravel().tolist()
+        if not given:
+            return None
+        return sorted({self.axis(x, int(axis)) for axis in given})
 
     def run(self, *values: Any) -> list[Array]:
         """Compute the node by the reference evaluator."""
@@ -141,74 +178,71 @@ class Call:
         """Append the movement that the node is of its first input."""
         for index in range(1, len(self.inputs)):
             self.constant(index)
-        x = self.encrypted()
-        return self.build.move(
-            x, lambda positions: self.by_batch(lambda rows: self.run(rows, *self.inputs[1:]), positions)
+        moved: list[Node] = self.build.move(
+            self.encrypted(), self.by_batch(lambda floats: self.run(floats, *self.inputs[1:]))
         )
+        return moved
 
-    def by_batch(self, function: Callable[[Array], Sequence[Array]], positions: Tensor) -> list[Tensor]:
-        """Apply a function to as many rows at a time as the graph was exported for.
+    def by_batch(self, function: Callable[[Array], Sequence[Array]]) -> Callable[[Tensor], list[Tensor]]:
+        """Return what a function makes of the positions that `NetworkBuilder.move` traces with.
 
-        ``positions`` are the numbers from 1 that `NetworkBuilder.move` traces with; they are continued to
-        fill the last batch.
+        In a graph that was exported for several rows it is given as many.
         """
-        n_rows, size = len(positions), positions[0].numel()
-        n_batches = -(-n_rows // self.rows)
-        continued = torch.arange(1, n_batches * self.rows * size + 1, dtype=torch.float64)
-        batches = continued.reshape(n_batches, self.rows, *positions.shape[1:]).numpy()
-        each = [[torch.from_numpy(np.array(v)) for v in function(batch)] for batch in batches]
-        for moved in (value for values in each for value in values):
-            if moved.ndim == 0 or len(moved) != self.rows:
+
+        def on_positions(positions: Tensor) -> list[Tensor]:
+            if self.batch is None:
+                return [torch.from_numpy(np.array(v)) for v in function(positions.numpy())]
+            size = positions.numel()
+            if len(positions) != 1:
                 raise self.build.unsupported(
-                    f"it turns {self.rows} rows into a tensor of shape {tuple(moved.shape)}, and rows are "
-                    "encrypted apart",
-                    "operations within a row, the first axis being the rows",
+                    f"the graph was exported for {self.batch} rows, and they are not its first axis",
+                    "an export for one row, or for any number of them",
                 )
-        return [torch.cat(values)[:n_rows] for values in zip(*each, strict=True)]
+            several = torch.arange(1, self.batch * size + 1, dtype=torch.float64)
+            found = function(several.reshape(self.batch, *positions.shape[1:]).numpy())
+            return [self._of_one_row(torch.from_numpy(np.array(value)), size) for value in found]
 
-    def row_axis(self, x: Node, axis: int) -> int:
-        """Return the axis of a row for an axis of a tensor."""
-        rank = len(x.shape) + 1
-        if not -rank <= axis < rank:
-            raise self.build.unsupported(f"axis {axis} is none of the {rank} that its input has")
-        if axis % rank == 0:
-            raise self.build.mixes_rows()
-        return axis % rank - 1
+        return on_positions
 
-    def of_one_rank(self, nodes: Sequence[Node]) -> list[Node]:
-        """Return encrypted values with as many axes each, so that broadcasting them aligns their rows."""
-        rank = max(len(node.shape) for node in nodes)
-        if self.batch != 1 and any(len(node.shape) < rank for node in nodes):
-            shapes = ", ".join(str(("n_rows", *node.shape)) for node in nodes)
+    def _of_one_row(self, moved: Tensor, size: int) -> Tensor:
+        """Return the positions of one row, having checked that it is made of itself alone."""
+        if moved.ndim == 0 or len(moved) != self.batch:
             raise self.build.unsupported(
-                f"the rows of one encrypted input meet another axis of the other: {shapes}",
-                "Unsqueeze before it",
+                f"it turns {self.batch} rows into a tensor of shape {tuple(moved.shape)}, and rows are "
+                "encrypted apart",
+                "an export for one row, or for any number of them",
             )
+        row = torch.arange(len(moved)).reshape(-1, *(1,) * (moved.ndim - 1))
+        if not torch.equal(torch.where(moved == 0, 0, moved - row * size), moved[:1].expand_as(moved)):
+            raise self.build.mixes_rows()
+        return moved[:1]
 
-        def raised(node: Node) -> Node:
-            shape = (1,) * (rank - len(node.shape)) + node.shape
-            return self.build.move(node, lambda rows: rows.reshape(len(rows), *shape))
-
-        return [raised(node) for node in nodes]
+    def row(self, constant: Tensor) -> Tensor:
+        """Return a constant that meets an encrypted value, for one row."""
+        rank = max((len(node.shape) for node in self.nodes), default=0)
+        if self.batch is None or constant.ndim != rank or len(constant) != self.batch:
+            return constant
+        if not torch.equal(constant, constant[:1].expand_as(constant)):
+            raise self.build.unsupported(
+                f"a constant of shape {tuple(constant.shape)} differs from row to row"
+            )
+        return constant[:1]
 
     def elementwise(self, function: Callable[..., Tensor], kind: str = "") -> Node:
         """Append a function of all inputs, element by element; the node's attributes are passed by name."""
+        values = [v if isinstance(v, Node) or v is None else self.row(double(v)) for v in self.inputs]
+        shape = torch.broadcast_shapes(*(tuple(v.shape) for v in values if v is not None))
         distinct = list(dict.fromkeys(self.nodes))
-        raised = self.of_one_rank(distinct)
-        constants = [
-            v if isinstance(v, Node) or v is None else self.build.row_constant(double(v), raised[0])
-            for v in self.inputs
-        ]
         attributes = self.attributes
 
         def of(*floats: Tensor) -> Tensor:
             given = dict(zip(distinct, floats, strict=True))
-            values = [given[v] if isinstance(v, Node) else v for v in constants]
-            return function(*values, **attributes).double()
+            return function(*(given[v] if isinstance(v, Node) else v for v in values), **attributes).double()
 
-        if len(raised) == 1:
-            return self.build.univariate(raised[0], of)
-        return self.build.elementwise(of, *raised, kind=kind if len(distinct) == len(self.inputs) else "")
+        wide = [self.build.broadcast(node, shape) for node in distinct]
+        if len(wide) == 1:
+            return self.build.univariate(wide[0], of)
+        return self.build.elementwise(of, *wide, kind=kind if len(wide) == len(self.inputs) else "")
 
 
 def double(value: Array) -> Tensor:
@@ -222,7 +256,10 @@ def evaluated(proto: onnx.NodeProto, feeds: dict[str, Any], opset: int, build: N
     feeds = {name: np.asarray(value) for name, value in feeds.items() if name}
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (*feeds, *kept)]
     graph = helper.make_graph([proto], "node", values[: len(feeds)], values[len(feeds) :])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    opsets = [helper.make_opsetid("", opset)]
+    if proto.domain:
+        opsets.append(helper.make_opsetid(proto.domain, 1))
+    model = helper.make_model(graph, opset_imports=opsets)
     try:
         with np.errstate(all="ignore"):
             found = ReferenceEvaluator(model).run(None, feeds)
