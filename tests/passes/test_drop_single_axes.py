@@ -3,7 +3,7 @@
 import numpy as np
 
 from skfhe.passes import drop_single_axes
-from skfhe.program import ProgramBuilder, run, ops
+from skfhe.program import ProgramBuilder, ops, run
 
 RNG = np.random.default_rng(0)
 PER_CHANNEL = ops.Lookup(RNG.integers(0, 4, (1, 3, 1, 8)), np.zeros((1, 3, 1), dtype=np.int64))
@@ -12,15 +12,15 @@ PER_CHANNEL = ops.Lookup(RNG.integers(0, 4, (1, 3, 1, 8)), np.zeros((1, 3, 1), d
 def one_row():
     """A row of shape (3, 4) through what other passes and the engine take without the axis of the rows."""
     builder = ProgramBuilder()
-    x = builder.input(np.zeros((3, 4), dtype=np.int64), np.full((3, 4), 7, dtype=np.int64))
-    raised = builder.add(ops.Reshape((1, 3, 4)), x)
-    looked_up = builder.add(PER_CHANNEL, raised)
-    bound = builder.add(ops.Bound(np.zeros((1, 3, 1), np.int64), np.full((1, 3, 1), 3, np.int64)), looked_up)
-    both = builder.add(ops.Concatenate(1), bound, raised)
-    twice = builder.add(ops.Concatenate(0), both, both)  # along the axis itself: it stays there
-    total = builder.add(
-        ops.Sum(2), builder.add(ops.Linear(RNG.integers(-1, 2, (4, 2)), np.zeros(2, int)), both)
-    )
+    zeros, threes = np.zeros((1, 3, 1), dtype=np.int64), np.full((1, 3, 1), 3, dtype=np.int64)
+    pairs = ops.Linear(RNG.integers(-1, 2, (4, 2)), np.zeros(2, dtype=np.int64))
+    x = builder.input(np.zeros((3, 4), dtype=np.int64), np.full((3, 4), 7, dtype=np.int64), label="x")
+    raised = builder.add(ops.Reshape((1, 3, 4)), x, label="x")
+    looked_up = builder.add(PER_CHANNEL, raised, label="x")
+    bound = builder.add(ops.Bound(zeros, threes), looked_up, label="x")
+    both = builder.add(ops.Concatenate(1), bound, raised, label="x")
+    twice = builder.add(ops.Concatenate(0), both, both, label="x")  # along the axis itself: it stays
+    total = builder.add(ops.Sum(2), builder.add(pairs, both, label="x"), label="x")
     return builder.finish(twice, total)
 
 
