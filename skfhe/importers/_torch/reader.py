@@ -218,7 +218,7 @@ def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
     reason = next(iter(str(failure).splitlines()), type(failure).__name__)
     raise ValueError(
         f"torch.export could not capture {type(net).__name__}: {reason.rstrip('. ')}; the network must be a "
-        "torch.nn.Module whose control flow does not depend on the data, called with one tensor an input"
+        "torch.nn.Module whose control flow does not depend on the data, called with one row of one tensor an input"
     ) from failure
 
 
