@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import logging
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import OutputKind
 from torch.nn.utils.prune import BasePruningMethod
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from skfhe.exceptions import UnsupportedOperatorError
@@ -202,24 +206,48 @@ def _is_quantized(value: Any) -> bool:
 def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
     """Return what torch.export captures of a network, without operators that write in place.
 
-    A network may have tensors or casts of its own in single precision, which do not multiply double ones.
+    A network may have tensors or casts of its own in single precision, which do not multiply double ones. It
+    may drop all axes of length 1, and mean those beside that of the rows.
     """
-    for dtype in (torch.float64, torch.float32):
+    failure: Exception | None = None
+    for squeezes, dtype in product((False, True), (torch.float64, torch.float32)):
         examples = tuple(_cast(x, dtype)[torch.arange(n_rows) % len(x)] for x in inputs)
         called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
         try:
-            exported = torch.export.export(called, examples, strict=False)
-            return exported.run_decompositions({}) if _writes_in_place(exported) else exported
+            with _silent(), _SqueezesRows() if squeezes else nullcontext():
+                exported = torch.export.export(called, examples, strict=False)
+                return exported.run_decompositions({}) if _writes_in_place(exported) else exported
         except Exception as error:
-            failure = error
+            failure = failure or error
     operator = _mixing_operator(net, inputs) if n_rows == 1 else None
     if operator is not None:
         raise mixes_rows(_base_name(operator.target).strip("_"), _label(operator)) from failure
     reason = next(iter(str(failure).splitlines()), type(failure).__name__)
     raise ValueError(
         f"torch.export could not capture {type(net).__name__}: {reason.rstrip('. ')}; the network must be a "
-        "torch.nn.Module whose control flow does not depend on the data, called with one row of one tensor an input"
+        "torch.nn.Module whose control flow does not depend on the data, called with one row of each input"
     ) from failure
+
+
+class _SqueezesRows(TorchFunctionMode):
+    """Has ``squeeze()`` keep the first axis, as it does when there are several rows."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.squeeze, Tensor.squeeze) and len(args) == 1 and not kwargs:
+            axes = tuple(axis for axis, size in enumerate(args[0].shape) if size == 1 and axis > 0)
+            return func(args[0], axes) if axes else args[0].clone()
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep torch from logging what is raised as an error anyway."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _writes_in_place(exported: Any) -> bool:
