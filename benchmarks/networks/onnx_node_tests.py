@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 from skfhe.exceptions import UnsupportedOperatorError

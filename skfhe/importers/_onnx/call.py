@@ -53,7 +53,7 @@ class Call:
         Encrypted values, constants, and what was left out.
     opset : int
     batch : int or None
-        Number of rows that the graph was exported for, if more than one.
+        Number of rows that the graph was exported for.
     types : dict
         Element types of the graph's values, where they are known.
     """
@@ -64,6 +64,11 @@ class Call:
     opset: int
     batch: int | None
     types: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that movements are traced on."""
+        return self.batch or 1
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -178,49 +183,42 @@ class Call:
         """Append the movement that the node is of its first input."""
         for index in range(1, len(self.inputs)):
             self.constant(index)
-        moved: list[Node] = self.build.move(
-            self.encrypted(), self.by_batch(lambda floats: self.run(floats, *self.inputs[1:]))
-        )
-        return moved
+        return self.moved(self.encrypted(), lambda tensor: self.run(tensor, *self.inputs[1:]))
 
-    def by_batch(self, function: Callable[[Array], Sequence[Array]]) -> Callable[[Tensor], list[Tensor]]:
-        """Return what a function makes of the positions that `NetworkBuilder.move` traces with.
+    def moved(self, x: Node, function: Callable[[Array], Sequence[Array]]) -> list[Node]:
+        """Append movements of ``x``, which a graph that was exported for several rows names for so many."""
 
-        In a graph that was exported for several rows it is given as many.
-        """
-
-        def on_positions(positions: Tensor) -> list[Tensor]:
-            if self.batch is None:
+        def of_one(positions: Tensor) -> list[Tensor]:
+            if self.rows == 1 or x.shape[:1] != (1,):
                 return [torch.from_numpy(np.array(v)) for v in function(positions.numpy())]
             size = positions.numel()
-            if len(positions) != 1:
-                raise self.build.unsupported(
-                    f"the graph was exported for {self.batch} rows, and they are not its first axis",
-                    "an export for one row, or for any number of them",
-                )
-            several = torch.arange(1, self.batch * size + 1, dtype=torch.float64)
-            found = function(several.reshape(self.batch, *positions.shape[1:]).numpy())
-            return [self._of_one_row(torch.from_numpy(np.array(value)), size) for value in found]
+            each = positions + size * torch.arange(self.rows).reshape(-1, *(1,) * (positions.ndim - 1))
+            return [self._first(torch.from_numpy(np.array(v)), size) for v in function(each.numpy())]
 
-        return on_positions
+        moved: list[Node] = self.build.move(x, of_one)
+        return moved
 
-    def _of_one_row(self, moved: Tensor, size: int) -> Tensor:
-        """Return the positions of one row, having checked that it is made of itself alone."""
-        if moved.ndim == 0 or len(moved) != self.batch:
-            raise self.build.unsupported(
-                f"it turns {self.batch} rows into a tensor of shape {tuple(moved.shape)}, and rows are "
-                "encrypted apart",
-                "an export for one row, or for any number of them",
-            )
-        row = torch.arange(len(moved)).reshape(-1, *(1,) * (moved.ndim - 1))
-        if not torch.equal(torch.where(moved == 0, 0, moved - row * size), moved[:1].expand_as(moved)):
-            raise self.build.mixes_rows()
-        return moved[:1]
+    def _first(self, moved: Tensor, size: int) -> Tensor:
+        """Return what belongs to the first of the rows that a graph was exported for."""
+        if moved.ndim and len(moved) == self.rows:
+            own = moved.long() - 1
+            starts = size * torch.arange(self.rows).reshape(-1, *(1,) * (moved.ndim - 1))
+            within = torch.where(own < 0, -1, own - starts)
+            if bool(((within == within[:1]) & (within < size)).all()):
+                return moved[:1]
+        raise self.build.unsupported(
+            f"it turns {self.rows} rows into a tensor of shape {tuple(moved.shape)}, and rows are encrypted "
+            "apart",
+            "a graph that was exported for one row",
+        )
 
-    def row(self, constant: Tensor) -> Tensor:
-        """Return a constant that meets an encrypted value, for one row."""
-        rank = max((len(node.shape) for node in self.nodes), default=0)
-        if self.batch is None or constant.ndim != rank or len(constant) != self.batch:
+    def floats_of(self, value: Array) -> Tensor:
+        """Return a constant in double precision, for one row if it holds the same for a fixed number."""
+        constant = double(value)
+        for_each = self.rows > 1 and constant.ndim and len(constant) == self.rows
+        if not for_each or not any(
+            node.shape[:1] == (1,) and len(node.shape) == constant.ndim for node in self.nodes
+        ):
             return constant
         if not torch.equal(constant, constant[:1].expand_as(constant)):
             raise self.build.unsupported(
@@ -230,19 +228,18 @@ class Call:
 
     def elementwise(self, function: Callable[..., Tensor], kind: str = "") -> Node:
         """Append a function of all inputs, element by element; the node's attributes are passed by name."""
-        values = [v if isinstance(v, Node) or v is None else self.row(double(v)) for v in self.inputs]
-        shape = torch.broadcast_shapes(*(tuple(v.shape) for v in values if v is not None))
         distinct = list(dict.fromkeys(self.nodes))
+        constants = [v if isinstance(v, Node) or v is None else self.floats_of(v) for v in self.inputs]
         attributes = self.attributes
 
         def of(*floats: Tensor) -> Tensor:
             given = dict(zip(distinct, floats, strict=True))
-            return function(*(given[v] if isinstance(v, Node) else v for v in values), **attributes).double()
+            values = [given[v] if isinstance(v, Node) else v for v in constants]
+            return function(*values, **attributes).double()
 
-        wide = [self.build.broadcast(node, shape) for node in distinct]
-        if len(wide) == 1:
-            return self.build.univariate(wide[0], of)
-        return self.build.elementwise(of, *wide, kind=kind if len(wide) == len(self.inputs) else "")
+        if len(distinct) == 1:
+            return self.build.univariate(distinct[0], of)
+        return self.build.elementwise(of, *distinct, kind=kind if len(distinct) == len(self.inputs) else "")
 
 
 def double(value: Array) -> Tensor:

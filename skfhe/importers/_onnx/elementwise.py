@@ -97,9 +97,9 @@ def _add(call: Call) -> Node:
         function, kind = (torch.sub, "subtract") if subtract else (torch.add, "add")
         return call.build.elementwise(function, a, b, kind=kind)
     if isinstance(a, Node):
-        constant = call.row(double(b))
+        constant = call.floats_of(b)
         return call.build.affine(a, 1.0, -constant if subtract else constant)
-    return call.build.affine(b, -1.0 if subtract else 1.0, call.row(double(a)))
+    return call.build.affine(b, -1.0 if subtract else 1.0, call.floats_of(a))
 
 
 @HANDLERS.handles("Mul")
@@ -108,7 +108,7 @@ def _multiply(call: Call) -> Node:
     if isinstance(a, Node) and isinstance(b, Node):
         return call.build.elementwise(torch.mul, a, b, kind="multiply")
     x, constant = (a, b) if isinstance(a, Node) else (b, a)
-    return call.build.affine(x, call.row(double(constant)))
+    return call.build.affine(x, call.floats_of(constant))
 
 
 @HANDLERS.handles("Div")
@@ -117,7 +117,7 @@ def _divide(call: Call) -> Node:
         return call.elementwise(lambda a, b: torch.div(a, b, rounding_mode="trunc"))
     a, b = call.inputs
     if isinstance(a, Node) and not isinstance(b, Node):
-        return call.build.affine(a, 1.0 / call.row(double(b)))
+        return call.build.affine(a, 1.0 / call.floats_of(b))
     return call.elementwise(torch.div, "divide")
 
 
@@ -135,7 +135,7 @@ def _accumulate(call: Call) -> Node:
         "Min": (torch.minimum, "minimum"),
     }.get(name, (torch.add, "add"))
     nodes = call.nodes
-    constants = [call.row(double(value)) for value in call.inputs if not isinstance(value, Node)]
+    constants = [call.floats_of(value) for value in call.inputs if not isinstance(value, Node)]
     result = nodes[0]
     if constants:
         constant = reduce(function, constants)
@@ -163,7 +163,7 @@ def _clip(call: Call) -> Node:
 @HANDLERS.handles("Where")
 def _where(call: Call) -> Node:
     build = call.build
-    condition, a, b = (v if isinstance(v, Node) else call.row(double(v)) for v in call.inputs)
+    condition, a, b = (v if isinstance(v, Node) else call.floats_of(v) for v in call.inputs)
     if isinstance(condition, Node) and isinstance(a, Node) and isinstance(b, Node):
         return build.elementwise(lambda c, x, y: torch.where(c != 0, x, y), condition, a, b, kind="where")
     if isinstance(condition, Node):
@@ -200,10 +200,8 @@ def _cast(call: Call) -> Any:
 def _wrapped(call: Call, x: Node, to: int) -> Node:
     """Append integers of another type, which wrap around only where the types' ranges make them."""
     (low, high), (least, most) = INTEGERS[to], INTEGERS.get(call.type_of(), (0, 1))
-    if (
-        low <= least
-        and most <= high
-        or not (bool((x.reference < low).any()) or bool((x.reference > high).any()))
+    if (low <= least and most <= high) or not (
+        bool((x.reference < low).any()) or bool((x.reference > high).any())
     ):
         return x
     n = float(high - low + 1)

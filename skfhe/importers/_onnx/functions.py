@@ -8,7 +8,6 @@ import onnx
 from onnx import FunctionProto, TensorProto, TypeProto, defs, helper, shape_inference
 
 from skfhe.importers._onnx.call import Call
-from skfhe.network import Node
 
 __all__ = ["body_of", "instantiated", "output_types"]
 

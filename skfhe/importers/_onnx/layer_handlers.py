@@ -29,6 +29,11 @@ HANDLERS = HandlerTable()
 def _gemm(call: Call) -> Node:
     attributes, build = call.attributes, call.build
     a, b = (v if isinstance(v, Node) else double(v) for v in call.inputs[:2])
+    inner = b.shape[-1 if attributes["transB"] else 0]
+    if attributes["transA"] and isinstance(a, Node) and a.shape[0] != inner:
+        raise build.unsupported("it transposes the rows (transA=1), and sums over them", "transA=0")
+    if isinstance(b, Node) and a.shape[0 if attributes["transA"] else -1] != inner:
+        raise build.unsupported("its input 'B' is encrypted", "a constant, such as an initializer")
     a, b = (
         _transposed(build, v) if turned else v
         for v, turned in ((a, attributes["transA"]), (b, attributes["transB"]))
@@ -38,7 +43,7 @@ def _gemm(call: Call) -> Node:
         if c is None:
             return build.linear(a, alpha * b)
         if not isinstance(c, Node):
-            row = call.row(double(c))
+            row = call.floats_of(c)
             if row.ndim < 2 or len(row) == 1:
                 return build.linear(a, alpha * b, beta * row.reshape(-1))
     if isinstance(a, Node) or isinstance(b, Node):
@@ -47,7 +52,7 @@ def _gemm(call: Call) -> Node:
         if c is None:
             return found
         if not isinstance(c, Node):
-            return build.affine(found, 1.0, beta * call.row(double(c)))
+            return build.affine(found, 1.0, beta * call.floats_of(c))
         return build.elementwise(torch.add, found, build.affine(c, beta), kind="add")
     assert isinstance(c, Node)
     return build.affine(c, beta, alpha * a @ b)
@@ -59,7 +64,12 @@ def _transposed(build: NetworkBuilder, x: Node | Tensor) -> Node | Tensor:
 
 @HANDLERS.handles("MatMul")
 def _matmul(call: Call) -> Node:
-    a, b = (v if isinstance(v, Node) else call.row(double(v)) for v in call.inputs)
+    a, b = (v if isinstance(v, Node) else call.floats_of(v) for v in call.inputs)
+    if isinstance(a, Tensor) and b.shape[:1] == (1,) and len(b.shape) == 2 and a.shape[-1] != 1:
+        raise call.build.unsupported(
+            "a constant on the left multiplies the rows, which are encrypted apart",
+            "Gemm with the constant as B",
+        )
     return product(call.build, a, b)
 
 

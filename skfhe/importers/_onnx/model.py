@@ -110,11 +110,15 @@ def declared_shape(value: onnx.ValueInfoProto) -> list[int | None] | None:
 def are_whole(declared: Sequence[onnx.ValueInfoProto], inputs: Sequence[Tensor]) -> bool:
     """Whether each calibration row is all of a tensor that the graph takes, which has no axis of rows."""
     shapes = [declared_shape(value) for value in declared]
-    return (
-        bool(shapes)
-        and len(shapes) == len(inputs)
-        and all(s is not None and x.ndim == len(s) + 1 for s, x in zip(shapes, inputs, strict=True))
+    return len(shapes) == len(inputs) and all(
+        shape is not None and _fits(shape, rows) for shape, rows in zip(shapes, inputs, strict=True)
     )
+
+
+def _fits(shape: Sequence[int | None], rows: Tensor) -> bool:
+    """Whether rows have a shape, of which some axes may have any size."""
+    got = rows.shape[1:]
+    return len(got) == len(shape) and all(n in (None, m) for n, m in zip(shape, got, strict=True))
 
 
 def check_inputs(declared: Sequence[onnx.ValueInfoProto], inputs: Sequence[Tensor], whole: bool) -> None:
@@ -140,10 +144,8 @@ def check_inputs(declared: Sequence[onnx.ValueInfoProto], inputs: Sequence[Tenso
                 f"input {value.name!r} of the network is a single number; give it an axis of rows"
             )
         of_row = shape if whole else shape[1:]
-        got = tuple(rows.shape[1:])
-        fits = len(got) == len(of_row) and all(n in (None, m) for n, m in zip(of_row, got, strict=True))
-        if not fits:
-            expected = ", ".join("any" if n is None else str(n) for n in of_row)
+        if not _fits(of_row, rows):
+            expected, got = ", ".join("any" if n is None else str(n) for n in of_row), tuple(rows.shape[1:])
             raise ValueError(
                 f"input {value.name!r} of the network has rows of shape ({expected}), got {got}; "
                 "reshape them, or export the network for the shape they have"

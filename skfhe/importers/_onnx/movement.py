@@ -11,9 +11,9 @@ from torch import Tensor
 
 from skfhe._typing import Array
 from skfhe.importers._handlers import HandlerTable
-from skfhe.importers._onnx.call import EVALUATED_AS, Call, double, evaluated
+from skfhe.importers._onnx.call import EVALUATED_AS, Call, evaluated
 from skfhe.importers._onnx.linear_maps import linear_map
-from skfhe.network import Node, composed
+from skfhe.network import Node
 
 __all__ = ["HANDLERS"]
 
@@ -32,7 +32,7 @@ def _shape(call: Call) -> Array:
 
 def _sizes(call: Call, x: Node) -> tuple[int, ...]:
     """Return the shape that a value has in the graph."""
-    return x.shape if call.batch is None else (call.batch, *x.shape[1:])
+    return (call.rows, *x.shape[1:]) if x.shape[:1] == (1,) else x.shape
 
 
 @HANDLERS.handles("Size")

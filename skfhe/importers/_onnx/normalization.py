@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skfhe.importers._handlers import HandlerTable
-from skfhe.importers._onnx.call import Call, double
+from skfhe.importers._onnx.call import Call
 from skfhe.network import Node, composed
 
 __all__ = ["HANDLERS"]
@@ -120,16 +120,16 @@ def _scaled(call: Call, x: Node, scale: int, bias: int) -> Node:
     build, factor, offset = call.build, call.input(scale), call.input(bias)
     if factor is not None and not isinstance(factor, Node):
         if not isinstance(offset, Node):
-            shift = 0.0 if offset is None else call.row(double(offset))
-            return build.affine(x, call.row(double(factor)), shift)
-        x = build.affine(x, call.row(double(factor)))
+            shift = 0.0 if offset is None else call.floats_of(offset)
+            return build.affine(x, call.floats_of(factor), shift)
+        x = build.affine(x, call.floats_of(factor))
     elif factor is not None:
         x = build.elementwise(torch.mul, x, factor, kind="multiply")
     if offset is None:
         return x
     if isinstance(offset, Node):
         return build.elementwise(torch.add, x, offset, kind="add")
-    return build.affine(x, 1.0, call.row(double(offset)))
+    return build.affine(x, 1.0, call.floats_of(offset))
 
 
 @HANDLERS.handles("InstanceNormalization")

@@ -3,7 +3,7 @@
 Whatever no input has an influence on is computed once, by onnx's own reference evaluator.
 
 A graph is read for one row: encrypted values have the very shapes that it gives them then, an axis of rows of
-one element among them. One that was exported for a fixed number of rows is evaluated on so many at a time.
+one element among them. In one that was exported for a fixed number of rows, movements are traced on so many.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers._onnx import (
     elementwise,
     flow,
@@ -44,7 +43,7 @@ from skfhe.importers._onnx.model import (
 )
 from skfhe.importers._onnx.quantizers import ON_CONSTANTS, QUANTIZED_DOMAINS
 from skfhe.importers._onnx.refusals import CONVERTERS, ON_ENCRYPTED, REASONS
-from skfhe.importers._onnx.rows import rows_first
+from skfhe.importers._onnx.rows import place_rows
 from skfhe.importers._operators import MOVEMENT
 from skfhe.importers._replacements import advice
 from skfhe.network import NO_OPERATOR, NetworkBuilder, Node
@@ -89,29 +88,10 @@ def read_onnx(onnx_model: Any, inputs: Sequence[Tensor]) -> NetworkBuilder:
     check_inputs(declared, inputs, whole)
     with torch.no_grad():
         reader = Reader(model, inputs, None if whole else batch_of(declared), whole)
-        outputs = reader.read()
+        reader.build.outputs.extend(reader.read())
         if not whole:
-            open_ended = batch_of(declared) is None
-            outputs = rows_first(reader, outputs, _of_two_rows(model, inputs, reader) if open_ended else None)
-        reader.build.outputs.extend(outputs)
+            place_rows(reader)
         return reader.build
-
-
-def _of_two_rows(model: onnx.ModelProto, inputs: Sequence[Tensor], reader: Reader) -> Reader:
-    """Read a graph for the first two rows at once."""
-    two = [
-        rows[: min(2, len(rows))].repeat(2 // min(2, len(rows)), *(1,) * (rows.ndim - 1)) for rows in inputs
-    ]
-    again = Reader(model, [rows[None] for rows in two], None, True)
-    try:
-        again.read()
-    except (UnsupportedOperatorError, ValueError) as error:
-        reader.build.at(again.build.name, again.build.label)
-        raise reader.build.unsupported(
-            f"the graph takes any number of rows, and does not run on two at a time: {error}",
-            "an export for one row",
-        ) from error
-    return again
 
 
 class Reader:
@@ -132,12 +112,11 @@ class Reader:
         self, model: onnx.ModelProto, inputs: Sequence[Tensor], batch: int | None, whole: bool
     ) -> None:
         self.model, self.opset = model, opset_of(model)
-        self.batch = None if batch == 1 else batch
-        declared = declared_inputs(model)
-        self.build = NetworkBuilder(inputs, [value.name for value in declared])
+        self.batch, self.inputs, self.declared = batch, inputs, declared_inputs(model)
+        self.build = NetworkBuilder(inputs, [value.name for value in self.declared])
         self.values: dict[str, Any] = {"": None}
-        for value, node in zip(declared, self.build.inputs, strict=True):
-            self.values[value.name] = node if whole else self.build.move(node, lambda row: row[None])
+        for value, node in zip(self.declared, self.build.inputs, strict=True):
+            self.values[value.name] = node if whole else self.build.reshape(node, (1, *node.shape))
         self.types: dict[str, int] = {}
         self.wanted = set(read_names(model.graph))
         self.within: onnx.NodeProto | None = None

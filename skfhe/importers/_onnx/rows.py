@@ -1,83 +1,89 @@
-"""Where the rows are: outputs of a graph that was read for one row, with the rows first.
-
-A graph is read for one row, as a tensor whose first axis has one element, and nothing within a row's values
-says which axis the rows would be along. So it is read again for two rows at once, and compared: what is not
-one row beside the other mixes them.
-"""
+"""Where the rows are in the outputs of a graph that was read for one row, and that they do not mix."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import onnx
 import torch
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from skfhe.exceptions import UnsupportedOperatorError
+from skfhe.importers._rows import COMPARED_ROWS, departing, mixes_rows, place_outputs
 from skfhe.network import Node
 
 if TYPE_CHECKING:
     from skfhe.importers._onnx.reader import Reader
 
-__all__ = ["rows_first"]
+__all__ = ["place_rows"]
 
 
-def rows_first(reader: Reader, outputs: list[Node], of_two: Reader | None) -> list[Node]:
-    """Return outputs without the axis of their row.
+def place_rows(reader: Reader) -> None:
+    """Give outputs the shape that a row of them has, by what the graph makes of several rows together.
 
-    ``of_two`` has read the graph for the first two rows at once, if it takes any number of them.
+    Onnx's evaluator computes that, or this package's own reader in place of it where onnx cannot.
     """
-    if of_two is None:
-        return [_without(reader, node, 0) for node in outputs]
-    axes = []
-    for output, node in zip(reader.model.graph.output, outputs, strict=True):
-        axis = _axis(node, of_two.values.get(output.name))
-        if axis is None:
-            raise _mixes(reader, of_two)
-        axes.append(axis)
-    return [_without(reader, node, axis) for node, axis in zip(outputs, axes, strict=True)]
+    build, batch = reader.build, reader.batch or COMPARED_ROWS
+    picked = torch.arange(batch) % len(reader.inputs[0])
+    names = [output.name for output in reader.model.graph.output]
+    results, precise = _evaluated(reader, names, picked), False
+    if results is None and reader.batch is None:
+        results, precise = _read(reader, names, picked), True
+    if results is None:
+        build.outputs[:] = [
+            build.reshape(x, x.shape[1:]) if x.shape[:1] == (1,) else x for x in build.outputs
+        ]
+        return
+    if not place_outputs(build, results, picked, precise):
+        raise _mixing(reader, picked, precise)
 
 
-def _without(reader: Reader, node: Node, axis: int) -> Node:
-    """Return the row of a value, its elements along ``axis`` first if there are several."""
-    if axis >= len(node.shape):
-        return node
-    moved: Node = reader.build.move(
-        node, lambda t: t.squeeze(axis) if t.shape[axis] == 1 else t.movedim(axis, 0)
-    )
-    return moved
-
-
-def _axis(node: Node, both: Any) -> int | None:
-    """Return the axis along which a value of two rows is one beside the other; None if there is none."""
-    if not isinstance(both, Node) or len(both.shape) != len(node.shape):
-        return None
-    first, second = node.reference[0], node.reference[-1] if len(node.reference) == 1 else node.reference[1]
-    found = both.reference[0]
-    for axis, size in enumerate(node.shape):
-        if both.shape[axis] != 2 * size:
-            continue
-        beside = torch.cat([first, second], dim=axis)
-        mixed = torch.stack([first, second], dim=axis + 1).flatten(axis, axis + 1)
-        for expected in (beside, mixed) if size > 1 else (beside,):
-            if expected.shape == found.shape and _close(expected, found):
-                return axis
-    return None
-
-
-def _close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
-
-
-def _mixes(reader: Reader, of_two: Reader) -> UnsupportedOperatorError:
-    """Return the error that names the first operator whose result is not one row beside the other."""
-    for name, node in reader.values.items():
-        both = of_two.values.get(name)
-        if not isinstance(node, Node) or not isinstance(both, Node):
-            continue
-        unmoved = node.shape == both.shape and all(
-            _close(node.reference[i], both.reference[0]) for i in range(min(2, len(node.reference)))
+def _mixing(reader: Reader, picked: Tensor, precise: bool) -> Exception:
+    """Return the error that names the first operator whose result for a row depends on others."""
+    nodes = reader.model.graph.node
+    names = [name for proto in nodes for name in proto.output if isinstance(reader.values.get(name), Node)]
+    together = (_read if precise else _evaluated)(reader, names, picked) or []
+    each = [reader.values[name].reference[picked] for name in names[: len(together)]]
+    found = departing(together, [[value[row] for value in each] for row in range(len(picked))])
+    if found is None:
+        return ValueError(
+            f"the ONNX network computes something else for {len(picked)} rows than for one; its result "
+            "for a row may not depend on other rows, or on their number"
         )
-        if not unmoved and _axis(node, both) is None:
-            reader.build.at(node.name, node.label)
-            break
-    return reader.build.mixes_rows()
+    proto = next(proto for proto in nodes if names[found] in proto.output)
+    return mixes_rows(proto.op_type, proto.name or f"{proto.op_type}:{proto.output[0]}")
+
+
+def _evaluated(reader: Reader, names: Sequence[str], picked: Tensor) -> list[Tensor] | None:
+    """Return values of the graph for some of the calibration rows; None if onnx cannot compute them."""
+    model = onnx.ModelProto()
+    model.CopyFrom(reader.model)
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    feeds = {}
+    for value, rows in zip(reader.declared, reader.inputs, strict=True):
+        kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        feeds[value.name] = rows[picked].numpy().astype(kind)
+    try:
+        with np.errstate(all="ignore"):
+            found: Any = ReferenceEvaluator(model).run(None, feeds)
+        return [torch.from_numpy(np.asarray(value).astype(np.float64)) for value in found]
+    except Exception:  # operators that the evaluator has in other opsets alone, or not at all
+        return None
+
+
+def _read(reader: Reader, names: Sequence[str], picked: Tensor) -> list[Tensor]:
+    """Return values of the graph for some of the calibration rows, read as one."""
+    several = type(reader)(reader.model, [rows[picked][None] for rows in reader.inputs], None, True)
+    try:
+        several.read()
+    except (UnsupportedOperatorError, ValueError) as error:
+        raise UnsupportedOperatorError(
+            f"the graph takes any number of rows, and does not run on {len(picked)} at a time: {error}; "
+            "use an export for one row instead"
+        ) from error
+    return [several.values[name].reference[0] for name in names]
