@@ -3,8 +3,8 @@
 Each test that the ``onnx`` package ships is a graph of one operator, or of the operators that it is made of,
 with inputs and the outputs expected of them. It counts as supported if it is read with some of its inputs
 encrypted, a row being the whole of a tensor, and the float network's outputs are those expected: with all of
-its floats encrypted, else with its first input alone, else with all inputs that are no text. What has no input
-to encrypt must be computed as a constant. Everything else is refused, truly if its reason is one of those
+its floats encrypted, else with its first input alone, else with all inputs that are no text. What has no
+input to encrypt must be computed as a constant. Everything else is refused, truly if its reason is one of those
 that the table names, and wrongly otherwise.
 """
 
@@ -35,7 +35,9 @@ REASONS = {
     "a step of training": "step of training",
     "operators of ai.onnx.ml: a converter is named": "ai.onnx.ml",
     "the result's shape depends on encrypted values": "shape of its result depends",
-    "steps or branches depend on encrypted values": "number of steps is|condition is encrypted|graph of its own",
+    "steps or branches depend on encrypted values": (
+        "number of steps is|condition is encrypted|graph of its own"
+    ),
     "integers wrap around": "wrap around",
     "scales chosen while running": "chosen while running",
     "infinite or NaN inputs alone": "nothing finite",

@@ -30,7 +30,7 @@ REFUSED = {
     ),
     "shapes that depend on values": (
         Example([node("NonZero")]),
-        "the shape of its result depends on the values, which are encrypted; use Where, which keeps the shape,",
+        "the shape of its result depends on the values, which are encrypted; use Where",
     ),
     "scales chosen while running": (
         Example([node("DynamicQuantizeLinear", "x", "y,s,z")]),

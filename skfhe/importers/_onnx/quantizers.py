@@ -41,6 +41,11 @@ def _across(call: Call, shape: tuple[int, ...], value: Tensor) -> Tensor:
 
 def _grid(call: Call, shape: tuple[int, ...], at: int = 1) -> tuple[Tensor, Tensor]:
     """Return the scale and zero point of a quantizer, inputs ``at`` and the one after it."""
+    if isinstance(call.input(at), Node):
+        raise call.build.unsupported(
+            f"its input {call.input_name(at)!r} is encrypted: a scale that is chosen while running",
+            "a constant scale, such as an initializer",
+        )
     scale, zero_point = call.given(at), call.floats(at + 1)
     zero_point = torch.zeros_like(scale) if zero_point is None else zero_point
     return _across(call, shape, scale), _across(call, shape, zero_point)
@@ -112,7 +117,7 @@ def _quantized_product(call: Call) -> Node:
 
 
 def _of_matrix(call: Call, at: int) -> Any:
-    """Append a factor's floats: its scales are those of the first one's rows or of the second one's columns."""
+    """Append a factor's floats: scales are those of the first one's rows, or of the second one's columns."""
     value, scale, zero_point = call.input(at), call.given(at + 1), call.given(at + 2)
     if scale.ndim == 1 and scale.numel() > 1:
         shape = (-1, 1) if at == 0 else (-1,)
