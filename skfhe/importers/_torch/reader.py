@@ -136,7 +136,8 @@ def _compare(build: NetworkBuilder, net: nn.Module, inputs: Sequence[Tensor]) ->
         return
     if len(results) != len(build.outputs):
         return
-    if not place_outputs(build, results, picked, dtype == torch.float64):
+    alone = [output.reference[picked] for output in build.outputs]
+    if not place_outputs(build, results, alone, dtype == torch.float64):
         operator = _departing_operator(net, inputs) if together else None
         if operator is not None:
             raise mixes_rows(_base_name(operator.target).strip("_"), _label(operator))
