@@ -179,8 +179,10 @@ def _where(call: Call) -> Node:
 def _cast(call: Call) -> Any:
     x, build = call.input(0), call.build
     if not isinstance(x, Node):  # the type alone is that of an encrypted value
-        return call.run(x, np.zeros(1, dtype=helper.tensor_dtype_to_np_dtype(call.type_of(1))))
-    to = call.attributes["to"] if call.proto.op_type == "Cast" else call.type_of(1)
+        return call.run(
+            x, np.zeros(1, dtype=helper.tensor_dtype_to_np_dtype(call.type_of(1) or TensorProto.FLOAT))
+        )
+    to = call.attributes["to"] if call.proto.op_type == "Cast" else call.type_of(1) or TensorProto.FLOAT
     if to in _FLOATS:
         return x
     if to == TensorProto.BOOL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,8 @@ def _loop(reader: Reader, call: Call, graph: onnx.GraphProto) -> list[Any]:
 
 def _scan(reader: Reader, call: Call, graph: onnx.GraphProto) -> list[Any]:
     attributes = call.attributes
+    if call.opset < 9:
+        return _scan_of_batch(reader, call, graph)
     n_scanned = attributes["num_scan_inputs"]
     n_carried = len(call.inputs) - n_scanned
     carried, scanned = call.inputs[:n_carried], call.inputs[n_carried:]
@@ -94,6 +97,20 @@ def _scan(reader: Reader, call: Call, graph: onnx.GraphProto) -> list[Any]:
         for i in range(n_results)
     ]
     return [*carried, *stacks]
+
+
+def _scan_of_batch(reader: Reader, call: Call, graph: onnx.GraphProto) -> list[Any]:
+    """Evaluate a scan of opset 8, whose inputs have an axis of examples before that of steps."""
+    if call.input(0) is not None or any(call.attributes.get("directions") or []):
+        raise call.build.unsupported("its sequences have lengths or directions", "Scan of opset 9")
+    kept = [a for a in call.proto.attribute if a.name != "directions"]
+    proto = onnx.NodeProto(op_type="Scan", input=call.proto.input[1:], output=call.proto.output)
+    proto.attribute.extend(kept)
+    each = []
+    for example in range(call.inputs[1].shape[0]):
+        parts = [_taken(call, value, example, 0) for value in call.inputs[1:]]
+        each.append(_scan(reader, replace(call, proto=proto, inputs=parts, opset=9), graph))
+    return [_stacked(call, list(values), 0) for values in zip(*each, strict=True)]
 
 
 def _taken(call: Call, value: Any, index: int, axis: int) -> Any:

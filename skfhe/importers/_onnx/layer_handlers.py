@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from onnx import helper
 from torch import Tensor
 from torch.nn import functional
 
 from skfhe.importers._handlers import HandlerTable
 from skfhe.importers._onnx.call import Call, double
+from skfhe.importers._onnx.einsum import einsum
 from skfhe.importers._onnx.linear_maps import linear_map, linear_run
 from skfhe.network import NetworkBuilder, Node, Window, composed, layers
 
@@ -194,17 +197,40 @@ def _cumsum(call: Call) -> Node:
     return composed.weighted(call.build, x, axis, weight.T if reverse else weight)
 
 
-@HANDLERS.handles("GridSample", "DeformConv", "RoiAlign", "Col2Im", "DFT", "STFT")
+@HANDLERS.handles("GridSample", "DeformConv", "Col2Im", "DFT", "STFT")
 def _linear_in_first(call: Call) -> Node:
     """Append what is linear in its first input, the others being constants."""
     return linear_run(call)
 
 
-@HANDLERS.handles("Einsum")
-def _einsum(call: Call) -> Node:
-    from skfhe.importers._onnx.einsum import einsum
+@HANDLERS.handles("RoiAlign")
+def _aligned_regions(call: Call) -> Node:
+    """Append averages of samples within regions, or maxima of the weighted corners of each sample."""
+    attributes, build = call.attributes, call.build
+    if attributes.get("mode", "avg") == "avg":
+        return linear_run(call)
+    n, height, width = (attributes[k] for k in ("sampling_ratio", "output_height", "output_width"))
+    if n < 1:
+        raise build.unsupported("its number of samples differs from region to region", "a sampling_ratio")
+    single = {"mode": "avg", "sampling_ratio": 1, "output_height": n * height, "output_width": n * width}
+    proto = helper.make_node("RoiAlign", list(call.proto.input), ["y"], **(attributes | single))
+    of_samples = replace(call, proto=proto)
+    x = call.encrypted(0)
+    basis = torch.eye(math.prod(x.shape), dtype=torch.float64).reshape(-1, *x.shape)
+    weights = torch.stack([double(of_samples.run(one.numpy(), *call.inputs[1:])[0]) for one in basis], -1)
+    found, members = weights.topk(min(4, weights.shape[-1]), dim=-1)  # the four corners of each sample
 
-    return einsum(call)
+    def by_bin(t: Tensor) -> Tensor:
+        t = t.unflatten(3, (width, n)).unflatten(2, (height, n))
+        return t.permute(0, 1, 2, 4, 3, 5, 6).flatten(4)
+
+    taken = by_bin(members)
+    corners = build.move(x, lambda t: t.flatten()[taken])
+    weighted = build.affine(corners, by_bin(found))
+    return build.extremum_over(weighted, [4], keepdim=False, largest=True)
+
+
+HANDLERS.handles("Einsum")(einsum)
 
 
 # ---------------------------------------------------------------------------------------------- poolings

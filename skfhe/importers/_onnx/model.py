@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
-from onnx import checker, inliner, shape_inference
+from onnx import checker, inliner, shape_inference, version_converter
 from torch import Tensor
 
 __all__ = [
@@ -59,10 +59,7 @@ def checked(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ValueError(f"the ONNX model is not valid: {error}; export or save it again") from error
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
-        raise ValueError(
-            f"the ONNX model is written in opset {opset}, expected {OLDEST_OPSET} or later; convert it with "
-            "onnx.version_converter.convert_version(model, 13)"
-        )
+        model = _converted(model, opset)
     if model.graph.sparse_initializer:
         raise ValueError("the ONNX model has sparse initializers; store them dense")
     if model.functions:
@@ -71,6 +68,17 @@ def checked(model: onnx.ModelProto) -> onnx.ModelProto:
         return shape_inference.infer_shapes(model)
     except Exception:  # types are of use, not needed: without them integers are taken for floats
         return model
+
+
+def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Return the model in an opset that can be read."""
+    try:
+        return version_converter.convert_version(model, 13)
+    except Exception as error:
+        raise ValueError(
+            f"the ONNX model is written in opset {opset}, expected {OLDEST_OPSET} or later, and onnx does not "
+            f"convert it: {error}; export it again in a later one"
+        ) from error
 
 
 def opset_of(model: onnx.ModelProto) -> int:
