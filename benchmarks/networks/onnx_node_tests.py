@@ -4,8 +4,8 @@ Each test that the ``onnx`` package ships is a graph of one operator, or of the 
 with inputs and the outputs expected of them. It counts as supported if it is read with some of its inputs
 encrypted, a row being the whole of a tensor, and the float network's outputs are those expected: with all of
 its floats encrypted, else with its first input alone, else with all inputs that are no text. What has no
-input to encrypt must be computed as a constant. Everything else is refused, truly if its reason is one of those
-that the table names, and wrongly otherwise.
+input to encrypt must be computed as a constant. Everything else is refused, truly if its reason is one of
+those that the table names, and wrongly otherwise.
 """
 
 import argparse

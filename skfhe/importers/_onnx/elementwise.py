@@ -195,8 +195,8 @@ def _cast(call: Call) -> Any:
         return build.univariate(
             x, lambda rows: rounded_to(rows, to, bool(call.attributes.get("saturate", 1)))
         )
-    kind = TensorProto.DataType.Name(to)
-    raise build.unsupported(f"it casts to {kind}", "float, an integer type or bool")
+    name = TensorProto.DataType.Name(to)
+    raise build.unsupported(f"it casts to {name}", "float, an integer type or bool")
 
 
 def _wrapped(call: Call, x: Node, to: int) -> Node:

@@ -76,8 +76,8 @@ def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         return version_converter.convert_version(model, 13)
     except Exception as error:
         raise ValueError(
-            f"the ONNX model is written in opset {opset}, expected {OLDEST_OPSET} or later, and onnx does not "
-            f"convert it: {error}; export it again in a later one"
+            f"the ONNX model is written in opset {opset}, expected {OLDEST_OPSET} or later, and onnx "
+            f"does not convert it: {error}; export it again in a later one"
         ) from error
 
 
