@@ -26,7 +26,7 @@ REFUSED = {
             {"r": F([[0, 0, 0, 3, 3]])},
         ),
         "'MaxRoiPool' at 'pool' cannot be evaluated encrypted: it is none of the operators in "
-        r"docs/your_own_network\.md",
+        r"docs/your_own_network\.md; use RoiAlign instead",
     ),
     "shapes that depend on values": (
         Example([node("NonZero")]),

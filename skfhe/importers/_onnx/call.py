@@ -116,7 +116,7 @@ class Call:
         value = self.inputs[index]
         if isinstance(value, Node):
             return value
-        return self.build.constant(self.nodes[0], double(value))
+        return self.build.constant(self.nodes[0], self.floats_of(value))
 
     def constant(self, index: int) -> Array | None:
         """Return an input that must be a constant; None if it was left out."""

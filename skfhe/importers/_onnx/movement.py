@@ -246,7 +246,8 @@ def _scatter(call: Call) -> Node:
     """Append a tensor with parts of another one in it, at constant places."""
     name = call.proto.op_type
     at, what = (2, 1) if name == "TensorScatter" else (1, 2)
-    data, indices, updates = call.node(0), call.constant(at), call.node(what)
+    data, updates = call.node(0), call.node(what)
+    indices = None if call.constant(at) is None else call.floats_of(call.inputs[at]).long().numpy()
     reduction = call.attributes.get("reduction", "none")
 
     def placed(a: Tensor, b: Tensor, reduction: str = "none") -> Tensor:

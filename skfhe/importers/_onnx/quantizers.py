@@ -275,7 +275,9 @@ def _described(call: Call) -> Quantize:
     x = call.input(0)
     scale = _by_row(call, x, call.given(1))
     if call.proto.op_type == "BipolarQuant":
-        return Quantize(lambda v: torch.where(v >= 0, 1.0, -1.0).double(), scale, torch.zeros_like(scale), -1, 1)
+        return Quantize(
+            lambda v: torch.where(v >= 0, 1.0, -1.0).double(), scale, torch.zeros_like(scale), -1, 1
+        )
     zero_point = _by_row(call, x, call.given(2))
     bits = float(call.given(3))
     signed = bool(call.attributes.get("signed", 1))

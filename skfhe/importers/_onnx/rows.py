@@ -34,11 +34,18 @@ def place_rows(reader: Reader) -> None:
     if reader.batch is None:
         together, alone = _evaluated(reader, outputs, picked), _alone(reader, outputs, picked)
         evaluable = together is not None and alone is not None and _fits(reader, alone)
-        if not evaluable:
+        if evaluable:
+            assert together is not None
+            assert alone is not None
+            if place_outputs(reader.build, together, alone, precise=False):
+                return
+        try:  # the evaluator may err
             together, alone = _read(reader, outputs, picked), _as_read(reader, outputs, picked)
-        assert together is not None
-        assert alone is not None
-        if not place_outputs(reader.build, together, alone, precise=not evaluable):
+        except UnsupportedOperatorError:
+            if evaluable:
+                raise _departing(reader, picked, evaluable) from None
+            raise
+        if not place_outputs(reader.build, together, alone, precise=True):
             raise _departing(reader, picked, evaluable)
         return
     if n_rows > 1:
