@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,11 +23,15 @@ __all__ = [
     "log_softmax",
     "log_sum_exp",
     "mean",
+    "picked",
     "product",
     "ranks",
     "softmax",
     "sort_few",
+    "split",
+    "squeezed",
     "standardized",
+    "weighted",
 ]
 
 MOST_SPREAD = 30.0
@@ -114,12 +119,22 @@ def product(build: NetworkBuilder, x: Node, axes: Sequence[int], keepdim: bool) 
     for axis in axes:
         while x.shape[axis] > 1:
             half = x.shape[axis] // 2
-            first, second, rest = build.move(
-                x, lambda t, axis=axis, half=half: t.split([half, half, t.shape[axis] - 2 * half], dim=axis)
-            )
+            first, second, rest = split(build, x, axis, [half, half, x.shape[axis] - 2 * half])
             both = build.elementwise(torch.mul, first, second, kind="multiply")
             x = build.concatenate([both, rest], axis) if rest.reference.numel() else both
     return x if keepdim else squeezed(build, x, axes)
+
+
+def split(build: NetworkBuilder, x: Node, axis: int, sizes: list[int]) -> list[Node]:
+    """Append parts along ``axis``."""
+    parts: list[Node] = build.move(x, lambda t: t.split(sizes, dim=axis))
+    return parts
+
+
+def picked(build: NetworkBuilder, x: Node, key: Any) -> Node:
+    """Append ``x[key]``."""
+    moved: Node = build.move(x, lambda t: t[key])
+    return moved
 
 
 def squeezed(build: NetworkBuilder, x: Node, axes: Sequence[int]) -> Node:
@@ -139,7 +154,7 @@ def ranks(build: NetworkBuilder, x: Node, axis: int, *, largest: bool, first: bo
     if n == 1:
         return build.constant(x, torch.zeros(x.shape))
     i, j = torch.triu_indices(n, n, 1)
-    left, right = (build.move(last, lambda t, at=at: t[..., at]) for at in (i, j))
+    left, right = picked(build, last, (..., i)), picked(build, last, (..., j))
 
     def later(a: Tensor, b: Tensor) -> Tensor:
         """Whether the left one of a pair comes after the right one."""
@@ -177,7 +192,7 @@ def sort_few(build: NetworkBuilder, x: Node, axis: int, *, largest: bool, count:
     """
     n = x.shape[axis]
     count = n if count is None else count
-    parts: list[Node] = [build.move(x, lambda t, i=i: t.narrow(axis, i, 1)) for i in range(n)]
+    parts = split(build, x, axis, [1] * n)
     high, low = ("maximum", "minimum") if largest else ("minimum", "maximum")
     functions = {"maximum": torch.maximum, "minimum": torch.minimum}
     for place in range(min(count, n - 1)):

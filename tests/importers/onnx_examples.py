@@ -89,9 +89,7 @@ def graph(nodes, inputs, constants, outputs=("y",), opset=21, rows="n"):
     inferred = {value.name: value.type for value in onnx.shape_inference.infer_shapes(model).graph.output}
     for value in model.graph.output:
         known = inferred[value.name].HasField("tensor_type")
-        value.type.CopyFrom(
-            inferred[value.name] if known else helper.make_tensor_type_proto(TensorProto.FLOAT, None)
-        )
+        value.type.CopyFrom(inferred[value.name] if known else given[0].type)
     return model
 
 

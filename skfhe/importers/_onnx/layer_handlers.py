@@ -356,7 +356,7 @@ def _determinant(call: Call) -> Node:
         sign = math.prod(1 if a < b else -1 for a, b in itertools.combinations(order, 2))
         term: Node | None = None
         for i, j in enumerate(order):
-            part = build.move(x, lambda t, i=i, j=j: t[..., i, j])
+            part = composed.picked(build, x, (..., i, j))
             term = part if term is None else build.elementwise(torch.mul, term, part, kind="multiply")
         assert term is not None
         if total is None:

@@ -13,7 +13,7 @@ from skfhe._typing import Array
 from skfhe.importers._handlers import HandlerTable
 from skfhe.importers._onnx.call import EVALUATED_AS, Call, evaluated
 from skfhe.importers._onnx.linear_maps import linear_map
-from skfhe.network import Node
+from skfhe.network import Node, composed
 
 __all__ = ["HANDLERS"]
 
@@ -225,7 +225,9 @@ def _resize(call: Call) -> Node:
         nearest_mode=attributes.get("nearest_mode", "floor"),
         **{name: attributes[name] for name in passed if name in attributes},
     )
-    feeds = {"changed": np.array(list(changed.values()), dtype=np.int64 if by_size else np.float32)}
+    feeds: dict[str, Any] = {
+        "changed": np.array(list(changed.values()), dtype=np.int64 if by_size else np.float32)
+    }
     if crops:
         feeds["roi"] = call.constant(1)
 
@@ -262,20 +264,21 @@ def _scatter(call: Call) -> Node:
 
     if reduction in (None, "none"):
         return call.build.arrange(placed, data, updates)
-    function, kind = {
+    functions: dict[str, tuple[Any, str]] = {
         "add": (torch.add, "add"),
         "mul": (torch.mul, "multiply"),
         "max": (torch.maximum, "maximum"),
         "min": (torch.minimum, "minimum"),
-    }[reduction]
+    }
+    function, kind = functions[reduction]
     n = int(np.prod(updates.shape, dtype=np.int64))
     target = _targets(lambda a, b: placed(a, b, "add"), data.shape, updates.shape)
     flat, parts = (call.build.move(v, lambda t: t.reshape(-1)) for v in (data, updates))
     while len(target):
         _, first = np.unique(target, return_index=True)
         taken, places = torch.from_numpy(first), torch.from_numpy(target[first])
-        old = call.build.move(flat, lambda t, places=places: t[places])
-        new = call.build.move(parts, lambda t, taken=taken: t[taken])
+        old = composed.picked(call.build, flat, places)
+        new = composed.picked(call.build, parts, taken)
         both = call.build.elementwise(function, old, new, kind=kind)
 
         def put(a: Tensor, b: Tensor, places: Tensor = places) -> Tensor:
@@ -283,7 +286,7 @@ def _scatter(call: Call) -> Node:
 
         flat = call.build.arrange(put, flat, both)
         rest = torch.from_numpy(np.setdiff1d(np.arange(n), first))
-        parts = call.build.move(parts, lambda t, rest=rest: t[rest])
+        parts = composed.picked(call.build, parts, rest)
         target, n = target[rest.numpy()], len(rest)
     return call.build.move(flat, lambda t: t.reshape(data.shape))
 

@@ -73,7 +73,7 @@ def _cumulative_product(call: Call) -> Node:
     axis = call.axis(x, int(call.given(1)))
     exclusive, reverse = call.attributes["exclusive"], call.attributes["reverse"]
     n = x.shape[axis]
-    parts: list[Node] = [build.move(x, lambda t, i=i: t.narrow(axis, i, 1)) for i in range(n)]
+    parts = composed.split(build, x, axis, [1] * n)
     parts = parts[::-1] if reverse else parts
     done = [parts[0]]
     for part in parts[1:]:
@@ -147,9 +147,6 @@ def _group_normalization(call: Call) -> Node:
     apart = build.move(x, lambda t: t.reshape(t.shape[0], groups, -1))
     normal = composed.standardized(build, apart, [2], call.attributes["epsilon"])
     normal = build.move(normal, lambda t: t.reshape(shape))
-    per_group = shape[1] // groups
-    if call.opset < 21:  # there they are those of groups
-        scale, bias = (v.repeat_interleave(per_group) for v in (scale, bias))
     across = (-1, *(1,) * (len(shape) - 2))
     return build.affine(normal, scale.reshape(across), bias.reshape(across))
 

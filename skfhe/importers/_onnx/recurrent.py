@@ -11,7 +11,7 @@ from torch import Tensor
 from skfhe.importers._handlers import HandlerTable
 from skfhe.importers._onnx.call import Call
 from skfhe.importers._onnx.elementwise import FUNCTIONS
-from skfhe.network import NetworkBuilder, Node
+from skfhe.network import NetworkBuilder, Node, composed
 
 __all__ = ["HANDLERS"]
 
@@ -43,7 +43,7 @@ def _recurrent(call: Call) -> list[Any]:
     if bias is None:
         bias = torch.zeros(len(weight), 2 * weight.shape[1], dtype=torch.float64)
     direction = attributes.get("direction", "forward")
-    steps = [build.move(x, lambda t, i=i: t[i]) for i in range(n_steps)]
+    steps = [composed.picked(build, x, i) for i in range(n_steps)]
     states: list[list[Node]] = []
     ends: list[tuple[Node, Node | None]] = []
     for index, backwards in enumerate({"forward": [0], "reverse": [1]}.get(direction, [0, 1])):
