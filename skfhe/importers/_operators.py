@@ -196,7 +196,8 @@ OPERATORS: tuple[Operator, ...] = (
     _row(
         "upsample, nearest",
         "movement",
-        "upsample_nearest1d upsample_nearest2d _upsample_nearest_exact1d _upsample_nearest_exact2d",
+        "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d "
+        "_upsample_nearest_exact2d _upsample_nearest_exact3d",
         "Resize Upsample",
         FREE,
     ),

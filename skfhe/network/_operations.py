@@ -39,9 +39,13 @@ class Operation:
 
 @dataclass(frozen=True, eq=False)
 class Source(Operation):
-    """An input of the network, counted from 0."""
+    """An input of the network, counted from 0.
+
+    ``whole`` are the least and the largest of an input of integers.
+    """
 
     index: int
+    whole: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

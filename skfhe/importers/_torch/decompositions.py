@@ -562,7 +562,21 @@ def _all(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 @_decomposes("count_nonzero", "count_nonzero.dim_IntList")
 def _count_nonzero(x: Tensor, dim: Any = None) -> Tensor:
-    return (x != 0).to(torch.float64).sum(_axes(x, dim)).to(torch.int64)
+    return (x != 0).to(torch.float64).sum(_axes(x, dim)).round().to(torch.int64)
+
+
+@_decomposes("embedding_bag", "embedding_bag.padding_idx")
+def _embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    """Take all indices for those of one bag, as they are in one row."""
+    _, mode, _, sample_weights, *_ = *rest, *(None,) * 4
+    if len(offsets) != 1:
+        raise NotImplementedError("a row holds one bag")
+    vectors = functional.embedding(indices, weight)
+    if sample_weights is not None:
+        vectors = vectors * sample_weights.unsqueeze(-1)
+    bag = vectors.amax(0) if mode == 2 else vectors.mean(0) if mode == 1 else vectors.sum(0)
+    nothing = torch.zeros(0, dtype=torch.int64)
+    return bag.unsqueeze(0), nothing, nothing, nothing
 
 
 # ------------------------------------------------------------------------------------------------ recurrent
