@@ -252,9 +252,11 @@ def _linalg_norm(x: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = Fa
 def _matrix_norm(x: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None):
     if ord == "fro":
         return _vector_norm(x, 2, dim, keepdim)
-    if ord in ("nuc", 2, -2):
-        raise NotImplementedError("singular values cannot be evaluated encrypted")
     row, column = (axis % x.ndim for axis in dim)
+    if ord in ("nuc", 2, -2):  # refused by the name of what it takes
+        values = torch.linalg.svdvals(x.movedim((row, column), (-2, -1)))
+        found = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord > 0 else values.amin(-1)
+        return found.unsqueeze(min(row, column)).unsqueeze(max(row, column)) if keepdim else found
     summed, rest = (row, column) if abs(ord) == 1 else (column, row)
     sums = x.abs().sum(summed, keepdim=True)
     found = sums.amax([rest], keepdim=True) if ord > 0 else sums.amin([rest], keepdim=True)
