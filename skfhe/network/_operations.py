@@ -179,7 +179,10 @@ class Comparators(Operation):
         wires = list(x[0].reshape(len(x[0]), -1)[:, self.members].unbind(1))
         for pairs, written in zip(self.steps, self.writes, strict=True):
             for (low, high), (writes_low, writes_high) in zip(pairs, written, strict=True):
-                smaller, larger = torch.minimum(wires[low], wires[high]), torch.maximum(wires[low], wires[high])
+                smaller, larger = (
+                    torch.minimum(wires[low], wires[high]),
+                    torch.maximum(wires[low], wires[high]),
+                )
                 wires[low] = smaller if writes_low else wires[low]
                 wires[high] = larger if writes_high else wires[high]
         return torch.stack([wires[i] for i in self.results], 1)

@@ -107,7 +107,7 @@ def convolution(
 def _of_volumes(
     build: NetworkBuilder, x: Node, weight: Tensor, bias: Tensor | None, window: Window, groups: int
 ) -> Node:
-    """Append a convolution over three axes: of images whose channels are those of all slices that are read."""
+    """Append a convolution over three axes: of images with the channels of all slices that are read."""
     depth, (stride, dilation) = weight.shape[2], (window.strides[0], window.dilation[0])
     before, after = window.padding[0]
     size = x.shape[-3] + before + after

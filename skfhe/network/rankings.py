@@ -18,11 +18,12 @@ __all__ = ["cumulative_extremum", "ranked"]
 def ranked(build: NetworkBuilder, x: Node, axis: int, ranks: Sequence[int]) -> Node:
     """Append the elements of some ranks over an axis, counted from 0 for the smallest, along that axis.
 
-    Comparators are those of Batcher's odd-even merge sort (1968), but for those that no wanted rank depends
-    on.
+    Comparators are those of Batcher's odd-even merge sort (1968), or of a bubble sort from either end, but for
+    those that no wanted rank depends on: whichever are fewest.
     """
     n = x.shape[axis]
-    steps = _needed(_merge_sort(n), ranks)
+    networks = (_merge_sort(n), _bubble_sort(n, upwards=True), _bubble_sort(n, upwards=False))
+    steps = min((_needed(network, ranks) for network in networks), key=lambda network: sum(map(len, network)))
     return _compared(build, x, axis, steps, tuple(ranks))
 
 
@@ -76,6 +77,13 @@ def _merge_sort(n: int) -> list[list[_Comparator]]:
             apart //= 2
         width *= 2
     return steps
+
+
+def _bubble_sort(n: int, upwards: bool) -> list[list[_Comparator]]:
+    """Return steps that bring the largest element to the end first, or the smallest to the front."""
+    if upwards:
+        return [[_Comparator(i, i + 1)] for last in range(n - 1, 0, -1) for i in range(last)]
+    return [[_Comparator(i - 1, i)] for first in range(n - 1) for i in range(n - 1, first, -1)]
 
 
 def _needed(steps: list[list[_Comparator]], ranks: Sequence[int]) -> list[list[_Comparator]]:

@@ -249,7 +249,9 @@ def _linalg_norm(x: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = Fa
 
 
 @_decomposes("linalg_matrix_norm", "linalg_matrix_norm.str_ord")
-def _matrix_norm(x: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None):
+def _matrix_norm(
+    x: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+):
     if ord == "fro":
         return _vector_norm(x, 2, dim, keepdim)
     row, column = (axis % x.ndim for axis in dim)
@@ -263,28 +265,10 @@ def _matrix_norm(x: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool
     return found if keepdim else found.squeeze([row, column])
 
 
-@_decomposes("norm.Scalar")
-def _norm_of_all(x: Tensor, p: float = 2) -> Tensor:
-    return _vector_norm(x, p)
-
-
-@_decomposes("norm.ScalarOpt_dim")
-def _norm(x: Tensor, p: float | None, dim: Any, keepdim: bool = False) -> Tensor:
-    return _vector_norm(x, 2 if p is None else p, dim, keepdim)
-
-
-@_decomposes("frobenius_norm.dim")
-def _frobenius_norm(x: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
-    return _vector_norm(x, 2, dim, keepdim)
-
-
-@_decomposes("dist")
-def _dist(x: Tensor, y: Tensor, p: float = 2) -> Tensor:
-    return _vector_norm(x - y, p)
-
-
 @_decomposes("pairwise_distance")
-def _pairwise_distance(x: Tensor, y: Tensor, p: float = 2, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+def _pairwise_distance(
+    x: Tensor, y: Tensor, p: float = 2, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
     return _vector_norm(x - y + eps, p, -1, keepdim)
 
 
@@ -295,7 +279,7 @@ def _cdist(x: Tensor, y: Tensor, p: float = 2, compute_mode: int | None = None) 
 
 @_decomposes("cosine_similarity")
 def _cosine_similarity(x: Tensor, y: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Multiply by both norms' reciprocals at once: the exponential of minus half the sum of two logarithms."""
+    """Multiply by both norms' reciprocals at once: by an exponential of the sum of their logarithms."""
     logs = [v.square().sum(dim).clamp_min(eps * eps).log() for v in (x, y)]
     return (x * y).sum(dim) * torch.exp(-0.5 * (logs[0] + logs[1]))
 
@@ -318,33 +302,13 @@ def _lerp(start: Tensor, end: Tensor, weight: Any) -> Tensor:
     return start + weight * (end - start)
 
 
-@_decomposes("addbmm")
-def _addbmm(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    return x * beta + (a @ b).sum(0) * alpha
-
-
-@_decomposes("baddbmm", "addmv")
+@_decomposes("baddbmm")
 def _plus_product(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     return x * beta + _product(a, b) * alpha
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     return a @ b if b.ndim > 1 else (a @ b.unsqueeze(-1)).squeeze(-1)
-
-
-@_decomposes("addr")
-def _addr(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    return x * beta + a.unsqueeze(-1) * b * alpha
-
-
-@_decomposes("outer", "ger")
-def _outer(a: Tensor, b: Tensor) -> Tensor:
-    return a.unsqueeze(-1) * b
-
-
-@_decomposes("dot", "vdot")
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum()
 
 
 @_decomposes("linalg_vecdot")
@@ -363,7 +327,7 @@ def _cross(a: Tensor, b: Tensor, *dims: Any, dim: int | None = None) -> Tensor:
 
 @_decomposes("bilinear")
 def _bilinear(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply by the weights first, as they are constants: then products of two values are one an element."""
+    """Multiply by the weights first, which are constants: fewer products of two values are left."""
     n_outputs, n_x, n_y = weight.shape
     projected = functional.linear(x, weight.transpose(1, 2).reshape(n_outputs * n_y, n_x))
     products = projected.unflatten(-1, (n_outputs, n_y)) * y.unsqueeze(-2)
@@ -431,7 +395,11 @@ def _spelled_out(equation: str, ranks: Sequence[int]) -> tuple[list[list[str]], 
     left, arrow, right = equation.replace(" ", "").partition("->")
     given = left.split(",")
     n_more = max(
-        [rank - len(term.replace("...", "")) for term, rank in zip(given, ranks, strict=True) if "..." in term],
+        [
+            rank - len(term.replace("...", ""))
+            for term, rank in zip(given, ranks, strict=True)
+            if "..." in term
+        ],
         default=0,
     )
 
@@ -473,7 +441,9 @@ def _contracted(
     batch = [v for v in term if v in other and v in needed]
     summed = [v for v in term if v in other and v not in needed]
     rows, columns = [v for v in term if v not in other], [v for v in other if v not in term]
-    sizes = {v: n for own, shape in ((term, x.shape), (other, y.shape)) for v, n in zip(own, shape, strict=True)}
+    sizes = {
+        v: n for own, shape in ((term, x.shape), (other, y.shape)) for v, n in zip(own, shape, strict=True)
+    }
     for own, shape in ((term, x.shape), (other, y.shape)):
         sizes |= {v: n for v, n in zip(own, shape, strict=True) if n != 1}
 
@@ -500,7 +470,7 @@ def _kron(a: Tensor, b: Tensor) -> Tensor:
     return (left * right).reshape([n * m for n, m in zip(a.shape, b.shape, strict=True)])
 
 
-@_decomposes("linalg_multi_dot", "chain_matmul")
+@_decomposes("linalg_multi_dot")
 def _multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     first, *others = tensors
     for other in others:
@@ -527,19 +497,14 @@ def _hypot(x: Tensor, y: Tensor) -> Tensor:
     return torch.sqrt(x.square() + y.square())
 
 
-@_decomposes("sinc", "special_sinc")
+@_decomposes("sinc")
 def _sinc(x: Tensor) -> Tensor:
     return torch.where(x == 0, 1.0, torch.sin(math.pi * x) / (math.pi * x))
 
 
-@_decomposes("xlogy.Tensor", "special_xlogy")
+@_decomposes("xlogy.Tensor")
 def _xlogy(x: Tensor, y: Tensor) -> Tensor:
     return x * torch.log(y)
-
-
-@_decomposes("special_expit")
-def _expit(x: Tensor) -> Tensor:
-    return torch.sigmoid(x)
 
 
 @_decomposes("diff")

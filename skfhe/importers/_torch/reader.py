@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -206,8 +206,13 @@ def _is_quantized(value: Any) -> bool:
     return hasattr(value, "value") and hasattr(value, "scale")
 
 
-def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
-    """Return what torch.export captures of a network, without operators that write in place.
+def capture(
+    net: nn.Module,
+    inputs: Sequence[Tensor],
+    n_rows: int = 1,
+    decompose: Callable[[Any], Any] = by_parts,
+) -> Any:
+    """Return what torch.export captures of a network, by parts and without operators that write in place.
 
     A network may have tensors or casts of its own in single precision, which do not multiply double ones.
     """
@@ -217,7 +222,7 @@ def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
         try:
             with _slow_attention():
                 exported = torch.export.export(called, examples, strict=False)
-            parts = by_parts(exported)
+            parts = decompose(exported)
             return parts.run_decompositions({}) if _writes_in_place(parts) else parts
         except Exception as error:
             failure = error

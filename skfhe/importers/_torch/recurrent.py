@@ -7,7 +7,6 @@ accumulator, where two on different grids would have to be looked up before they
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor

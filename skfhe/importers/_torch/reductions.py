@@ -22,13 +22,13 @@ def _raised(build: NetworkBuilder, x: Node) -> Node:
     return x if x.shape else build.reshape(x, (1,))
 
 
-@HANDLERS.handles("softmax", "_softmax", "_safe_softmax")
+@HANDLERS.handles("softmax", "_safe_softmax")
 def _softmax(build: NetworkBuilder, x: Node, dim: int, *rest: Any, **kwargs: Any) -> Node:
     found = probabilities.softmax(build, _raised(build, x), _axis(x, dim))
     return build.reshape(found, x.shape)
 
 
-@HANDLERS.handles("log_softmax", "_log_softmax")
+@HANDLERS.handles("log_softmax")
 def _log_softmax(build: NetworkBuilder, x: Node, dim: int, *rest: Any, **kwargs: Any) -> Node:
     found = probabilities.log_softmax(build, _raised(build, x), _axis(x, dim))
     return build.reshape(found, x.shape)
@@ -53,11 +53,6 @@ def _sort(build: NetworkBuilder, x: Node, dim: int = -1, descending: bool = Fals
     ranks = range(x.shape[axis])
     falling = kwargs.get("descending", descending)
     return rankings.ranked(build, x, axis, ranks[::-1] if falling else ranks), POSITIONS
-
-
-@HANDLERS.handles("msort")
-def _sort_first_axis(build: NetworkBuilder, x: Node) -> Node:
-    return rankings.ranked(build, x, 0, range(x.shape[0]))
 
 
 @HANDLERS.handles("topk")
