@@ -193,7 +193,7 @@ OPERATORS: tuple[Operator, ...] = (
         "one lookup an element of each vector, of the index's bits",
     ),
     _row("one_hot", "elementwise", "one_hot", "", "one lookup a class, of the index's bits"),
-    # -------------------------------------------------------------------------------- operators by their parts
+    # ------------------------------------------------------------------------------- operators by their parts
     _row(
         "softmax",
         "order",

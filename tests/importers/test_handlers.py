@@ -36,7 +36,7 @@ CONVERTERS = {
 """Operators that onnxruntime's optimizer writes, of a domain of its own."""
 
 
-DECOMPOSED = {name.split(".")[0] for name in DECOMPOSITIONS}
+DECOMPOSED = {name.split(".")[0] for name in DECOMPOSITIONS.names}
 
 
 class Recorded(HandlerTable):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import logging
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import OutputKind
 from torch.nn.utils.prune import BasePruningMethod
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from skfhe.exceptions import UnsupportedOperatorError
@@ -139,7 +142,8 @@ def _compare(build: NetworkBuilder, net: nn.Module, inputs: Sequence[Tensor]) ->
         return
     if len(results) != len(build.outputs):
         return
-    if not place_outputs(build, results, picked, dtype == torch.float64):
+    alone = [output.reference[picked] for output in build.outputs]
+    if not place_outputs(build, results, alone, dtype == torch.float64):
         operator = _departing_operator(net, inputs) if together else None
         if operator is not None:
             raise mixes_rows(_base_name(operator.target).strip("_"), _label(operator))
@@ -212,27 +216,30 @@ def capture(
     n_rows: int = 1,
     decompose: Callable[[Any], Any] = by_parts,
 ) -> Any:
-    """Return what torch.export captures of a network, by parts and without operators that write in place.
+    """Return what torch.export captures of a network: by parts, without operators that write in place.
 
-    A network may have tensors or casts of its own in single precision, which do not multiply double ones.
+    A network may have tensors or casts of its own in single precision, which do not multiply double ones. It
+    may drop all axes of length 1, and mean those beside that of the rows.
     """
-    for dtype in (torch.float64, torch.float32):
+    failure: Exception | None = None
+    for squeezes, dtype in product((False, True), (torch.float64, torch.float32)):
         examples = tuple(_cast(x, dtype)[torch.arange(n_rows) % len(x)] for x in inputs)
         called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
         try:
-            with _slow_attention():
+            with _silent(), _slow_attention(), _SqueezesRows() if squeezes else nullcontext():
                 exported = torch.export.export(called, examples, strict=False)
-            parts = decompose(exported)
-            return parts.run_decompositions({}) if _writes_in_place(parts) else parts
+                if _needs_decomposition(exported):
+                    exported = exported.run_decompositions({})
+                return decompose(exported)
         except Exception as error:
-            failure = error
+            failure = failure or error
     operator = _mixing_operator(net, inputs) if n_rows == 1 else None
     if operator is not None:
         raise mixes_rows(_base_name(operator.target).strip("_"), _label(operator)) from failure
     reason = next(iter(str(failure).splitlines()), type(failure).__name__)
     raise ValueError(
         f"torch.export could not capture {type(net).__name__}: {reason.rstrip('. ')}; the network must be a "
-        "torch.nn.Module whose control flow does not depend on the data, called with one tensor an input"
+        "torch.nn.Module whose control flow does not depend on the data, called with one row of each input"
     ) from failure
 
 
@@ -247,10 +254,35 @@ def _slow_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _writes_in_place(exported: Any) -> bool:
+class _SqueezesRows(TorchFunctionMode):
+    """Has ``squeeze()`` keep the first axis, as it does when there are several rows."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.squeeze, Tensor.squeeze) and len(args) == 1 and not kwargs:
+            axes = tuple(axis for axis, size in enumerate(args[0].shape) if size == 1 and axis > 0)
+            return func(args[0], axes) if axes else args[0].clone()
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep torch from logging what is raised as an error anyway."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _needs_decomposition(exported: Any) -> bool:
+    """Whether operators write in place, or are calls of torch's own transformations (vmap)."""
     calls = [node.target for node in exported.graph.nodes if node.op == "call_function"]
     return any(
-        target._schema.is_mutable and _base_name(target) != "detach_" for target in calls if _is_aten(target)
+        (target._schema.is_mutable and _base_name(target) != "detach_")
+        if _is_aten(target)
+        else "functorch" in getattr(target, "__module__", "")
+        for target in calls
     )
 
 

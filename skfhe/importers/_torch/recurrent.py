@@ -12,13 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["gru", "gru_cell", "lstm", "lstm_cell", "rnn", "rnn_cell"]
+from skfhe.importers._handlers import HandlerTable
+
+__all__ = ["PARTS"]
+
+PARTS = HandlerTable()
+"""By ATen name with its overload; "name" stands for "name.default"."""
 
 Weights = Sequence[Tensor | None]
 """Of inputs, of states, and the biases of each, which may be None; then of a projection."""
 
 
-def lstm_cell(
+@PARTS.handles("lstm_cell")
+def _lstm_cell(
     x: Tensor,
     state: Sequence[Tensor],
     w_x: Tensor,
@@ -31,7 +37,8 @@ def lstm_cell(
     return _lstm_step(x, (h, c), (w_x, w_h, b_x, b_h), joined=True)
 
 
-def gru_cell(
+@PARTS.handles("gru_cell")
+def _gru_cell(
     x: Tensor,
     h: Tensor,
     w_x: Tensor,
@@ -43,7 +50,7 @@ def gru_cell(
     return _gru_step(x, (h,), (w_x, w_h, b_x, b_h), joined=True)[0]
 
 
-def rnn_cell(activation: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+def _rnn_cell(activation: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     """Return a cell whose next state is ``activation`` of a linear function."""
 
     def cell(
@@ -59,7 +66,8 @@ def rnn_cell(activation: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     return cell
 
 
-def lstm(
+@PARTS.handles("lstm.input")
+def _lstm(
     x: Tensor,
     state: Sequence[Tensor],
     parameters: Sequence[Tensor],
@@ -80,7 +88,8 @@ def lstm(
     return results, states[0], states[1]
 
 
-def gru(
+@PARTS.handles("gru.input")
+def _gru(
     x: Tensor,
     h: Tensor,
     parameters: Sequence[Tensor],
@@ -99,7 +108,7 @@ def gru(
     return results, states[0]
 
 
-def rnn(activation: Callable[[Tensor], Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
+def _rnn(activation: Callable[[Tensor], Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
     """Return the operator of recurrent layers whose next state is ``activation`` of a linear function."""
 
     def step(x: Tensor, state: Sequence[Tensor], weights: Weights, joined: bool) -> tuple[Tensor, ...]:
@@ -203,3 +212,8 @@ def _unrolled(
             steps = [torch.cat(each, -1) if bidirectional else each[0] for each in zip(*results, strict=True)]
     states = [torch.stack(each) for each in zip(*last, strict=True)]
     return torch.stack(steps, axis), states
+
+
+for _name, _activation in (("tanh", torch.tanh), ("relu", torch.relu)):
+    PARTS.handles(f"rnn_{_name}.input")(_rnn(_activation))
+    PARTS.handles(f"rnn_{_name}_cell")(_rnn_cell(_activation))
