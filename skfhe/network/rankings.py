@@ -18,7 +18,7 @@ __all__ = ["cumulative_extremum", "ranked"]
 def ranked(build: NetworkBuilder, x: Node, axis: int, ranks: Sequence[int]) -> Node:
     """Append the elements of some ranks over an axis, counted from 0 for the smallest, along that axis.
 
-    Comparators are those of Batcher's odd-even merge sort (1968), or of a bubble sort from either end, without
+    Comparators are those of Batcher's odd-even merge sort (1968) or of a bubble sort from either end, without
     those that no rank depends on: whichever are fewest.
     """
     n = x.shape[axis]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from skfhe.importers._handlers import HandlerTable
+from skfhe.importers._torch.statistics import axes_of, count
 
 __all__ = ["PARTS"]
 
@@ -65,7 +66,7 @@ def _bilinear(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None = None) 
     n_outputs, n_x, n_y = weight.shape
     projected = functional.linear(x, weight.transpose(1, 2).reshape(n_outputs * n_y, n_x))
     products = projected.unflatten(-1, (n_outputs, n_y)) * y.unsqueeze(-2)
-    return _with_parameters(products.sum(-1), None, bias)
+    return products.sum(-1) if bias is None else products.sum(-1) + bias
 
 
 @PARTS.handles("prod.dim_int")
@@ -96,7 +97,7 @@ def _tensordot(a: Tensor, b: Tensor, dims_a: Sequence[int], dims_b: Sequence[int
     summed_a, summed_b = [dim % a.ndim for dim in dims_a], [dim % b.ndim for dim in dims_b]
     rest_a = [axis for axis in range(a.ndim) if axis not in summed_a]
     rest_b = [axis for axis in range(b.ndim) if axis not in summed_b]
-    n_terms = _count(a, summed_a)
+    n_terms = count(a, summed_a)
     left = a.permute(rest_a + summed_a).reshape(-1, n_terms)
     right = b.permute(summed_b + rest_b).reshape(n_terms, -1)
     return (left @ right).reshape([a.shape[i] for i in rest_a] + [b.shape[i] for i in rest_b])
@@ -253,17 +254,17 @@ def _diff(x: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
 
 @PARTS.handles("any.dim", "any.dims", "any")
 def _any(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    return (x != 0).to(torch.float64).amax(_axes(x, dim), keepdim) > 0.5
+    return (x != 0).to(torch.float64).amax(axes_of(x, dim), keepdim) > 0.5
 
 
 @PARTS.handles("all.dim", "all.dims", "all")
 def _all(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    return (x != 0).to(torch.float64).amin(_axes(x, dim), keepdim) > 0.5
+    return (x != 0).to(torch.float64).amin(axes_of(x, dim), keepdim) > 0.5
 
 
 @PARTS.handles("count_nonzero", "count_nonzero.dim_IntList")
 def _count_nonzero(x: Tensor, dim: Any = None) -> Tensor:
-    return (x != 0).to(torch.float64).sum(_axes(x, dim)).round().to(torch.int64)
+    return (x != 0).to(torch.float64).sum(axes_of(x, dim)).round().to(torch.int64)
 
 
 @PARTS.handles("embedding_bag", "embedding_bag.padding_idx")

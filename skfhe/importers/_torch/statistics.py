@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from skfhe.importers._handlers import HandlerTable
 
-__all__ = ["PARTS"]
+__all__ = ["PARTS", "axes_of", "count"]
 
 PARTS = HandlerTable()
 """By ATen name with its overload; "name" stands for "name.default"."""
@@ -21,14 +21,14 @@ PARTS = HandlerTable()
 # ------------------------------------------------------------------------------------------ normalization
 
 
-def _axes(x: Tensor, dims: Any) -> list[int]:
+def axes_of(x: Tensor, dims: Any) -> list[int]:
     """Return all axes for None or an empty list, otherwise those given, counted from 0."""
     if dims is None or (not isinstance(dims, int) and len(dims) == 0):
         return list(range(x.ndim))
     return [dim % x.ndim for dim in ([dims] if isinstance(dims, int) else dims)]
 
 
-def _count(x: Tensor, axes: Sequence[int]) -> int:
+def count(x: Tensor, axes: Sequence[int]) -> int:
     return math.prod(x.shape[axis] for axis in axes)
 
 
@@ -138,10 +138,10 @@ def _attention(
 
 def _variance(x: Tensor, dims: Any, correction: float | None, keepdim: bool) -> tuple[Tensor, Tensor]:
     """Return the variance and the mean over axes."""
-    axes = _axes(x, dims)
+    axes = axes_of(x, dims)
     correction = 1 if correction is None else correction
     mean = x.mean(axes, keepdim=True)
-    n = _count(x, axes)
+    n = count(x, axes)
     variance = (x - mean).square().sum(axes, keepdim=True) / max(n - correction, 0)
     if keepdim:
         return variance, mean
@@ -182,7 +182,7 @@ for _name in ("var", "std"):
 def _vector_norm(
     x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
-    axes = _axes(x, dim)
+    axes = axes_of(x, dim)
     if ord == math.inf:
         return x.abs().amax(axes, keepdim)
     if ord == -math.inf:
