@@ -156,10 +156,11 @@ OPERATORS: tuple[Operator, ...] = (
         "",
         FREE,
     ),
+    _row("upsample, trilinear", "linear", "upsample_trilinear3d", "", FREE),
     _row(
-        "upsample, of volumes",
+        "upsample of volumes, nearest",
         "movement",
-        "upsample_trilinear3d upsample_nearest3d _upsample_nearest_exact3d",
+        "upsample_nearest3d _upsample_nearest_exact3d",
         "",
         FREE,
     ),

@@ -40,21 +40,14 @@ def test_only_inputs_that_are_not_taken_as_floats_become_integers(described):
 
 
 def test_integers_are_encrypted_without_rounding_over_the_whole_vocabulary(described):
-    """Whatever their bits are: of 9 words in 2 bits, not one is taken for another."""
+    """Whatever their bits are: of 9 words in 3 bits, not one is taken for another."""
     X, Y = inputs()
     module = quantize_torch_model(
-        described, (X, Y), {"model_inputs": 2, "op_inputs": 8}, rounding_threshold_bits=8, margin=1.0
+        described, (X, Y), {"model_inputs": 3, "op_inputs": 8}, rounding_threshold_bits=8, margin=1.0
     )
     np.testing.assert_array_equal(module.quantize_input(X, Y)[1], Y)
-    measured = torch.from_numpy(module_floats(module, X))
-    wanted = described(measured, torch.from_numpy(Y)).detach().numpy()
-    assert np.square(module.forward(X, Y) - wanted).mean() <= 0.05**2 * wanted.var()
-
-
-def module_floats(module, x):
-    """Return what the quantized measurements stand for."""
-    (_, quantizer), _ = module.encoder_.quantizers
-    return quantizer.dequantize(quantizer.quantize(x))
+    wanted = described(torch.from_numpy(X), torch.from_numpy(Y)).detach().numpy()
+    assert np.square(module.forward(X, Y) - wanted).mean() <= 0.1**2 * wanted.var()
 
 
 def test_a_network_that_takes_neither_is_refused_with_its_own_error():

@@ -322,11 +322,17 @@ def of_volumes() -> dict[str, list[Example]]:
                 (1, 3, 3),
             )
         ],
-        "upsample, of volumes": [
+        "upsample, trilinear": [
             example(
-                "linear and nearest",
+                "twice as large",
+                lambda x: functional.interpolate(x, scale_factor=2, mode="trilinear"),
+                (1, 2, 2, 2),
+            )
+        ],
+        "upsample of volumes, nearest": [
+            example(
+                "and exact",
                 several(
-                    lambda x: functional.interpolate(x, scale_factor=2, mode="trilinear"),
                     lambda x: functional.interpolate(x, scale_factor=2),
                     lambda x: functional.interpolate(x, 3, mode="nearest-exact"),
                 ),
