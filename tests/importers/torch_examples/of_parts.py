@@ -262,29 +262,29 @@ class Rounded(nn.Module):
         return x.round().long()
 
 
+class Each(nn.Module):
+    """The results of several networks for the same input."""
+
+    def __init__(self, *nets: nn.Module) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(net(x) for net in self.nets)
+
+
 def of_memory() -> dict[str, list[Example]]:
+    lstm = (nn.LSTM(3, 2, batch_first=True), nn.LSTMCell(3, 2))
+    gru = (nn.GRU(3, 2, batch_first=True), nn.GRUCell(3, 2))
+    rnn = (
+        nn.RNN(3, 2, batch_first=True, bidirectional=True),
+        nn.RNN(3, 2, batch_first=True, nonlinearity="relu"),
+        nn.RNNCell(3, 2),
+        nn.RNNCell(3, 2, nonlinearity="relu"),
+    )
     return {
-        "lstm": [
-            rounded("layer", Steps(nn.LSTM(3, 2, batch_first=True)), (2, 3), bound=0.1),
-            rounded("cell", Steps(nn.LSTMCell(3, 2)), (2, 3), bound=0.1),
-        ],
-        "gru": [
-            rounded("layer", Steps(nn.GRU(3, 2, batch_first=True)), (2, 3), bound=0.1),
-            rounded("cell", Steps(nn.GRUCell(3, 2)), (2, 3), bound=0.1),
-        ],
-        "rnn": [
-            rounded(
-                "layer, both ways",
-                Steps(nn.RNN(3, 2, batch_first=True, bidirectional=True)),
-                (2, 3),
-                bound=0.1,
-            ),
-            rounded(
-                "layer of relu", Steps(nn.RNN(3, 2, batch_first=True, nonlinearity="relu")), (2, 3), bound=0.1
-            ),
-            rounded("cell", Steps(nn.RNNCell(3, 2)), (2, 3), bound=0.1),
-            rounded("cell of relu", Steps(nn.RNNCell(3, 2, nonlinearity="relu")), (2, 3), bound=0.1),
-        ],
+        name: [rounded("layers and cells", Each(*map(Steps, memories)), (2, 3), bound=0.1)]
+        for name, memories in (("lstm", lstm), ("gru", gru), ("rnn", rnn))
     }
 
 
