@@ -245,12 +245,12 @@ def quantize_brevitas_qat_model(
 def _brevitas_module(
     net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
-    from skfhe.importers._torch.brevitas import plain_layers
+    from skfhe.importers._torch.brevitas import capturable
 
     _check_module(net)
     inputs = _inputs(inputset)
     double = in_double_precision(net)
-    plain, quantizers = plain_layers(double, inputs)
+    plain, quantizers = capturable(double, inputs)
     return _module(read_torch(plain, inputs, quantizers, double), scheme, error_rate)
 
 

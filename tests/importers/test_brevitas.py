@@ -34,7 +34,7 @@ from torch.nn.utils import prune
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import quantize_brevitas_qat_model
-from skfhe.importers._torch.brevitas import plain_layers
+from skfhe.importers._torch.brevitas import capturable
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network._emitter import Emitter
 from skfhe.network._lowering import lower_network
@@ -316,7 +316,7 @@ def test_every_quantizer_s_integers_equal_brevitas(name):
                 lambda _, __, q: expected.append((q.value / q.scale + q.zero_point).round().numpy())
             )
     calibration = [torch.from_numpy(X)]
-    plain, quantizers = plain_layers(in_double_precision(net), calibration)
+    plain, quantizers = capturable(in_double_precision(net), calibration)
     scheme = Trained(Emitter("proven", 0.0, None), None)
     lowered = lower_network(read_torch(plain, calibration, quantizers, in_double_precision(net)), scheme)
     ((_, quantizer),) = lowered.quantizers

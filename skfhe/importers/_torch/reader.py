@@ -57,6 +57,9 @@ _LINEAR_MAPS = frozenset(
 _BITWISE = frozenset(
     ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "__and__", "__or__", "__xor__"]
 )
+_PARTS_OF_LAYERS = ("brevitas.proxy", "brevitas.core", "skfhe.importers._torch.brevitas")
+_LIBRARIES = ("torch.nn.modules", "torch.ao.nn", "brevitas.nn", "skfhe.importers")
+"""Whose modules are layers that users know by their place in the network."""
 
 
 def in_double_precision(net: nn.Module) -> nn.Module:
@@ -330,10 +333,12 @@ def _positions_of_extrema(node: Any) -> UnsupportedOperatorError:
 def _label(node: Any) -> str:
     """Name the module that a node of the graph belongs to, and the node if that is not a layer of torch."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
+    while stack and any(part in str(stack[-1][1]) for part in _PARTS_OF_LAYERS):
+        stack.pop()
     if not stack or not stack[-1][0]:
         return node.name
     path, kind = stack[-1]
-    layer = "torch.nn.modules" in str(kind) or "skfhe.importers" in str(kind)
+    layer = any(library in str(kind) for library in _LIBRARIES)
     return path if layer else f"{path}.{node.name}"
 
 
