@@ -16,11 +16,13 @@ from functools import wraps
 from typing import Any
 
 import torch
+from brevitas.nn import quant_mha
 from brevitas.nn.mixin.base import QuantLayerMixin
 from brevitas.proxy.parameter_quant import ParameterQuantProxyFromInjector
 from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.proxy.runtime_quant import FusedActivationQuantProxy, TruncQuantProxyFromInjector
-from brevitas.quant_tensor import IntQuantTensor, QuantTensor
+from brevitas.quant_tensor import IntQuantTensor, QuantTensor, int_torch_handler
+from brevitas.quant_tensor.base_quant_tensor import IntMixin
 from torch import Tensor, library, nn
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
@@ -32,6 +34,7 @@ __all__ = ["capturable", "has_brevitas_layers"]
 
 FAR = 1e12
 """A float beyond the range of any quantizer."""
+_ZERO = Known.of(torch.zeros(1, dtype=torch.float64))
 _CAPTURING = threading.Lock()
 
 
@@ -90,7 +93,7 @@ def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, lis
     @wraps(run)
     def forward(*args: Any, **kwargs: Any) -> Any:
         recorded.rewind()
-        with _valid():
+        with _without_values():
             return _unpacked(run(*args, **kwargs))
 
     copied.forward = forward  # type: ignore[method-assign]
@@ -99,22 +102,43 @@ def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, lis
 
 def _unpacked(value: Any) -> Any:
     """Return what a network returns with values in place of quantized tensors."""
-    return tree_map(
-        lambda leaf: leaf.value if isinstance(leaf, QuantTensor) else leaf,
-        value,
-        is_leaf=lambda leaf: isinstance(leaf, QuantTensor),
-    )
+    return tree_map(_value, value, is_leaf=lambda leaf: isinstance(leaf, QuantTensor))
 
 
 @contextmanager
-def _valid() -> Iterator[None]:
-    """Have quantized tensors without values taken for valid; they were on real rows."""
+def _without_values() -> Iterator[None]:
+    """Have Brevitas not look at values that are not there; on real rows it did."""
+    own = int_torch_handler.create_int_quant_tensor
+
+    def create(
+        tensor: Tensor, scale: Any, bit_width: Any, zero_point: Any, signed: Any, training: Any
+    ) -> IntQuantTensor:
+        if not isinstance(zero_point, Known):  # Brevitas made up a zero
+            zero_point = _ZERO
+        return own(tensor, scale, bit_width, zero_point, signed, training)
+
+    def are_one(tensors: Sequence[Any]) -> bool:
+        values = [_value(tensor) for tensor in tensors]
+        return all(value is values[0] for value in values)
+
+    replaced = [
+        (IntMixin, "is_valid", property(lambda _: True)),
+        (int_torch_handler, "create_int_quant_tensor", create),
+        (quant_mha, "check_tensors_same_ptr", are_one),
+    ]
     with _CAPTURING:
-        IntQuantTensor.is_valid = property(lambda _: True)
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+        for owner, name, value in replaced:
+            setattr(owner, name, value)
         try:
             yield
         finally:
-            del IntQuantTensor.is_valid
+            for owner, name, value in before:
+                setattr(owner, name, value)
+
+
+def _value(tensor: Any) -> Any:
+    return tensor.value if isinstance(tensor, QuantTensor) else tensor
 
 
 class _Recorded:
