@@ -96,7 +96,7 @@ def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, lis
         with _without_values():
             return _unpacked(run(*args, **kwargs))
 
-    copied.forward = forward  # type: ignore[method-assign]
+    copied.forward = forward
     return copied, quantizers
 
 
@@ -168,7 +168,7 @@ class _Recorded:
             for hook in hooks:
                 hook.remove()
         for module in self.results:
-            module.forward = self._play(module)  # type: ignore[method-assign]
+            module.forward = self._play(module)
 
     def _record(self, module: nn.Module, _: Any, result: Any) -> None:
         self.results[module].append(_known(result))
@@ -188,7 +188,7 @@ class _Recorded:
 
 def _known(value: Any) -> Any:
     if isinstance(value, QuantTensor):
-        return type(value)(*(_known(field) for field in value))  # type: ignore[arg-type]
+        return type(value)(*(_known(field) for field in value))
     return Known.of(value) if isinstance(value, Tensor) else value
 
 
