@@ -22,6 +22,7 @@ from brevitas.quant import (
     Uint8ActPerTensorFixedPoint,
 )
 from brevitas.quant.binary import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
+from brevitas.quant.experimental.float import Fp8e4m3ActPerTensorFloat
 from brevitas.quant.scaled_int import (
     Int8AccumulatorAwareWeightQuant,
     Int8AccumulatorAwareZeroCenterWeightQuant,
@@ -415,7 +416,7 @@ def test_an_input_whose_elements_are_treated_differently_is_refused():
         quantize_brevitas_qat_model(net, np.random.default_rng(0).normal(size=(50, 10)))
 
 
-def test_brevitas_layers_without_counterpart_are_named():
-    net = nn.Sequential(qnn.QuantIdentity(bit_width=3, return_quant_tensor=True), qnn.TruncAvgPool2d(2))
-    with pytest.raises(UnsupportedOperatorError, match=r"TruncAvgPool2d.*'1'"):
-        quantize_brevitas_qat_model(net, np.zeros((5, 1, 4, 4)))
+def test_quantizers_without_integers_are_named():
+    net = nn.Sequential(qnn.QuantIdentity(act_quant=Fp8e4m3ActPerTensorFloat), qnn.QuantLinear(4, 2, True))
+    with pytest.raises(UnsupportedOperatorError, match=r"'0'.*no integers of one scale"):
+        quantize_brevitas_qat_model(net, np.zeros((5, 4)))

@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
 from skfhe.importers._torch.known import Known
-from skfhe.network import EXAMPLE_ROWS, Quantize, unsupported
+from skfhe.network import Quantize, unsupported
 
 __all__ = ["capturable", "has_brevitas_layers"]
 
@@ -83,10 +83,10 @@ def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, lis
     stubs: dict[int, nn.Module] = {}
     for path, module in list(copied.named_modules()):
         if isinstance(module, TruncQuantProxyFromInjector) and module.is_quant_enabled:
-            module.tensor_quant = _Truncation(module.tensor_quant, quantizers, path)
+            module.tensor_quant = _Truncation(module.tensor_quant, quantizers, _layer(path))
         for name, child in list(module.named_children()):
             if isinstance(child, FusedActivationQuantProxy):
-                stub = stubs.setdefault(id(child), _Quantizer(child, quantizers, f"{path}.{name}"))
+                stub = stubs.setdefault(id(child), _Quantizer(child, quantizers, _layer(path)))
                 setattr(module, name, stub)
     run = copied.forward
 
@@ -98,6 +98,11 @@ def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, lis
 
     copied.forward = forward
     return copied, quantizers
+
+
+def _layer(path: str) -> str:
+    """Return the layer that a quantizer belongs to."""
+    return path.rpartition(".")[0] or path
 
 
 def _unpacked(value: Any) -> Any:
@@ -158,7 +163,7 @@ class _Recorded:
                 hooks.append(module.register_forward_hook(self._record))
         try:
             with torch.no_grad():
-                net(*(x[:EXAMPLE_ROWS].double() for x in inputs))
+                net(*(x[:1].double() for x in inputs))
         except Exception as error:
             raise ValueError(
                 f"{type(net).__name__} does not run on the inputset in double precision: {error}; give one "
@@ -259,20 +264,15 @@ def _numbered(
             )
 
         def integers(floats: Tensor) -> Tensor:
+            rows = floats.reshape(-1, *shape[1:]) if shape[:1] == (1,) else floats
             with torch.no_grad():
-                value, *_ = quantizer(floats)
-                return torch.round(value / scale + zero_point)
+                value, *_ = quantizer(rows)
+                return torch.round(value / scale + zero_point).reshape(floats.shape)
 
         low, high = (
             int(reached(torch.round(results[0] / scale + zero_point)))
             for reached, results in ((torch.min, ends[0]), (torch.max, ends[2]))
         )
         limits = min(low, high), max(low, high)
-        quantizers.append(Quantize(integers, _row(scale), _row(zero_point), *limits))
+        quantizers.append(Quantize(integers, scale.double(), zero_point.double(), *limits))
     return len(quantizers) - 1, _known_tuple((scale, zero_point, bit_width))
-
-
-def _row(value: Tensor) -> Tensor:
-    """Return a scale or zero point without the axis of the rows."""
-    value = value.double()
-    return value[0] if value.ndim > 1 else value.squeeze()

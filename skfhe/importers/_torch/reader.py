@@ -220,6 +220,8 @@ def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
             with _silent(), _SqueezesRows() if squeezes else nullcontext():
                 exported = torch.export.export(called, examples, strict=False)
                 return exported.run_decompositions({}) if _writes_in_place(exported) else exported
+        except UnsupportedOperatorError:
+            raise
         except Exception as error:
             failure = failure or error
     operator = _mixing_operator(net, inputs) if n_rows == 1 else None

@@ -45,9 +45,12 @@ class Trained(Scheme):
         Bits of inputs that reach a layer without a quantizer; None refuses them.
     """
 
+    on_two_grids = True
+
     def __init__(self, emitter: Emitter, n_bits: int | None) -> None:
         super().__init__(emitter)
         self.n_bits = n_bits
+        emitter.reads_packed = True  # no value can be narrower than it was trained to be
         self.inputs: list[Node] = []
 
     def narrower(self, n_bits: int) -> str:
