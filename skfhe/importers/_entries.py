@@ -16,7 +16,7 @@ from skfhe.cost import ErrorRate, advising, estimate_cost, resolve_error_rate
 from skfhe.encoding import AffineEncoder, OutputDecoders, as_floats
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.importers._quantized_module import QuantizedModule
-from skfhe.importers._torch.reader import in_double_precision, read_torch
+from skfhe.importers._torch.networks import is_of_brevitas, read_network
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
 from skfhe.passes import drop_unused_values, narrow_lookups, optimize, round_constant_cells
 from skfhe.program import Program, ops
@@ -154,7 +154,7 @@ def _torch_module(
     net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
     _check_module(net)
-    return _module(read_torch(in_double_precision(net), _inputs(inputset)), scheme, error_rate)
+    return _module(read_network(net, _inputs(inputset)), scheme, error_rate)
 
 
 def compile_brevitas_qat_model(
@@ -245,13 +245,13 @@ def quantize_brevitas_qat_model(
 def _brevitas_module(
     net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
-    from skfhe.importers._torch.brevitas import capturable
-
     _check_module(net)
-    inputs = _inputs(inputset)
-    double = in_double_precision(net)
-    plain, quantizers = capturable(double, inputs)
-    return _module(read_torch(plain, inputs, quantizers, double), scheme, error_rate)
+    if not is_of_brevitas(net):
+        raise ValueError(
+            f"{type(net).__name__} has no layer or quantizer of Brevitas; compile_torch_model(net, inputset) "
+            "quantizes a float network, and with import_qat=True reads quantizers of torch and torch.ao off"
+        )
+    return _torch_module(net, inputset, scheme, error_rate)
 
 
 def compile_onnx_model(

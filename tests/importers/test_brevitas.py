@@ -22,7 +22,7 @@ from brevitas.quant import (
     Uint8ActPerTensorFixedPoint,
 )
 from brevitas.quant.binary import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
-from brevitas.quant.experimental.float import Fp8e4m3ActPerTensorFloat
+from brevitas.quant.float import Fp8e4m3ActPerTensorFloat
 from brevitas.quant.scaled_int import (
     Int8AccumulatorAwareWeightQuant,
     Int8AccumulatorAwareZeroCenterWeightQuant,

@@ -23,11 +23,12 @@ from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 from brevitas.proxy.runtime_quant import FusedActivationQuantProxy, TruncQuantProxyFromInjector
 from brevitas.quant_tensor import IntQuantTensor, QuantTensor, int_torch_handler
 from brevitas.quant_tensor.base_quant_tensor import IntMixin
-from torch import Tensor, library, nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
 from skfhe.importers._torch.known import Known
+from skfhe.importers._torch.quantizers import Quantizers
 from skfhe.network import Quantize, unsupported
 
 __all__ = ["capturable", "has_brevitas_layers"]
@@ -38,23 +39,12 @@ _ZERO = Known.of(torch.zeros(1, dtype=torch.float64))
 _CAPTURING = threading.Lock()
 
 
-@library.custom_op("skfhe::quantize", mutates_args=())
-def _quantize(x: Tensor, quantizer: int) -> Tensor:
-    """Stand for a quantizer in a captured graph."""
-    return x.clone()
-
-
-@_quantize.register_fake
-def _fake_quantize(x: Tensor, quantizer: int) -> Tensor:
-    return torch.empty_like(x)
-
-
 def has_brevitas_layers(net: nn.Module) -> bool:
     """Whether a network has layers or quantizers of Brevitas."""
     return any(isinstance(module, QuantLayerMixin | QuantProxyFromInjector) for module in net.modules())
 
 
-def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, list[Quantize]]:
+def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, Quantizers]:
     """Return a copy of ``net`` that torch.export captures, and its quantizers.
 
     Parameters
@@ -67,9 +57,8 @@ def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, lis
     Returns
     -------
     net : nn.Module
-    quantizers : list of Quantize
-        What the calls of ``skfhe::quantize`` stand for, by their number; it is filled while ``net`` is
-        captured.
+    quantizers : Quantizers
+        Filled while ``net`` is captured.
 
     Raises
     ------
@@ -79,12 +68,12 @@ def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, lis
     """
     copied = copy.deepcopy(net)
     recorded = _Recorded(copied, inputs)
-    quantizers: list[Quantize] = []
+    quantizers = Quantizers()
     stubs: dict[int, nn.Module] = {}
     for path, module in list(copied.named_modules()):
         if isinstance(module, TruncQuantProxyFromInjector) and module.is_quant_enabled:
             module.tensor_quant = _Truncation(module.tensor_quant, quantizers, _layer(path))
-        for name, child in list(module.named_children()):
+        for name, child in list(module._modules.items()):
             if isinstance(child, FusedActivationQuantProxy):
                 stub = stubs.setdefault(id(child), _Quantizer(child, quantizers, _layer(path)))
                 setattr(module, name, stub)
@@ -200,11 +189,11 @@ def _known(value: Any) -> Any:
 class _Quantizer(nn.Module):
     """An activation and a quantizer, which it leaves to `Quantize`."""
 
-    def __init__(self, fused: Any, quantizers: list[Quantize], path: str) -> None:
+    def __init__(self, fused: Any, quantizers: Quantizers, path: str) -> None:
         super().__init__()
         self._own = [fused]  # hidden from torch.export, which would take its parameters' values
         self.quantizers, self.path = quantizers, path
-        self.known: dict[tuple[int, ...], tuple[int, tuple[Known, ...]]] = {}
+        self.known: dict[tuple[int, ...], tuple[Quantize, tuple[Known, ...]]] = {}
 
     @property
     def activation_impl(self) -> Any:
@@ -222,15 +211,15 @@ class _Quantizer(nn.Module):
                 return _known_tuple(self._own[0](x.plain()))
         shape = tuple(x.shape)
         if shape not in self.known:
-            self.known[shape] = _numbered(self._own[0], shape, self.quantizers, self.path)
-        number, metadata = self.known[shape]
-        return torch.ops.skfhe.quantize(x, number), *metadata
+            self.known[shape] = _described(self._own[0], shape, self.path)
+        quantizer, metadata = self.known[shape]
+        return self.quantizers.apply(quantizer, x), *metadata
 
 
 class _Truncation(nn.Module):
     """A quantizer that drops low bits of integers that it is told the scale of."""
 
-    def __init__(self, truncation: Any, quantizers: list[Quantize], path: str) -> None:
+    def __init__(self, truncation: Any, quantizers: Quantizers, path: str) -> None:
         super().__init__()
         self._own = [truncation]  # hidden from torch.export, as above
         self.quantizers, self.path = quantizers, path
@@ -241,18 +230,18 @@ class _Truncation(nn.Module):
         def quantizer(floats: Tensor) -> Any:
             return self._own[0](floats, *told)
 
-        number, metadata = _numbered(quantizer, tuple(x.shape), self.quantizers, self.path)
-        return torch.ops.skfhe.quantize(x, number), *metadata
+        described, metadata = _described(quantizer, tuple(x.shape), self.path)
+        return self.quantizers.apply(described, x), *metadata
 
 
 def _known_tuple(values: Any) -> tuple[Any, ...]:
     return tuple(Known.of(v) if isinstance(v, Tensor) else v for v in values)
 
 
-def _numbered(
-    quantizer: Callable[[Tensor], Any], shape: tuple[int, ...], quantizers: list[Quantize], path: str
-) -> tuple[int, tuple[Known, ...]]:
-    """Describe a quantizer of tensors of a shape, and return its number, scale, zero point and bit-width."""
+def _described(
+    quantizer: Callable[[Tensor], Any], shape: tuple[int, ...], path: str
+) -> tuple[Quantize, tuple[Known, ...]]:
+    """Describe a quantizer of tensors of a shape; return its scale, zero point and bit-width, too."""
     with _disable_current_modes():
         ends = [quantizer(torch.full(shape, end, dtype=torch.float64)) for end in (-FAR, 0.0, FAR)]
         if any(len(results) != 4 or results[1] is None for results in ends):
@@ -274,5 +263,5 @@ def _numbered(
             for reached, results in ((torch.min, ends[0]), (torch.max, ends[2]))
         )
         limits = min(low, high), max(low, high)
-        quantizers.append(Quantize(integers, scale.double(), zero_point.double(), *limits))
-    return len(quantizers) - 1, _known_tuple((scale, zero_point, bit_width))
+        described = Quantize(integers, scale.double(), zero_point.double(), *limits)
+    return described, _known_tuple((scale, zero_point, bit_width))

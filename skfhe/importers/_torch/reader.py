@@ -59,7 +59,12 @@ _LINEAR_MAPS = frozenset(
 _BITWISE = frozenset(
     ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "__and__", "__or__", "__xor__"]
 )
-_PARTS_OF_LAYERS = ("brevitas.proxy", "brevitas.core", "skfhe.importers._torch.brevitas")
+_PARTS_OF_LAYERS = (
+    "brevitas.proxy",
+    "brevitas.core",
+    "skfhe.importers._torch.brevitas",
+    "importers._torch.torch_ao",
+)
 _LIBRARIES = ("torch.nn.modules", "torch.ao.nn", "brevitas.nn", "skfhe.importers")
 """Whose modules are layers that users know by their place in the network."""
 
@@ -333,6 +338,8 @@ class _Reader:
         if not nodes:
             if name not in HANDLERS and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
                 raise self.build.unsupported("its results are random", "a constant")
+            if name == "quantize" and _namespace(node.target) == "skfhe":
+                return self.quantizers[args[1]].evaluate(args[0])
             return _of_constants(name, node.target, args, kwargs)
         if name == "sym_size":
             return args[0].shape[args[1]]
