@@ -336,9 +336,10 @@ class _Lowering:
             if self.scheme.on_two_grids and operation.kind in ("add", "subtract"):
                 reads = self.reads(self._node)
                 a, b = self.scheme.operand(a, None), self.scheme.operand(b, None)
-                result = reads and sum_on_two_grids(self.emitter, operation, a, b, aligned, reads)
-                if result is not None:
-                    return result
+                if reads is not None:
+                    result = sum_on_two_grids(self.emitter, operation, a, b, aligned, reads)
+                    if result is not None:
+                        return result
             if aligned is not None:
                 return products.of_sum(self.emitter, operation, aligned, self._node.reference)
         narrow = sum(self._bits(x) for x in values) <= self._most_packed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,9 +15,9 @@ from skfhe.network import NetworkBuilder
 __all__ = ["is_of_brevitas", "read_network"]
 
 
-def is_of_brevitas(net: nn.Module) -> bool:
-    """Whether a network has layers or quantizers of Brevitas."""
-    if "brevitas" not in sys.modules:
+def is_of_brevitas(net: Any) -> bool:
+    """Whether what should be a network has layers or quantizers of Brevitas."""
+    if "brevitas" not in sys.modules or not isinstance(net, nn.Module):
         return False
     from skfhe.importers._torch.brevitas import has_brevitas_layers
 

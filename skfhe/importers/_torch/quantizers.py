@@ -35,7 +35,7 @@ class Quantizers(list[Quantize]):
 
 
 def affine_quantizer(
-    scale: Any, zero_point: Any, low: int, high: int, rank: int = 0, axis: int | None = None
+    scale: Any, zero_point: Any, limits: tuple[int, int], rank: int = 0, axis: int | None = None
 ) -> Quantize:
     """Return torch's quantizer ``round(x / scale) + zero_point``, clipped.
 
@@ -43,8 +43,8 @@ def affine_quantizer(
     ----------
     scale, zero_point : float or Tensor
         One, or one for each position along ``axis`` of a tensor of so many axes.
-    low, high : int
-        Limits of the integers.
+    limits : tuple of int
+        Of the integers.
     rank : int
     axis : int, optional
     """
@@ -57,6 +57,6 @@ def affine_quantizer(
         scale, zero_point = scale.reshape(()), zero_point.reshape(())
 
     def integers(floats: Tensor) -> Tensor:
-        return (torch.round(floats / scale) + zero_point).clamp(low, high)
+        return (torch.round(floats / scale) + zero_point).clamp(*limits)
 
-    return Quantize(integers, scale, zero_point, low, high)
+    return Quantize(integers, scale, zero_point, *limits)

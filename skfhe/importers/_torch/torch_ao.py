@@ -85,8 +85,9 @@ def with_quantizers(net: nn.Module) -> tuple[nn.Module, Quantizers]:
                     continue
                 delattr(module, name)
                 setattr(module, name, Known.of(buffer))  # kernels take them as numbers
-        if isinstance(getattr(module, "_packed_params", None), torch.ScriptObject):
-            module._packed_params = _Packed(module._packed_params)
+        packed: Any = getattr(module, "_packed_params", None)
+        if isinstance(packed, torch.ScriptObject):
+            setattr(module, "_packed_params", _Packed(packed))  # noqa: B010
     if _is_converted(copied):
         run = copied.forward
 
@@ -134,13 +135,13 @@ class _FakeQuantizer(nn.Module):
         observer = module.activation_post_process
         self.limits = int(observer.quant_min), int(observer.quant_max)
         self.axis = int(module.ch_axis) if module.is_per_channel else None
-        self.own = [module.scale.detach().clone(), module.zero_point.detach().clone()]
+        self.own = (module.scale.detach().clone(), module.zero_point.detach().clone())
         self.described: dict[int, Quantize] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim not in self.described:
             with _disable_current_modes():
-                described = affine_quantizer(*self.own, *self.limits, x.ndim, self.axis)
+                described = affine_quantizer(*self.own, self.limits, x.ndim, self.axis)
             self.described[x.ndim] = described
         return self.quantizers[0].apply(self.described[x.ndim], x)
 
@@ -236,7 +237,7 @@ class _OnFloats(TorchFunctionMode):
         if own not in self.described:
             limits = torch.iinfo(own.dtype)
             with _disable_current_modes():
-                quantizer = affine_quantizer(own.scale, own.zero_point, limits.min, limits.max)
+                quantizer = affine_quantizer(own.scale, own.zero_point, (limits.min, limits.max))
             self.described[own] = quantizer
         result = self.quantizers.apply(self.described[own], x)
         self.formats[result] = own
@@ -351,8 +352,8 @@ def _elu(own: Any, x: Tensor, scale: float, zero_point: int, alpha: float = 1.0,
 def _batch_norm(
     own: Any, x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, eps: float, *ends: Any
 ) -> Any:
-    given = (v if v is None else v.double() for v in (mean, variance, weight, bias))
-    return functional.batch_norm(x, *given, False, 0.0, eps), *ends
+    mean, variance, weight, bias = (v if v is None else v.double() for v in (mean, variance, weight, bias))
+    return functional.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps), *ends
 
 
 _KERNELS: dict[str, Callable[..., Any]] = {

@@ -43,13 +43,16 @@ class Trained(Scheme):
     emitter : Emitter
     n_bits : int or None
         Bits of inputs that reach a layer without a quantizer; None refuses them.
+    others : Scheme, default=None
+        Chooses the integers of values and weights that the network does not quantize; None refuses them.
     """
 
     on_two_grids = True
 
-    def __init__(self, emitter: Emitter, n_bits: int | None) -> None:
+    def __init__(self, emitter: Emitter, n_bits: int | None, others: Scheme | None = None) -> None:
         super().__init__(emitter)
-        self.n_bits = n_bits
+        self.n_bits, self.others = n_bits, others
+        self._chosen = False
         emitter.reads_packed = True  # no value can be narrower than it was trained to be
         self.inputs: list[Node] = []
 
@@ -82,10 +85,13 @@ class Trained(Scheme):
         key = x.evaluate
         if key not in self._known:
             self._known[key] = self._on_own_grid(x)
+        if self._known[key] is None:
+            assert self.others is not None
+            return self.others.operand(x, axis)
         return self._known[key]
 
-    def _on_own_grid(self, x: Symbolic) -> Symbolic:
-        """Look up a function whose values lie on a grid."""
+    def _on_own_grid(self, x: Symbolic) -> Symbolic | None:
+        """Look up a function whose values lie on a grid; None if they do not, and others see to it."""
         read = self.emitter.type_of(x.position)
         floats = evaluated(x.evaluate, read.min, read.max, read.size, self.emitter.label_of(x.position))
         integers = np.arange(read.min, read.max + 1).reshape(-1, *(1,) * len(x.shape))
@@ -95,6 +101,8 @@ class Trained(Scheme):
             raise ValueError(f"the values of {self.emitter.label!r} are infinite or NaN whatever the input")
         offset = reached.min() if reached.min() > 0 or reached.max() < 0 else 0.0
         found = integer_grid((np.unique(reached) - offset)[:, None], MOST_BITS)
+        if found is None and self.others is not None:
+            return None
         if found is None:
             raise ValueError(
                 f"the values of {self.emitter.label!r} reach a layer without having been quantized: they "
@@ -176,6 +184,9 @@ class Trained(Scheme):
     ) -> tuple[IntArray, FloatArray]:
         """Return the integers that the weights are, whatever the sample."""
         found = integer_grid(weight, MOST_BITS)
+        if found is None and self.others is not None:
+            self._chosen = True
+            return self.others.weights(weight, sample, wanted)
         if found is None:
             raise ValueError(
                 f"the weights of {self.emitter.label!r} lie on no common grid with its inputs; quantize both "
@@ -183,6 +194,14 @@ class Trained(Scheme):
                 "quantization"
             )
         return found
+
+    def corrected(self, x: Symbolic, axis: int) -> Symbolic:
+        """Put the scales and offsets of chosen weights right; those of the network's own are."""
+        if not self._chosen:
+            return x
+        assert self.others is not None
+        self._chosen = False
+        return self.others.corrected(x, axis)
 
     def aligned(self, a: Any, b: Any, looked_up: bool) -> tuple[Symbolic, int, Symbolic, int, Any] | None:
         """Return two values on a common grid, if one divides the other."""
