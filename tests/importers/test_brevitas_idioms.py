@@ -97,7 +97,7 @@ def shared_quantizers():
 
 
 def quantized_biases():
-    """A layer's quantized result goes into the next as it is; biases have scales of the sums, or their own."""
+    """A layer's quantized result is what the next takes; biases have scales of the sums, or their own."""
     return nn.Sequential(
         identity(2),
         linear(4, 3, bias_quant=Int32Bias, **WITH),
@@ -233,3 +233,25 @@ def test_power_of_two_scales_stay_cheap_with_quantized_biases():
     module = quantize_brevitas_qat_model(net, X)
     np.testing.assert_allclose(module.forward(rows), outputs(net, rows)[0], rtol=0, atol=1e-9)
     assert "Modulo" in [type(value.op).__name__ for value in module.program_.values]
+
+
+def test_what_a_network_does_not_quantize_is_quantized_after_training_if_bits_are_given():
+    """A float layer in the middle and one at the end; the integers before them are the network's own."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        identity(), linear(4, 6), relu(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 2), nn.Sigmoid()
+    )
+    unpacked = Written(lambda self, x: self.rest(self.first(x).value), first=net[:3], rest=net[3:])
+    X = np.random.default_rng(0).normal(size=(300, 4))
+    unpacked(torch.from_numpy(X).float())
+    with pytest.raises(ValueError, match=r"weights of 'rest.3'.*n_bits=…"):
+        quantize_brevitas_qat_model(unpacked, X)
+    (exact,) = outputs(unpacked, X)
+    errors = []
+    for n_bits in (3, 5):
+        module = quantize_brevitas_qat_model(unpacked, X, n_bits=n_bits)
+        errors.append(np.abs(module.forward(X) - exact).max())
+    assert errors[1] < min(errors[0], 0.05)
+    only_hidden, X, rows = seen(lambda: nn.Sequential(net[0], net[1], net[2], linear(6, 2)), (4,))
+    module = quantize_brevitas_qat_model(only_hidden, X, n_bits=2)
+    np.testing.assert_allclose(module.forward(rows), outputs(only_hidden, rows)[0], rtol=0, atol=1e-9)

@@ -33,6 +33,11 @@ MOST_BITS = 12
 EXACT = 1e-9
 """Relative difference up to which two scales count as one."""
 LARGEST_FACTOR = 64
+OTHERWISE = (
+    "have what the network does not quantize quantized after training: "
+    "compile_brevitas_qat_model(net, inputset, n_bits=…), or compile_torch_model(net, inputset, n_bits=…) without import_qat"
+)
+"""What to do with networks that quantize only in part."""
 
 
 class Trained(Scheme):
@@ -107,8 +112,7 @@ class Trained(Scheme):
             raise ValueError(
                 f"the values of {self.emitter.label!r} reach a layer without having been quantized: they "
                 f"take {len(np.unique(reached))} floats that lie on no common grid; put a quantizer behind "
-                "it (brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or import the network "
-                "with post-training quantization"
+                f"it (brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or {OTHERWISE}"
             )
         (scale,) = found[1]
 
@@ -190,8 +194,7 @@ class Trained(Scheme):
         if found is None:
             raise ValueError(
                 f"the weights of {self.emitter.label!r} lie on no common grid with its inputs; quantize both "
-                "(brevitas.nn.QuantLinear and the like), or import the network with post-training "
-                "quantization"
+                f"(brevitas.nn.QuantLinear and the like), or {OTHERWISE}"
             )
         return found
 
