@@ -252,6 +252,7 @@ def _mixed(scheme: Scheme, n_bits: int | dict[str, int] | None) -> Scheme:
     if n_bits is None:
         return scheme
     post_training = _scheme(n_bits, False, None, "mse", None, 0.0)
+    assert isinstance(post_training, PostTraining)
     post_training.emitter = scheme.emitter
     return Trained(scheme.emitter, post_training.model_inputs, post_training)
 

@@ -34,8 +34,9 @@ EXACT = 1e-9
 """Relative difference up to which two scales count as one."""
 LARGEST_FACTOR = 64
 OTHERWISE = (
-    "have what the network does not quantize quantized after training: "
-    "compile_brevitas_qat_model(net, inputset, n_bits=…), or compile_torch_model(net, inputset, n_bits=…) without import_qat"
+    "use post-training quantization for what the network does not quantize: "
+    "compile_brevitas_qat_model(net, inputset, n_bits=…), or compile_torch_model(net, inputset, n_bits=…) "
+    "without import_qat"
 )
 """What to do with networks that quantize only in part."""
 
