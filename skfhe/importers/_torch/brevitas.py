@@ -152,7 +152,7 @@ class _Recorded:
                 hooks.append(module.register_forward_hook(self._record))
         try:
             with torch.no_grad():
-                net(*(x[:1].double() for x in inputs))
+                net(*(x[:1].double() if x.is_floating_point() else x[:1] for x in inputs))
         except Exception as error:
             raise ValueError(
                 f"{type(net).__name__} does not run on the inputset in double precision: {error}; give one "
