@@ -31,10 +31,13 @@ from skfhe.encoding import (
     Margins,
     OutputDecoders,
     SplitEncoder,
+    Structure,
     SummedDecoders,
+    TailDecoder,
     ThermometerEncoder,
     Values,
     network_inputs,
+    structured,
 )
 from skfhe.exceptions import InputClippingWarning
 
@@ -99,7 +102,7 @@ class EstimatorPredictor:
     def _check_scores(self) -> None:
         """Raise an error if the head does not fit the scores that the decoder gives."""
         decoder, head = self.decoder, self.head
-        if isinstance(decoder, OutputDecoders):
+        if isinstance(decoder, OutputDecoders | TailDecoder):
             raise ValueError("the outputs of an estimator are no scores one by one")
         n_decoded = len(decoder.decoders) if isinstance(decoder, SummedDecoders) else 1
         if n_decoded != self.n_outputs:
@@ -210,14 +213,21 @@ class ModulePredictor:
     input_shapes : sequence of tuple of int
         Shape of a row of each of the network's inputs.
     encoder : AffineEncoder
-    decoder : OutputDecoders
+    decoder : OutputDecoders or TailDecoder
+    structure : Structure, optional
+        What the network returns, unless that is an array, or a tuple of arrays.
     """
 
     input_shapes: Sequence[tuple[int, ...]]
     encoder: AffineEncoder
-    decoder: OutputDecoders
+    decoder: OutputDecoders | TailDecoder
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
+        decoder = self.decoder
+        n_values = len(decoder.tail.results if isinstance(decoder, TailDecoder) else decoder.decoders)
+        if self.structure is not None and self.structure.n_values != n_values:
+            raise ValueError(f"{n_values} array(s) are decoded, and {self.structure.n_values} returned")
         if any(not 0 <= index < len(self.input_shapes) for index, _ in self.encoder.quantizers):
             raise ValueError(f"the network has {len(self.input_shapes)} input(s), and another is encoded")
 
@@ -241,8 +251,7 @@ class ModulePredictor:
         return self.encoder.encode(*network_inputs(rows, self.input_shapes))
 
     def answer(self, method: str, outputs: tuple[IntArray, ...], rows: Sequence[Any] | None = None) -> Any:
-        """Return what ``forward`` returns: an array, or a tuple of them for several outputs."""
+        """Return what ``forward`` returns: an array, a tuple of them, or what the network puts them into."""
         if method not in self.methods:
             raise AttributeError(f"a network offers forward, and not {method!r}")
-        found = self.decoder.decode(*outputs)
-        return found[0] if len(found) == 1 else found
+        return structured(self.decoder.decode(*outputs), self.structure)

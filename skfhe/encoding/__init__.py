@@ -7,7 +7,6 @@ is expected of each.
 from skfhe.encoding._affine import AffineEncoder, AffineQuantizer
 from skfhe.encoding._decoders import (
     AffineDecoder,
-    Decoder,
     OutputDecoders,
     SummedDecoders,
     TableDecoder,
@@ -21,8 +20,23 @@ from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumD
 from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
-from skfhe.encoding._seam import Encoder, Head
+from skfhe.encoding._seam import Decoder, Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
+from skfhe.encoding._structure import Structure, structured
+from skfhe.encoding._tail import (
+    ScoresDecoder,
+    Tail,
+    TailAlong,
+    TailConstant,
+    TailDecoder,
+    TailElementwise,
+    TailGather,
+    TailJoin,
+    TailMatMul,
+    TailOver,
+    TailStep,
+    TailTake,
+)
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
@@ -48,11 +62,24 @@ __all__ = [
     "Margins",
     "OutputDecoders",
     "Rule",
+    "ScoresDecoder",
     "Split",
     "SplitEncoder",
     "Splits",
+    "Structure",
     "SummedDecoders",
     "TableDecoder",
+    "Tail",
+    "TailAlong",
+    "TailConstant",
+    "TailDecoder",
+    "TailElementwise",
+    "TailGather",
+    "TailJoin",
+    "TailMatMul",
+    "TailOver",
+    "TailStep",
+    "TailTake",
     "ThermometerEncoder",
     "ThresholdEncoder",
     "Values",
@@ -64,4 +91,5 @@ __all__ = [
     "logistic",
     "network_inputs",
     "softmax",
+    "structured",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skfhe.encoding import Structure
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.network._node import Node
 from skfhe.network._operations import (
@@ -42,12 +43,18 @@ class NetworkBuilder:
         Calibration rows of each input.
     names : sequence of str
         Names of the inputs.
+
+    Attributes
+    ----------
+    structure : Structure or None
+        What the network returns, unless that is its only output, or all of them in a tuple.
     """
 
     def __init__(self, inputs: Sequence[Tensor], names: Sequence[str]) -> None:
         self.nodes: list[Node] = []
         self.inputs: list[Node] = []
         self.outputs: list[Node] = []
+        self.structure: Structure | None = None
         self.name, self.label = "", ""
         for index, (rows, name) in enumerate(zip(inputs, names, strict=True)):
             node = Node(Source(index), (), "input", name, rows.to(torch.float64))
