@@ -2,8 +2,9 @@
 
 Whatever no input has an influence on is computed once, by onnx's own reference evaluator.
 
-The first axis of every encrypted value is its rows. A graph that was exported for a fixed number of rows is
-evaluated on so many at a time.
+A graph is read for one row, wherever the rows are in its tensors, and then compared with onnx's evaluator on
+several. One that was exported for a fixed number of rows names that number in places: what these do is traced
+on so many rows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import checker, inliner, numpy_helper, shape_inference
+from onnx import checker, helper, inliner, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from skfhe.importers._onnx import elementwise, layer_handlers
@@ -23,6 +25,7 @@ from skfhe.importers._onnx.call import Call
 from skfhe.importers._onnx.elementwise import COMPARISONS, FUNCTIONS
 from skfhe.importers._operators import MOVEMENT
 from skfhe.importers._replacements import advice
+from skfhe.importers._rows import COMPARED_ROWS, departing, mixes_rows, place_outputs
 from skfhe.network import NO_OPERATOR, NetworkBuilder, Node
 
 __all__ = ["read_onnx"]
@@ -125,7 +128,10 @@ class _Reader:
         _check_inputs(declared, inputs)
         self.build = NetworkBuilder(inputs, [value.name for value in declared])
         self.values: dict[str, Any] = {"": None}
-        self.values |= {value.name: node for value, node in zip(declared, self.build.inputs, strict=True)}
+        self.inputs = inputs
+        self.declared = declared
+        for value, node in zip(declared, self.build.inputs, strict=True):
+            self.values[value.name] = self.build.reshape(node, (1, *node.shape))
         self.types: dict[str, int] = {}
         self.wanted = set(_read_names(graph))
 
@@ -139,7 +145,53 @@ class _Reader:
                     f"output {output.name!r} does not depend on the network's input; remove it from the graph"
                 )
             self.build.outputs.append(value)
+        self._compare()
         return self.build
+
+    def _compare(self) -> None:
+        """Compare what was read with onnx's evaluator on several rows, and find these in its outputs."""
+        picked = torch.arange(self.batch or COMPARED_ROWS) % len(self.inputs[0])
+        results = self._evaluated([output.name for output in self.model.graph.output], picked)
+        if results is None:
+            self.build.outputs[:] = [
+                self.build.reshape(x, x.shape[1:]) if x.shape[:1] == (1,) else x for x in self.build.outputs
+            ]
+            return
+        if place_outputs(self.build, results, picked, precise=False):
+            return
+        names = [
+            name
+            for proto in self.model.graph.node
+            for name in proto.output
+            if isinstance(self.values.get(name), Node)
+        ]
+        together = self._evaluated(names, picked) or []
+        each = [self.values[name].reference[picked] for name in names[: len(together)]]
+        found = departing(together, [[value[row] for value in each] for row in range(len(picked))])
+        if found is None:
+            raise ValueError(
+                f"the ONNX network computes something else for {len(picked)} rows than for one; its result "
+                "for a row may not depend on other rows, or on their number"
+            )
+        proto = next(proto for proto in self.model.graph.node if names[found] in proto.output)
+        raise mixes_rows(proto.op_type, proto.name or f"{proto.op_type}:{proto.output[0]}")
+
+    def _evaluated(self, names: Sequence[str], picked: Tensor) -> list[Tensor] | None:
+        """Return values of the graph on some of the calibration rows; None if onnx cannot compute them."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        feeds = {}
+        for value, rows in zip(self.declared, self.inputs, strict=True):
+            kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+            feeds[value.name] = rows[picked].numpy().astype(kind)
+        try:
+            with np.errstate(all="ignore"):
+                found: Any = ReferenceEvaluator(model).run(None, feeds)
+            return [torch.from_numpy(np.asarray(value).astype(np.float64)) for value in found]
+        except Exception:  # operators that the evaluator has in other opsets alone
+            return None
 
     def _walk(self, graph: onnx.GraphProto) -> None:
         """Evaluate the nodes of a graph, which are in topological order."""
