@@ -130,13 +130,16 @@ class _Converter:
             name_in_numpy, n_arguments = NAMES[name]
             return apply(self.tape, name_in_numpy, *args[:n_arguments])
         if name in WRITERS:
-            try:
-                return WRITERS[name](self.tape, *args, **kwargs)
-            except (TypeError, ValueError) as error:
-                raise UntraceableError(f"{name!r} is used in a way that has no step: {error}") from error
+            return self._written(WRITERS[name], name, *args, **kwargs)
         if name in MOVEMENT:
-            return moved(self.tape, target, args, kwargs)
+            return self._written(moved, name, target, args, kwargs)
         raise UntraceableError(f"{name!r} is none of the operators that run after decryption")
+
+    def _written(self, writer: Callable[..., Any], name: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return writer(self.tape, *args, **kwargs)
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            raise UntraceableError(f"{name!r} is used in a way that has no step: {error}") from error
 
 
 def _in_place(target: Any) -> bool:

@@ -413,8 +413,33 @@ MOVEMENT = frozenset(
 )
 
 
+def _indexed(tape: Tape, x: OnTape, indices: Sequence[Any]) -> OnTape:
+    """Append elements at positions that are values themselves, counted on the first axes."""
+    if any(index is None for index in indices):
+        raise UntraceableError("'index' reads positions that are no constants, on axes behind another")
+    shape = _shape(tape, x)
+    sizes = [math.prod(shape[axis + 1 :]) for axis in range(len(indices))]
+    rest = shape[len(indices) :]
+    position = apply(tape, "multiply", indices[0], sizes[0])
+    for index, size in zip(indices[1:], sizes[1:], strict=True):
+        position = apply(tape, "add", position, apply(tape, "multiply", index, size))
+    where = _shape(tape, position)
+    column = OnTape(tape.reshape(position.number, (*where, *(1,) * len(rest))))
+    every = apply(tape, "add", column, torch.arange(math.prod(rest)).reshape(rest))
+    flat = OnTape(tape.reshape(every.number, (-1,)))
+    found = tape.gather(tape.reshape(x.number, (-1,)), flat.number, 0)
+    return OnTape(tape.reshape(found, (*where, *rest)))
+
+
 def moved(tape: Tape, target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Append what an operator does that only moves elements: it is applied to their positions."""
+    name = getattr(target, "__name__", "").split(".")[0]
+    if name.startswith("index") and any(
+        isinstance(x, OnTape) for x in flat(args[1 : 2 + (name == "index_select")])
+    ):
+        if name != "index":
+            raise UntraceableError(f"{name!r} reads positions that are no constants")
+        return _indexed(tape, args[0], args[1])
     args, kwargs = _mapped(
         (args, kwargs),
         lambda x: OnTape(number_of(tape, x)) if isinstance(x, Tensor) and x.is_floating_point() else x,
@@ -430,7 +455,7 @@ def moved(tape: Tape, target: Any, args: list[Any], kwargs: dict[str, Any]) -> A
         for x, start, n in zip(values, starts, sizes, strict=False)
     }
     fill = 0.0
-    if getattr(target, "__name__", "").startswith("constant_pad_nd"):
+    if name == "constant_pad_nd":
         fill = float(args[2]) if len(args) > 2 else 0.0
         args = args[:2]
     own, named = _mapped((args, kwargs), lambda x: positions.get(x, x) if isinstance(x, OnTape) else x)
