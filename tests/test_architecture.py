@@ -26,7 +26,7 @@ OWN = {
     "encrypted_model": {"circuit", "cost", "encoding", "program", "exceptions", "_parameters"},
     "network": {"cost", "encoding", "program", "exceptions"},
     "importers": {
-        *("circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program"),
+        *("base", "circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters"),
     },
     "model_selection": {"_originals"},
@@ -76,7 +76,8 @@ OUTSIDE = {
     "catboost": {"boosting"},
     "scipy": {"_linear", "boosting", "neural_network"},
     "sklearn": {
-        *("base", "compose", "deployment", "model_selection", "neural_network", "_cli", "_originals"),
+        *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
+        "_originals",
         *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
     },
 }

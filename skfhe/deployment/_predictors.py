@@ -24,12 +24,14 @@ from skfhe.encoding import (
     Encoder,
     GridEncoder,
     Head,
+    Indicators,
     LeafDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
     LevelBitsEncoder,
     Margins,
     OutputDecoders,
+    ScoresDecoder,
     SplitEncoder,
     Structure,
     SummedDecoders,
@@ -88,7 +90,9 @@ class EstimatorPredictor:
     def _check_encoder(self) -> None:
         """Raise an error if rows have not the features that are encoded."""
         encoder, n_features = self.encoder, self.rows.n_features
-        if isinstance(encoder, SplitEncoder | ThermometerEncoder):
+        if isinstance(encoder, AffineEncoder):
+            fits = all(index == 0 for index, _ in encoder.quantizers)
+        elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
         elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
@@ -105,6 +109,7 @@ class EstimatorPredictor:
         if isinstance(decoder, OutputDecoders | TailDecoder):
             raise ValueError("the outputs of an estimator are no scores one by one")
         n_decoded = len(decoder.decoders) if isinstance(decoder, SummedDecoders) else 1
+        n_decoded = decoder.n_outputs if isinstance(decoder, ScoresDecoder) else n_decoded
         if n_decoded != self.n_outputs:
             raise ValueError(f"{n_decoded} output(s) are decoded, and the program has {self.n_outputs}")
         n_scores = _n_scores(decoder)
@@ -112,6 +117,8 @@ class EstimatorPredictor:
             fits = len(head.n_classes) * head.width <= n_scores
         elif isinstance(head, Margins):
             fits = not head.labels or len(head.labels[0]) == n_scores or n_scores == 1
+        elif isinstance(head, Indicators):
+            fits = True
         elif not isinstance(head, Values):
             raise ValueError(f"scores of an estimator have no {type(head).__name__}")
         else:
@@ -191,6 +198,8 @@ class EstimatorPredictor:
 
 def _n_scores(decoder: Decoder) -> int:
     """Return the scores of a row that a decoder gives."""
+    if isinstance(decoder, ScoresDecoder):
+        return decoder.n_scores
     if isinstance(decoder, SummedDecoders):
         decoder = decoder.decoders[0]
     if isinstance(decoder, DigitSumDecoder):

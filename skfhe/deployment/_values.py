@@ -100,6 +100,7 @@ CLASSES: dict[str, Entry] = {
     "TailTake": Entry(_ENCODING, "TailStep", non_finite=("fill",)),
     "Structure": Entry(_ENCODING, "Structure"),
     "ClassFractions": Entry(_ENCODING, "Head"),
+    "Indicators": Entry(_ENCODING, "Head"),
     "Margins": Entry(_ENCODING, "Head"),
     "Values": Entry(_ENCODING, "Head"),
     # Programs.
@@ -176,6 +177,7 @@ CLASSES: dict[str, Entry] = {
     "Sigmoid": Entry(_COMBINED, "Calibrator"),
     "Temperature": Entry(_COMBINED, "Calibrator"),
     "RowRules": Entry("skfhe.deployment._rows", "Rows"),
+    "ShapedRows": Entry("skfhe.deployment._rows", "Rows"),
     "HistogramRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "LightGBMRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "XGBoostRows": Entry("skfhe.deployment._library_rows", "Rows", non_finite=("missing",)),

@@ -14,7 +14,7 @@ from skfhe.encoding._decoders import (
 from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
-from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
+from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
 from skfhe.encoding._level_bits import LevelBitsEncoder
@@ -53,6 +53,7 @@ __all__ = [
     "FeatureGrid",
     "GridEncoder",
     "Head",
+    "Indicators",
     "LeafDecoder",
     "LeafSumDecoder",
     "LeafTableDecoder",

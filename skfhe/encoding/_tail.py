@@ -34,7 +34,7 @@ __all__ = [
     "TailTake",
 ]
 
-MOST_ELEMENTS = 1 << 24
+MOST_ELEMENTS = 1 << 22
 """Of all values of a row together."""
 MOST_AXES = 16
 

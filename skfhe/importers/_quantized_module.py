@@ -64,6 +64,10 @@ class QuantizedModule:
         self._advice = advice
         self.output_structure_ = structure
 
+    def _of(self, model: EncryptedModel) -> QuantizedModule:
+        """Return the module of another model of the same network."""
+        return QuantizedModule(model, self.input_shapes_, self._advice, self.output_structure_)
+
     def __repr__(self) -> str:
         state = "not compiled" if self._encrypted_model.circuit is None else "compiled"
         return f"QuantizedModule({state}; {self.cost_})"
