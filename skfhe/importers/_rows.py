@@ -39,17 +39,19 @@ def mixes_rows(name: str, label: str) -> UnsupportedOperatorError:
     )
 
 
-def place_outputs(build: NetworkBuilder, results: Sequence[Tensor], picked: Tensor, precise: bool) -> bool:
+def place_outputs(
+    build: NetworkBuilder, together: Sequence[Tensor], alone: Sequence[Tensor], precise: bool
+) -> bool:
     """Give outputs the shape that a row of them has, where several rows lead to the same as each alone.
 
     Parameters
     ----------
     build : NetworkBuilder
         What was read from the network as it is called with one row; its outputs are replaced.
-    results : sequence of Tensor
+    together : sequence of Tensor
         The network's outputs for several rows together.
-    picked : Tensor of int64
-        Which of the calibration rows these are.
+    alone : sequence of Tensor, each of shape (n_rows, *shape)
+        Its outputs for each of these rows.
     precise : bool
         Whether they were computed in double precision.
 
@@ -60,8 +62,7 @@ def place_outputs(build: NetworkBuilder, results: Sequence[Tensor], picked: Tens
     """
     placed = []
     jumps = _has_steps(build)
-    for node, many in zip(build.outputs, results, strict=True):
-        each = node.reference[picked]
+    for node, many, each in zip(build.outputs, together, alone, strict=True):
         rows = next((rows for rows in _readings(many, each) if _same(rows, each, jumps, precise)), None)
         if rows is None:
             return False
