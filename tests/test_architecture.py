@@ -183,7 +183,8 @@ OWN_OR_GIVEN = {
     *("_get_param_names", "_parameter_constraints", "_validate_params"),
     "_default_callbacks",  # by skorch, to subclasses of its NeuralNet
     "_getframe",  # by Python, to look at the stack
-    "_replace",  # by named tuples
+    *("_replace", "_fields"),  # by named tuples
+    *("_forward_pre_hooks", "_schema", "_tensor_name"),  # by torch
     "_exit",  # by Python, to end a process at once
 }
 

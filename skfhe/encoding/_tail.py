@@ -389,13 +389,13 @@ class Tail:
         """Return the shape of a row of each value, those that are given first."""
         shapes = [tuple(shape) for shape in self.given]
         n_elements = sum(_size(shape) for shape in shapes)
+        _check_elements(n_elements)
         for step in self.steps:
             _check_numbers(step.arguments, len(shapes))
             shape = step.shape(*(shapes[number] for number in step.arguments))
             shapes.append(tuple(int(n) for n in shape))
             n_elements += _size(shapes[-1])
-            if n_elements > MOST_ELEMENTS:
-                raise ValueError(f"the values of a row have more than {MOST_ELEMENTS} elements")
+            _check_elements(n_elements)
         _check_numbers(self.results, len(shapes))
         return shapes
 
@@ -525,6 +525,11 @@ def _check_name(name: str, table: dict[str, Any]) -> None:
 def _check_numbers(numbers: Sequence[int], n_values: int) -> None:
     if any(not 0 <= number < n_values for number in numbers):
         raise ValueError(f"expected numbers of the {n_values} values there are, got {[*numbers]}")
+
+
+def _check_elements(n_elements: int) -> None:
+    if n_elements > MOST_ELEMENTS:
+        raise ValueError(f"the values of a row have more than {MOST_ELEMENTS} elements")
 
 
 def _axis(axis: int, shape: Shape) -> int:

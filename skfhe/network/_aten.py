@@ -79,7 +79,10 @@ def _decompositions() -> dict[Any, Any]:
 
 def _compare(tail: Tail, function: Callable[..., Any], rows: Sequence[Tensor]) -> None:
     some = [x[:COMPARED] for x in rows]
-    found = tail.apply(*(x.numpy() for x in some))
+    try:
+        found = tail.apply(*(x.numpy() for x in some))
+    except ValueError as error:
+        raise UntraceableError(f"it does not run on the calibration rows: {error}") from error
     for index in range(len(some[0])):
         result = function(*(x[index] for x in some))
         exact = [result] if isinstance(result, Tensor) else list(result)

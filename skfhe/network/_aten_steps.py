@@ -413,16 +413,19 @@ MOVEMENT = frozenset(
 )
 
 
-def _indexed(tape: Tape, x: OnTape, indices: Sequence[Any]) -> OnTape:
+def _indexed(tape: Tape, values: Any, indices: Sequence[Any]) -> OnTape:
     """Append elements at positions that are values themselves, counted on the first axes."""
+    x = OnTape(number_of(tape, values))
     if any(index is None for index in indices):
         raise UntraceableError("'index' reads positions that are no constants, on axes behind another")
     shape = _shape(tape, x)
     sizes = [math.prod(shape[axis + 1 :]) for axis in range(len(indices))]
     rest = shape[len(indices) :]
-    position = apply(tape, "multiply", indices[0], sizes[0])
-    for index, size in zip(indices[1:], sizes[1:], strict=True):
-        position = apply(tape, "add", position, apply(tape, "multiply", index, size))
+    position: Any = 0
+    for index, size, length in zip(indices, sizes, shape, strict=False):
+        from_end = apply(tape, "add", index, length)
+        own = apply(tape, "where", apply(tape, "less", index, 0), from_end, index)
+        position = apply(tape, "add", position, apply(tape, "multiply", own, size))
     where = _shape(tape, position)
     column = OnTape(tape.reshape(position.number, (*where, *(1,) * len(rest))))
     every = apply(tape, "add", column, torch.arange(math.prod(rest)).reshape(rest))

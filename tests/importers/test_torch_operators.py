@@ -171,9 +171,9 @@ def refusal(net, *shape, error=UnsupportedOperatorError):
 @pytest.mark.parametrize(
     ("net", "shape", "name", "place", "instead"),
     [
-        (nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), (4,), "softmax", "1", "exp, sum and div"),
+        (nn.Sequential(nn.Softmax(1), nn.Linear(4, 2)), (4,), "softmax", "0", "exp, sum and div"),
         (nn.Sequential(nn.Sequential(nn.LogSoftmax(1))), (4,), "log_softmax", "0.0", "in the clear"),
-        (nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)), (4,), "layer_norm", "1", "batch_norm"),
+        (nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 3)), (4,), "layer_norm", "0", "batch_norm"),
         (nn.Sequential(nn.GroupNorm(2, 4)), (4, 3), "group_norm", "0", "batch_norm"),
         (nn.Sequential(nn.InstanceNorm1d(4)), (4, 3), "instance_norm", "0", "batch_norm"),
         (nn.Sequential(Function(torch.Tensor.long), nn.Embedding(9, 2)), (4,), "embedding", "1", "one-hot"),

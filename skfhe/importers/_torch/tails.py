@@ -20,6 +20,8 @@ __all__ = ["COMBINING", "Tail", "computed_after_decryption", "structure_of"]
 
 _WEIGHTED = ("linear", "addmm", "baddbmm", "addbmm", "mm", "matmul", "bmm", "mv", "conv", "embedding")
 """How operators are called that have weights, unless all their arguments depend on the network's inputs."""
+_SUMS = ("sum", "mean", "cumsum", "avg_pool", "adaptive_avg", "dot", "inner", "einsum", "tensordot", "cdist")
+"""How operators are called that add up elements: they leave something to be evaluated encrypted, too."""
 _QUANTIZERS = ("quantize", "fake_quantize")
 _RECURRENT = ("lstm", "gru", "rnn")
 COMBINING = frozenset(
@@ -35,16 +37,19 @@ COMBINING = frozenset(
 
 
 class Tail:
-    """The nodes of an exported graph that no layer with weights depends on.
+    """The nodes of an exported graph that no layer with weights depends on, and that depend on some sum.
 
     Parameters
     ----------
     graph : torch.fx.Graph
+    inputs : frozenset of str
+        Names of the nodes that are the network's inputs.
     """
 
     def __init__(self, graph: Any, inputs: frozenset[str]) -> None:
         depends: set[Any] = set()
         self._after_weights: set[Any] = set()
+        self._after_sums: set[Any] = set()
         weighted: set[Any] = set()
         for node in graph.nodes:
             before = node.all_input_nodes
@@ -54,13 +59,15 @@ class Tail:
                 weighted.add(node)
             if node in weighted or any(a in self._after_weights for a in before):
                 self._after_weights.add(node)
+            if any(a in self._after_sums or a in weighted or _is_sum(a) for a in before):
+                self._after_sums.add(node)
         self._before_weights: set[Any] = set()
         for node in reversed(graph.nodes):
             if node in weighted or any(user in self._before_weights for user in node.users):
                 self._before_weights.add(node)
 
     def __contains__(self, node: Any) -> bool:
-        return node not in self._before_weights
+        return node not in self._before_weights and node in self._after_sums
 
     def combines(self, node: Any, name: str) -> bool:
         """Whether an operator is left to whoever decrypts though it might be evaluated encrypted."""
@@ -80,6 +87,10 @@ def _has_weights(node: Any, depends: set[Any]) -> bool:
     if not name.startswith(_WEIGHTED) or node not in depends:
         return False
     return any(argument not in depends for argument in node.all_input_nodes)
+
+
+def _is_sum(node: Any) -> bool:
+    return node.op == "call_function" and _name(node.target).startswith((*_WEIGHTED, *_SUMS))
 
 
 def _name(target: Any) -> str:
