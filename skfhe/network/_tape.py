@@ -98,6 +98,12 @@ class Tape:
     def take(self, x: int, indices: Array, fill: float = 0.0) -> int:
         """Return elements of ``x`` in the shape of ``indices``; -1 stands for ``fill``."""
         indices = np.asarray(indices, dtype=np.int64)
+        before = self.steps[x - len(self.given)] if x >= len(self.given) else None
+        if isinstance(before, TailTake):  # both are one
+            made_up = np.any(before.indices < 0)
+            if not made_up or not np.any(indices < 0) or before.fill == fill:
+                flat = np.append(before.indices.ravel(), -1)  # where what is made up is taken from
+                return self.take(before.argument, flat[indices], before.fill if made_up else fill)
         if indices.shape == self.shapes[x] and np.array_equal(indices.ravel(), np.arange(indices.size)):
             return x
         return self.add(TailTake(x, indices.copy(), float(fill)))
