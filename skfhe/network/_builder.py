@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skfhe.encoding import Structure
+from skfhe.encoding import Structure, Tail
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.network._node import Node
 from skfhe.network._operations import (
@@ -53,6 +53,8 @@ class NetworkBuilder:
     ----------
     structure : Structure or None
         What the network returns, unless that is its only output, or all of them in a tuple.
+    cuts : dict of bool to (list of int, Tail or None)
+        Where its tail was found to begin; see `skfhe.network._tails`.
     """
 
     def __init__(self, inputs: Sequence[Tensor], names: Sequence[str]) -> None:
@@ -60,6 +62,7 @@ class NetworkBuilder:
         self.inputs: list[Node] = []
         self.outputs: list[Node] = []
         self.structure: Structure | None = None
+        self.cuts: dict[bool, tuple[list[int], Tail | None]] = {}
         self.name, self.label = "", ""
         for index, (rows, name) in enumerate(zip(inputs, names, strict=True)):
             node = Node(Source(index), (), "input", name, rows.to(torch.float64))

@@ -118,6 +118,16 @@ def cut_tail(network: NetworkBuilder, combining: bool) -> Cut:
     UnsupportedOperatorError
         If a layer with weights needs the result of what cannot be evaluated encrypted.
     """
+    if combining not in network.cuts:  # it is the same however the network is quantized
+        cut = _found(network, combining)
+        places = {id(node): place for place, node in enumerate(network.nodes)}
+        network.cuts[combining] = [places[id(node)] for node in cut.outputs], cut.tail
+    outputs, tail = network.cuts[combining]
+    return Cut([network.nodes[place] for place in outputs], tail)
+
+
+def _found(network: NetworkBuilder, combining: bool) -> Cut:
+    """Find where a network is cut."""
     graph = _Graph(network)
     graph.check_readers()
     if combining:
