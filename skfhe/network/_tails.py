@@ -48,6 +48,8 @@ WITHOUT_WEIGHTS = (
     *("Reduce", "AveragePool", "GlobalAveragePool", "Resize", "Upsample", "CumSum", "Mean", "Sum"),
 )
 """How operators are called whose coefficients are part of what they are."""
+_OF_ONE_OR_SUMS = (Source, Univariate, Affine, Move, Linear, Convolution, Concatenate, Quantize)
+"""Operations whose results are functions of single elements, or sums: with these no tail begins."""
 MOST_PRODUCTS = 1 << 24
 """Products of a row that a convolution without weights takes at most where it is a step of a tail."""
 
@@ -194,7 +196,7 @@ class _Graph:
             return False
         if isinstance(operation, Elementwise):
             return operation.kind not in ("add", "subtract") and self.keys[id(node)] == id(node)
-        return isinstance(operation, Extremum | MatMul)
+        return not isinstance(operation, _OF_ONE_OR_SUMS)
 
     def cut(self, beginnings: Sequence[Node], climbing: bool) -> Cut:
         """Return the network cut before nodes and all that depends on them.
@@ -210,8 +212,8 @@ class _Graph:
                 behind.add(id(node))
         if not behind:
             return Cut(self.outputs, None)
-        while climbing and (above := self._free(behind)) is not None:
-            behind.add(id(above))
+        while climbing and (above := self._free(behind)):
+            behind |= above
         boundary = self._boundary(behind)
         return Cut(boundary, self._written(behind, boundary))
 
@@ -221,26 +223,37 @@ class _Graph:
         found += [a for node in self.nodes if id(node) in behind for a in node.arguments]
         return [node for node in dict.fromkeys(found) if id(node) not in behind]
 
-    def _free(self, behind: set[int]) -> Node | None:
-        """Return a node before the cut that adds nothing to what is decrypted when it is put behind it."""
-        boundary = self._boundary(behind)
-        known = {id(node) for node in boundary} | behind
-        for node in boundary:
-            if isinstance(node.operation, Source | AfterDecryption) or _has_weights(node):
-                continue
-            smaller = sum(a.reference[0].numel() for a in dict.fromkeys(node.arguments))
-            moved = isinstance(node.operation, Move) and smaller <= node.reference[0].numel()
-            if moved or self.keys[id(node)] != id(node) or self._follows(node, known - {id(node)}):
-                return node
-        return None
+    def _free(self, behind: set[int]) -> set[int]:
+        """Return nodes before the cut whose elements are no fewer than those that they are computed of.
 
-    def _follows(self, node: Node, known: set[int]) -> bool:
-        """Whether a node can be computed of what is known."""
-        if id(node) in known:
-            return True
-        if isinstance(node.operation, Source) or _has_weights(node):
-            return False
-        return all(self._follows(argument, known) for argument in node.arguments)
+        Behind the cut they take no lookup, and no more is decrypted.
+        """
+        boundary = self._boundary(behind)
+        for node in boundary:
+            if _has_weights(node) or isinstance(node.operation, Source):
+                continue
+            known = {id(other) for other in boundary if other is not node} | behind
+            between, roots = self._above(node, known)
+            size = sum(root.reference[0].numel() for root in roots)
+            if size <= node.reference[0].numel() and not any(isinstance(r.operation, Source) for r in roots):
+                return between
+        return set()
+
+    def _above(self, node: Node, known: set[int]) -> tuple[set[int], list[Node]]:
+        """Return what leads to a node behind the last layers with weights, and of what it is computed."""
+        between: set[int] = set()
+        roots: dict[Node, None] = {}
+        waiting = [node]
+        while waiting:
+            each = waiting.pop()
+            if id(each) in known or id(each) in between:
+                continue
+            if _has_weights(each) or isinstance(each.operation, Source):
+                roots[each] = None
+            else:
+                between.add(id(each))
+                waiting.extend(each.arguments)
+        return between, list(roots)
 
     def _written(self, behind: set[int], boundary: Sequence[Node]) -> Tail:
         tape = Tape([node.shape for node in boundary])
