@@ -48,6 +48,8 @@ WITHOUT_WEIGHTS = (
     *("Reduce", "AveragePool", "GlobalAveragePool", "Resize", "Upsample", "CumSum", "Mean", "Sum"),
 )
 """How operators are called whose coefficients are part of what they are."""
+MOST_DECRYPTED = 4096
+"""Elements of a row that are decrypted in place of fewer ones, for lookups that are not needed then."""
 _OF_ONE_OR_SUMS = (Source, Univariate, Affine, Move, Linear, Convolution, Concatenate, Quantize)
 """Operations whose results are functions of single elements, or sums: with these no tail begins."""
 MOST_PRODUCTS = 1 << 24
@@ -224,9 +226,10 @@ class _Graph:
         return [node for node in dict.fromkeys(found) if id(node) not in behind]
 
     def _free(self, behind: set[int]) -> set[int]:
-        """Return nodes before the cut whose elements are no fewer than those that they are computed of.
+        """Return nodes before the cut that are better put behind it, with what leads to them.
 
-        Behind the cut they take no lookup, and no more is decrypted.
+        They take no lookup there. Without lookups before they have to have as many elements as what they are
+        computed of, so that no more is decrypted than there has to be.
         """
         boundary = self._boundary(behind)
         for node in boundary:
@@ -234,8 +237,11 @@ class _Graph:
                 continue
             known = {id(other) for other in boundary if other is not node} | behind
             between, roots = self._above(node, known)
+            if any(isinstance(root.operation, Source) for root in roots):
+                continue
             size = sum(root.reference[0].numel() for root in roots)
-            if size <= node.reference[0].numel() and not any(isinstance(r.operation, Source) for r in roots):
+            looks_up = any(_looks_up(each) for each in self.nodes if id(each) in between)
+            if size <= (MOST_DECRYPTED if looks_up else node.reference[0].numel()):
                 return between
         return set()
 
@@ -274,6 +280,14 @@ def ancestors(nodes: Iterable[Node]) -> set[int]:
             found.add(id(node))
             waiting.extend(node.arguments)
     return found
+
+
+def _looks_up(node: Node) -> bool:
+    """Whether a node would take lookups before the cut, or one more in a table."""
+    operation = node.operation
+    if isinstance(operation, Elementwise):
+        return operation.kind not in ("add", "subtract")
+    return not isinstance(operation, _OF_ONE_OR_SUMS) or isinstance(operation, Univariate)
 
 
 def _has_weights(node: Node) -> bool:

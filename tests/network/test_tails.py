@@ -117,6 +117,21 @@ def test_a_softmax_by_hand_needs_no_lookup():
     np.testing.assert_allclose(found.tail.apply(*decoded)[0], build.outputs[0].reference.numpy(), atol=1e-12)
 
 
+def test_norms_are_computed_of_the_accumulators():
+    """Their squares would take a lookup an element."""
+
+    def ending(build, logits):
+        norm = build.univariate(build.total(build.univariate(logits, torch.square), [0], True), torch.sqrt)
+        total = build.total(logits, [0], True)
+        return build.elementwise(torch.div, total, norm, kind="divide")
+
+    build = built(ending)
+    found = lowered(build)
+    assert not found.program.lookups
+    (result,) = found.tail.apply(build.nodes[1].reference.numpy())
+    np.testing.assert_allclose(result, build.outputs[0].reference.numpy(), atol=1e-12)
+
+
 def test_outputs_that_were_asked_for_in_bits_are_looked_up():
     found = lowered(built(divided), model_outputs=3)
     assert found.tail is None
