@@ -23,12 +23,10 @@ from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._seam import Decoder, Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
 from skfhe.encoding._structure import Structure, structured
-from skfhe.encoding._tail import (
-    ScoresDecoder,
-    Tail,
+from skfhe.encoding._tail import ScoresDecoder, Tail, TailDecoder
+from skfhe.encoding._tail_steps import (
     TailAlong,
     TailConstant,
-    TailDecoder,
     TailElementwise,
     TailGather,
     TailJoin,

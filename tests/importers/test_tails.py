@@ -138,3 +138,33 @@ def test_encrypted_rows_and_a_client_give_what_the_module_gives(tmp_path):
         assert type(found).__name__ == "Answer"
         np.testing.assert_array_equal(found.logits, clear.logits)
         np.testing.assert_array_equal(found.label, clear.label)
+
+
+def test_onnx_networks_have_tails_too():
+    """A softmax in parts, as other frameworks write it: the cut does not depend on who wrote the network."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from skfhe.importers import quantize_onnx_model
+
+    rng = np.random.default_rng(0)
+    constants = {"w": rng.normal(size=(4, 3)), "axes": np.array([1])}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Exp", ["z"], ["e"]),
+        helper.make_node("ReduceSum", ["e", "axes"], ["s"], keepdims=1),
+        helper.make_node("Div", ["e", "s"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "shares",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["n", 3])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    module = quantize_onnx_model(model, X, n_bits=8)
+    assert module.cost_.n_lookups == 0
+    shares = module.forward(X)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    exact = torch.softmax(torch.from_numpy(X @ constants["w"]), 1).numpy()
+    assert np.abs(shares - exact).max() < 0.03
