@@ -1,6 +1,6 @@
 """Float networks, whoever wrote them, and their lowering to programs by a quantization scheme."""
 
-from skfhe.network import layers
+from skfhe.network import layers, probabilities, rankings
 from skfhe.network._builder import (
     EXAMPLE_ROWS,
     NO_OPERATOR,
@@ -39,5 +39,7 @@ __all__ = [
     "after_decryption",
     "layers",
     "lower_network",
+    "probabilities",
+    "rankings",
     "unsupported",
 ]
