@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from skfhe._parameters import check_rounding
 from skfhe._typing import RangeSource
 from skfhe.cost import ErrorRate, advising, estimate_cost, resolve_error_rate
-from skfhe.encoding import AffineEncoder, OutputDecoders, as_floats
+from skfhe.encoding import AffineEncoder, OutputDecoders, TailDecoder, as_floats
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.importers._quantized_module import QuantizedModule
 from skfhe.importers._torch.networks import is_of_brevitas, read_network
@@ -360,11 +360,11 @@ def _module(network: NetworkBuilder, scheme: Scheme, error_rate: ErrorRate | Non
             lowered = lower_network(network, again)
             program, doubled = _cheapest(optimize(lowered.program), error_rate)
     encoder = AffineEncoder(lowered.quantizers)
-    decoder = OutputDecoders(
-        [each.of_doubled(times) for each, times in zip(lowered.decoders, doubled, strict=True)]
-    )
+    decoders = [each.of_doubled(times) for each, times in zip(lowered.decoders, doubled, strict=True)]
+    decoder = OutputDecoders(decoders) if lowered.tail is None else TailDecoder(decoders, lowered.tail)
     model = EncryptedModel(encoder, program, decoder)
-    return QuantizedModule(model, [node.shape for node in network.inputs], _narrower(scheme))
+    shapes = [node.shape for node in network.inputs]
+    return QuantizedModule(model, shapes, _narrower(scheme), network.structure)
 
 
 def _counts_modulo(program: Program) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe.cost import Cost, Report, resolve_error_rate
-from skfhe.encoding import AffineEncoder, OutputDecoders, network_inputs
+from skfhe.encoding import AffineEncoder, OutputDecoders, Structure, TailDecoder, network_inputs, structured
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.program import Program
 
@@ -29,11 +29,13 @@ class QuantizedModule:
     Parameters
     ----------
     model : EncryptedModel
-        From an `AffineEncoder` to `OutputDecoders`.
+        From an `AffineEncoder` to `OutputDecoders`, or to a `TailDecoder`.
     input_shapes : sequence of tuple of int
         Shape of a row of each of the network's inputs.
     advice : str, default=""
         What to change in the call that made it, should it not compile.
+    structure : Structure, optional
+        What the network returns, unless that is an array, or a tuple of arrays.
 
     Attributes
     ----------
@@ -43,16 +45,28 @@ class QuantizedModule:
         After `compile`.
     encoder_ : AffineEncoder
         Turns floats into the integers that the program takes.
-    decoder_ : OutputDecoders
-        Turns the integers that the program returns into floats.
+    decoder_ : OutputDecoders or TailDecoder
+        Turns the integers that the program returns into floats, and into what the network makes of all of
+        them in the end.
+    output_structure_ : Structure or None
+        The dictionary, list or named tuple that the network returns.
     """
 
     def __init__(
-        self, model: EncryptedModel, input_shapes: Sequence[tuple[int, ...]], advice: str = ""
+        self,
+        model: EncryptedModel,
+        input_shapes: Sequence[tuple[int, ...]],
+        advice: str = "",
+        structure: Structure | None = None,
     ) -> None:
         self._encrypted_model = model
         self.input_shapes_ = [tuple(shape) for shape in input_shapes]
         self._advice = advice
+        self.output_structure_ = structure
+
+    def _of(self, model: EncryptedModel) -> QuantizedModule:
+        """Return the module of another model of the same network."""
+        return QuantizedModule(model, self.input_shapes_, self._advice, self.output_structure_)
 
     def __repr__(self) -> str:
         state = "not compiled" if self._encrypted_model.circuit is None else "compiled"
@@ -110,10 +124,10 @@ class QuantizedModule:
         return encoder
 
     @property
-    def decoder_(self) -> OutputDecoders:
-        """Turns the integers that the program returns into floats."""
+    def decoder_(self) -> OutputDecoders | TailDecoder:
+        """Turns the integers that the program returns into what the network returns."""
         decoder = self._encrypted_model.decoder
-        assert isinstance(decoder, OutputDecoders)
+        assert isinstance(decoder, OutputDecoders | TailDecoder)
         return decoder
 
     @property
@@ -166,7 +180,9 @@ class QuantizedModule:
 
         Returns
         -------
-        ndarray of float64, or tuple of them for a network of several outputs
+        ndarray, or tuple, list, named tuple or dict of them
+            As the network returns them, rows first; positions, such as those of an argmax, as int64, all else
+            as float64.
 
         Raises
         ------
@@ -206,7 +222,7 @@ class QuantizedModule:
         Returns
         -------
         ndarray of int64, or tuple of them
-            One for each output of the network.
+            One for each output of the program: the network's own, or what its last functions combine.
         """
         self._encrypted_model.check_mode(fhe)
         inputs = q[0] if len(q) == 1 and isinstance(q[0], tuple | list) else q
@@ -221,7 +237,7 @@ class QuantizedModule:
         return _alone(self._encrypted_model.evaluate(*(x.astype(np.int64) for x in inputs), fhe=fhe))
 
     def dequantize_output(self, q: Any) -> Any:
-        """Return the floats that decrypted integers stand for.
+        """Return what the network returns for decrypted integers.
 
         Parameters
         ----------
@@ -230,9 +246,11 @@ class QuantizedModule:
 
         Returns
         -------
-        ndarray of float64, or tuple of them
+        ndarray, or tuple, list, named tuple or dict of them
+            See `forward`.
         """
-        return _alone(self.decoder_.decode(*(q if isinstance(q, tuple | list) else (q,))))
+        values = self.decoder_.decode(*(q if isinstance(q, tuple | list) else (q,)))
+        return structured(values, self.output_structure_)
 
 
 def _alone(arrays: tuple[Any, ...]) -> Any:

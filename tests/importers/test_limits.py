@@ -102,6 +102,7 @@ def test_maxima_of_wide_accumulators_are_refused_by_name():
         qnn.QuantIdentity(bit_width=8),
         qnn.QuantConv2d(1, 1, 4, bias=True, weight_bit_width=8),
         nn.MaxPool2d(2),
+        qnn.QuantIdentity(bit_width=2),
     )
     images = X[:, :36].reshape(-1, 1, 6, 6)
     net.train()(torch.from_numpy(images).float())

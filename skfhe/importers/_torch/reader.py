@@ -34,6 +34,7 @@ from skfhe.importers._torch.handlers import (
     map_leaves,
 )
 from skfhe.importers._torch.integers import as_taken
+from skfhe.importers._torch.tails import Tail, computed_after_decryption, structure_of
 from skfhe.network import EXAMPLE_ROWS, NO_OPERATOR, NetworkBuilder, Node, Quantize, layers, unsupported
 
 __all__ = ["capture", "in_double_precision", "read_torch"]
@@ -310,6 +311,7 @@ class _Reader:
         signature = exported.graph_signature
         self.build = NetworkBuilder(inputs, list(signature.user_inputs)[: len(inputs)])
         self.values: dict[Any, Any] = {}
+        self.tail = Tail(exported.graph, frozenset(signature.user_inputs))
         tensors = {**exported.state_dict, **exported.constants}
         tensors |= dict(net.named_parameters(remove_duplicate=False))
         tensors |= dict(net.named_buffers(remove_duplicate=False))
@@ -350,6 +352,14 @@ class _Reader:
             self.build.outputs.append(value)
         if not self.build.outputs:
             raise ValueError("the network returns no tensor that depends on its input")
+        returned = [
+            argument
+            for argument, output in zip(node.args[0], specified, strict=True)
+            if output.kind == OutputKind.USER_OUTPUT
+        ]
+        structure = structure_of(self.exported.call_spec.out_spec, iter(returned))
+        if structure is not None and not structure.is_plain:
+            self.build.structure = structure
 
     def _call(self, node: Any) -> Any:
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
@@ -377,7 +387,17 @@ class _Reader:
             name, call = "logical_or", torch.logical_or
         if name in _BITWISE:
             call = partial(_bitwise, call, node.meta["val"].dtype)
-        return self._of_encrypted(name, call, args, kwargs, nodes)
+        if self.tail.combines(node, name):
+            return computed_after_decryption(self.build, node, args, kwargs, self.values)
+        try:
+            return self._of_encrypted(name, call, args, kwargs, nodes)
+        except UnsupportedOperatorError as error:
+            if node not in self.tail:
+                raise
+            try:
+                return computed_after_decryption(self.build, node, args, kwargs, self.values)
+            except UnsupportedOperatorError:
+                raise error from None
 
     def _of_encrypted(self, name: str, call: Handler, args: Any, kwargs: Any, nodes: list[Node]) -> Any:
         build = self.build
