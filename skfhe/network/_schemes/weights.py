@@ -4,6 +4,7 @@ Weights are matrices (n_inputs, n_outputs), with a column for each output.
 """
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from skfhe._typing import FloatArray, IntArray
 
@@ -124,12 +125,15 @@ def _rounded(
     weights: FloatArray, pull: FloatArray, hessian: FloatArray, highest: int
 ) -> tuple[IntArray, FloatArray]:
     """Round columns of weights after they have followed ``pull``, one input after another."""
-    weights = weights + np.linalg.solve(hessian, pull)
-    scales = _scales(weights, highest, hessian)
     # Inputs with much energy first: their errors have the most others left to be made good in.
     order = np.argsort(-np.diag(hessian), kind="stable")
-    # The upper Cholesky factor of the inverse: row k holds what input k passes on to the later ones.
-    factor = np.linalg.cholesky(np.linalg.inv(hessian[np.ix_(order, order)])).T
+    # The upper Cholesky factor of the inverse: row k holds what input k passes on to the later ones. It is the
+    # inverse of the upper factor of the matrix itself, which is its lower one read from the last input on.
+    last_first = hessian[np.ix_(order[::-1], order[::-1])]
+    factor = dtrtri(np.linalg.cholesky(last_first)[::-1, ::-1])[0]
+    weights = weights.copy()
+    weights[order] += factor.T @ (factor @ pull[order])
+    scales = _scales(weights, highest, hessian)
     left = weights[order]
     integers = np.zeros(weights.shape, dtype=np.int64)
     for k in range(len(order)):
