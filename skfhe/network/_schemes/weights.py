@@ -127,7 +127,7 @@ def _rounded(
     """Round columns of weights after they have followed ``pull``, one input after another."""
     # Inputs with much energy first: their errors have the most others left to be made good in.
     order = np.argsort(-np.diag(hessian), kind="stable")
-    # The upper Cholesky factor of the inverse: row k holds what input k passes on to the later ones. It is the
+    # The upper Cholesky factor of the inverse: row k holds what input k passes on to later ones. It is the
     # inverse of the upper factor of the matrix itself, which is its lower one read from the last input on.
     last_first = hessian[np.ix_(order[::-1], order[::-1])]
     factor = dtrtri(np.linalg.cholesky(last_first)[::-1, ::-1])[0]

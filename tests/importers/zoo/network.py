@@ -66,6 +66,8 @@ class Network:
         None if there is none.
     export : callable
         Makes an ONNX model of a torch module, where torch's own exporter does not.
+    rows_first : callable
+        From what the network returns of many rows to one result a row, where rows do not come first.
     refusal : str
         What the error says if the network is refused truly; "" for networks that are imported.
     slow : bool
@@ -82,6 +84,7 @@ class Network:
     options: dict[str, Any] | None = None
     encrypted: dict[str, Any] | None = None
     export: Callable[[nn.Module, list[np.ndarray]], Any] | None = None
+    rows_first: Callable[[Tensor], Tensor] | None = None
     refusal: str = ""
     slow: bool = False
 
@@ -117,9 +120,10 @@ class Network:
         tensors = [torch.from_numpy(x.copy()) for x in rows]
         with torch.no_grad():
             try:
-                return in_double_precision(self.made)(*(x if self.integers else x.double() for x in tensors))
+                found = in_double_precision(self.made)(*(x if self.integers else x.double() for x in tensors))
             except RuntimeError:  # torch's own quantizers know single precision alone
-                return self.made.eval()(*(x if self.integers else x.float() for x in tensors))
+                found = self.made.eval()(*(x if self.integers else x.float() for x in tensors))
+        return found if self.rows_first is None else self.rows_first(found)
 
     def quantize(self, **options: Any) -> QuantizedModule:
         """Import the network, to be evaluated in the clear."""
