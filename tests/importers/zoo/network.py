@@ -145,9 +145,9 @@ class Network:
 
     def _call(self, entries: dict[str, Callable[..., QuantizedModule]], options: dict[str, Any]) -> Any:
         kind, _, qat = self.by.partition(" ")
-        trains = {"import_qat": True} if qat else {}
+        trains: dict[str, Any] = {"import_qat": True} if qat else {}
         rows = self.rows()
-        return entries[kind](self.given, rows, **trains, **(self.options or {}), **options)
+        return entries[kind](self.given, rows, **(trains | (self.options or {}) | options))
 
 
 def network(name: str, make: Callable[..., Any], *shapes: tuple[int, ...], **options: Any) -> Network:

@@ -101,12 +101,14 @@ def refusals() -> list[Network]:
         refused("rows in turn", function(lambda x: x.flip(0)), why=rows),
         refused("differences of rows", function(lambda x: x[1:] - x[:-1]), why=rows),
         refused("control flow by data", Depends, why="data"),
-        refused("noise", Noisy, why="random"),
-        refused("dropout that never stops", AlwaysDrops, why="random"),
+        refused("noise", Noisy, why="nothing may be random|results are random"),
+        refused(
+            "dropout that never stops", AlwaysDrops, why="nothing may be random|results are random|training"
+        ),
         refused("traced module", scripted, why="jit"),
         refused("unpooling", Unpooled, (1, 4, 4), why="positions"),
         refused("Fourier transform", function(lambda x: torch.fft.rfft(x).abs()), why="complex|fft"),
-        refused("distinct values", function(torch.unique), why="data"),
+        refused("distinct values", function(torch.unique), why="unique"),
         refused("inverse", function(torch.linalg.inv), (2, 2), why="linalg_inv|inverse"),
         refused(
             "sampled at encrypted places",
@@ -117,5 +119,5 @@ def refusals() -> list[Network]:
         ),
         refused("constant", function(lambda x: torch.ones(3)), why="depend"),
         refused("ONNX: classical operators", of_classical, by="onnx", why="ai.onnx.ml"),
-        refused("ONNX: conditional on data", with_loop, by="onnx", why="depend|data"),
+        refused("ONNX: conditional on data", with_loop, by="onnx", why="graph of its own"),
     ]

@@ -411,7 +411,7 @@ def trained() -> list[Network]:
         brevitas("concatenation under one quantizer", lambda: seen(SharedQuantizer(True), (4,))),
         brevitas("QuantEltwiseAdd", lambda: seen(Added(), (4,))),
         brevitas("sum on two grids", lambda: seen(TwoGrids(), (3,), (2,)), (3,), (2,), encrypted=None),
-        brevitas("quantized in part", lambda: seen(Partly(), (4,))),
+        brevitas("quantized in part", lambda: seen(Partly(), (4,)), options={"n_bits": 5}, bound=0.1),
         brevitas("slices through one layer", lambda: seen(Blocks(), (6,)), (6,)),
         brevitas("pads and sums", lambda: seen(Moved(), (2, 2, 1)), (2, 2, 1)),
         brevitas("binary and ternary", lambda: seen(Binary(), (4,))),
