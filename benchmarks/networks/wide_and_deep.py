@@ -6,8 +6,8 @@
 
 They are drawn, not trained, and read with uniform rows: what they cost does not depend on it. Prints what the
 import takes, in seconds and in memory at its peak, what a row is predicted to cost, and what the report says
-would make it cheaper. No row is encrypted; the transformer is compared with its simulation. The memory is that of
-the process, so that networks are to be measured one at a time.
+would make it cheaper. No row is encrypted; the transformer is compared with its simulation. The memory is of
+the whole process, so that networks are to be measured one at a time.
 """
 
 import argparse
