@@ -102,9 +102,8 @@ def main() -> None:
         made: list[QuantizedModule] = []
         taken = seconds(lambda: made.append(quantize_torch_model(net, X, **options)))  # noqa: B023
         (module,) = made
-        print(
-            f"{name}: imported in {taken:.1f} s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB"
-        )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        print(f"{name}: imported in {taken:.1f} s, {peak} MB")
         print(f"  {module.cost_}")
         with torch.no_grad():
             exact = net(torch.from_numpy(X).float()).double().numpy()
@@ -113,7 +112,8 @@ def main() -> None:
         if name == "transformer":
             n = arguments.simulated_rows
             print(f"  compiled in {seconds(module.compile):.1f} s")
-            print(f"  error in simulation: {relative(module.forward(X[:n], fhe='simulate'), exact[:n]):.1%}")
+            simulated = module.forward(X[:n], fhe="simulate")
+            print(f"  error in simulation: {relative(simulated, exact[:n]):.1%}")
 
 
 if __name__ == "__main__":

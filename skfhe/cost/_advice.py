@@ -63,8 +63,18 @@ class Advice:
         effect = f"{self.saved:.0%} less, " if math.isfinite(self.saved) else "can be compiled, "
         return (
             f"{what}, accumulators rounded to {self.n_bits} bits{instead} ({self.method}): {effect}"
-            f"about {self.seconds:.2g} s a row"
+            f"about {_readable(self.seconds)} a row"
         )
+
+
+def _readable(seconds: float) -> str:
+    """Return a time to two digits, in the largest unit that there is more than two of."""
+    size, unit = seconds, "s"
+    for larger, factor in (("min", 60), ("h", 60), ("days", 24)):
+        if size < 2 * factor:
+            break
+        size, unit = size / factor, larger
+    return f"{size:.0f} {unit}" if size >= 9.95 else f"{size:.2g} {unit}"
 
 
 def advise(program: Program, error_rate: ErrorRate | None = None) -> list[Advice]:

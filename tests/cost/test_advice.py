@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skfhe.cost import Report, estimate_cost
+from skfhe.cost import Advice, Report, estimate_cost
 from skfhe.cost._advice import FEWEST_BITS, LEAST_SAVED, advise, as_if_rounded
 from skfhe.cost._rules import bits_read
 from skfhe.program import ProgramBuilder, ops
@@ -51,6 +51,17 @@ def test_the_price_is_that_of_the_program_rounded_so(method, before):
     priced = as_if_rounded(program, program.lookups, N_BITS, method)
     assert read_bits(priced) == read_bits(wanted) != read_bits(program)
     assert estimate_cost(priced).complexity == pytest.approx(estimate_cost(wanted).complexity)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.034, "0.034 s"), (9.96, "10 s"), (119, "119 s"), (150, "2.5 min"), (7200, "2 h")]
+)
+def test_times_are_said_in_their_units(seconds, said):
+    line = str(Advice("conv", 5, 6, "approximate", 0.5, seconds))
+    assert line.startswith(
+        "'conv' alone, accumulators rounded to 5 bits instead of 6 (approximate): 50% less"
+    )
+    assert line.endswith(f"about {said} a row")
 
 
 def test_lookups_that_read_as_few_bits_stay_as_they_are():

@@ -3,17 +3,17 @@
 `ZOO` are networks that are imported, `REFUSED` those that cannot be, with the reason.
 """
 
-from tests.importers.zoo.arithmetic import arithmetic
-from tests.importers.zoo.attention import attention
-from tests.importers.zoo.convolutions import convolutions
-from tests.importers.zoo.exported import of_onnx
-from tests.importers.zoo.idioms import idioms
-from tests.importers.zoo.network import Network, flat
-from tests.importers.zoo.perceptrons import perceptrons
-from tests.importers.zoo.recurrent import recurrent
-from tests.importers.zoo.refusals import refusals
-from tests.importers.zoo.tails import tails
-from tests.importers.zoo.trained import trained
+from tests.importers.zoo.of_arithmetic import arithmetic
+from tests.importers.zoo.of_attention import attention
+from tests.importers.zoo.of_convolutions import convolutions
+from tests.importers.zoo.of_exported import of_onnx
+from tests.importers.zoo.of_idioms import idioms
+from tests.importers.zoo.of_perceptrons import perceptrons
+from tests.importers.zoo.of_recurrent import recurrent
+from tests.importers.zoo.of_refusals import refusals
+from tests.importers.zoo.of_tails import tails
+from tests.importers.zoo.of_trained import trained
+from tests.importers.zoo.specimen import Network, flat
 
 __all__ = ["REFUSED", "ZOO", "Network", "flat"]
 

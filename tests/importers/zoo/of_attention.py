@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.importers.zoo.network import Network, function, network
-from tests.importers.zoo.perceptrons import Residual
+from tests.importers.zoo.of_perceptrons import Residual
+from tests.importers.zoo.specimen import Network, function, network
 
 TOKENS = (3, 4)
 """Tokens of a row, and features of each."""

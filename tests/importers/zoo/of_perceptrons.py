@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from tests.importers.zoo.network import Network, network
+from tests.importers.zoo.specimen import Network, network
 
 
 class Residual(nn.Module):

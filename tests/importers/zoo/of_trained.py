@@ -30,7 +30,7 @@ from torch.ao.nn.quantized import FloatFunctional
 from torch.ao.quantization import fake_quantize, observer
 from torch.nn import functional
 
-from tests.importers.zoo.network import Network, network
+from tests.importers.zoo.specimen import Network, network
 
 BITS = 3
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.importers.zoo.network import Network, function, network
+from tests.importers.zoo.specimen import Network, function, network
 
 
 class StepsFirst(nn.Module):

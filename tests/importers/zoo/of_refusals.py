@@ -8,8 +8,8 @@ from onnx import helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.importers.zoo.exported import graph, perceptron
-from tests.importers.zoo.network import Network, function, refused
+from tests.importers.zoo.of_exported import graph, perceptron
+from tests.importers.zoo.specimen import Network, function, refused
 
 
 class BatchStatistics(nn.Module):

@@ -14,12 +14,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from tests.importers.zoo.attention import Attention, Heads
-from tests.importers.zoo.convolutions import Block, UNet, lenet
-from tests.importers.zoo.network import Network, exported, network, settled
-from tests.importers.zoo.perceptrons import Residual
-from tests.importers.zoo.recurrent import LastState
-from tests.importers.zoo.tails import Scores
+from tests.importers.zoo.of_attention import Attention, Heads
+from tests.importers.zoo.of_convolutions import Block, UNet, lenet
+from tests.importers.zoo.of_perceptrons import Residual
+from tests.importers.zoo.of_recurrent import LastState
+from tests.importers.zoo.of_tails import Scores
+from tests.importers.zoo.specimen import Network, exported, network, settled
 
 
 def conv_residual() -> nn.Sequential:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.importers.zoo.network import Network, network
+from tests.importers.zoo.specimen import Network, network
 
 
 class Scores(nn.Module):
