@@ -152,7 +152,7 @@ def _rounded(
     # The upper Cholesky factor of the inverse: row k holds what input k passes on to later ones. It is the
     # inverse of the upper factor of the matrix itself, which is its lower one read from the last input on.
     last_first = hessian[np.ix_(order[::-1], order[::-1])]
-    factor = _inverse(np.linalg.cholesky(last_first)[::-1, ::-1])
+    factor = _inverse(np.ascontiguousarray(np.linalg.cholesky(last_first)[::-1, ::-1]))
     weights = weights.copy()
     weights[order] += factor.T @ (factor @ pull[order])
     scales = _scales(weights, highest, hessian)
