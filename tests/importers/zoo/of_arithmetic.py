@@ -178,10 +178,10 @@ def scalars(x: Tensor) -> Tensor:
 def arithmetic() -> list[Network]:
     two, bound = ((3,), (3,)), {"bound": 0.2}
     return [
-        network("affine", function(scalars), (3,), encrypted={"n_bits": 5}),
+        network("affine", function(scalars), (3,)),
         network("sum, difference, product", function(of_two), *two, **bound),
         network("quotients", function(quotients), *two, **bound),
-        network("polynomial", function(polynomial), (3,), encrypted={"n_bits": 5}),
+        network("polynomial", function(polynomial), (3,)),
         network("median of three", function(median_of_three), (3,), **bound),
         network("comparisons and logic", function(logic), *two, bound=0.4),
         network("distances", function(distances), *two, **bound),
@@ -189,9 +189,9 @@ def arithmetic() -> list[Network]:
         network("moments", function(moments), **bound),
         network("fused arithmetic", function(fused), *two, bound=0.3),
         network("logarithms of sums", function(log_sums), (3,), **bound),
-        network("rounding and remainders", function(steps), (3,), bound=0.3, encrypted={"n_bits": 5}),
-        network("chain of functions", function(chain), (3,), encrypted={"n_bits": 5}),
-        network("counts", function(counts), bound=0.3, encrypted={"n_bits": 4}),
+        network("rounding and remainders", function(steps), (3,), bound=0.3),
+        network("chain of functions", function(chain), (3,)),
+        network("counts", function(counts), bound=0.3),
         network("masked mean", function(masked_mean), **bound),
         network("sort of three", function(few_sorted), (3,), **bound),
         network("two largest of four", function(two_largest), **bound),

@@ -320,12 +320,11 @@ def upsampled(x: Tensor) -> Tensor:
 
 def convolutions() -> list[Network]:
     image, tiny = (1, 6, 6), (1, 4, 4)
-    few = {"n_bits": 2}
     up = nn.ConvTranspose2d
     return [
         network("CNN with average pooling", lambda: lenet(nn.AvgPool2d(2, 1)), image, bound=0.2, **SHADES),
         network("CNN with max pooling", lambda: lenet(nn.MaxPool2d(2, 1)), image, bound=0.2, **SHADES),
-        network("CNN of a series", temporal, (2, 6), encrypted=few),
+        network("CNN of a series", temporal, (2, 6)),
         network("CNN of volumes", volumes, (1, 3, 3, 3), bound=0.2),
         network(
             "CNN with grouped and dilated kernels",
@@ -407,5 +406,5 @@ def convolutions() -> list[Network]:
         network("convolution of coordinates", Coordinates, (1, 3, 3), **SHADES),
         network("gated convolutions of a series", Gated, (2, 5), bound=0.3),
         network("three branches", ThreeBranches, (2, 3, 3)),
-        network("linear layer over patches", of_patches, (1, 4, 4), encrypted=few, **SHADES),
+        network("linear layer over patches", of_patches, (1, 4, 4), **SHADES),
     ]

@@ -201,7 +201,7 @@ def of_onnx() -> list[Network]:
     first = {"batch_first": True}
     lstm, gru = (lambda kind=kind: Recurrent(kind(2, 2, **first)) for kind in (nn.LSTM, nn.GRU))
     return [
-        onnx_network("perceptron", perceptron, encrypted={"n_bits": 2}),
+        onnx_network("perceptron", perceptron),
         onnx_network("CNN", lambda: lenet(nn.MaxPool2d(2, 1)), (1, 6, 6), bound=0.2, span=(0.0, 1.0)),
         onnx_network("residual block", conv_residual, (1, 3, 3), bound=0.2),
         onnx_network("U-net", lambda: UNet(nn.Upsample(scale_factor=2)), (1, 4, 4), bound=0.3),
@@ -214,9 +214,9 @@ def of_onnx() -> list[Network]:
         onnx_network("argmax at the end", lambda: Scores(lambda s: s.argmax(dim=1)), bound=float("inf")),
         onnx_network("einsum", einsums, (2, 3)),
         onnx_network("functions", with_functions, bound=0.2),
-        onnx_network("truth values", of_truth_values, bound=0.4, encrypted={"n_bits": 4}),
+        onnx_network("truth values", of_truth_values, bound=0.4),
         onnx_network("LayerNormalization", layer_normalization, bound=0.4),
-        onnx_network("QuantizeLinear by hand", linear_quantized, by="onnx qat", bound=1e-4, encrypted={}),
+        onnx_network("QuantizeLinear by hand", linear_quantized, by="onnx qat", bound=1e-4),
         static("QDQ", perceptron, (4,), "QDQ"),
         static("QDQ by channel", perceptron, (4,), "QDQ", per_channel=True),
         static("QDQ of a residual CNN", conv_residual, (1, 3, 3), "QDQ"),

@@ -216,18 +216,17 @@ def added(x: Tensor, y: Tensor) -> Tensor:
 
 
 def idioms() -> list[Network]:
-    few = {"n_bits": 2}
     return [
-        network("transpose(0, 1) and back", StepsFirst, (2, 3), encrypted=few),
-        network("reshape(b * t, f) and back", Joined, (2, 3), encrypted=few),
+        network("transpose(0, 1) and back", StepsFirst, (2, 3)),
+        network("reshape(b * t, f) and back", Joined, (2, 3)),
         network("flatten(0, 1) and unflatten", Unflattened, (2, 1, 3, 3)),
-        network("stack on axis 0, then mean", Members, encrypted=few),
+        network("stack on axis 0, then mean", Members),
         network("stack on axis 0, returned", Stacked, rows_first=lambda y: y.transpose(0, 1)),
         network("view(-1, 1) and back", Column, (3,)),
         network("reshape(-1, 1), returned", AllInOne, (3,), rows_first=lambda y: y.reshape(-1, 3, 1)),
-        network("unbind, then stack", Unbound, (3, 2), encrypted=few),
-        network("picked by constants", Picked, encrypted=few),
-        network("constant masks", Masked, encrypted=few),
+        network("unbind, then stack", Unbound, (3, 2)),
+        network("picked by constants", Picked),
+        network("constant masks", Masked),
         network("written part by part", Written),
         network("heads by reshape and permute", Rearranged, (2, 4), bound=0.2),
         network("vmap", mapped, (3,)),
@@ -236,7 +235,7 @@ def idioms() -> list[Network]:
         network("split and chunk", function(split), (6,)),
         network("windows", function(windows), (5,)),
         network("products of all pairs", function(triangles), (3,)),
-        network("roll and flip", function(rolled), encrypted=None),
-        network("input as output", function(with_itself), (3,), encrypted={"n_bits": 4}),
-        network("sum of two inputs", function(added), (3,), (3,), encrypted={"n_bits": 4}),
+        network("roll and flip", function(rolled)),
+        network("input as output", function(with_itself), (3,)),
+        network("sum of two inputs", function(added), (3,), (3,)),
     ]

@@ -270,18 +270,15 @@ class Activations(nn.Module):
 
 
 def perceptrons() -> list[Network]:
-    few = {"n_bits": 2}
     return [
-        network("linear model", lambda: nn.Linear(4, 3), encrypted={"n_bits": 5}),
-        network("perceptron", lambda: perceptron(nn.ReLU()), encrypted=few),
-        network("perceptron with sigmoid", lambda: perceptron(nn.Sigmoid()), encrypted=few),
+        network("linear model", lambda: nn.Linear(4, 3)),
+        network("perceptron", lambda: perceptron(nn.ReLU())),
+        network("perceptron with sigmoid", lambda: perceptron(nn.Sigmoid())),
         network("perceptron with tanh and dropout", lambda: perceptron(nn.Tanh(), nn.Dropout(0.3))),
-        network(
-            "perceptron with batch norm", lambda: perceptron(nn.BatchNorm1d(6), nn.SiLU()), encrypted=few
-        ),
+        network("perceptron with batch norm", lambda: perceptron(nn.BatchNorm1d(6), nn.SiLU())),
         network("perceptron with layer norm", lambda: perceptron(nn.LayerNorm(6), nn.GELU()), bound=0.2),
         network("perceptron of five layers", lambda: deep(4), bound=0.2),
-        network("pruned perceptron", pruned, encrypted=few),
+        network("pruned perceptron", pruned),
         network("perceptron of zeros", all_zero, bound=0.0),
         network("activations", Activations, (2,)),
         network("residual", lambda: nn.Sequential(Residual(perceptron(nn.ReLU())[:2]), nn.Linear(6, 2)), (6,))
@@ -289,7 +286,6 @@ def perceptrons() -> list[Network]:
         else network(
             "residual",
             lambda: nn.Sequential(Residual(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), nn.Linear(4, 2)),
-            encrypted=few,
         ),
         network("highway", lambda: nn.Sequential(Highway(4), nn.Linear(4, 2)), bound=0.2),
         network("gated linear unit", lambda: nn.Sequential(nn.Linear(4, 6), nn.GLU(), nn.Linear(3, 2))),
@@ -297,7 +293,7 @@ def perceptrons() -> list[Network]:
         network("experts under a softmax", lambda: Experts(4, 3), bound=0.2),
         network("maxout", lambda: Maxout(4, 3, 2)),
         network("siamese", lambda: Siamese(4), (4,), (4,)),
-        network("wide and deep", lambda: WideAndDeep(4), encrypted=few),
+        network("wide and deep", lambda: WideAndDeep(4)),
         network("factorization machine", lambda: FactorizationMachine(5), (5,)),
         network("radial basis functions", lambda: RadialBasis(3, 4), (3,), bound=0.2),
         network("deep set", DeepSet, (3, 3)),
@@ -310,7 +306,7 @@ def perceptrons() -> list[Network]:
         ),
         network("bilinear form of two inputs", Bilinear, (3,), (4,), bound=0.2),
         network("weights from a network", OwnWeights, (3,), (2,)),
-        network("steps by masks", lambda: Steps([-0.5, 0.0, 0.5]), bound=0.3, encrypted=few),
+        network("steps by masks", lambda: Steps([-0.5, 0.0, 0.5]), bound=0.3),
         network("Euler steps", Euler, (3,)),
         network("branches", Branches),
         network("one layer for two inputs", OneLayerForAll, (3,), (5,)),

@@ -119,7 +119,7 @@ def recurrent() -> list[Network]:
     return [
         network("LSTM", lambda: LastState(nn.LSTM(2, 2, **first), 2), SERIES, **bound),
         network("GRU", lambda: LastState(nn.GRU(2, 2, **first), 2), SERIES, **bound),
-        network("RNN", lambda: LastState(nn.RNN(2, 3, **first), 3), SERIES, encrypted={"n_bits": 2}, **bound),
+        network("RNN", lambda: LastState(nn.RNN(2, 3, **first), 3), SERIES, **bound),
         network(
             "RNN of ReLUs", lambda: LastState(nn.RNN(2, 3, nonlinearity="relu", **first), 3), SERIES, **bound
         ),

@@ -104,17 +104,17 @@ def tails() -> list[Network]:
     def tail(name: str, call: Callable[[Tensor], Any], n_scores: int = 3, **options: Any) -> Network:
         return network(name, lambda: Scores(call, n_scores), **options)
 
-    few, labels = {"encrypted": {"n_bits": 2}}, {"bound": float("inf")}
+    labels = {"bound": float("inf")}
     return [
-        tail("softmax at the end", lambda s: s.softmax(dim=-1), **few),
-        tail("log-softmax at the end", lambda s: functional.log_softmax(s, dim=1), **few),
-        tail("argmax at the end", lambda s: s.argmax(dim=1), **few, **labels),
+        tail("softmax at the end", lambda s: s.softmax(dim=-1)),
+        tail("log-softmax at the end", lambda s: functional.log_softmax(s, dim=1)),
+        tail("argmax at the end", lambda s: s.argmax(dim=1), **labels),
         tail("two best classes", lambda s: s.topk(2, dim=1), **labels),
         tail("norm at the end", lambda s: functional.normalize(s, dim=1)),
         tail("label of a sigmoid", lambda s: (torch.sigmoid(s) > 0.5).float(), bound=0.4),
-        tail("named tuple", named, **few, **labels),
+        tail("named tuple", named, **labels),
         tail("dictionary of several kinds", ordered, **labels),
-        network("dictionary of two heads", Heads, **few),
+        network("dictionary of two heads", Heads),
         tail("boxes", boxes, 4),
         tail("mixture density", mixture, 6),
         tail("entropy of a softmax", entropy, bound=0.2),

@@ -393,13 +393,13 @@ def as_onnx(export: Callable[..., Any]) -> Callable[[nn.Module, list[np.ndarray]
 
 def trained() -> list[Network]:
     def brevitas(name: str, make: object, *shapes: tuple[int, ...], **options: object) -> Network:
-        options = {"encrypted": {}, "bound": 1e-4} | options
+        options = {"bound": 1e-4} | options
         return network(f"Brevitas: {name}", make, *shapes, by="brevitas", **options)
 
     def ao(name: str, make: object, *shapes: tuple[int, ...], **options: object) -> Network:
         return network(f"torch.ao: {name}", make, *shapes, by="torch qat", **options)
 
-    by_itself = {"by": "onnx qat", "bound": 1e-4, "encrypted": {}}
+    by_itself = {"by": "onnx qat", "bound": 1e-4}
     conv = [["inner.0", "inner.1", "inner.2"]]
     return [
         brevitas("perceptron", perceptron),
@@ -410,18 +410,18 @@ def trained() -> list[Network]:
         brevitas("sum under one quantizer", lambda: seen(SharedQuantizer(False), (4,))),
         brevitas("concatenation under one quantizer", lambda: seen(SharedQuantizer(True), (4,))),
         brevitas("QuantEltwiseAdd", lambda: seen(Added(), (4,))),
-        brevitas("sum on two grids", lambda: seen(TwoGrids(), (3,), (2,)), (3,), (2,), encrypted=None),
+        brevitas("sum on two grids", lambda: seen(TwoGrids(), (3,), (2,)), (3,), (2,)),
         brevitas("quantized in part", lambda: seen(Partly(), (4,)), options={"n_bits": 5}, bound=0.1),
         brevitas("slices through one layer", lambda: seen(Blocks(), (6,)), (6,)),
         brevitas("pads and sums", lambda: seen(Moved(), (2, 2, 1)), (2, 2, 1)),
         brevitas("binary and ternary", lambda: seen(Binary(), (4,))),
         brevitas("powers of two and Int32Bias", fixed_point),
-        brevitas("QuantLSTM", lambda: seen(Recurrent(), (2, 2)), (2, 2), encrypted=None),
-        brevitas("QuantMultiheadAttention", lambda: seen(Attentive(), (2, 4)), (2, 4), encrypted=None),
+        brevitas("QuantLSTM", lambda: seen(Recurrent(), (2, 2)), (2, 2)),
+        brevitas("QuantMultiheadAttention", lambda: seen(Attentive(), (2, 4)), (2, 4)),
         network("Brevitas: given to compile_torch_model", perceptron, by="torch qat", bound=1e-4),
         network("Brevitas: exported as QCDQ", perceptron, export=as_onnx(export_onnx_qcdq), **by_itself),
         network("Brevitas: exported as QONNX", perceptron, export=as_onnx(export_qonnx), **by_itself),
-        ao("prepare_qat", lambda: prepared(ao_perceptron(), (4,)), bound=1e-3, encrypted={}),
+        ao("prepare_qat", lambda: prepared(ao_perceptron(), (4,)), bound=1e-3),
         ao("prepare_qat, fused", lambda: prepared(ao_convolutions(), (1, 3, 3), conv), (1, 3, 3), bound=1e-3),
         ao("prepare_qat, FloatFunctional", lambda: prepared(AddedByFunctional(), (4,)), bound=1e-3),
         ao("converted", lambda: converted(ao_perceptron(), (4,)), bound=0.1),

@@ -61,9 +61,6 @@ class Network:
         results are positions or jump, so that near is not said by a distance.
     options : dict
         What the call needs besides the network and its rows, where the defaults do not answer.
-    encrypted : dict or None
-        A call whose rows take less than two seconds each under encryption, with lookups of at most six bits;
-        None if there is none.
     export : callable
         Makes an ONNX model of a torch module, where torch's own exporter does not.
     rows_first : callable
@@ -82,7 +79,6 @@ class Network:
     integers: int = 0
     bound: float = 0.1
     options: dict[str, Any] | None = None
-    encrypted: dict[str, Any] | None = None
     export: Callable[[nn.Module, list[np.ndarray]], Any] | None = None
     rows_first: Callable[[Tensor], Tensor] | None = None
     refusal: str = ""
