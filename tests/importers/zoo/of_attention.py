@@ -214,15 +214,21 @@ def attention() -> list[Network]:
     bound = {"bound": 0.4}
     return [
         network("attention by hand", lambda: Attention(4), TOKENS, **bound),
-        network("attention by hand, causal", lambda: Attention(4, True), TOKENS, **bound),
-        network("attention of two heads", lambda: Heads(4, 2), TOKENS, **bound),
-        network("attention of two heads, causal", lambda: Heads(4, 2, True), TOKENS, **bound),
+        network("attention by hand, causal", lambda: Attention(4, True), TOKENS, **bound, slow=True),
+        network("attention of two heads", lambda: Heads(4, 2), TOKENS, **bound, slow=True),
+        network("attention of two heads, causal", lambda: Heads(4, 2, True), TOKENS, **bound, slow=True),
         network("MultiheadAttention", lambda: Multihead(4, 2, True), TOKENS, **bound),
-        network("MultiheadAttention, tokens first", lambda: Multihead(4, 2, False), TOKENS, **bound),
-        network("MultiheadAttention of two inputs", lambda: Cross(4), (2, 4), TOKENS, **bound),
-        network("TransformerEncoderLayer", lambda: encoder(False), TOKENS, **bound),
         network(
-            "TransformerEncoderLayer, norm first", lambda: encoder(True, activation="gelu"), TOKENS, **bound
+            "MultiheadAttention, tokens first", lambda: Multihead(4, 2, False), TOKENS, **bound, slow=True
+        ),
+        network("MultiheadAttention of two inputs", lambda: Cross(4), (2, 4), TOKENS, **bound, slow=True),
+        network("TransformerEncoderLayer", lambda: encoder(False), TOKENS, **bound, slow=True),
+        network(
+            "TransformerEncoderLayer, norm first",
+            lambda: encoder(True, activation="gelu"),
+            TOKENS,
+            **bound,
+            slow=True,
         ),
         network(
             "TransformerEncoder of two layers",
@@ -239,14 +245,14 @@ def attention() -> list[Network]:
             slow=True,
             bound=0.8,
         ),
-        network("linear attention", lambda: LinearAttention(3), (3, 3), **bound),
-        network("token mixer", lambda: Mixer(*TOKENS), TOKENS, **bound),
-        network("vision transformer", Vision, (1, 4, 4), **bound),
-        network("attention pooling", lambda: Pooled(4), TOKENS, **bound),
+        network("linear attention", lambda: LinearAttention(3), (3, 3), **bound, slow=True),
+        network("token mixer", lambda: Mixer(*TOKENS), TOKENS, **bound, slow=True),
+        network("vision transformer", Vision, (1, 4, 4), **bound, slow=True),
+        network("attention pooling", lambda: Pooled(4), TOKENS, **bound, slow=True),
         network("gated tokens", lambda: GatedTokens(*TOKENS), TOKENS, bound=0.2),
-        network("RMS norm and gated linear unit", lambda: SwiGLU(4), TOKENS, **bound),
+        network("RMS norm and gated linear unit", lambda: SwiGLU(4), TOKENS, **bound, slow=True),
         network("attention with biases of distance", lambda: Biased(3), TOKENS, **bound),
-        network("attention of pixels", NonLocal, (2, 2, 2), **bound),
+        network("attention of pixels", NonLocal, (2, 2, 2), **bound, slow=True),
         network("attention by distances", function(inhibited), (2, 3), bound=0.2),
         network("Fourier mixing", lambda: fourier(3), TOKENS, bound=0.2),
     ]

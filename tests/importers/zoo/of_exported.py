@@ -207,7 +207,7 @@ def of_onnx() -> list[Network]:
         onnx_network("U-net", lambda: UNet(nn.Upsample(scale_factor=2)), (1, 4, 4), bound=0.3),
         onnx_network("attention", lambda: Attention(3), (2, 3), bound=0.4),
         onnx_network("attention of two heads", lambda: Heads(4, 2), (3, 4), bound=0.4),
-        onnx_network("transformer block", block, (2, 4), bound=0.6),
+        onnx_network("transformer block", block, (2, 4), bound=0.6, slow=True),
         onnx_network("LSTM", lstm, (3, 2), bound=0.4),
         onnx_network("GRU", gru, (3, 2), bound=0.4),
         onnx_network("softmax at the end", lambda: Scores(lambda s: s.softmax(dim=-1))),

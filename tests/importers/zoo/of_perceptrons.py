@@ -295,7 +295,7 @@ def perceptrons() -> list[Network]:
         network("siamese", lambda: Siamese(4), (4,), (4,)),
         network("wide and deep", lambda: WideAndDeep(4)),
         network("factorization machine", lambda: FactorizationMachine(5), (5,)),
-        network("radial basis functions", lambda: RadialBasis(3, 4), (3,), bound=0.2),
+        network("radial basis functions", lambda: RadialBasis(3, 4), (3,), bound=0.2, slow=True),
         network("deep set", DeepSet, (3, 3)),
         network("autoencoder of three outputs", Autoencoder, (6,), bound=0.2),
         network(

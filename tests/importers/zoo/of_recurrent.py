@@ -117,11 +117,15 @@ def recurrent() -> list[Network]:
     first, bound = {"batch_first": True}, {"bound": 0.4}
     words = {"integers": 5}
     return [
-        network("LSTM", lambda: LastState(nn.LSTM(2, 2, **first), 2), SERIES, **bound),
-        network("GRU", lambda: LastState(nn.GRU(2, 2, **first), 2), SERIES, **bound),
+        network("LSTM", lambda: LastState(nn.LSTM(2, 2, **first), 2), SERIES, **bound, slow=True),
+        network("GRU", lambda: LastState(nn.GRU(2, 2, **first), 2), SERIES, **bound, slow=True),
         network("RNN", lambda: LastState(nn.RNN(2, 3, **first), 3), SERIES, **bound),
         network(
-            "RNN of ReLUs", lambda: LastState(nn.RNN(2, 3, nonlinearity="relu", **first), 3), SERIES, **bound
+            "RNN of ReLUs",
+            lambda: LastState(nn.RNN(2, 3, nonlinearity="relu", **first), 3),
+            SERIES,
+            **bound,
+            slow=True,
         ),
         network(
             "LSTM, two ways",
@@ -140,18 +144,23 @@ def recurrent() -> list[Network]:
             slow=True,
             **bound,
         ),
-        network("LSTM, steps first", StepsFirst, SERIES, **bound),
-        network("LSTMCell", lambda: Cells(nn.LSTMCell(2, 2)), SERIES, **bound),
-        network("GRUCell", lambda: Cells(nn.GRUCell(2, 2)), SERIES, **bound),
+        network("LSTM, steps first", StepsFirst, SERIES, **bound, slow=True),
+        network("LSTMCell", lambda: Cells(nn.LSTMCell(2, 2)), SERIES, **bound, slow=True),
+        network("GRUCell", lambda: Cells(nn.GRUCell(2, 2)), SERIES, **bound, slow=True),
         network("RNNCell", lambda: Cells(nn.RNNCell(2, 3)), SERIES, **bound),
         network("recurrence by hand", Elman, SERIES, **bound),
-        network("convolution, then GRU", ConvolvedThenRecurrent, SERIES, **bound),
+        network("convolution, then GRU", ConvolvedThenRecurrent, SERIES, **bound, slow=True),
         network("embedding, averaged", lambda: Words(MeanOfSteps()), (3,), bound=0.2, **words),
         network(
             "embedding, flattened", lambda: Words(nn.Sequential(nn.Flatten(), nn.Linear(6, 2))), (2,), **words
         ),
         network(
-            "embedding, then GRU", lambda: Words(LastState(nn.GRU(3, 2, **first), 2)), (2,), **bound, **words
+            "embedding, then GRU",
+            lambda: Words(LastState(nn.GRU(3, 2, **first), 2)),
+            (2,),
+            **bound,
+            **words,
+            slow=True,
         ),
         network("one-hot rows", OneHot, (2,), **words),
         network("smoothing", function(smoothed), (4,)),
