@@ -2,6 +2,11 @@
 
 Building executes: each operation is evaluated on the calibration rows as it is added, once, so that every
 value knows its shape and the floats that the original network has there.
+
+A network is written down for one row. The shape of a value is that of the framework's tensor when the
+network is called with one row, wherever in it the axis of the rows is: an input of shape (1, 3) may be
+transposed, joined with another axis and split again. Functions that frontends give to a builder act on such
+a tensor, and axes count its axes. That rows do not depend on each other is for readers to check.
 """
 
 import math
@@ -30,7 +35,7 @@ __all__ = ["EXAMPLE_ROWS", "NO_OPERATOR", "NetworkBuilder", "unsupported"]
 NO_OPERATOR = "it is none of the operators in docs/your_own_network.md"
 """Why most of the operators that cannot be imported cannot."""
 EXAMPLE_ROWS = 3
-"""Rows of the examples that data movements are traced on."""
+"""Rows that what was read is tried on."""
 
 
 class NetworkBuilder:
@@ -62,10 +67,6 @@ class NetworkBuilder:
         """Return the error that the current operator is not supported as it is used."""
         return unsupported(self.name, self.label, reason, instead)
 
-    def mixes_rows(self) -> UnsupportedOperatorError:
-        """Return the error that the current operator takes elements of several rows together."""
-        return self.unsupported("it mixes rows, which are encrypted apart", "axes other than the first")
-
     def add(self, operation: Operation, *arguments: Node, reference: Tensor | None = None) -> Node:
         """Append the value that ``operation`` computes from ``arguments``.
 
@@ -81,8 +82,8 @@ class NetworkBuilder:
         return node
 
     def affine(self, x: Node, scale: Any = 1.0, offset: Any = 0.0) -> Node:
-        """Append ``scale * x + offset``, with constants that broadcast against a row."""
-        scale, offset = (self.row_constant(torch.as_tensor(value).double(), x) for value in (scale, offset))
+        """Append ``scale * x + offset``, with constants that broadcast against it."""
+        scale, offset = (torch.as_tensor(value).double() for value in (scale, offset))
         x = self.broadcast(x, torch.broadcast_shapes(scale.shape, offset.shape, x.shape))
         return self.add(Affine(scale, offset), x)
 
@@ -90,25 +91,29 @@ class NetworkBuilder:
         """Append ``function(x)``, element by element."""
         operation = Univariate(function)
         with torch.no_grad():
-            reference = operation.evaluate(x.reference)
-        return self.add(operation, self.broadcast(x, reference.shape[1:]), reference=reference)
+            shape = operation.evaluate(x.reference[0]).shape
+        return self.add(operation, self.broadcast(x, shape))
 
     def elementwise(self, function: Callable[..., Tensor], *arguments: Node, kind: str = "") -> Node:
         """Append a function of several values, broadcast to one shape; see `Elementwise`."""
+        operation = Elementwise(function, kind)
         try:
-            shape = torch.broadcast_shapes(*((1, *x.shape) for x in arguments))[1:]
+            with torch.no_grad():
+                shape = operation.evaluate(*(x.reference[0] for x in arguments)).shape
         except RuntimeError as error:
-            raise self.unsupported(f"shapes do not broadcast row by row: {error}") from error
-        return self.add(Elementwise(function, kind), *(self.broadcast(x, shape) for x in arguments))
+            raise self.unsupported(f"its arguments do not fit: {error}") from error
+        return self.add(operation, *(self.broadcast(x, shape) for x in arguments))
 
     def broadcast(self, x: Node, shape: Sequence[int]) -> Node:
-        """Return ``x`` repeated to rows of ``shape``."""
-        if x.shape == tuple(shape):
-            return x
-        return self.move(x, lambda rows: rows.expand(len(rows), *shape))
+        """Return ``x`` repeated to ``shape``."""
+        return x if x.shape == tuple(shape) else self.move(x, lambda tensor: tensor.expand(tuple(shape)))
+
+    def reshape(self, x: Node, shape: Sequence[int]) -> Node:
+        """Return the elements of ``x`` in ``shape``."""
+        return x if x.shape == tuple(shape) else self.move(x, lambda tensor: tensor.reshape(tuple(shape)))
 
     def move(self, x: Node, function: Callable[[Tensor], Any], fill: float = 0.0) -> Any:
-        """Append what ``function`` does, which only moves elements within a row.
+        """Append what ``function`` does, which only moves elements.
 
         The function is traced on a tensor that holds positions, counted from 1, in place of values. A zero
         in its result is an element that it made up, and stands for ``fill``.
@@ -117,7 +122,7 @@ class NetworkBuilder:
         ----------
         x : Node
         function : callable
-            From a tensor of shape (n_rows, *row) to one, or to several.
+            From a tensor of the shape of ``x`` to one, or to several.
         fill : float
             What made-up elements hold.
 
@@ -125,33 +130,26 @@ class NetworkBuilder:
         -------
         Node, or list of Node if the function returns several tensors
         """
-        size = math.prod(x.shape)
-        positions = torch.arange(1, EXAMPLE_ROWS * size + 1, dtype=torch.float64)
-        found = function(positions.reshape(EXAMPLE_ROWS, *x.shape))
+        positions = torch.arange(1, math.prod(x.shape) + 1, dtype=torch.float64)
+        found = function(positions.reshape(x.shape))
         if isinstance(found, Tensor):
-            return self._moved(x, found, size, fill)
-        return [self._moved(x, tensor, size, fill) for tensor in found]
+            return self._moved(x, found, fill)
+        return [self._moved(x, tensor, fill) for tensor in found]
 
-    def _moved(self, x: Node, positions: Tensor, size: int, fill: float) -> Node:
-        if positions.ndim == 0 or len(positions) != EXAMPLE_ROWS:
-            raise self.mixes_rows()
-        own = positions.reshape(EXAMPLE_ROWS, -1).long() - 1
-        within = torch.where(own < 0, -1, own - torch.arange(EXAMPLE_ROWS)[:, None] * size)
-        if not torch.equal(within, within[:1].expand_as(within)):
-            raise self.mixes_rows()
-        indices = within[0].reshape(positions.shape[1:])
-        if indices.shape == x.shape and torch.equal(indices.flatten(), torch.arange(size)):
+    def _moved(self, x: Node, positions: Tensor, fill: float) -> Node:
+        indices = positions.long() - 1
+        if indices.shape == x.shape and torch.equal(indices.flatten(), torch.arange(indices.numel())):
             return x
         return self.add(Move(indices, fill), x)
 
     def arrange(self, function: Callable[..., Tensor], *arguments: Node) -> Node:
-        """Append what ``function`` makes of several values, which only moves their elements within a row."""
+        """Append what ``function`` makes of several values, which only moves their elements."""
         sizes = [math.prod(x.shape) for x in arguments]
-        flat = [self.move(x, lambda rows: rows.reshape(len(rows), -1)) for x in arguments]
+        flat = [self.reshape(x, (-1,)) for x in arguments]
 
-        def of_joined(rows: Tensor) -> Tensor:
-            parts = zip(rows.split(sizes, dim=1), arguments, strict=True)
-            return function(*(part.reshape(len(rows), *x.shape) for part, x in parts))
+        def of_joined(elements: Tensor) -> Tensor:
+            parts = zip(elements.split(sizes), arguments, strict=True)
+            return function(*(part.reshape(x.shape) for part, x in parts))
 
         return self.move(self.concatenate(flat, 0), of_joined)
 
@@ -163,51 +161,40 @@ class NetworkBuilder:
         return self.add(Linear(weight, bias.expand(n_outputs).contiguous()), x)
 
     def total(self, x: Node, axes: Sequence[int], keepdim: bool, scale: float = 1.0) -> Node:
-        """Append the sum over ``axes`` of a row, times ``scale``."""
+        """Append the sum over ``axes``, times ``scale``."""
         rest = [axis for axis in range(len(x.shape)) if axis not in axes]
         count = math.prod(x.shape[axis] for axis in axes)
         kept = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
         shape = kept if keepdim else [x.shape[axis] for axis in rest]
-        order = [0, *(axis + 1 for axis in (*rest, *axes))]
-        last = self.move(x, lambda rows: rows.permute(order).reshape(len(rows), -1, count))
-        summed = self.linear(last, torch.full((count, 1), scale))
-        return self.move(summed, lambda rows: rows.reshape(len(rows), *shape))
+        last = self.move(x, lambda tensor: tensor.permute((*rest, *axes)).reshape(-1, count))
+        return self.reshape(self.linear(last, torch.full((count, 1), scale)), shape)
 
     def extremum(self, x: Node, windows: Callable[[Tensor], Tensor], largest: bool) -> Node:
         """Append the extremum over the members of windows.
 
-        ``windows`` maps positions of shape (n_rows, *row) to (n_rows, n_members, *row of the result); a
-        member of position 0 is one that does not count.
+        ``windows`` maps positions of the shape of ``x`` to (n_members, *shape of the result); a member of
+        position 0 is one that does not count.
         """
-        size = x.reference[0].numel()
-        positions = torch.arange(1, size + 1, dtype=torch.float64).reshape(1, *x.shape)
-        members = windows(positions)[0].long() - 1
+        positions = torch.arange(1, math.prod(x.shape) + 1, dtype=torch.float64).reshape(x.shape)
+        members = windows(positions).long() - 1
         members = torch.where(members < 0, members.amax(dim=0, keepdim=True), members)
         return self.add(Extremum(members, largest), x)
 
     def extremum_over(self, x: Node, axes: Sequence[int], keepdim: bool, largest: bool) -> Node:
-        """Append the extremum over ``axes`` of a row."""
+        """Append the extremum over ``axes``."""
         rest = [axis for axis in range(len(x.shape)) if axis not in axes]
         shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
         shape = shape if keepdim else [x.shape[axis] for axis in rest]
-        order = [0, *(axis + 1 for axis in (*axes, *rest))]
-        return self.extremum(x, lambda rows: rows.permute(order).reshape(len(rows), -1, *shape), largest)
+        return self.extremum(x, lambda tensor: tensor.permute((*axes, *rest)).reshape(-1, *shape), largest)
 
     def constant(self, x: Node, value: Tensor) -> Node:
-        """Append a constant of the rank of ``x``, as a value that ``x`` has no influence on."""
-        return self.constant_row(x, self.row_constant(value, x))
-
-    def constant_row(self, x: Node, row: Tensor) -> Node:
-        """Append a constant row, as a value that ``x`` has no influence on."""
-        return self.affine(self.add(Move(torch.full(tuple(row.shape), -1)), x), 1.0, row)
+        """Append a constant, as a value that ``x`` has no influence on."""
+        return self.affine(self.add(Move(torch.full(tuple(value.shape), -1)), x), 1.0, value)
 
     def choose(self, condition: Node, a: Any, b: Any) -> Node:
         """Append ``where(condition, a, b)`` of an encrypted condition, one choice being constant or both."""
         zero = torch.zeros((), dtype=torch.float64)
-        constants: list[Any] = [
-            v if isinstance(v, Node) else self.row_constant(torch.as_tensor(v).double(), condition)
-            for v in (a, b)
-        ]
+        constants: list[Any] = [v if isinstance(v, Node) else torch.as_tensor(v).double() for v in (a, b)]
         nodes = [v for v in constants if isinstance(v, Node)]
         if not nodes:
             yes, no = constants
@@ -220,32 +207,22 @@ class NetworkBuilder:
         """Append ``where(mask, a, b)`` of a constant mask: elements of the one and of the other."""
         nodes = [v for v in (a, b) if isinstance(v, Node)]
         shape = torch.broadcast_shapes(
-            *((1, *v.shape) if isinstance(v, Node) else torch.as_tensor(v).shape for v in (a, b)), mask.shape
-        )[1:]
-        mask = self.row_constant(mask, nodes[0]).bool().expand(shape)
+            *(v.shape if isinstance(v, Node) else torch.as_tensor(v).shape for v in (a, b)), mask.shape
+        )
+        mask = mask.bool().expand(shape)
         if len(nodes) == 1:
             chosen = mask if isinstance(a, Node) else ~mask
             other = torch.as_tensor(b if isinstance(a, Node) else a).double()
             x = self.broadcast(nodes[0], shape)
-            return self.affine(x, chosen.double(), torch.where(chosen, 0.0, self.row_constant(other, x)))
-        both = self.concatenate(
-            [self.move(self.broadcast(x, shape), lambda rows: rows.reshape(len(rows), -1)) for x in nodes], 0
-        )
+            return self.affine(x, chosen.double(), torch.where(chosen, 0.0, other))
+        both = self.concatenate([self.reshape(self.broadcast(x, shape), (-1,)) for x in nodes], 0)
         size = mask.numel()
         indices = torch.arange(size).reshape(mask.shape) + torch.where(mask, 0, size)
         return self.add(Move(indices), both)
 
     def concatenate(self, arguments: Sequence[Node], axis: int) -> Node:
-        """Append values joined along ``axis`` of the row."""
+        """Append values joined along ``axis``."""
         return self.add(Concatenate(axis), *arguments)
-
-    def row_constant(self, constant: Tensor, x: Node) -> Tensor:
-        """Return ``constant`` without the axis of the rows, should it have one."""
-        if constant.ndim <= len(x.shape):
-            return constant
-        if constant.ndim > len(x.shape) + 1 or not torch.equal(constant, constant[:1].expand_as(constant)):
-            raise self.unsupported(f"a constant of shape {tuple(constant.shape)} differs from row to row")
-        return constant[0]
 
 
 def unsupported(name: str, label: str, reason: str, instead: str = "") -> UnsupportedOperatorError:

@@ -222,7 +222,7 @@ class Emitter:
         """Append the flattened elements at ``indices``, in their shape; -1 stands for the integer 0."""
         shape, size = self.type_of(position).shape, self.type_of(position).size
         if np.array_equal(indices.ravel(), np.arange(size)):
-            return position if indices.shape == shape else self.add(ops.Reshape(indices.shape), position)
+            return self._reshaped(position, indices.shape)
         flat = position if len(shape) == 1 else self.add(ops.Reshape((size,)), position)
         wanted = indices.ravel()
         source, taken = self._taken.get(position, (flat, np.arange(size)))
@@ -236,6 +236,13 @@ class Emitter:
         moved = moved if indices.ndim == 1 else self.add(ops.Reshape(indices.shape), moved)
         self._taken[moved] = source, taken[wanted]
         return moved
+
+    def _reshaped(self, position: int, shape: tuple[int, ...]) -> int:
+        """Append the elements of a value in another shape, or return the value that has it already."""
+        value = self._builder.value_at(position)
+        if isinstance(value.op, ops.Reshape) and shape != self.type_of(position).shape:
+            return self._reshaped(value.arguments[0], shape)
+        return position if shape == self.type_of(position).shape else self.add(ops.Reshape(shape), position)
 
     def combine(self, positions: list[int], multipliers: list[int], bias: int = 0) -> int:
         """Append ``bias + Σ multiplier * value`` of values of one shape."""

@@ -7,6 +7,7 @@ Each pass is a pure function from a program to a program, in a file of its own. 
 from collections.abc import Callable, Iterable
 
 from skfhe.passes._drop_idle_channels import drop_idle_channels
+from skfhe.passes._drop_single_axes import drop_single_axes
 from skfhe.passes._drop_unused_inputs import drop_unused_inputs
 from skfhe.passes._drop_unused_values import drop_unused_values
 from skfhe.passes._fuse_lookups import fuse_lookups
@@ -21,6 +22,7 @@ from skfhe.program import Program, verify
 __all__ = [
     "DEFAULT_PASSES",
     "drop_idle_channels",
+    "drop_single_axes",
     "drop_unused_inputs",
     "drop_unused_values",
     "fuse_lookups",
@@ -36,6 +38,7 @@ __all__ = [
 Pass = Callable[[Program], Program]
 
 DEFAULT_PASSES: tuple[Pass, ...] = (
+    drop_single_axes,
     merge_equal_values,
     fuse_lookups,
     drop_idle_channels,

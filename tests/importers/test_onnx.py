@@ -223,3 +223,18 @@ def test_an_onnx_network_runs_encrypted(tmp_path):
     np.testing.assert_array_equal(
         module.quantized_forward(q, fhe="execute"), module.quantized_forward(q, fhe="disable")
     )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "where"),
+    [
+        ([node("Transpose", perm=[1, 0])], {}, lambda y: y.T),
+        ([node("Reshape", "x,shape")], {"shape": integers(-1, 2)}, lambda y: y.reshape(-1, 2, 2)),
+        ([node("Concat", "x,x", axis=0)], {}, lambda y: y.reshape(2, -1, 4).transpose(1, 0, 2)),
+    ],
+)
+def test_rows_may_be_anywhere_in_a_tensor(nodes, constants, where):
+    """What counts is that no two rows meet; outputs have the rows first."""
+    model, X = graph(nodes, {"x": (4,)}, constants), normal(7, 4)
+    (found,) = floats(model, [X])
+    np.testing.assert_allclose(found, where(runtime(model, [X])[0]), atol=1e-6)

@@ -18,7 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from skfhe._typing import Array
-from skfhe.network import EXAMPLE_ROWS, NetworkBuilder, Node
+from skfhe.network import NetworkBuilder, Node
 
 __all__ = [
     "EVALUATED_AS",
@@ -68,7 +68,7 @@ class Call:
     @property
     def rows(self) -> int:
         """Number of rows that movements are traced on."""
-        return self.batch or EXAMPLE_ROWS
+        return self.batch or 1
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -141,64 +141,59 @@ class Call:
         """Append the movement that the node is of its first input."""
         for index in range(1, len(self.inputs)):
             self.constant(index)
-        x = self.encrypted()
-        return self.build.move(
-            x, lambda positions: self.by_batch(lambda rows: self.run(rows, *self.inputs[1:]), positions)
+        return self.moved(self.encrypted(), lambda tensor: self.run(tensor, *self.inputs[1:]))
+
+    def moved(self, x: Node, function: Callable[[Array], Sequence[Array]]) -> list[Node]:
+        """Append movements of ``x``, which a graph that was exported for several rows names for so many."""
+
+        def of_one(positions: Tensor) -> list[Tensor]:
+            if self.rows == 1 or x.shape[:1] != (1,):
+                return [torch.from_numpy(np.array(v)) for v in function(positions.numpy())]
+            size = positions.numel()
+            each = positions + size * torch.arange(self.rows).reshape(-1, *(1,) * (positions.ndim - 1))
+            return [self._first(torch.from_numpy(np.array(v)), size) for v in function(each.numpy())]
+
+        return self.build.move(x, of_one)
+
+    def _first(self, moved: Tensor, size: int) -> Tensor:
+        """Return what belongs to the first of the rows that a graph was exported for."""
+        if moved.ndim and len(moved) == self.rows:
+            own = moved.long() - 1
+            starts = size * torch.arange(self.rows).reshape(-1, *(1,) * (moved.ndim - 1))
+            within = torch.where(own < 0, -1, own - starts)
+            if bool(((within == within[:1]) & (within < size)).all()):
+                return moved[:1]
+        raise self.build.unsupported(
+            f"it turns {self.rows} rows into a tensor of shape {tuple(moved.shape)}, and rows are encrypted "
+            "apart",
+            "a graph that was exported for one row",
         )
 
-    def by_batch(self, function: Callable[[Array], Sequence[Array]], positions: Tensor) -> list[Tensor]:
-        """Apply a function to as many rows at a time as the graph was exported for.
+    def floats_of(self, value: Array) -> Tensor:
+        """Return a constant in double precision, for one row if it holds the same for a fixed number."""
+        constant = double(value)
+        for_each = self.rows > 1 and constant.ndim and len(constant) == self.rows
+        if not for_each or not any(
+            node.shape[:1] == (1,) and len(node.shape) == constant.ndim for node in self.nodes
+        ):
+            return constant
+        if not torch.equal(constant, constant[:1].expand_as(constant)):
+            raise self.build.unsupported(
+                f"a constant of shape {tuple(constant.shape)} differs from row to row"
+            )
+        return constant[:1]
 
-        ``positions`` are the numbers from 1 that `NetworkBuilder.move` traces with; they are continued to
-        fill the last batch.
-        """
-        n_rows, size = len(positions), positions[0].numel()
-        n_batches = -(-n_rows // self.rows)
-        continued = torch.arange(1, n_batches * self.rows * size + 1, dtype=torch.float64)
-        batches = continued.reshape(n_batches, self.rows, *positions.shape[1:]).numpy()
-        each = [[torch.from_numpy(np.array(v)) for v in function(batch)] for batch in batches]
-        for moved in (value for values in each for value in values):
-            if moved.ndim == 0 or len(moved) != self.rows:
-                raise self.build.unsupported(
-                    f"it turns {self.rows} rows into a tensor of shape {tuple(moved.shape)}, and rows are "
-                    "encrypted apart",
-                    "operations within a row, the first axis being the rows",
-                )
-        return [torch.cat(values)[:n_rows] for values in zip(*each, strict=True)]
-
-    def row_axis(self, x: Node, axis: int) -> int:
-        """Return the axis of a row for an axis of a tensor."""
-        rank = len(x.shape) + 1
+    def axis(self, x: Node, axis: int) -> int:
+        """Return an axis of a tensor, counted from 0."""
+        rank = len(x.shape)
         if not -rank <= axis < rank:
             raise self.build.unsupported(f"axis {axis} is none of the {rank} that its input has")
-        if axis % rank == 0:
-            raise self.build.mixes_rows()
-        return axis % rank - 1
-
-    def of_one_rank(self, nodes: Sequence[Node]) -> list[Node]:
-        """Return encrypted values with as many axes each, so that broadcasting them aligns their rows."""
-        rank = max(len(node.shape) for node in nodes)
-        if self.batch != 1 and any(len(node.shape) < rank for node in nodes):
-            shapes = ", ".join(str(("n_rows", *node.shape)) for node in nodes)
-            raise self.build.unsupported(
-                f"the rows of one encrypted input meet another axis of the other: {shapes}",
-                "Unsqueeze before it",
-            )
-
-        def raised(node: Node) -> Node:
-            shape = (1,) * (rank - len(node.shape)) + node.shape
-            return self.build.move(node, lambda rows: rows.reshape(len(rows), *shape))
-
-        return [raised(node) for node in nodes]
+        return axis % rank
 
     def elementwise(self, function: Callable[..., Tensor], kind: str = "") -> Node:
         """Append a function of all inputs, element by element; the node's attributes are passed by name."""
         distinct = list(dict.fromkeys(self.nodes))
-        raised = self.of_one_rank(distinct)
-        constants = [
-            v if isinstance(v, Node) or v is None else self.build.row_constant(double(v), raised[0])
-            for v in self.inputs
-        ]
+        constants = [v if isinstance(v, Node) or v is None else self.floats_of(v) for v in self.inputs]
         attributes = self.attributes
 
         def of(*floats: Tensor) -> Tensor:
@@ -206,9 +201,9 @@ class Call:
             values = [given[v] if isinstance(v, Node) else v for v in constants]
             return function(*values, **attributes).double()
 
-        if len(raised) == 1:
-            return self.build.univariate(raised[0], of)
-        return self.build.elementwise(of, *raised, kind=kind if len(distinct) == len(self.inputs) else "")
+        if len(distinct) == 1:
+            return self.build.univariate(distinct[0], of)
+        return self.build.elementwise(of, *distinct, kind=kind if len(distinct) == len(self.inputs) else "")
 
 
 def double(value: Array) -> Tensor:

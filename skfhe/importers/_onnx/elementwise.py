@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from skfhe.importers._handlers import HandlerTable
-from skfhe.importers._onnx.call import INTEGERS, Call, double
+from skfhe.importers._onnx.call import INTEGERS, Call
 from skfhe.network import Node
 
 __all__ = ["COMPARISONS", "FUNCTIONS", "HANDLERS"]
@@ -73,18 +73,20 @@ def _add(call: Call) -> Node:
     subtract = call.proto.op_type == "Sub"
     if isinstance(a, Node) and isinstance(b, Node):
         function, kind = (torch.sub, "subtract") if subtract else (torch.add, "add")
-        return call.build.elementwise(function, *call.of_one_rank([a, b]), kind=kind)
+        return call.build.elementwise(function, a, b, kind=kind)
     if isinstance(a, Node):
-        return call.build.affine(a, 1.0, -double(b) if subtract else double(b))
-    return call.build.affine(b, -1.0 if subtract else 1.0, double(a))
+        b = call.floats_of(b)
+        return call.build.affine(a, 1.0, -b if subtract else b)
+    return call.build.affine(b, -1.0 if subtract else 1.0, call.floats_of(a))
 
 
 @HANDLERS.handles("Mul")
 def _multiply(call: Call) -> Node:
     a, b = call.inputs
     if isinstance(a, Node) and isinstance(b, Node):
-        return call.build.elementwise(torch.mul, *call.of_one_rank([a, b]), kind="multiply")
-    return call.build.affine(a, double(b)) if isinstance(a, Node) else call.build.affine(b, double(a))
+        return call.build.elementwise(torch.mul, a, b, kind="multiply")
+    x, factor = (a, b) if isinstance(a, Node) else (b, a)
+    return call.build.affine(x, call.floats_of(factor))
 
 
 @HANDLERS.handles("Div")
@@ -93,7 +95,7 @@ def _divide(call: Call) -> Node:
         return call.elementwise(lambda a, b: torch.div(a, b, rounding_mode="trunc"))
     a, b = call.inputs
     if isinstance(a, Node) and not isinstance(b, Node):
-        return call.build.affine(a, 1.0 / double(b))
+        return call.build.affine(a, 1.0 / call.floats_of(b))
     return call.elementwise(torch.div, "divide")
 
 
@@ -110,15 +112,15 @@ def _accumulate(call: Call) -> Node:
         "Max": (torch.maximum, "maximum"),
         "Min": (torch.minimum, "minimum"),
     }.get(name, (torch.add, "add"))
-    nodes = call.of_one_rank(call.nodes)
-    constants = [double(value) for value in call.inputs if not isinstance(value, Node)]
+    nodes = call.nodes
+    constants = [call.floats_of(value) for value in call.inputs if not isinstance(value, Node)]
     result = nodes[0]
     if constants:
-        row = build.row_constant(reduce(function, constants), result)
+        constant = reduce(function, constants)
         if kind == "add":
-            result = build.affine(result, 1.0, row)
+            result = build.affine(result, 1.0, constant)
         else:
-            result = build.univariate(result, lambda rows: function(rows, row))
+            result = build.univariate(result, lambda values: function(values, constant))
     for node in nodes[1:]:
         result = build.elementwise(function, result, node, kind=kind)
     return build.affine(result, 1.0 / len(call.inputs)) if name == "Mean" else result
@@ -138,8 +140,7 @@ def _clip(call: Call) -> Node:
 @HANDLERS.handles("Where")
 def _where(call: Call) -> Node:
     build = call.build
-    raised = iter(call.of_one_rank(call.nodes))
-    condition, a, b = (next(raised) if isinstance(v, Node) else double(v) for v in call.inputs)
+    condition, a, b = (v if isinstance(v, Node) else call.floats_of(v) for v in call.inputs)
     if isinstance(condition, Node) and isinstance(a, Node) and isinstance(b, Node):
         return build.elementwise(lambda c, x, y: torch.where(c != 0, x, y), condition, a, b, kind="where")
     if isinstance(condition, Node):
@@ -171,7 +172,7 @@ def _cast(call: Call) -> Node:
 
 
 def _grid(call: Call, x: Node) -> tuple[Tensor, Tensor]:
-    """Return the scale and zero point of a quantizer, so that they broadcast against a row."""
+    """Return the scale and zero point of a quantizer, so that they broadcast against ``x``."""
     scale, zero_point = call.given(1), call.floats(2)
     zero_point = torch.zeros_like(scale) if zero_point is None else zero_point
     if scale.numel() == 1:
@@ -180,7 +181,7 @@ def _grid(call: Call, x: Node) -> tuple[Tensor, Tensor]:
         raise call.build.unsupported(
             "its scales are those of blocks", "a scale for the tensor or for each channel"
         )
-    axis = call.row_axis(x, call.attributes["axis"])
+    axis = call.axis(x, call.attributes["axis"])
     across = [1] * len(x.shape)
     across[axis] = -1
     return scale.reshape(across), zero_point.reshape(across)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from skfhe._typing import Array
 from skfhe.importers._handlers import HandlerTable
 from skfhe.importers._onnx.call import EVALUATED_AS, Call, double, evaluated
-from skfhe.network import EXAMPLE_ROWS, Node, Window, layers
+from skfhe.network import Node, Window, layers
 
 __all__ = ["HANDLERS"]
 
@@ -27,13 +27,19 @@ HANDLERS = HandlerTable()
 
 @HANDLERS.handles("Shape")
 def _shape(call: Call) -> Array:
-    shape = np.array([call.rows, *call.encrypted().shape], dtype=np.int64)
+    shape = _shape_of(call)
     return shape[call.attributes.get("start", 0) : call.attributes.get("end")]
 
 
 @HANDLERS.handles("Size")
 def _size(call: Call) -> Array:
-    return np.array(call.rows * int(np.prod(call.encrypted().shape, dtype=np.int64)), dtype=np.int64)
+    return np.array(np.prod(_shape_of(call)), dtype=np.int64)
+
+
+def _shape_of(call: Call) -> Array:
+    """Return the shape of the input, in a graph that was exported for several rows with so many of them."""
+    shape = call.encrypted().shape
+    return np.array((call.rows, *shape[1:]) if shape[:1] == (1,) else shape, dtype=np.int64)
 
 
 @HANDLERS.handles("Identity")
@@ -62,14 +68,14 @@ def _gather(call: Call) -> list[Node]:
 @HANDLERS.handles("Concat")
 def _concat(call: Call) -> Node:
     first = call.nodes[0]
-    axis = call.row_axis(first, call.attributes["axis"])
-    parts = [v if isinstance(v, Node) else call.build.constant(first, double(v)) for v in call.inputs]
+    axis = call.axis(first, call.attributes["axis"])
+    parts = [v if isinstance(v, Node) else call.build.constant(first, call.floats_of(v)) for v in call.inputs]
     return call.build.concatenate(parts, axis)
 
 
 @HANDLERS.handles("Pad")
 def _pad(call: Call) -> Node:
-    x, rank = call.encrypted(), len(call.encrypted().shape) + 1
+    x, rank = call.encrypted(), len(call.encrypted().shape)
     if call.opset < 11:
         pads, fill = list(call.attributes["pads"]), call.attributes["value"]
         axes = list(range(rank))
@@ -81,13 +87,9 @@ def _pad(call: Call) -> Node:
     width = [(0, 0)] * rank
     for axis, before, after in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         width[axis] = (int(before), int(after))
-    if width[0] != (0, 0):
-        raise call.build.unsupported(
-            "it pads the rows, which are encrypted apart", "pads of 0 along the first axis"
-        )
     cropped = tuple(
         slice(max(0, -before), size - max(0, -after))
-        for (before, after), size in zip(width, (EXAMPLE_ROWS, *x.shape), strict=True)
+        for (before, after), size in zip(width, x.shape, strict=True)
     )
     added = [(max(0, before), max(0, after)) for before, after in width]
     mode: Any = call.attributes["mode"]
@@ -99,7 +101,7 @@ def _pad(call: Call) -> Node:
 @HANDLERS.handles("Resize", "Upsample")
 def _resize(call: Call) -> Node:
     x, attributes, build = call.encrypted(), call.attributes, call.build
-    rank = len(x.shape) + 1
+    rank = len(x.shape)
     old = call.proto.op_type == "Upsample" or call.opset < 11
     scales = attributes["scales"] if "scales" in attributes else call.constant(1 if old else 2)
     sizes = None if old else call.constant(3)
@@ -107,11 +109,9 @@ def _resize(call: Call) -> Node:
     values = sizes if by_size else scales
     if values is None or not len(values):
         raise build.unsupported("it has neither scales nor sizes", "one of them as a constant")
-    before = (call.rows, *x.shape) if by_size else (1,) * rank
+    before = tuple(_shape_of(call)) if by_size else (1,) * rank
     axes = [int(axis) % rank for axis in attributes.get("axes") or range(rank)]
     changed = {axis: v for axis, v in zip(axes, values, strict=True) if v != before[axis]}
-    if 0 in changed:
-        raise build.mixes_rows()
     if not changed:
         return x
     mode = "linear" if attributes["mode"] == "bilinear" else attributes["mode"]
@@ -147,49 +147,40 @@ def _resize(call: Call) -> Node:
 def _gemm(call: Call) -> Node:
     attributes, build = call.attributes, call.build
     x, weight = call.encrypted(0), call.given(1)
-    if attributes["transA"]:
-        raise build.unsupported("it transposes the rows (transA=1)", "transA=0")
     weight = weight.T if attributes["transB"] else weight
+    if attributes["transA"]:
+        if len(x.shape) == 2 and x.shape[0] != len(weight):
+            raise build.unsupported("it transposes the rows (transA=1), and sums over them", "transA=0")
+        x = build.move(x, lambda tensor: tensor.T)
     bias = call.inputs[2] if len(call.inputs) > 2 else None
     if bias is None or isinstance(bias, Node):
         product = build.linear(x, attributes["alpha"] * weight)
         if bias is None:
             return product
-        if len(bias.shape) != 1:
-            raise build.unsupported("the rows of C meet another axis of the product", "Unsqueeze before it")
         return build.elementwise(torch.add, product, build.affine(bias, attributes["beta"]), kind="add")
-    row = build.row_constant(double(bias), x)
-    return build.linear(x, attributes["alpha"] * weight, attributes["beta"] * row)
+    row = call.floats_of(bias)
+    if row.ndim < 2 or len(row) == 1:
+        return build.linear(x, attributes["alpha"] * weight, attributes["beta"] * row.reshape(-1))
+    return build.affine(build.linear(x, attributes["alpha"] * weight), 1.0, attributes["beta"] * row)
 
 
 @HANDLERS.handles("MatMul")
 def _matmul(call: Call) -> Node:
-    a, b = call.inputs
-    if isinstance(a, Node) and isinstance(b, Node):
-        return layers.matmul(call.build, *call.of_one_rank([a, b]))
-    if isinstance(a, Node):
-        if not a.shape:
-            raise call.build.unsupported(
-                "it sums over the rows, which are encrypted apart", "rows of one axis or more"
-            )
-        return layers.matmul(call.build, a, double(b))
-    if len(b.shape) < 2:
+    a, b = (v if isinstance(v, Node) else double(v) for v in call.inputs)
+    if isinstance(a, Tensor) and b.shape[:1] == (1,) and len(b.shape) == 2 and a.shape[-1] != 1:
         raise call.build.unsupported(
             "a constant on the left multiplies the rows, which are encrypted apart",
             "Gemm with the constant as B",
         )
-    if a.ndim == 1:
-        product = layers.matmul(call.build, double(a[None]), b)
-        return call.build.move(product, lambda rows: rows.squeeze(-2))
-    return layers.matmul(call.build, double(a), b)
+    return layers.matmul(call.build, a, b)
 
 
 def _window(call: Call, x: Node, kernel: Sequence[int]) -> Window:
     """Return the window that the attributes of a convolution or pooling describe."""
     n_axes = len(kernel)
-    if len(x.shape) != n_axes + 1:
+    if len(x.shape) != n_axes + 2:
         raise call.build.unsupported(
-            f"it has a kernel of {n_axes} axes for rows of shape {x.shape}", "rows of shape (channels, *axes)"
+            f"it has a kernel of {n_axes} axes for a tensor of shape {x.shape}", "shape (n, channels, *axes)"
         )
     strides = list(call.attributes.get("strides") or [1] * n_axes)
     dilation = list(call.attributes.get("dilations") or [1] * n_axes)
@@ -200,7 +191,7 @@ def _window(call: Call, x: Node, kernel: Sequence[int]) -> Window:
         padding = [(0, 0)] * n_axes
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
         padding = []
-        for size, k, stride, d in zip(x.shape[1:], kernel, strides, dilation, strict=True):
+        for size, k, stride, d in zip(x.shape[2:], kernel, strides, dilation, strict=True):
             total = max(0, (-(-size // stride) - 1) * stride + d * (k - 1) + 1 - size)
             less, more = total // 2, total - total // 2
             padding.append((less, more) if auto == "SAME_UPPER" else (more, less))
@@ -226,12 +217,12 @@ def _conv_transpose(call: Call) -> Node:
     auto = call.attributes["auto_pad"]
     shape = call.attributes.get("output_shape")
     if auto.startswith("SAME") and not shape:
-        shape = [size * stride for size, stride in zip(x.shape[1:], window.strides, strict=True)]
+        shape = [size * stride for size, stride in zip(x.shape[2:], window.strides, strict=True)]
     if shape:
         padding = []
         for axis, wanted in enumerate(list(shape)[-n_axes:]):
             extent = window.dilation[axis] * (window.kernel[axis] - 1) + 1
-            total = window.strides[axis] * (x.shape[axis + 1] - 1) + added[axis] + extent - wanted
+            total = window.strides[axis] * (x.shape[axis + 2] - 1) + added[axis] + extent - wanted
             less, more = total // 2, total - total // 2
             padding.append((less, more) if auto == "SAME_UPPER" else (more, less))
     crop = [
@@ -261,7 +252,7 @@ def _batch_normalization(call: Call) -> Node:
 @HANDLERS.handles("CumSum")
 def _cumsum(call: Call) -> Node:
     x = call.encrypted(0)
-    axis = call.row_axis(x, int(call.given(1))) + 1
+    axis = call.axis(x, int(call.given(1)))
     exclusive, reverse = call.attributes["exclusive"], call.attributes["reverse"]
 
     def function(rows: Tensor) -> Tensor:
@@ -279,9 +270,9 @@ def _cumsum(call: Call) -> Node:
 def _average_pool(call: Call) -> Node:
     x = call.encrypted()
     declared = _window(call, x, list(call.attributes["kernel_shape"]))
-    window = declared.with_ceil(x.shape[1:]) if call.attributes.get("ceil_mode") else declared
+    window = declared.with_ceil(x.shape[2:]) if call.attributes.get("ceil_mode") else declared
     share = torch.ones((), dtype=torch.float64)
-    for axis, size in enumerate(x.shape[1:]):
+    for axis, size in enumerate(x.shape[2:]):
         kernel, stride, dilation = window.kernel[axis], window.strides[axis], window.dilation[axis]
         (before, after), (_, end) = declared.padding[axis], window.padding[axis]
         starts = torch.arange(0, before + size + end - dilation * (kernel - 1), stride)
@@ -289,7 +280,7 @@ def _average_pool(call: Call) -> Node:
         inside = (read >= before) & (read < before + size)
         counted = read < before + size + after if call.attributes.get("count_include_pad") else inside
         share = share[..., None] * (inside.sum(dim=1) / counted.sum(dim=1).double())
-    return layers.average_pool(call.build, x, window, lambda ones: share.expand(1, x.shape[0], *share.shape))
+    return layers.average_pool(call.build, x, window, lambda ones: share.expand(1, 1, *share.shape))
 
 
 @HANDLERS.handles("MaxPool")
@@ -297,17 +288,17 @@ def _max_pool(call: Call) -> Node:
     x = call.encrypted()
     window = _window(call, x, list(call.attributes["kernel_shape"]))
     if call.attributes.get("ceil_mode"):
-        window = window.with_ceil(x.shape[1:])
+        window = window.with_ceil(x.shape[2:])
     return layers.max_pool(call.build, x, window)
 
 
 @HANDLERS.handles("GlobalAveragePool", "GlobalMaxPool")
 def _global_pool(call: Call) -> Node:
     x = call.encrypted()
-    axes = list(range(1, len(x.shape)))
+    axes = list(range(2, len(x.shape)))
     if call.proto.op_type == "GlobalMaxPool":
         return call.build.extremum_over(x, axes, keepdim=True, largest=True)
-    return call.build.affine(call.build.total(x, axes, keepdim=True), 1.0 / np.prod(x.shape[1:]))
+    return call.build.affine(call.build.total(x, axes, keepdim=True), 1.0 / np.prod(x.shape[2:]))
 
 
 @HANDLERS.handles("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin")
@@ -317,7 +308,7 @@ def _reduce(call: Call) -> Node:
     given = call.attributes.get("axes") if chosen is None else chosen.ravel().tolist()
     if not given and call.attributes.get("noop_with_empty_axes"):
         return x
-    axes = sorted({call.row_axis(x, int(axis)) for axis in given or range(len(x.shape) + 1)})
+    axes = sorted({call.axis(x, int(axis)) for axis in given or range(len(x.shape))})
     keepdim = bool(call.attributes["keepdims"])
     if name in ("ReduceMax", "ReduceMin"):
         return build.extremum_over(x, axes, keepdim, largest=name == "ReduceMax")

@@ -2,8 +2,9 @@
 
 Whatever no input has an influence on is computed once, by onnx's own reference evaluator.
 
-The first axis of every encrypted value is its rows. A graph that was exported for a fixed number of rows is
-evaluated on so many at a time.
+A graph is read for one row, wherever the rows are in its tensors, and then compared with onnx's evaluator on
+several. One that was exported for a fixed number of rows names that number in places: what these do is traced
+on so many rows.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import checker, inliner, numpy_helper, shape_inference
+from onnx import checker, helper, inliner, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
+from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers._onnx import elementwise, layer_handlers
 from skfhe.importers._onnx.call import Call
 from skfhe.importers._onnx.elementwise import COMPARISONS, FUNCTIONS
 from skfhe.importers._operators import MOVEMENT
 from skfhe.importers._replacements import advice
+from skfhe.importers._rows import COMPARED_ROWS, departing, mixes_rows, mixing, place_outputs, replaced
 from skfhe.network import NO_OPERATOR, NetworkBuilder, Node
 
 __all__ = ["read_onnx"]
@@ -125,7 +129,10 @@ class _Reader:
         _check_inputs(declared, inputs)
         self.build = NetworkBuilder(inputs, [value.name for value in declared])
         self.values: dict[str, Any] = {"": None}
-        self.values |= {value.name: node for value, node in zip(declared, self.build.inputs, strict=True)}
+        self.inputs = inputs
+        self.declared = declared
+        for value, node in zip(declared, self.build.inputs, strict=True):
+            self.values[value.name] = self.build.reshape(node, (1, *node.shape))
         self.types: dict[str, int] = {}
         self.wanted = set(_read_names(graph))
 
@@ -139,7 +146,89 @@ class _Reader:
                     f"output {output.name!r} does not depend on the network's input; remove it from the graph"
                 )
             self.build.outputs.append(value)
+        self._compare()
         return self.build
+
+    def _compare(self) -> None:
+        """Have onnx's evaluator say whether rows depend on each other, and where they are in the outputs."""
+        outputs = [output.name for output in self.model.graph.output]
+        n_rows = self.batch or COMPARED_ROWS
+        picked = torch.arange(n_rows) % len(self.inputs[0])
+        if self.batch is None:
+            together, alone = self._evaluated(outputs, picked), self._alone(outputs, picked)
+            if together is not None and alone is not None and self._fits(alone):
+                if not place_outputs(self.build, together, alone, precise=False):
+                    raise self._departing(picked)
+                return
+        elif n_rows > 1:
+            names = self._encrypted_names()
+            rows = [self._outputs_of(names, given) for given in replaced(self.inputs, n_rows)]
+            runs = [values for values in rows if values is not None]
+            found = mixing(runs) if len(runs) == len(rows) else None
+            if found is not None:
+                raise self._mixes(names[found])
+        for index, output in enumerate(self.build.outputs):
+            if output.shape[:1] == (1,):
+                self.build.outputs[index] = self.build.reshape(output, output.shape[1:])
+
+    def _fits(self, alone: Sequence[Tensor]) -> bool:
+        """Whether onnx's evaluator, which errs in old releases, finds as many elements as were read."""
+        return all(
+            values[0].numel() == output.reference[0].numel()
+            for values, output in zip(alone, self.build.outputs, strict=True)
+        )
+
+    def _departing(self, picked: Tensor) -> ValueError:
+        """Return the error that names the first operator whose results for several rows are of their own."""
+        names = self._encrypted_names()
+        together, alone = self._evaluated(names, picked), self._alone(names, picked)
+        if together is not None and alone is not None:
+            each = [[value[row] for value in alone] for row in range(len(picked))]
+            found = departing(together, each)
+            if found is not None:
+                return self._mixes(names[found])
+        return ValueError(
+            f"the ONNX network computes something else for {len(picked)} rows than for one; its result for a "
+            "row may not depend on other rows, or on their number"
+        )
+
+    def _mixes(self, name: str) -> UnsupportedOperatorError:
+        proto = next(proto for proto in self.model.graph.node if name in proto.output)
+        return mixes_rows(proto.op_type, proto.name or f"{proto.op_type}:{proto.output[0]}")
+
+    def _encrypted_names(self) -> list[str]:
+        names = [name for proto in self.model.graph.node for name in proto.output]
+        return [name for name in names if isinstance(self.values.get(name), Node)]
+
+    def _alone(self, names: Sequence[str], picked: Tensor) -> list[Tensor] | None:
+        """Return values of the graph for each of some rows, along a first axis."""
+        each = []
+        for row in picked:
+            values = self._evaluated(names, row[None])
+            if values is None:
+                return None
+            each.append(values)
+        return [torch.stack(values) for values in zip(*each, strict=True)]
+
+    def _evaluated(self, names: Sequence[str], picked: Tensor) -> list[Tensor] | None:
+        return self._outputs_of(names, [rows[picked] for rows in self.inputs])
+
+    def _outputs_of(self, names: Sequence[str], inputs: Sequence[Tensor]) -> list[Tensor] | None:
+        """Return values of the graph for some rows; None if onnx's evaluator cannot compute them."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        feeds = {}
+        for value, rows in zip(self.declared, inputs, strict=True):
+            kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+            feeds[value.name] = rows.numpy().astype(kind)
+        try:
+            with np.errstate(all="ignore"):
+                found: Any = ReferenceEvaluator(model).run(None, feeds)
+            return [torch.from_numpy(np.asarray(value).astype(np.float64)) for value in found]
+        except Exception:  # operators that the evaluator has in other opsets alone
+            return None
 
     def _walk(self, graph: onnx.GraphProto) -> None:
         """Evaluate the nodes of a graph, which are in topological order."""

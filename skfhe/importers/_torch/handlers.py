@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from skfhe.importers._handlers import HandlerTable
-from skfhe.network import EXAMPLE_ROWS, NetworkBuilder, Node, Quantize, Window, layers
+from skfhe.network import NetworkBuilder, Node, Quantize, Window, layers
 
 __all__ = ["FAKE_QUANTIZERS", "HANDLERS", "POSITIONS", "fake_quantizer", "in_double", "map_leaves"]
 
@@ -188,35 +188,32 @@ def _max_pool(
     return (result, POSITIONS) if build.name.endswith("indices") else result
 
 
-def _row_axes(build: NetworkBuilder, x: Node, dims: Any) -> list[int]:
-    """Return axes of a row for axes of a tensor."""
-    rank = len(x.shape) + 1
+def _axes(x: Node, dims: Any) -> list[int]:
+    """Return axes counted from 0; all of them if none are given."""
+    rank = len(x.shape)
     given = [dims] if isinstance(dims, int) else list(dims or range(rank))
-    axes = [dim % rank - 1 for dim in given]
-    if -1 in axes:
-        raise build.mixes_rows()
-    return axes
+    return [dim % rank for dim in given] if rank else []
 
 
 @HANDLERS.handles("sum")
 def _sum(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False, **kwargs: Any) -> Node:
-    return build.total(x, _row_axes(build, x, dims), keepdim)
+    return build.total(x, _axes(x, dims), keepdim)
 
 
 @HANDLERS.handles("mean")
 def _mean(build: NetworkBuilder, x: Node, dims: Any = None, keepdim: bool = False, **kwargs: Any) -> Node:
-    axes = _row_axes(build, x, dims)
+    axes = _axes(x, dims)
     return build.affine(build.total(x, axes, keepdim), 1.0 / math.prod(x.shape[axis] for axis in axes))
 
 
 @HANDLERS.handles("amax")
 def _amax(build: NetworkBuilder, x: Node, dims: Any = (), keepdim: bool = False) -> Node:
-    return build.extremum_over(x, _row_axes(build, x, dims), keepdim, largest=True)
+    return build.extremum_over(x, _axes(x, dims), keepdim, largest=True)
 
 
 @HANDLERS.handles("amin")
 def _amin(build: NetworkBuilder, x: Node, dims: Any = (), keepdim: bool = False) -> Node:
-    return build.extremum_over(x, _row_axes(build, x, dims), keepdim, largest=False)
+    return build.extremum_over(x, _axes(x, dims), keepdim, largest=False)
 
 
 @HANDLERS.handles("max", "min")
@@ -224,24 +221,23 @@ def _extremum(build: NetworkBuilder, x: Any, dim: Any = None, keepdim: bool = Fa
     if isinstance(dim, Node | Tensor):
         return None
     largest = build.name == "max"
-    return (build.extremum_over(x, _row_axes(build, x, dim), keepdim, largest), POSITIONS)
+    return (build.extremum_over(x, _axes(x, dim), keepdim, largest), POSITIONS)
 
 
 @HANDLERS.handles("cat", "concat", "concatenate")
 def _cat(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
     first = next(x for x in tensors if isinstance(x, Node))
-    (axis,) = _row_axes(build, first, dim)
-    return build.concatenate([x if isinstance(x, Node) else build.constant(first, x) for x in tensors], axis)
+    parts = [x if isinstance(x, Node) else build.constant(first, x) for x in tensors]
+    parts = [x for x in parts if x.shape != (0,)]  # torch leaves them out, whatever the others' shape
+    return build.concatenate(parts, dim % len(first.shape))
 
 
 @HANDLERS.handles("stack")
 def _stack(build: NetworkBuilder, tensors: Any, dim: int = 0) -> Node:
     first = next(x for x in tensors if isinstance(x, Node))
-    at = dim % (len(first.shape) + 2)
-    if at == 0:
-        raise build.mixes_rows()
+    at = dim % (len(first.shape) + 1)
     nodes = [x if isinstance(x, Node) else build.constant(first, x) for x in tensors]
-    raised = [build.move(x, lambda rows: rows.unsqueeze(at)) for x in nodes]
+    raised = [build.move(x, lambda tensor: tensor.unsqueeze(at)) for x in nodes]
     return _cat(build, raised, at)
 
 
@@ -252,16 +248,9 @@ def _stacked(build: NetworkBuilder, tensors: Any) -> Node:
 
 
 def _as_nodes(build: NetworkBuilder, *values: Any) -> list[Node]:
-    """Return values with constants among them, which have an axis of rows, as nodes."""
+    """Return values with constants among them as nodes."""
     first = next(x for x in values if isinstance(x, Node))
-    nodes = []
-    for x in values:
-        if not isinstance(x, Node):
-            if x.ndim == 0 or len(x) != EXAMPLE_ROWS or not torch.equal(x, x[:1].expand_as(x)):
-                raise build.unsupported(f"a constant of shape {tuple(x.shape)} differs from row to row")
-            x = build.constant_row(first, x[0])
-        nodes.append(x)
-    return nodes
+    return [x if isinstance(x, Node) else build.constant(first, x) for x in values]
 
 
 @HANDLERS.handles("select_scatter", "slice_scatter", "diagonal_scatter")
@@ -281,39 +270,26 @@ def _index_put(build: NetworkBuilder, x: Any, indices: Any, part: Any, accumulat
             len(indices) > 1
             or not isinstance(part, Tensor)
             or part.numel() > 1
-            or not _is_mask(x, indices[0])
+            or tuple(indices[0].shape) != tuple(x.shape)
         ):
             raise build.unsupported("its positions are encrypted", "where")
         return _masked_fill(build, x, indices[0], part)
-    rows = torch.zeros(EXAMPLE_ROWS, *(x.shape if isinstance(x, Node) else x.shape[1:]), dtype=torch.float64)
-    shape = torch.ops.aten.index(rows, indices).shape
-    if isinstance(part, Node):
-        part = build.broadcast(part, shape[1:])
-    else:
-        part = part.expand(shape)
+    shape = torch.ops.aten.index(torch.zeros(x.shape), indices).shape
+    part = build.broadcast(part, shape) if isinstance(part, Node) else part.expand(shape)
     return build.arrange(
         lambda rows, written: torch.ops.aten.index_put(rows, indices, written), *_as_nodes(build, x, part)
     )
 
 
-def _is_mask(x: Any, index: Node) -> bool:
-    return index.shape == (x.shape if isinstance(x, Node) else tuple(x.shape[1:]))
-
-
 @HANDLERS.handles("copy")
 def _copy(build: NetworkBuilder, x: Any, source: Any, *rest: Any) -> Any:
-    shape = x.shape if isinstance(x, Node) else x.shape[1:]
-    if isinstance(source, Node):
-        return build.broadcast(source, shape)
-    return source.expand(EXAMPLE_ROWS, *shape)
+    return build.broadcast(source, x.shape) if isinstance(source, Node) else source.expand(*x.shape)
 
 
 @HANDLERS.handles("view_as", "reshape_as", "expand_as")
 def _shaped_as(build: NetworkBuilder, x: Node, other: Any) -> Node:
-    shape = (EXAMPLE_ROWS, *other.shape) if isinstance(other, Node) else tuple(other.shape)
-    if build.name == "expand_as":
-        return build.move(x, lambda rows: rows.expand(shape))
-    return build.move(x, lambda rows: rows.reshape(shape))
+    shape = tuple(other.shape)
+    return build.broadcast(x, shape) if build.name == "expand_as" else build.reshape(x, shape)
 
 
 @HANDLERS.handles("pad", "constant_pad_nd")
@@ -406,6 +382,15 @@ def _glu(build: NetworkBuilder, x: Node, dim: int = -1) -> Node:
     return build.elementwise(torch.mul, a, build.univariate(b, torch.sigmoid), kind="multiply")
 
 
+@HANDLERS.handles("prelu")
+def _prelu(build: NetworkBuilder, x: Node, weight: Any) -> Node:
+    if isinstance(weight, Node):
+        raise build.unsupported("its slopes are encrypted", "where and mul")
+    if weight.numel() > 1 and len(x.shape) > 1:  # a slope for each channel
+        weight = weight.reshape(-1, *(1,) * (len(x.shape) - 2))
+    return build.univariate(x, lambda values: torch.where(values < 0, weight * values, values))
+
+
 @HANDLERS.handles("rrelu")
 def _rrelu(
     build: NetworkBuilder, x: Node, lower: float = 1 / 8, upper: float = 1 / 3, *training: Any
@@ -420,10 +405,7 @@ FAKE_QUANTIZERS = ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel
 
 @HANDLERS.handles(*FAKE_QUANTIZERS)
 def _fake_quantize(build: NetworkBuilder, x: Node, *parameters: Any, **kwargs: Any) -> Node:
-    own = fake_quantizer(len(x.shape) + 1, *parameters, **kwargs)
-    if own.scale.ndim > len(x.shape) and len(own.scale) > 1:
-        raise build.mixes_rows()
-    return build.add(own, x)
+    return build.add(fake_quantizer(len(x.shape), *parameters, **kwargs), x)
 
 
 def fake_quantizer(rank: int, scale: Any, zero_point: Any, *rest: Any, **kwargs: Any) -> Quantize:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+import logging
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export.graph_signature import OutputKind
 from torch.nn.utils.prune import BasePruningMethod
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers._handlers import Handler
 from skfhe.importers._operators import ELEMENTWISE, MOVEMENT
 from skfhe.importers._replacements import advice
+from skfhe.importers._rows import COMPARED_ROWS, departing, mixes_rows, mixing, place_outputs, replaced
 from skfhe.importers._torch.handlers import (
     FAKE_QUANTIZERS,
     HANDLERS,
@@ -37,9 +42,6 @@ _KINDS = {
     **dict.fromkeys(("less", "less_equal", "greater", "greater_equal"), "compare"),
 }
 """Functions of two values for which there are cheaper ways than for any function; see `Elementwise`."""
-TOLERANCE = 1e-3
-MOST_FAR = 0.2
-"""How far the network that was read may be from the original, and how many elements may be further away."""
 _SHAPE_ONLY = frozenset(
     (
         *("zeros_like", "ones_like", "full_like", "empty_like"),
@@ -110,59 +112,143 @@ def read_torch(
 
 
 def _compare(build: NetworkBuilder, net: nn.Module, inputs: Sequence[Tensor]) -> None:
-    """Compare what was read with the network itself, on another number of rows than it was captured on.
+    """Compare what was read with the network itself, on several rows, and find these in its outputs.
 
-    Numbers of rows that the network computes with were captured as constants. A few elements may differ
-    anyway, where a quantizer is undecided.
+    What it computes with the number of rows was captured as a constant. A network that takes one row at a
+    time alone is compared row by row.
     """
-    picked = torch.arange(EXAMPLE_ROWS + 2) % len(inputs[0])
+    picked = torch.arange(COMPARED_ROWS) % len(inputs[0])
     for dtype in (torch.float64, torch.float32):
         called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
+        rows = tuple(_cast(x, dtype)[picked] for x in inputs)
         try:
-            result = called(*(x.to(dtype)[picked] for x in inputs))
-        except (RuntimeError, TypeError):  # tensors of its own in single precision
-            continue
+            results = _tensors(called(*rows))
+            together = True
+        except Exception:  # of tensors of its own in single precision, or of a network that takes one row
+            try:
+                each = [_tensors(called(*(x[i : i + 1] for x in rows))) for i in range(len(picked))]
+            except Exception:
+                continue
+            results = [torch.stack(tensors) for tensors in zip(*each, strict=True)]
+            together = False
         break
     else:
         return
-    plain = [getattr(leaf, "value", leaf) for leaf in tree_leaves(result, is_leaf=_is_quantized)]
-    tensors = [leaf.double() for leaf in plain if isinstance(leaf, Tensor)]
-    if len(tensors) != len(build.outputs):
+    if len(results) != len(build.outputs):
         return
-    for exact, output in zip(tensors, build.outputs, strict=True):
-        found = output.reference[picked]
-        far = torch.ones(1)
-        if exact.shape == found.shape:
-            far = (exact - found).abs() > TOLERANCE * exact.abs().max().clamp(min=1e-12)
-        if far.double().mean() > MOST_FAR:
-            raise ValueError(
-                f"{type(net).__name__} computes something else for {len(picked)} rows than for "
-                f"{EXAMPLE_ROWS}; its result for a row may not depend on other rows, or on their number"
-            )
+    alone = [output.reference[picked] for output in build.outputs]
+    if not place_outputs(build, results, alone, dtype == torch.float64):
+        operator = _departing_operator(net, inputs) if together else None
+        if operator is not None:
+            raise mixes_rows(_base_name(operator.target).strip("_"), _label(operator))
+        raise ValueError(
+            f"{type(net).__name__} computes something else for {len(picked)} rows than for one; its result "
+            "for a row may not depend on other rows, or on their number"
+        )
+    if not together:
+        for index, output in enumerate(build.outputs):
+            if output.shape[:1] == (1,):
+                build.outputs[index] = build.reshape(output, output.shape[1:])
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype) if x.is_floating_point() else x
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    """Return the tensors that a network returned, the floats of quantized ones."""
+    plain = [getattr(leaf, "value", leaf) for leaf in tree_leaves(result, is_leaf=_is_quantized)]
+    return [leaf.double() for leaf in plain if isinstance(leaf, Tensor)]
+
+
+def _departing_operator(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """Return the first operator whose results for several rows are not those for each of them."""
+    rows = tuple(x[torch.arange(EXAMPLE_ROWS) % len(x)] for x in inputs)
+    try:
+        several, one = capture(net, inputs, EXAMPLE_ROWS).module(), capture(net, inputs).module()
+        together = _values_in(several, rows)
+        alone = [_values_in(one, tuple(x[row : row + 1] for x in rows)) for row in range(EXAMPLE_ROWS)]
+    except Exception:  # a network of which several rows cannot be captured
+        return None
+    found = departing(list(together.values()), [list(values.values()) for values in alone])
+    return None if found is None else list(together)[found]
+
+
+def _mixing_operator(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """Return the first operator whose results take elements of several rows together."""
+    try:
+        module = capture(net, inputs, EXAMPLE_ROWS).module()
+        runs = [_values_in(module, rows) for rows in replaced(inputs, EXAMPLE_ROWS)]
+    except Exception:  # a network of which several rows cannot be captured
+        return None
+    found = mixing([list(values.values()) for values in runs])
+    return None if found is None else list(runs[0])[found]
+
+
+def _values_in(module: Any, rows: Sequence[Tensor]) -> dict[Any, Tensor | None]:
+    """Return the tensors that depend on the rows, by the nodes of a captured network, in order."""
+    values: dict[Any, Tensor | None] = {}
+
+    class Recorder(torch.fx.Interpreter):
+        def run_node(self, n: torch.fx.Node) -> Any:
+            result = super().run_node(n)
+            if n.op == "placeholder" or any(a in values for a in n.all_input_nodes):
+                values[n] = result.clone() if isinstance(result, Tensor) else None
+            return result
+
+    Recorder(module).run(*rows)
+    return values
 
 
 def _is_quantized(value: Any) -> bool:
     return hasattr(value, "value") and hasattr(value, "scale")
 
 
-def capture(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
     """Return what torch.export captures of a network, without operators that write in place.
 
-    A network may have tensors or casts of its own in single precision, which do not multiply double ones.
+    A network may have tensors or casts of its own in single precision, which do not multiply double ones. It
+    may drop all axes of length 1, and mean those beside that of the rows.
     """
-    for dtype in (torch.float64, torch.float32):
-        examples = tuple(x.to(dtype)[torch.arange(EXAMPLE_ROWS) % len(x)] for x in inputs)
+    failure: Exception | None = None
+    for squeezes, dtype in product((False, True), (torch.float64, torch.float32)):
+        examples = tuple(_cast(x, dtype)[torch.arange(n_rows) % len(x)] for x in inputs)
         called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
         try:
-            exported = torch.export.export(called, examples, strict=False)
-            return exported.run_decompositions({}) if _writes_in_place(exported) else exported
+            with _silent(), _SqueezesRows() if squeezes else nullcontext():
+                exported = torch.export.export(called, examples, strict=False)
+                return exported.run_decompositions({}) if _writes_in_place(exported) else exported
         except Exception as error:
-            failure = error
+            failure = failure or error
+    operator = _mixing_operator(net, inputs) if n_rows == 1 else None
+    if operator is not None:
+        raise mixes_rows(_base_name(operator.target).strip("_"), _label(operator)) from failure
     reason = next(iter(str(failure).splitlines()), type(failure).__name__)
     raise ValueError(
         f"torch.export could not capture {type(net).__name__}: {reason.rstrip('. ')}; the network must be a "
-        "torch.nn.Module whose control flow does not depend on the data, called with one tensor an input"
+        "torch.nn.Module whose control flow does not depend on the data, called with one row of each input"
     ) from failure
+
+
+class _SqueezesRows(TorchFunctionMode):
+    """Has ``squeeze()`` keep the first axis, as it does when there are several rows."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.squeeze, Tensor.squeeze) and len(args) == 1 and not kwargs:
+            axes = tuple(axis for axis, size in enumerate(args[0].shape) if size == 1 and axis > 0)
+            return func(args[0], axes) if axes else args[0].clone()
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep torch from logging what is raised as an error anyway."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _writes_in_place(exported: Any) -> bool:
@@ -197,7 +283,8 @@ class _Reader:
         self.constants = {name: tensors[target] for name, target in self.constants.items()}
 
     def read(self) -> NetworkBuilder:
-        given = dict(zip(self.exported.graph_signature.user_inputs, self.build.inputs, strict=False))
+        one_row = [self.build.reshape(x, (1, *x.shape)) for x in self.build.inputs]
+        given = dict(zip(self.exported.graph_signature.user_inputs, one_row, strict=False))
         for node in self.exported.graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = given[node.name] if node.name in given else self._constant(node.name)
@@ -244,7 +331,7 @@ class _Reader:
                 raise self.build.unsupported("its results are random", "a constant")
             return _of_constants(name, node.target, args, kwargs)
         if name == "sym_size":
-            return args[0].shape[args[1] - 1] if args[1] else EXAMPLE_ROWS
+            return args[0].shape[args[1]]
         call = node.target
         if name == "add" and node.meta["val"].dtype == torch.bool:
             name, call = "logical_or", torch.logical_or
@@ -257,7 +344,7 @@ class _Reader:
         if name == "quantize" and _namespace(call) == "skfhe":
             return build.add(self.quantizers[args[1]], args[0])
         if name in _SHAPE_ONLY or (name in _SHAPED_AS and not isinstance(args[0], Node)):
-            example = torch.zeros(EXAMPLE_ROWS, *nodes[0].shape, dtype=torch.float64)
+            example = torch.zeros(nodes[0].shape, dtype=torch.float64)
             return in_double(call(*_put(args, example), **kwargs))
         if name in HANDLERS:
             result = HANDLERS[name](build, *args, **kwargs)
@@ -276,16 +363,7 @@ class _Reader:
 
     def _elementwise(self, name: str, call: Handler, args: Any, kwargs: Any, nodes: list[Node]) -> Node:
         distinct = list(dict.fromkeys(nodes))
-        rank = max(len(node.shape) for node in distinct)
-        widest = next(node for node in distinct if len(node.shape) == rank)
-
-        def constant(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                value = self.build.row_constant(value, widest)
-                return value.double() if value.is_floating_point() else value
-            return value
-
-        args, kwargs = map_leaves((args, kwargs), constant)
+        args, kwargs = in_double((args, kwargs))
 
         def function(*floats: Tensor) -> Tensor:
             given = dict(zip(distinct, floats, strict=True))

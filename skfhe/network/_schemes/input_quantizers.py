@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,15 @@ class InputQuantizer:
     quantizer: AffineQuantizer
     scale: Any
     zero: Any
+
+    def shaped(self, shape: tuple[int, ...]) -> InputQuantizer:
+        """Return it for an input of another shape, with the same elements."""
+        scale, zero_point = self.quantizer.scale, self.quantizer.zero_point
+        if np.ndim(scale):
+            scale = np.asarray(scale).reshape(shape)
+        if np.ndim(zero_point):
+            zero_point = np.asarray(zero_point).reshape(shape)
+        return replace(self, quantizer=replace(self.quantizer, scale=scale, zero_point=zero_point))
 
 
 def probe_range(rows: Tensor) -> Tensor:

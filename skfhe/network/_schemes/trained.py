@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from skfhe._typing import BoolArray, FloatArray, IntArray
+from skfhe._typing import FloatArray, IntArray
 from skfhe.encoding import AffineQuantizer
 from skfhe.network._cells import evaluated, rounded
 from skfhe.network._emitter import Emitter
@@ -113,7 +113,7 @@ class Trained(Scheme):
         for move in x.moves:
             taken = move.indices.numpy()
             indices = np.where(taken < 0, -1, indices.ravel()[np.maximum(taken, 0)])
-        found = self._input_quantizer(x, indices >= 0, operation, reference)
+        found = self._input_quantizer(x, indices, operation, reference)
         quantizer = found.quantizer
         key = (
             x.index,
@@ -130,16 +130,18 @@ class Trained(Scheme):
         return Symbolic.on_grid(position, reference, grid, x.shared)
 
     def _input_quantizer(
-        self, x: RawInput, own: BoolArray, operation: Quantize | None, reference: Tensor
+        self, x: RawInput, indices: IntArray, operation: Quantize | None, reference: Tensor
     ) -> InputQuantizer:
-        """Find the quantizer that does what the network does to an input."""
+        """Find the quantizer that does what the network does to an input, elements ``indices`` of it."""
+        own = indices >= 0
         node = self.inputs[x.index]
         probes = probe_range(node.reference)
         after = x
         if operation is not None:
-            found = quantizer_behind(x.evaluate, operation, probes) if not x.moves else None
+            in_order = np.array_equal(indices.ravel(), np.arange(np.prod(x.shape)))
+            found = quantizer_behind(x.evaluate, operation, probes) if in_order else None
             if found is not None:
-                return found
+                return found.shaped(x.shape)
             after = x.through(operation.evaluate, reference)
 
         def levels(floats: Tensor) -> FloatArray:
