@@ -53,13 +53,15 @@ class Report:
     ----------
     rows : list of ReportRow
         In the order of evaluation.
+    note : str, default=""
+        What else there is to say; printed below the table.
     """
 
-    def __init__(self, rows: list[ReportRow]) -> None:
-        self.rows = rows
+    def __init__(self, rows: list[ReportRow], note: str = "") -> None:
+        self.rows, self.note = rows, note
 
     @classmethod
-    def of(cls, program: Program, error_rate: ErrorRate | None = None) -> Report:
+    def of(cls, program: Program, error_rate: ErrorRate | None = None, note: str = "") -> Report:
         """Describe a program at an error rate, 2**-40 a lookup by default."""
         costs = layer_costs(program, error_rate)
         total = sum(cost.complexity for cost in costs.values())
@@ -80,7 +82,7 @@ class Report:
                     math.nan if math.isinf(total) else cost.complexity / (total or 1.0),
                 )
             )
-        return cls(rows)
+        return cls(rows, note)
 
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame.
@@ -103,13 +105,14 @@ class Report:
             for row in self.rows
         ]
         widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        return "\n".join(
+        lines = [
             "  ".join(
                 cell.ljust(w) if i in (0, 3) else cell.rjust(w)
                 for i, (cell, w) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
             for line in (head, *body)
-        )
+        ]
+        return "\n".join([*lines, self.note] if self.note else lines)
 
     __repr__ = __str__
 

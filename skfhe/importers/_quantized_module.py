@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
     from skfhe.circuit import Circuit
+    from skfhe.importers._search import Quantization
 
 __all__ = ["QuantizedModule"]
+
+APPROXIMATE = (
+    'accumulators are rounded approximately: encrypted results vary near ties as fhe="simulate" does, and '
+    'fhe="disable" rounds to the nearest'
+)
 
 
 class QuantizedModule:
@@ -34,6 +40,10 @@ class QuantizedModule:
         Shape of a row of each of the network's inputs.
     advice : str, default=""
         What to change in the call that made it, should it not compile.
+    quantization : Quantization, default=None
+        What was tried to find out how many bits it needs.
+    approximate : bool, default=False
+        Whether accumulators are rounded approximately.
 
     Attributes
     ----------
@@ -45,18 +55,29 @@ class QuantizedModule:
         Turns floats into the integers that the program takes.
     decoder_ : OutputDecoders
         Turns the integers that the program returns into floats.
+    quantization_ : Quantization or None
+        If bits were searched for: what was tried, what each setting costs, how near it stays to the network,
+        and which was taken. Prints the Pareto front as a table; ``to_frame()`` gives all as a DataFrame.
     """
 
     def __init__(
-        self, model: EncryptedModel, input_shapes: Sequence[tuple[int, ...]], advice: str = ""
+        self,
+        model: EncryptedModel,
+        input_shapes: Sequence[tuple[int, ...]],
+        advice: str = "",
+        quantization: Quantization | None = None,
+        approximate: bool = False,
     ) -> None:
         self._encrypted_model = model
         self.input_shapes_ = [tuple(shape) for shape in input_shapes]
         self._advice = advice
+        self.quantization_ = quantization
+        self._approximate = approximate
 
     def __repr__(self) -> str:
         state = "not compiled" if self._encrypted_model.circuit is None else "compiled"
-        return f"QuantizedModule({state}; {self.cost_})"
+        rounding = "; approximate rounding" if self._approximate else ""
+        return f"QuantizedModule({state}{rounding}; {self.cost_})"
 
     def compile(
         self,
@@ -151,7 +172,9 @@ class QuantizedModule:
             Prints as a table; ``to_frame()`` gives it as a pandas DataFrame.
         """
         circuit = self._encrypted_model.circuit
-        return Report.of(self.program_, circuit.error_rate if circuit else None)
+        return Report.of(
+            self.program_, circuit.error_rate if circuit else None, APPROXIMATE if self._approximate else ""
+        )
 
     def forward(self, *x: ArrayLike, fhe: str = "disable") -> Any:
         """Evaluate the network on rows of floats.
@@ -162,7 +185,10 @@ class QuantizedModule:
             One for each input of the network.
         fhe : {"disable", "simulate", "execute"}, default="disable"
             "disable" computes the program in the clear, "simulate" adds the lookup errors of an encrypted
-            run, "execute" encrypts, runs and decrypts.
+            run, "execute" encrypts, runs and decrypts. All three agree where accumulators are rounded exactly
+            or not at all. Rounded approximately, an accumulator near a tie may take the neighbouring cell
+            under encryption: "simulate" has that error, drawn anew each time, and "disable" rounds to the
+            nearest.
 
         Returns
         -------

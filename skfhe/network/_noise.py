@@ -35,7 +35,8 @@ class RoundingNoise:
     >>> from skfhe.program import ops
     >>> noise = RoundingNoise(2**-40)
     >>> values = np.array([8, 11, 12, 13, 16])
-    >>> noise.rounded(ops.Round(3, "approximate"), np.repeat(values[None], 1000, axis=0)).mean(axis=0).round(1)
+    >>> rows = np.repeat(values[None], 1000, axis=0)
+    >>> noise.rounded(ops.Round(3, "approximate"), rows).mean(axis=0).round(1)
     array([ 8. ,  8.3, 12.1, 15.7, 16. ])
     """
 

@@ -20,7 +20,7 @@ class Tried:
     ----------
     setting : Setting
     complexity, seconds : float
-        Predicted for one row, at the error rate that was asked for; infinite if the engine cannot evaluate it.
+        Predicted for one row at the error rate asked for; infinite if the engine cannot evaluate it.
     agreement : float
         Share of the rows whose largest output is the float network's; NaN for outputs of one column.
     relative_error : float
@@ -70,7 +70,7 @@ class Quantization:
     """What was tried to find out how many bits a network needs, and what was taken.
 
     Prints the Pareto front as a table: the settings that no other is cheaper and nearer than, the cheapest
-    first.
+    first, with millions of elementary operations and seconds for a row.
 
     Parameters
     ----------
@@ -79,6 +79,8 @@ class Quantization:
     tolerance : float
     measured_on : str
         Which rows agreement and error are of.
+    in_the_way : str, default=""
+        What keeps outputs from the tolerance, if nothing fits.
 
     Attributes
     ----------
@@ -87,8 +89,11 @@ class Quantization:
         Those that no other is cheaper and nearer than, the cheapest first.
     """
 
-    def __init__(self, tried: Iterable[Tried], tolerance: float, measured_on: str) -> None:
+    def __init__(
+        self, tried: Iterable[Tried], tolerance: float, measured_on: str, in_the_way: str = ""
+    ) -> None:
         self.tried, self.tolerance, self.measured_on = list(tried), tolerance, measured_on
+        self.in_the_way = in_the_way
         self.front = pareto_front(self.tried)
 
     @property
@@ -107,6 +112,17 @@ class Quantization:
         tried = [replace(each, taken=each is taken) for each in self.tried]
         return Quantization(tried, self.tolerance, self.measured_on)
 
+    def beyond_tolerance(self) -> str:
+        """Say that nothing fits, what comes nearest, and what to change."""
+        nearest = min(self.tried, key=lambda one: (one.loss, one.relative_error))
+        what = "relative error" if math.isnan(nearest.agreement) else "share of rows that change"
+        return (
+            f"no setting that was tried keeps the outputs within tolerance={self.tolerance:.3g} of the "
+            f"network's: the least {what} is {nearest.loss:.3g}, measured on {self.measured_on}."
+            f"{self.in_the_way} Raise tolerance, give more rows like the data in inputset, or train the "
+            f"network for fewer bits.\n{self}"
+        )
+
     def to_frame(self) -> Any:
         """Return all that was tried as a pandas DataFrame, in the order in which it was.
 
@@ -120,7 +136,7 @@ class Quantization:
         return pandas.DataFrame([each.row() for each in self.tried])
 
     def __str__(self) -> str:
-        head = ["inputs", "values", "weights", "rounding", "M", "seconds", "agreement", "error", "left", ""]
+        head = ["inputs", "values", "weights", "rounding", "M", "seconds", "agreement", "error", "loss", ""]
         body = [_cells(each) for each in self.front]
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines = [
@@ -161,6 +177,14 @@ def _cells(tried: Tried) -> list[str]:
         f"{tried.seconds:.2g}",
         "–" if math.isnan(tried.agreement) else f"{tried.agreement:.3f}",
         f"{tried.relative_error:.2g}",
-        f"{tried.left:.2g}",
-        "taken" if tried.taken else "" if tried.fits else "beyond the tolerance",
+        f"{tried.loss:.4f}",
+        _remark(tried),
     ]
+
+
+def _remark(tried: Tried) -> str:
+    if tried.taken:
+        return "taken"
+    if tried.fits:
+        return ""
+    return f"{tried.left:.1%} of rows leave an interval" if tried.left else "beyond the tolerance"

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from skfhe._typing import Rounding
 from skfhe.cost import ErrorRate
 from skfhe.importers._lowered import LoweredModel
 from skfhe.importers._search.front import Quantization, Tried
@@ -28,7 +29,10 @@ LOWER = {8: 6, 6: 5, 5: 4, 4: 3, 3: 2}
 """What is tried after a width."""
 FIRST_ROUNDING, FEWEST_ROUNDING, MOST_ROUNDING = 4, 2, 8
 """Bits that accumulators are rounded to: tried first, at the least and at the most."""
-WIDEST = ({"op_weights": 8, "op_inputs": 8, "model_inputs": 8}, {"op_weights": 12, "op_inputs": 8, "model_inputs": 12})
+WIDEST = (
+    {"op_weights": 8, "op_inputs": 8, "model_inputs": 8},
+    {"op_weights": 12, "op_inputs": 8, "model_inputs": 12},
+)
 """Widths that are tried where generous ones are not enough, whatever they cost."""
 TIED = 1.01
 """Costs that differ by less are the same; the nearer to the network is taken."""
@@ -36,6 +40,8 @@ NEARLY = 1.35
 """From what costs so many times the cheapest, rounding layer by layer may still win."""
 PROMISING = 1.5
 """Up to so many times the tolerance, widths are lowered further."""
+MOST_LAYERS, FINER = 8, 3
+"""Layers that are tried with so many bits more, to find the one that is in the way."""
 MOST_CONFIRMED = 8
 MANY, FEW = 150, 30
 """Settings tried, at the most; of a network with many values."""
@@ -83,7 +89,10 @@ def search(
         return trials.lowered(taken.setting), quantization.with_taken(taken)
     if not trials.tried:
         raise next(iter(trials.refused.values()))
-    return trials.lowered(found.nearest().setting), quantization
+    nearest = found.nearest()
+    in_the_way = found.in_the_way(nearest)
+    quantization = Quantization(trials.tried.values(), trials.tolerance, rows.name, in_the_way)
+    return trials.lowered(nearest.setting), quantization
 
 
 class _Search:
@@ -96,10 +105,12 @@ class _Search:
         """Try settings until no cheaper one is expected."""
         start = self.space.given
         if self.space.widths:
-            start = replace(start, **GENEROUS)
+            start = start.of_widths(GENEROUS)
         if not self.space.widths:
             self._set_tolerance(start)
-        roundings = self._fewest_bits(start) if self.space.rounding else [start.rounding]
+        roundings: list[Rounding | None] = [start.rounding]
+        if self.space.rounding:
+            roundings = self._fewest_bits(start)
         for rounding in roundings:
             base = replace(start, rounding=rounding)
             if self.space.widths:
@@ -126,7 +137,7 @@ class _Search:
         return [each for each in self.trials.tried.values() if each.fits]
 
     def confirmed(self) -> Tried | None:
-        """Return the cheapest setting that fits with other errors, too; of nearly equal costs, the nearest."""
+        """Return the cheapest setting that fits with other errors, too; of equal costs, the nearest."""
         for _ in range(MOST_CONFIRMED):
             best = self.best()
             if best is None:
@@ -139,13 +150,33 @@ class _Search:
                 return again
         return min(self._fitting(), key=lambda one: (one.loss, _rank(one)), default=None)
 
+    def in_the_way(self, nearest: Tried) -> str:
+        """Say which layer's rounding, or what else, keeps the nearest setting from the tolerance."""
+        if nearest.left:
+            return " Rows leave the calibrated intervals."
+        if nearest.setting in self.trials.refusals:
+            return f" It cannot be compiled: {self.trials.refusals[nearest.setting]}."
+        setting = nearest.setting
+        if setting.rounding is None or not self.space.rounding:
+            return ""
+        losses: dict[str, float] = {}
+        for layer in self.trials.layers(setting)[:MOST_LAYERS]:
+            finer = dict(setting.layers) | {layer: (setting.bits_of(layer) or 0) + FINER}
+            found = self.trials(replace(setting, layers=tuple(sorted(finer.items()))))
+            losses[layer] = nearest.loss if found is None else found.loss
+        worst = min(losses, key=lambda name: losses[name], default=None)
+        if worst is None or losses[worst] >= nearest.loss:
+            return " Rounding is not what is in the way, but the widths of values and weights."
+        bits = setting.bits_of(worst)
+        return f" Most of it comes from the accumulators of {worst!r}, which are rounded to {bits} bits."
+
     def _set_tolerance(self, start: Setting) -> None:
         """With widths that were given, count the tolerance from what they reach with generous rounding."""
         exact = self.trials(replace(start, rounding=(MOST_ROUNDING, "approximate")))
         if exact is not None and exact.loss > 0:
             self.trials.loosen(exact.loss)
 
-    def _fewest_bits(self, start: Setting) -> list[tuple[int, str] | None]:
+    def _fewest_bits(self, start: Setting) -> list[Rounding | None]:
         """Return the fewest bits to round to that fit with ``start``, and one more."""
 
         def tried(n_bits: int) -> Tried | None:
@@ -172,20 +203,21 @@ class _Search:
             current = self.trials(setting)
             while current is not None and not self.spent:
                 lowered = (self.trials(each) for each in _lower(current.setting, names))
-                current = min(filter(self._is_promising, lowered), key=_rank, default=None)
+                promising = [each for each in lowered if each is not None and self._is_promising(each)]
+                current = min(promising, key=_rank, default=None)
             fitting = [each for each in self._fitting() if each.setting.rounding == setting.rounding]
             setting = min(fitting, key=_rank).setting if fitting else setting
 
     def _is_promising(self, tried: Tried | None) -> bool:
-        """Whether a setting fits, or is so near to it that one that follows may: it is a matter of luck, too."""
+        """Whether a setting fits, or nearly: that is a matter of luck, too, and one that follows may."""
         return tried is not None and not tried.left and tried.loss <= PROMISING * self.trials.tolerance
 
     def _widen(self, start: Setting) -> None:
         """Try wide settings, which may be dear, until one fits."""
         for widths in WIDEST:
             for n_bits in (MOST_ROUNDING, MOST_ROUNDING + 2) if self.space.rounding else (0,):
-                rounding = (n_bits, "approximate") if n_bits else start.rounding
-                found = self.trials(replace(start, **widths, rounding=rounding))
+                rounding: Rounding | None = (n_bits, "approximate") if n_bits else start.rounding
+                found = self.trials(replace(start.of_widths(widths), rounding=rounding))
                 if found is not None and found.fits:
                     return
 
@@ -209,7 +241,8 @@ class _Search:
             bits = current.setting.bits_of(layer)
             assert bits is not None
             lower = dict(current.setting.layers) | {layer: bits - 1}
-            found = self.trials(replace(current.setting, layers=tuple(sorted(lower.items())))) if bits > 2 else None
+            layers_lowered = replace(current.setting, layers=tuple(sorted(lower.items())))
+            found = self.trials(layers_lowered) if bits > FEWEST_ROUNDING else None
             if found is not None and found.fits and found.seconds < current.seconds:
                 current = found
             else:
@@ -219,7 +252,7 @@ class _Search:
 def _lower(setting: Setting, names: Sequence[str]) -> list[Setting]:
     """Return the settings with one of some widths lowered."""
     widths = {name: getattr(setting, name) for name in names}
-    return [replace(setting, **{name: LOWER[bits]}) for name, bits in widths.items() if bits in LOWER]
+    return [setting.of_widths({name: LOWER[bits]}) for name, bits in widths.items() if bits in LOWER]
 
 
 def _rank(tried: Tried) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from skfhe._typing import RangeSource, Rounding
 from skfhe.network import Calibration, Emitter, PostTraining, RoundingNoise, Scheme, Trained
@@ -30,6 +31,10 @@ class Setting:
     model_outputs: int | None
     rounding: Rounding | None
     layers: tuple[tuple[str, int], ...] = ()
+
+    def of_widths(self, widths: Mapping[str, int]) -> Setting:
+        """Return the setting with some of its widths replaced, by their names."""
+        return replace(self, **widths)  # type: ignore[arg-type]
 
     def bits_of(self, layer: str) -> int | None:
         """Return the bits that the accumulators of a layer are rounded to."""

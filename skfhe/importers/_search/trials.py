@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +25,7 @@ __all__ = ["Measured", "Trials", "measured_rows"]
 HELD_OUT = 1 / 3
 """Part of the calibration rows that settings are measured on, where no others are given."""
 FEWEST = 30
-"""Fewer calibration rows than these are not divided: settings are measured on the rows they are calibrated on."""
+"""Fewer calibration rows are not divided: settings are measured on those that they are calibrated on."""
 MOST_MEASURED = 1000
 MOST_CALIBRATED = 4096
 ENOUGH = 600
@@ -38,8 +38,8 @@ ROUNDED = 1e-12
 ENLARGED = 1.25
 """How many times errors count on rows that the network was probably trained on.
 
-It is surer of these than of others: agreement on them is up to .02 better. With errors a quarter larger, it was
-that of rows that the network had not seen, by .01 either way.
+It is surer of these than of others: agreement on them is up to .02 better. With errors a quarter larger, it
+was that of rows that the network had not seen, by .01 either way.
 """
 MOST_ELEMENTS = 1 << 25
 """Of all values of the network on the rows that are calibrated on."""
@@ -101,11 +101,11 @@ def measured_rows(network: NetworkBuilder, validation: Sequence[Tensor] | None) 
         if n_held
         else "the inputset itself, of too few rows to hold some out"
     )
-    picked = torch.from_numpy(held)
+    there = torch.from_numpy(held)
     return Measured(
         select_rows(network, rest),
-        [node.reference[picked].numpy() for node in network.inputs],
-        [node.reference[picked].numpy() for node in network.outputs],
+        [node.reference[there].numpy() for node in network.inputs],
+        [node.reference[there].numpy() for node in network.outputs],
         name,
         ENLARGED,
     )
@@ -130,6 +130,7 @@ class Trials:
         self.tried: dict[Setting, Tried] = {}
         self.refused: dict[Setting, CompilationError] = {}
         self.reports: dict[Setting, Report] = {}
+        self.refusals: dict[Setting, str] = {}
 
     def lowered(self, setting: Setting) -> LoweredModel:
         """Return what a setting makes of the network."""
@@ -146,6 +147,8 @@ class Trials:
             else:
                 cost = estimate_cost(model.program, self.error_rate)
                 self.tried[setting] = self._measured(setting, model, cost)
+                if cost.refusal is not None:
+                    self.refusals[setting] = cost.refusal
                 self.reports[setting] = Report.of(model.program, self.error_rate)
         return self.tried.get(setting)
 
@@ -179,12 +182,12 @@ class Trials:
         return sum(row.lookups for row in self.reports[setting].rows)
 
     def layers(self, setting: Setting) -> list[str]:
-        """Return the layers of a setting that was tried whose lookups read what was rounded, the dearest first."""
-        shares: Counter[str] = Counter()
+        """Return the layers of a tried setting whose lookups read what was rounded, the dearest first."""
+        shares: defaultdict[str, float] = defaultdict(float)
         for row in self.reports[setting].rows:
             if row.lookups and row.accumulator_bits > row.lookup_bits:
                 shares[row.layer] += row.cost_share
-        return [layer for layer, _ in shares.most_common()]
+        return sorted(shares, key=lambda layer: -shares[layer])
 
     def _measured(self, setting: Setting, model: LoweredModel, cost: Cost, seed: int = 1) -> Tried:
         n_rows = len(self.rows.inputs[0])
@@ -196,9 +199,7 @@ class Trials:
             for index, quantizer in model.lowered.quantizers
         ]
         integers, left = run_with_noise(model.plain, noise, *encoded)
-        found = [
-            decoder.decode(each) for decoder, each in zip(model.lowered.decoders, integers, strict=True)
-        ]
+        found = [decoder.decode(each) for decoder, each in zip(model.lowered.decoders, integers, strict=True)]
         wanted = [_repeated(each, n_draws) for each in self.rows.outputs]
         agreement, error, loss = nearness(found, wanted, self.rows.enlarged)
         share = float(left.mean())
@@ -237,7 +238,7 @@ def nearness(
         if others.ndim == 2 and others.shape[1] > 1:
             largest = others.argmax(axis=1)
             agreements.append(float(np.mean(some.argmax(axis=1) == largest)))
-            errors_of_others = (np.roll(enlarged * difference, shift, axis=0) for shift in _shifts(len(others)))
-            changed = [np.mean((others + error).argmax(axis=1) != largest) for error in errors_of_others]
+            moved = (np.roll(enlarged * difference, shift, axis=0) for shift in _shifts(len(others)))
+            changed = [np.mean((others + error).argmax(axis=1) != largest) for error in moved]
             losses[-1] = max(1 - agreements[-1], float(np.mean(changed)))
     return min(agreements, default=math.nan), max(errors, default=0.0), max(losses, default=0.0)
