@@ -146,7 +146,7 @@ def _bit_widths(n_bits: Any) -> dict[str, int] | None:
     )
     if not given or set(given) - set(kinds) or not valid:
         raise ValueError(
-            f'n_bits must be "auto", an int in [1, {MAX_BITS}], or a dict of such with some of the keys '
+            f'n_bits must be an int in [1, {MAX_BITS}], "auto", or a dict of ints with some of the keys '
             f"{', '.join(kinds)}, got {n_bits!r}"
         )
     widths = {name: int(bits) for name, bits in given.items()}

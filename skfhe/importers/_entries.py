@@ -60,17 +60,30 @@ def compile_torch_model(
         modified.
     inputset : array-like of shape (n_rows, *row), or tuple of them
         Representative rows for each input, of any real dtype; a few hundred are enough.
-    n_bits : int or dict, default=8
+    n_bits : "auto", int or dict, default="auto"
         Bits of inputs, values and weights, or each in ``{"model_inputs": …, "op_inputs": …, "op_weights": …,
         "model_outputs": …}``; of those left out, weights and model inputs take the bits of ``op_inputs``.
         "model_outputs" has the network's last function looked up under encryption, to so many bits; without
-        it, what follows the last accumulator is computed from the decrypted integers.
+        it, what follows the last accumulator is computed from the decrypted integers. "auto" searches for the
+        cheapest that stay within ``tolerance``; ``quantization_`` of the module shows what was tried.
     import_qat : bool, default=False
         Whether the network quantizes its own weights and values, by rounding to multiples of scales. They are
-        then read off, and ``n_bits`` is of use for inputs alone that reach a layer unquantized.
-    rounding_threshold_bits : int or dict, default=None
+        then read off, and ``n_bits`` is of use for inputs alone that reach a layer unquantized; "auto" takes
+        8 for these.
+    rounding_threshold_bits : "auto", int, dict or None, default="auto"
         Bits that accumulators are rounded to before they are looked up, or
-        ``{"n_bits": k, "method": "exact" | "approximate"}``.
+        ``{"n_bits": k, "method": "exact" | "approximate"}``; None reads all bits. "auto" searches for it
+        together with ``n_bits``, layer by layer where that pays, and rounds approximately. Where widths are
+        given or read off, it rounds only if the program could not be compiled otherwise, by the fewest bits
+        that lose no more than ``tolerance`` besides.
+    tolerance : float, default=0.01
+        How far outputs may be from the float network's, for what is searched for. Of outputs with several
+        columns, the share of rows whose largest one may be another; of all others, the mean square error in
+        units of the variance, 1 - R².
+    validation : array-like of shape (n_rows, *row), or tuple of them, default=None
+        Rows that settings are measured on, best such that the network was not trained on. Without, a third
+        of the inputset is held out of calibration for it, and errors count a quarter more there, as networks
+        are surer of rows that they were trained on.
     p_error, global_p_error : float, default=None
         Probability in (0, 1) that one lookup, or any lookup of a row, reads a wrong cell; 2**-40 a lookup by
         default.
@@ -99,6 +112,8 @@ def compile_torch_model(
     ------
     UnsupportedOperatorError
         If the network has an operator that cannot be evaluated encrypted.
+    ToleranceError
+        If no setting that was tried stays within the tolerance; it shows them, and what is in the way.
     ValueError
         If a parameter, the calibration rows or the network do not fit.
     CompilationError
@@ -115,6 +130,9 @@ def compile_torch_model(
     >>> module = compile_torch_model(net, X, n_bits=3)
     >>> module.forward(X[:5], fhe="simulate").shape
     (5, 2)
+    >>> module = compile_torch_model(net, X, tolerance=0.05)
+    >>> module.quantization_.taken.fits
+    True
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
     module = _torch_module(
@@ -145,7 +163,8 @@ def quantize_torch_model(
 ) -> QuantizedModule:
     """Quantize a torch network, to be evaluated in the clear until it is compiled.
 
-    Parameters and errors are those of `compile_torch_model`.
+    Parameters and errors are those of `compile_torch_model`, but that the nearest setting is taken with a
+    warning if none stays within the tolerance.
 
     Returns
     -------
@@ -193,8 +212,12 @@ def compile_brevitas_qat_model(
         not modified.
     n_bits : int or dict, default=None
         Bits of inputs that reach a layer without a quantizer; None refuses them.
-    inputset, rounding_threshold_bits, p_error, global_p_error, configuration, margin, verbose
+    inputset, p_error, global_p_error, configuration, margin, verbose
         See `compile_torch_model`.
+    rounding_threshold_bits : "auto", int, dict or None, default=None
+        See `compile_torch_model`. Rounded, the integers are no longer those of the network.
+    tolerance, validation
+        See `compile_torch_model`; of use for "auto" alone.
     range_source : {"proven", "calibrated"}, default="proven"
         See `compile_torch_model`.
 
@@ -301,7 +324,9 @@ def compile_onnx_model(
     onnx_model : onnx.ModelProto, str or path-like
         The model, or the file that holds it. With ``import_qat`` it quantizes its own weights and values, by
         ``QuantizeLinear``, ``Clip`` and ``DequantizeLinear`` nodes or by plain arithmetic.
-    inputset, n_bits, import_qat, rounding_threshold_bits, p_error, global_p_error, configuration
+    inputset, n_bits, import_qat, rounding_threshold_bits, tolerance, validation
+        See `compile_torch_model`.
+    p_error, global_p_error, configuration
         See `compile_torch_model`.
     calibration, range_source, margin, verbose
         See `compile_torch_model`.
@@ -346,7 +371,8 @@ def quantize_onnx_model(
 ) -> QuantizedModule:
     """Quantize an ONNX network, to be evaluated in the clear until it is compiled.
 
-    Parameters and errors are those of `compile_onnx_model`.
+    Parameters and errors are those of `compile_onnx_model`, but that the nearest setting is taken with a
+    warning if none stays within the tolerance.
 
     Returns
     -------
@@ -391,7 +417,7 @@ def _asked(
 def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | None) -> QuantizedModule:
     """Return the quantized network; with an error rate it is to be compiled, and has to be near enough."""
     model, quantization = _quantized(network, request, error_rate)
-    if quantization is not None and quantization.taken is None:
+    if quantization is not None and quantization.too_far:
         message = quantization.beyond_tolerance()
         if error_rate is not None:
             raise ToleranceError(message)

@@ -3,7 +3,8 @@
 Approximate rounding reads what it removes with the noise of the ciphertexts: near a tie it may take the
 neighbouring multiple. The engine chooses the noise so that a lookup reads a wrong cell with the error rate
 asked for, so that half a cell is as many standard deviations as a normal variable exceeds so rarely: 7.14 at
-2**-40. Adding such a variable before the value is rounded gives what the engine's own simulation gives.
+2**-40. Adding such a variable before the value is rounded gives what the engine's own simulation gives; the
+tie lies between two integers.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class RoundingNoise:
     >>> values = np.array([8, 11, 12, 13, 16])
     >>> rows = np.repeat(values[None], 1000, axis=0)
     >>> noise.rounded(ops.Round(3, "approximate"), rows).mean(axis=0).round(1)
-    array([ 8. ,  8.3, 12.1, 15.7, 16. ])
+    array([ 8. ,  9.5, 14.7, 15.9, 16. ])
     """
 
     p_error: float
@@ -55,7 +56,7 @@ class RoundingNoise:
     def rounded(self, op: ops.Round, x: IntArray) -> IntArray:
         """Round to multiples of ``2**op.lsbs``, with noise before."""
         half = (1 << op.lsbs) / 2
-        reached = half + self._generator.normal(scale=half / self.half_cell, size=x.shape)
+        reached = half + 0.5 + self._generator.normal(scale=half / self.half_cell, size=x.shape)
         # half a cell is never exceeded: that would be a lookup's own error, which is rarer than all others
         reached = np.clip(reached, 0.0, np.nextafter(2 * half, 0.0))
         return (np.floor((x + reached) / (2 * half)).astype(np.int64)) << op.lsbs

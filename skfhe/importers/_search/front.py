@@ -97,6 +97,16 @@ class Quantization:
         self.front = pareto_front(self.tried)
 
     @property
+    def nearest(self) -> Tried:
+        """The setting whose outputs are the nearest to the network's."""
+        return min(self.tried, key=lambda one: (one.loss, one.relative_error, one.seconds))
+
+    @property
+    def too_far(self) -> bool:
+        """Whether nothing that was tried stays within the tolerance, whatever it costs."""
+        return all(each.loss > self.tolerance or each.left > 0 for each in self.tried)
+
+    @property
     def taken(self) -> Tried | None:
         """What the module was made by; None if nothing fits."""
         return next((each for each in self.tried if each.taken), None)
@@ -114,7 +124,7 @@ class Quantization:
 
     def beyond_tolerance(self) -> str:
         """Say that nothing fits, what comes nearest, and what to change."""
-        nearest = min(self.tried, key=lambda one: (one.loss, one.relative_error))
+        nearest = self.nearest
         what = "relative error" if math.isnan(nearest.agreement) else "share of rows that change"
         return (
             f"no setting that was tried keeps the outputs within tolerance={self.tolerance:.3g} of the "
@@ -187,4 +197,6 @@ def _remark(tried: Tried) -> str:
         return "taken"
     if tried.fits:
         return ""
+    if math.isinf(tried.seconds):
+        return "cannot be compiled"
     return f"{tried.left:.1%} of rows leave an interval" if tried.left else "beyond the tolerance"

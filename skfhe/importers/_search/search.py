@@ -89,8 +89,8 @@ def search(
         return trials.lowered(taken.setting), quantization.with_taken(taken)
     if not trials.tried:
         raise next(iter(trials.refused.values()))
-    nearest = found.nearest()
-    in_the_way = found.in_the_way(nearest)
+    nearest = quantization.nearest
+    in_the_way = found.in_the_way(nearest) if quantization.too_far else ""
     quantization = Quantization(trials.tried.values(), trials.tolerance, rows.name, in_the_way)
     return trials.lowered(nearest.setting), quantization
 
@@ -129,10 +129,6 @@ class _Search:
         """Return the cheapest setting that fits, and of those the nearest."""
         return min(self._fitting(), key=_rank, default=None)
 
-    def nearest(self) -> Tried:
-        """Return the setting whose outputs are the nearest to the network's."""
-        return min(self.trials.tried.values(), key=lambda one: (one.loss, one.relative_error, one.seconds))
-
     def _fitting(self) -> list[Tried]:
         return [each for each in self.trials.tried.values() if each.fits]
 
@@ -154,8 +150,6 @@ class _Search:
         """Say which layer's rounding, or what else, keeps the nearest setting from the tolerance."""
         if nearest.left:
             return " Rows leave the calibrated intervals."
-        if nearest.setting in self.trials.refusals:
-            return f" It cannot be compiled: {self.trials.refusals[nearest.setting]}."
         setting = nearest.setting
         if setting.rounding is None or not self.space.rounding:
             return ""

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skfhe._typing import FloatArray
+from skfhe._typing import BoolArray, FloatArray
 from skfhe.cost import Cost, ErrorRate, Report, estimate_cost, lookup_p_error
 from skfhe.exceptions import CompilationError
 from skfhe.importers._lowered import LoweredModel, lowered_model
 from skfhe.importers._search.front import Tried
 from skfhe.importers._search.settings import Options, Setting
 from skfhe.network import NetworkBuilder, RoundingNoise, evaluate_network, run_with_noise, select_rows
+from skfhe.program import is_approximate
 
 __all__ = ["Measured", "Trials", "measured_rows"]
 
@@ -130,7 +131,6 @@ class Trials:
         self.tried: dict[Setting, Tried] = {}
         self.refused: dict[Setting, CompilationError] = {}
         self.reports: dict[Setting, Report] = {}
-        self.refusals: dict[Setting, str] = {}
 
     def lowered(self, setting: Setting) -> LoweredModel:
         """Return what a setting makes of the network."""
@@ -147,8 +147,6 @@ class Trials:
             else:
                 cost = estimate_cost(model.program, self.error_rate)
                 self.tried[setting] = self._measured(setting, model, cost)
-                if cost.refusal is not None:
-                    self.refusals[setting] = cost.refusal
                 self.reports[setting] = Report.of(model.program, self.error_rate)
         return self.tried.get(setting)
 
@@ -189,22 +187,40 @@ class Trials:
                 shares[row.layer] += row.cost_share
         return sorted(shares, key=lambda layer: -shares[layer])
 
-    def _measured(self, setting: Setting, model: LoweredModel, cost: Cost, seed: int = 1) -> Tried:
-        n_rows = len(self.rows.inputs[0])
-        approximate = setting.rounding is not None and setting.rounding[1] == "approximate"
-        n_draws = min(MOST_DRAWS, math.ceil(ENOUGH / max(1, n_rows))) if approximate else 1
+    def outputs(self, model: LoweredModel, seed: int = 1) -> tuple[list[FloatArray], BoolArray]:
+        """Return a model's outputs on the rows that are measured on, as often as they are measured.
+
+        Parameters
+        ----------
+        model : LoweredModel
+        seed : int, default=1
+            Of the errors of approximate rounding.
+
+        Returns
+        -------
+        outputs : list of ndarray of float64
+        left : ndarray of bool
+            Whether a value of the row left its interval.
+        """
+        approximate = any(is_approximate(value.op) for value in model.plain.values)
+        times = math.ceil(ENOUGH / max(1, len(self.rows.inputs[0]))) if approximate else 1
         noise = RoundingNoise(lookup_p_error(model.program, self.error_rate), seed=seed)
         encoded = [
-            _repeated(quantizer.quantize(self.rows.inputs[index]), n_draws)
+            _repeated(quantizer.quantize(self.rows.inputs[index]), min(MOST_DRAWS, times))
             for index, quantizer in model.lowered.quantizers
         ]
         integers, left = run_with_noise(model.plain, noise, *encoded)
-        found = [decoder.decode(each) for decoder, each in zip(model.lowered.decoders, integers, strict=True)]
-        wanted = [_repeated(each, n_draws) for each in self.rows.outputs]
+        decoders = zip(model.lowered.decoders, integers, strict=True)
+        return [decoder.decode(each) for decoder, each in decoders], left
+
+    def _measured(self, setting: Setting, model: LoweredModel, cost: Cost, seed: int = 1) -> Tried:
+        found, rows_left = self.outputs(model, seed)
+        times = len(rows_left) // max(1, len(self.rows.inputs[0]))
+        wanted = [_repeated(each, times) for each in self.rows.outputs]
         agreement, error, loss = nearness(found, wanted, self.rows.enlarged)
-        share = float(left.mean())
-        fits = self._fits(loss, share, cost.seconds)
-        return Tried(setting, cost.complexity, cost.seconds, agreement, error, loss, share, fits)
+        left = float(rows_left.mean())
+        fits = self._fits(loss, left, cost.seconds)
+        return Tried(setting, cost.complexity, cost.seconds, agreement, error, loss, left, fits)
 
 
 def _repeated(rows: Any, times: int) -> Any:
