@@ -44,9 +44,9 @@ MOST_LAYERS, FINER = 8, 3
 """Layers that are tried with so many bits more, to find the one that is in the way."""
 MOST_CONFIRMED = 8
 MANY, FEW = 150, 30
-"""Settings tried, at the most; of a network with many values."""
+"""Settings that are tried at the most."""
 LARGE = 1 << 14
-"""Values of one row."""
+"""Values of one row, and a tenth of the weights; of larger networks, few settings are tried."""
 
 
 def search(
@@ -80,8 +80,7 @@ def search(
     """
     rows = measured_rows(network, validation)
     trials = Trials(rows, options, tolerance, error_rate)
-    values = sum(node.reference[0].numel() for node in network.nodes)
-    found = _Search(trials, space, FEW if values > LARGE else MANY)
+    found = _Search(trials, space, FEW if _size(network) > LARGE else MANY)
     found.run()
     taken = found.confirmed()
     quantization = Quantization(trials.tried.values(), trials.tolerance, rows.name)
@@ -93,6 +92,13 @@ def search(
     in_the_way = found.in_the_way(nearest) if quantization.too_far else ""
     quantization = Quantization(trials.tried.values(), trials.tolerance, rows.name, in_the_way)
     return trials.lowered(nearest.setting), quantization
+
+
+def _size(network: NetworkBuilder) -> int:
+    """Return about how much work it is to lower a network."""
+    weights = (getattr(node.operation, "weight", None) for node in network.nodes)
+    n_weights = sum(weight.numel() for weight in weights if weight is not None)
+    return n_weights // 10 + sum(node.reference[0].numel() for node in network.nodes)
 
 
 class _Search:
