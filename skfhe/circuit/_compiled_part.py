@@ -21,6 +21,7 @@ from skfhe.circuit._engine import (
 from skfhe.circuit._host import PerProcess
 from skfhe.circuit._result_bits import result_bits
 from skfhe.circuit._specs import PartSpecs, function_name, row_forms
+from skfhe.circuit._tables_apart import with_tables_apart
 from skfhe.circuit._tracing import IntervalTyping, lower
 from skfhe.cost import (
     ErrorRate,
@@ -107,6 +108,16 @@ class CompiledPart:
     def _compile(self) -> CompiledModule:
         program = self.part.program
         check_limits(program)
+        try:
+            return self._compile_as(program)
+        except ValueError as error:  # of the engine's own arrays
+            apart = with_tables_apart(program)
+            if isinstance(error, CompilationError) or len(apart.values) == len(program.values):
+                raise
+            return self._compile_as(apart)
+
+    def _compile_as(self, program: Program) -> CompiledModule:
+        """Compile the part's program, or one that computes the same."""
         functions = {}
         for n_rows in self.batch_sizes:
             name = function_name(n_rows)
@@ -120,7 +131,7 @@ class CompiledPart:
             rates.insert(0, levelled_p_error(self.p_error))
         for p_error in rates:
             try:
-                module = compile_module(functions, self._configured(p_error))
+                module = compile_module(functions, self._configured(p_error, program))
             except RuntimeError as error:
                 refused = error
             else:
@@ -147,10 +158,10 @@ class CompiledPart:
             "and the engine has no parameters for one ciphertext an integer at this precision"
         )
 
-    def _configured(self, p_error: float) -> "fhe.Configuration":
-        """Return the engine's options for an error rate."""
+    def _configured(self, p_error: float, program: Program) -> "fhe.Configuration":
+        """Return the engine's options for an error rate and a program."""
         configuration = self.configuration or fhe.Configuration()
-        typing = IntervalTyping(self.part.program)
+        typing = IntervalTyping(program)
         return configuration.fork(
             p_error=p_error,
             global_p_error=None,

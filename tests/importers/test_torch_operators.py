@@ -324,6 +324,7 @@ def convolved_together(x):
         (lambda x: x.repeat(2, 1, 1), lambda y, n: y.reshape(2, n, 3, 4).transpose(1, 0, 2, 3)),
         (lambda x: torch.stack(x.unbind(0)).view(len(x), -1), lambda y, n: y),
         (lambda x: x.mean((1, 2)).squeeze(), lambda y, n: y),
+        (torch.vmap(lambda row: row.amax(0) * 2), lambda y, n: y),
         (lambda x: torch.cat([x.sum(1, keepdim=True).squeeze(), x.amax(1)], 1), lambda y, n: y),
     ],
 )

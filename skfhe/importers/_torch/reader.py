@@ -205,7 +205,7 @@ def _is_quantized(value: Any) -> bool:
 
 
 def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
-    """Return what torch.export captures of a network, without operators that write in place.
+    """Return what torch.export captures of a network, without operators that write in place or transform.
 
     A network may have tensors or casts of its own in single precision, which do not multiply double ones. It
     may drop all axes of length 1, and mean those beside that of the rows.
@@ -217,7 +217,7 @@ def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
         try:
             with _silent(), _SqueezesRows() if squeezes else nullcontext():
                 exported = torch.export.export(called, examples, strict=False)
-                return exported.run_decompositions({}) if _writes_in_place(exported) else exported
+                return exported.run_decompositions({}) if _needs_decomposition(exported) else exported
         except Exception as error:
             failure = failure or error
     operator = _mixing_operator(net, inputs) if n_rows == 1 else None
@@ -251,10 +251,14 @@ def _silent() -> Iterator[None]:
         logger.disabled = before
 
 
-def _writes_in_place(exported: Any) -> bool:
+def _needs_decomposition(exported: Any) -> bool:
+    """Whether operators write in place, or are calls of torch's own transformations (vmap)."""
     calls = [node.target for node in exported.graph.nodes if node.op == "call_function"]
     return any(
-        target._schema.is_mutable and _base_name(target) != "detach_" for target in calls if _is_aten(target)
+        (target._schema.is_mutable and _base_name(target) != "detach_")
+        if _is_aten(target)
+        else "functorch" in getattr(target, "__module__", "")
+        for target in calls
     )
 
 
