@@ -20,8 +20,8 @@ __all__ = ["Request", "check_module", "check_request", "rows_of_inputs"]
 
 AUTO = "auto"
 MAX_BITS = 16
-UNQUANTIZED_INPUTS = 8
-"""Bits of inputs that reach a layer of a trained network unquantized, unless others are given."""
+UNQUANTIZED = 8
+"""Bits of what reaches a layer of a trained network unquantized, unless others are given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +73,12 @@ def check_request(
     calibration: Calibration,
     range_source: RangeSource | None,
     margin: float,
+    mixed: bool = False,
 ) -> Request:
     """Return what the parameters of an entry ask for.
 
-    Parameters are those of `skfhe.compile_torch_model`; ``inputs`` are the rows of its inputset.
+    Parameters are those of `skfhe.compile_torch_model`; ``inputs`` are the rows of its inputset, and with
+    ``mixed`` a network that quantizes itself is quantized after training where it does not.
 
     Raises
     ------
@@ -99,18 +101,18 @@ def check_request(
         )
     widths = None if _is_auto(n_bits) else _bit_widths(n_bits)
     if import_qat and _is_auto(n_bits):
-        widths = {"model_inputs": UNQUANTIZED_INPUTS}
+        widths = _bit_widths(UNQUANTIZED)
     auto_rounding = _is_auto(rounding_threshold_bits)
     widths_given = widths or {}
     given = Setting(
         widths_given.get("model_inputs"),
-        None if import_qat else widths_given.get("op_inputs"),
-        None if import_qat else widths_given.get("op_weights"),
+        None if import_qat and not mixed else widths_given.get("op_inputs"),
+        None if import_qat and not mixed else widths_given.get("op_weights"),
         widths_given.get("model_outputs"),
         None if auto_rounding else check_rounding(rounding_threshold_bits),
     )
     return Request(
-        Options(import_qat, calibration, range_source, float(margin)),
+        Options(import_qat, calibration, range_source, float(margin), mixed),
         Space(given, widths=not import_qat and _is_auto(n_bits), rounding=auto_rounding),
         float(tolerance),
         _validation(validation, inputs),

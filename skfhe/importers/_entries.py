@@ -14,7 +14,7 @@ from skfhe.importers._arguments import Request, check_module, check_request, row
 from skfhe.importers._lowered import LoweredModel, lowered_model
 from skfhe.importers._quantized_module import QuantizedModule
 from skfhe.importers._search import Quantization, search
-from skfhe.importers._torch.reader import in_double_precision, read_torch
+from skfhe.importers._torch.networks import is_of_brevitas, read_network
 from skfhe.network import Calibration, NetworkBuilder
 from skfhe.program import ops
 
@@ -138,7 +138,7 @@ def compile_torch_model(
     module = _torch_module(
         net,
         inputset,
-        *(n_bits, import_qat, rounding_threshold_bits, tolerance, validation),
+        *(n_bits, import_qat or is_of_brevitas(net), rounding_threshold_bits, tolerance, validation),
         *(calibration, range_source, margin),
         error_rate=error_rate,
     )
@@ -173,7 +173,7 @@ def quantize_torch_model(
     return _torch_module(
         net,
         inputset,
-        *(n_bits, import_qat, rounding_threshold_bits, tolerance, validation),
+        *(n_bits, import_qat or is_of_brevitas(net), rounding_threshold_bits, tolerance, validation),
         *(calibration, range_source, margin),
     )
 
@@ -183,7 +183,7 @@ def _torch_module(
 ) -> QuantizedModule:
     check_module(net)
     inputs, request = _asked(inputset, *asked)
-    return _module(read_torch(in_double_precision(net), inputs), request, error_rate)
+    return _module(read_network(net, inputs), request, error_rate)
 
 
 def compile_brevitas_qat_model(
@@ -211,7 +211,8 @@ def compile_brevitas_qat_model(
         Layers of ``brevitas.nn`` and of torch; what reaches a linear layer must have been quantized. It is
         not modified.
     n_bits : int or dict, default=None
-        Bits of inputs that reach a layer without a quantizer; None refuses them.
+        Bits of what reaches a layer without having been quantized, and of weights that are not; see
+        `compile_torch_model`. None refuses it. What the network quantizes is exact anyway.
     inputset, p_error, global_p_error, configuration, margin, verbose
         See `compile_torch_model`.
     rounding_threshold_bits : "auto", int, dict or None, default=None
@@ -252,7 +253,7 @@ def compile_brevitas_qat_model(
         net,
         inputset,
         *(n_bits, True, rounding_threshold_bits, tolerance, validation),
-        *("mse", range_source, margin),
+        *("mse", range_source, margin, n_bits is not None),
         error_rate=error_rate,
     )
     module.compile(
@@ -284,20 +285,20 @@ def quantize_brevitas_qat_model(
         net,
         inputset,
         *(n_bits, True, rounding_threshold_bits, tolerance, validation),
-        *("mse", range_source, margin),
+        *("mse", range_source, margin, n_bits is not None),
     )
 
 
 def _brevitas_module(
     net: nn.Module, inputset: Any, *asked: Any, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
-    from skfhe.importers._torch.brevitas import plain_layers
-
     check_module(net)
-    inputs, request = _asked(inputset, *asked)
-    double = in_double_precision(net)
-    plain, quantizers = plain_layers(double, inputs)
-    return _module(read_torch(plain, inputs, quantizers, double), request, error_rate)
+    if not is_of_brevitas(net):
+        raise ValueError(
+            f"{type(net).__name__} has no layer or quantizer of Brevitas; compile_torch_model(net, inputset) "
+            "quantizes a float network, and with import_qat=True reads quantizers of torch and torch.ao off"
+        )
+    return _torch_module(net, inputset, *asked, error_rate=error_rate)
 
 
 def compile_onnx_model(

@@ -1,6 +1,6 @@
 """Float networks, whoever wrote them, and their lowering to programs by a quantization scheme."""
 
-from skfhe.network import layers
+from skfhe.network import layers, probabilities, rankings
 from skfhe.network._builder import (
     EXAMPLE_ROWS,
     NO_OPERATOR,
@@ -40,6 +40,8 @@ __all__ = [
     "evaluate_network",
     "layers",
     "lower_network",
+    "probabilities",
+    "rankings",
     "run_with_noise",
     "select_rows",
     "unsupported",

@@ -55,6 +55,8 @@ class Emitter:
         then do; see `skfhe.passes.narrow_lookups`.
     freed_cells : bool
         Whether one did.
+    reads_packed : bool
+        Whether lookups of two values side by side may read more bits than others are rounded to.
     """
 
     node: Node
@@ -71,7 +73,7 @@ class Emitter:
         self.range_source, self.margin, self.rounding = range_source, margin, rounding
         self.layers, self.noise, self.least_margin = dict(layers or {}), noise, least_margin
         self.samples: list[IntArray] = []
-        self.frees_cells, self.freed_cells = True, False
+        self.frees_cells, self.freed_cells, self.reads_packed = True, False, False
         self._taken: dict[int, tuple[int, IntArray]] = {}
         self._builder = ProgramBuilder()
         self._narrowed = False

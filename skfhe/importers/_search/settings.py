@@ -52,12 +52,15 @@ class Options:
     calibration : {"mse", "minmax", "percentile"}
     range_source : {"proven", "calibrated"}
     margin : float
+    mixed : bool, default=False
+        Whether what a network does not quantize itself is quantized after training.
     """
 
     import_qat: bool
     calibration: Calibration
     range_source: RangeSource
     margin: float
+    mixed: bool = False
 
     def scheme(self, setting: Setting, p_error: float | None = None) -> Scheme:
         """Return the scheme of a setting.
@@ -76,7 +79,11 @@ class Options:
             self.range_source, self.margin, setting.rounding, dict(setting.layers), noise, least
         )
         if self.import_qat:
-            return Trained(emitter, setting.model_inputs)
+            others = self._post_training(emitter, setting) if self.mixed else None
+            return Trained(emitter, setting.model_inputs, others)
+        return self._post_training(emitter, setting)
+
+    def _post_training(self, emitter: Emitter, setting: Setting) -> PostTraining:
         assert setting.model_inputs is not None
         assert setting.op_inputs is not None
         assert setting.op_weights is not None
