@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
     from skfhe.circuit import Circuit
+    from skfhe.importers._search import Quantization
 
 __all__ = ["QuantizedModule"]
+
+APPROXIMATE = (
+    'accumulators are rounded approximately: encrypted results vary near ties as fhe="simulate" does, and '
+    'fhe="disable" rounds to the nearest'
+)
 
 
 class QuantizedModule:
@@ -36,6 +42,10 @@ class QuantizedModule:
         What to change in the call that made it, should it not compile.
     structure : Structure, optional
         What the network returns, unless that is an array, or a tuple of arrays.
+    quantization : Quantization, default=None
+        What was tried to find out how many bits it needs.
+    approximate : bool, default=False
+        Whether accumulators are rounded approximately.
 
     Attributes
     ----------
@@ -50,6 +60,9 @@ class QuantizedModule:
         them in the end.
     output_structure_ : Structure or None
         The dictionary, list or named tuple that the network returns.
+    quantization_ : Quantization or None
+        If bits were searched for: what was tried, what each setting costs, how near it stays to the network,
+        and which was taken. Prints the Pareto front as a table; ``to_frame()`` gives all as a DataFrame.
     """
 
     def __init__(
@@ -58,19 +71,31 @@ class QuantizedModule:
         input_shapes: Sequence[tuple[int, ...]],
         advice: str = "",
         structure: Structure | None = None,
+        quantization: Quantization | None = None,
+        approximate: bool = False,
     ) -> None:
         self._encrypted_model = model
         self.input_shapes_ = [tuple(shape) for shape in input_shapes]
         self._advice = advice
         self.output_structure_ = structure
+        self.quantization_ = quantization
+        self._approximate = approximate
 
     def _of(self, model: EncryptedModel) -> QuantizedModule:
         """Return the module of another model of the same network."""
-        return QuantizedModule(model, self.input_shapes_, self._advice, self.output_structure_)
+        return QuantizedModule(
+            model,
+            self.input_shapes_,
+            self._advice,
+            self.output_structure_,
+            self.quantization_,
+            self._approximate,
+        )
 
     def __repr__(self) -> str:
         state = "not compiled" if self._encrypted_model.circuit is None else "compiled"
-        return f"QuantizedModule({state}; {self.cost_})"
+        rounding = "; approximate rounding" if self._approximate else ""
+        return f"QuantizedModule({state}{rounding}; {self.cost_})"
 
     def compile(
         self,
@@ -165,7 +190,9 @@ class QuantizedModule:
             Prints as a table; ``to_frame()`` gives it as a pandas DataFrame.
         """
         circuit = self._encrypted_model.circuit
-        return Report.of(self.program_, circuit.error_rate if circuit else None)
+        return Report.of(
+            self.program_, circuit.error_rate if circuit else None, APPROXIMATE if self._approximate else ""
+        )
 
     def forward(self, *x: ArrayLike, fhe: str = "disable") -> Any:
         """Evaluate the network on rows of floats.
@@ -176,7 +203,10 @@ class QuantizedModule:
             One for each input of the network.
         fhe : {"disable", "simulate", "execute"}, default="disable"
             "disable" computes the program in the clear, "simulate" adds the lookup errors of an encrypted
-            run, "execute" encrypts, runs and decrypts.
+            run, "execute" encrypts, runs and decrypts. All three agree where accumulators are rounded exactly
+            or not at all. Rounded approximately, an accumulator near a tie may take the neighbouring cell
+            under encryption: "simulate" has that error, drawn anew each time, and "disable" rounds to the
+            nearest.
 
         Returns
         -------
