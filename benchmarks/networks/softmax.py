@@ -26,6 +26,7 @@ class Logits(nn.Module):
         self.matrix = matrix
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return probabilities over the last axis."""
         return torch.softmax(x if self.matrix is None else x @ self.matrix.to(x), -1)
 
 
