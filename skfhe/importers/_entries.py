@@ -16,7 +16,7 @@ from skfhe.cost import ErrorRate, advising, estimate_cost, resolve_error_rate
 from skfhe.encoding import AffineEncoder, OutputDecoders, as_floats
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.importers._quantized_module import QuantizedModule
-from skfhe.importers._torch.reader import in_double_precision, read_torch
+from skfhe.importers._torch.networks import is_of_brevitas, read_network
 from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
 from skfhe.passes import drop_unused_values, narrow_lookups, optimize, round_constant_cells
 from skfhe.program import Program, ops
@@ -119,6 +119,7 @@ def compile_torch_model(
     (5, 2)
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
+    import_qat = import_qat or is_of_brevitas(net)
     scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
     module = _torch_module(net, inputset, scheme, error_rate)
     module.compile(
@@ -146,6 +147,7 @@ def quantize_torch_model(
     -------
     QuantizedModule
     """
+    import_qat = import_qat or is_of_brevitas(net)
     scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
     return _torch_module(net, inputset, scheme)
 
@@ -154,7 +156,7 @@ def _torch_module(
     net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
     _check_module(net)
-    return _module(read_torch(in_double_precision(net), _inputs(inputset)), scheme, error_rate)
+    return _module(read_network(net, _inputs(inputset)), scheme, error_rate)
 
 
 def compile_brevitas_qat_model(
@@ -180,7 +182,8 @@ def compile_brevitas_qat_model(
         Layers of ``brevitas.nn`` and of torch; what reaches a linear layer must have been quantized. It is
         not modified.
     n_bits : int or dict, default=None
-        Bits of inputs that reach a layer without a quantizer; None refuses them.
+        Bits of what reaches a layer without having been quantized, and of weights that are not; see
+        `compile_torch_model`. None refuses it. What the network quantizes is exact anyway.
     inputset, rounding_threshold_bits, p_error, global_p_error, configuration, margin, verbose
         See `compile_torch_model`.
     range_source : {"proven", "calibrated"}, default="proven"
@@ -214,6 +217,7 @@ def compile_brevitas_qat_model(
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
     scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
+    scheme = _mixed(scheme, n_bits)
     module = _brevitas_module(net, inputset, scheme, error_rate)
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
@@ -239,19 +243,30 @@ def quantize_brevitas_qat_model(
     QuantizedModule
     """
     scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
+    scheme = _mixed(scheme, n_bits)
     return _brevitas_module(net, inputset, scheme)
+
+
+def _mixed(scheme: Scheme, n_bits: int | dict[str, int] | None) -> Scheme:
+    """Return a trained network's scheme that quantizes what the network does not, if ``n_bits`` are given."""
+    if n_bits is None:
+        return scheme
+    post_training = _scheme(n_bits, False, None, "mse", None, 0.0)
+    assert isinstance(post_training, PostTraining)
+    post_training.emitter = scheme.emitter
+    return Trained(scheme.emitter, post_training.model_inputs, post_training)
 
 
 def _brevitas_module(
     net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
-    from skfhe.importers._torch.brevitas import plain_layers
-
     _check_module(net)
-    inputs = _inputs(inputset)
-    double = in_double_precision(net)
-    plain, quantizers = plain_layers(double, inputs)
-    return _module(read_torch(plain, inputs, quantizers, double), scheme, error_rate)
+    if not is_of_brevitas(net):
+        raise ValueError(
+            f"{type(net).__name__} has no layer or quantizer of Brevitas; compile_torch_model(net, inputset) "
+            "quantizes a float network, and with import_qat=True reads quantizers of torch and torch.ao off"
+        )
+    return _torch_module(net, inputset, scheme, error_rate)
 
 
 def compile_onnx_model(
@@ -388,6 +403,12 @@ def _readable(scheme: Scheme) -> str:
 
 
 def _check_module(net: Any) -> None:
+    if isinstance(net, torch.jit.ScriptModule):
+        raise TypeError(
+            f"the network is a torch.jit.{type(net).__name__}, which torch.export does not capture; give the "
+            "torch.nn.Module that it was scripted or traced from, or save it with "
+            "torch.onnx.export(net, args, path, dynamo=False) and use compile_onnx_model"
+        )
     if not isinstance(net, nn.Module):
         raise TypeError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
 

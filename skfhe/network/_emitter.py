@@ -47,6 +47,8 @@ class Emitter:
         then do; see `skfhe.passes.narrow_lookups`.
     freed_cells : bool
         Whether one did.
+    reads_packed : bool
+        Whether lookups of two values side by side may read more bits than others are rounded to.
     """
 
     node: Node
@@ -54,7 +56,7 @@ class Emitter:
     def __init__(self, range_source: RangeSource, margin: float, rounding: Rounding | None) -> None:
         self.range_source, self.margin, self.rounding = range_source, margin, rounding
         self.samples: list[IntArray] = []
-        self.frees_cells, self.freed_cells = True, False
+        self.frees_cells, self.freed_cells, self.reads_packed = True, False, False
         self._taken: dict[int, tuple[int, IntArray]] = {}
         self._builder = ProgramBuilder()
         self._narrowed = False

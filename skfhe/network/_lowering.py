@@ -41,6 +41,7 @@ from skfhe.network._operations import (
 )
 from skfhe.network._schemes.scheme import Scheme
 from skfhe.network._symbolic import Grid, RawInput, Symbolic
+from skfhe.network._two_grids import sum_on_two_grids, what_reads
 from skfhe.program import Program, ops
 
 __all__ = ["Lowered", "lower_network"]
@@ -84,9 +85,13 @@ def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
     -------
     Lowered
     """
-    lowering = _Lowering(scheme)
     values: dict[int, Any] = {}
     used = _used(network)
+    readers: dict[int, list[Node]] = {}
+    for node in network.nodes:
+        for argument in dict.fromkeys(node.arguments) if id(node) in used else ():
+            readers.setdefault(id(argument), []).append(node)
+    lowering = _Lowering(scheme, lambda node: what_reads(node, readers, network.outputs))
     for node in network.nodes:
         if id(node) not in used:
             continue
@@ -153,8 +158,10 @@ def _shared_by_rows(
 class _Lowering:
     """Lowers one node after another."""
 
-    def __init__(self, scheme: Scheme) -> None:
-        self.scheme, self.emitter = scheme, scheme.emitter
+    def __init__(
+        self, scheme: Scheme, reads: Callable[[Node], list[Callable[[torch.Tensor], torch.Tensor]] | None]
+    ) -> None:
+        self.scheme, self.emitter, self.reads = scheme, scheme.emitter, reads
 
     @singledispatchmethod
     def lower(self, operation: Operation, *arguments: Any) -> Symbolic | RawInput:
@@ -216,7 +223,8 @@ class _Lowering:
         def evaluate(integers: torch.Tensor) -> torch.Tensor:
             return torch.cat([part(integers) for part in each], dim=operation.axis + 1)
 
-        return Symbolic(position, self._node.reference, None, evaluate, self._shared)
+        whole = any(x.whole for x in parts)
+        return Symbolic(position, self._node.reference, None, evaluate, self._shared, whole)
 
     @lower.register
     def lower_linear(self, operation: Linear, x: Any) -> Symbolic:
@@ -336,6 +344,13 @@ class _Lowering:
         a, b = values
         if operation.kind in ("add", "subtract", "maximum", "minimum", "compare"):
             aligned = self.scheme.aligned(a, b, looked_up=operation.kind not in ("add", "subtract"))
+            if self.scheme.on_two_grids and operation.kind in ("add", "subtract"):
+                reads = self.reads(self._node)
+                a, b = self.scheme.operand(a, None), self.scheme.operand(b, None)
+                if reads is not None:
+                    result = sum_on_two_grids(self.emitter, operation, a, b, aligned, reads)
+                    if result is not None:
+                        return result
             if aligned is not None:
                 return products.of_sum(self.emitter, operation, aligned, self._node.reference)
         narrow = sum(self._bits(x) for x in values) <= self._most_packed
@@ -393,7 +408,7 @@ class _Lowering:
     def _most_packed(self) -> int:
         """Bits up to which two values are packed as they are."""
         most = products.MOST_PACKED_PRODUCT_BITS
-        return most if self.emitter.rounding is None else min(most, self.emitter.rounding[0])
+        return min(most, products.most_packed(self.emitter))
 
     def _factor(self, x: Symbolic) -> Symbolic:
         """Return ``x`` on a grid, as a factor of products element by element."""
@@ -411,10 +426,16 @@ class _Lowering:
     def _of_one_width(self, values: Sequence[Any]) -> list[Symbolic]:
         """Return values that a lookup of all of them can round by the same number of bits.
 
-        Those of few bits are multiplied by powers of two. Two values side by side cannot be rounded, and are
-        looked up.
+        Those of few bits are multiplied by powers of two. Two values side by side cannot be rounded: they are
+        looked up, or nothing is rounded, where values have grids of their own.
         """
-        parts = [self.scheme.operand(x, None) if isinstance(x, RawInput) or x.whole else x for x in values]
+        looked_up = not self.scheme.on_two_grids
+        parts = [
+            self.scheme.operand(x, None) if isinstance(x, RawInput) or (x.whole and looked_up) else x
+            for x in values
+        ]
+        if any(x.whole for x in parts):
+            return parts
         widest = max(self._bits(x) for x in parts)
         if self.emitter.rounding is None or widest <= self.emitter.rounding[0]:
             return parts

@@ -51,7 +51,9 @@ MOST_PACKED_PRODUCT_BITS = 8
 
 def most_packed(emitter: Emitter) -> int:
     """Bits that a lookup of two packed values may read: packed bits cannot be rounded."""
-    return MOST_PACKED_BITS if emitter.rounding is None else emitter.rounding[0]
+    if emitter.rounding is None or emitter.reads_packed:
+        return MOST_PACKED_BITS
+    return emitter.rounding[0]
 
 
 def packed(

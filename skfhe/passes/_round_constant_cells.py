@@ -3,15 +3,17 @@
 A layer that is requantized by a power of two has tables that change at every ``2**k``-th argument only. The
 constant that puts these arguments on multiples of ``2**k`` goes into the bias, channel by channel; then the
 ``k`` low bits say nothing. Clearing them takes one cheap lookup each, and the lookup that remains reads ``k``
-bits less. Nothing is cleared that could not be evaluated then.
+bits less. Nothing is cleared that could not be evaluated then. Where ties are rounded to the even one,
+changes are one argument off by turns, and `skfhe.passes._half_to_even` says what to do.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skfhe._typing import IntArray
+from skfhe.passes._half_to_even import HalfToEven, find_half_to_even
 from skfhe.passes._rewriting import readers, rewrite
 from skfhe.passes._shifting import find_shiftable, greatest, least
 from skfhe.program import Program, ProgramBuilder, Value, leading_shape, ops, read_tables
@@ -59,25 +61,37 @@ def round_constant_cells(program: Program, price: Callable[[int, int], float] = 
     reads = readers(program)
     replacements: dict[int, ops.Op] = {}
     cleared: dict[int, int] = {}
+    ties: dict[int, HalfToEven] = {}
     for position in program.lookups:
         value = program.values[position]
         found = find_shiftable(program, reads, position)
         if found is None or found.multiple > 1:
             continue
         assert isinstance(value.op, ops.Lookup)
-        cells = _cells(value.op, program.values[value.arguments[0]], found.granularity)
-        chosen = cells and cells.cheapest(price)
-        if not chosen:
+        argument = program.values[value.arguments[0]]
+        cells = _cells(value.op, argument, found.granularity)
+        if cells is None:
             continue
-        shift, cleared[position] = chosen
-        found.shift(program, replacements, shift)
-        replacements[position] = _coarse(value.op, program.values[value.arguments[0]], *chosen)
+        chosen = cells.cheapest(price)
+        if chosen:
+            shift, cleared[position] = chosen
+            found.shift(program, replacements, shift)
+            replacements[position] = _coarse(value.op, argument, *chosen)
+            continue
+        even = find_half_to_even(cells.low, cells.high, cells.changes, cells.constant, price)
+        if even is not None:
+            ties[position] = even
+            found.shift(program, replacements, even.shift)
+            coarse = _coarse(value.op, argument, even.shift, even.lsbs, 1)
+            replacements[position] = replace(coarse, step=2 * coarse.step)
 
     def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
         value = program.values[position]
         if position in cleared:
             truncate = ops.Truncate(cleared[position])
             arguments = (builder.add(truncate, *arguments, label=f"{value.label} (low bits cleared)"),)
+        elif position in ties:
+            arguments = (ties[position].emit(builder, arguments[0], value.label),)
         return builder.add(replacements.get(position, value.op), *arguments, label=value.label)
 
     rounded = rewrite(program, emit)
@@ -99,6 +113,8 @@ class _Cells:
     ----------
     low, high : ndarray of int64
         Interval of the argument.
+    changes, constant : ndarray of int64, shape (n,)
+        Arguments at which a table changes, and the number of the constant that can shift each.
     origin : ndarray of int64
         An argument at which a table changes; where none does, any.
     distances : int
@@ -107,6 +123,8 @@ class _Cells:
 
     low: IntArray
     high: IntArray
+    changes: IntArray
+    constant: IntArray
     origin: IntArray
     distances: int
 
@@ -144,19 +162,22 @@ def _cells(op: ops.Lookup, argument: Value, granularity: tuple[int, ...]) -> _Ce
     origin = least(low, granularity)
     origin.flat[constant] = changes
     distances = int(np.bitwise_or.reduce(changes - origin.ravel()[constant]))
-    return _Cells(least(low, granularity), greatest(high, granularity), origin, distances)
+    low, high = least(low, granularity), greatest(high, granularity)
+    return _Cells(low, high, changes, constant, origin, distances)
 
 
-def _coarse(op: ops.Lookup, argument: Value, shift: IntArray, lsbs: int) -> ops.Lookup:
+def _coarse(op: ops.Lookup, argument: Value, shift: IntArray, lsbs: int, within: int = 0) -> ops.Lookup:
     """Return the lookup with one cell for each multiple of ``2**lsbs`` of the argument less ``shift``.
 
-    The first and the last cell may begin before the argument's interval or end after it.
+    The first and the last cell may begin before the argument's interval or end after it. Each holds what is
+    looked up ``within`` arguments from its beginning.
     """
     leading = leading_shape(op, argument.type.shape)
     shape = np.broadcast_shapes(leading, shift.shape)
     low, high = least(argument.type.low, shape), greatest(argument.type.high, shape)
     n_cells = (int((argument.type.high - shift).max()) >> lsbs) + 1
-    reached = np.clip((np.arange(n_cells) << lsbs) + shift[..., None], low[..., None], high[..., None])
+    cells = (np.arange(n_cells) << lsbs) + within
+    reached = np.clip(cells + shift[..., None], low[..., None], high[..., None])
     start = op.start.reshape(leading)
     tables = read_tables(op.tables.reshape(*leading, -1), reached - start[..., None])
     return ops.Lookup(tables, np.zeros(tables.shape[:-1], dtype=np.int64), 1 << lsbs)

@@ -22,6 +22,7 @@ from brevitas.quant import (
     Uint8ActPerTensorFixedPoint,
 )
 from brevitas.quant.binary import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
+from brevitas.quant.float import Fp8e4m3ActPerTensorFloat
 from brevitas.quant.scaled_int import (
     Int8AccumulatorAwareWeightQuant,
     Int8AccumulatorAwareZeroCenterWeightQuant,
@@ -34,7 +35,7 @@ from torch.nn.utils import prune
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers import quantize_brevitas_qat_model
-from skfhe.importers._torch.brevitas import plain_layers
+from skfhe.importers._torch.brevitas import capturable
 from skfhe.importers._torch.reader import in_double_precision, read_torch
 from skfhe.network._emitter import Emitter
 from skfhe.network._lowering import lower_network
@@ -316,7 +317,7 @@ def test_every_quantizer_s_integers_equal_brevitas(name):
                 lambda _, __, q: expected.append((q.value / q.scale + q.zero_point).round().numpy())
             )
     calibration = [torch.from_numpy(X)]
-    plain, quantizers = plain_layers(in_double_precision(net), calibration)
+    plain, quantizers = capturable(in_double_precision(net), calibration)
     scheme = Trained(Emitter("proven", 0.0, None), None)
     lowered = lower_network(read_torch(plain, calibration, quantizers, in_double_precision(net)), scheme)
     ((_, quantizer),) = lowered.quantizers
@@ -415,7 +416,7 @@ def test_an_input_whose_elements_are_treated_differently_is_refused():
         quantize_brevitas_qat_model(net, np.random.default_rng(0).normal(size=(50, 10)))
 
 
-def test_brevitas_layers_without_counterpart_are_named():
-    net = nn.Sequential(qnn.QuantIdentity(bit_width=3, return_quant_tensor=True), qnn.TruncAvgPool2d(2))
-    with pytest.raises(UnsupportedOperatorError, match=r"TruncAvgPool2d.*'1'"):
-        quantize_brevitas_qat_model(net, np.zeros((5, 1, 4, 4)))
+def test_quantizers_without_integers_are_named():
+    net = nn.Sequential(qnn.QuantIdentity(act_quant=Fp8e4m3ActPerTensorFloat), qnn.QuantLinear(4, 2, True))
+    with pytest.raises(UnsupportedOperatorError, match=r"'0'.*no integers of one scale"):
+        quantize_brevitas_qat_model(net, np.zeros((5, 4)))

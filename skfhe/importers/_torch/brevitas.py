@@ -1,45 +1,51 @@
-"""Brevitas networks as plain torch networks whose quantizers are single operators.
+"""Brevitas networks as networks that torch.export captures, with quantizers as single operators.
 
-torch.export does not go through Brevitas' own tensors. So each Brevitas layer of a copy is replaced by a
-plain one: quantized weights become constants, and each quantizer of activations a call of
-``skfhe::quantize``, which names the quantizer by its number. What that does to floats, the very Brevitas
-module says.
+The network runs as it is written, on Brevitas' own layers and quantized tensors. Only what quantizes is
+replaced in a copy: quantized weights and biases are those of a run on real rows, and a quantizer of values is
+a call of ``skfhe::quantize``, which names it by its number. What it does to floats, the very Brevitas module
+says. Scales, zero points and bit-widths are `Known`: Brevitas and users' code compare and combine them.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
-import brevitas.nn as qnn
 import torch
+from brevitas.nn import quant_mha
 from brevitas.nn.mixin.base import QuantLayerMixin
-from brevitas.nn.quant_layer import QuantNonLinearActLayer, QuantWeightBiasInputOutputLayer
-from torch import Tensor, library, nn
-from torch.nn import functional
+from brevitas.proxy.parameter_quant import ParameterQuantProxyFromInjector
+from brevitas.proxy.quant_proxy import QuantProxyFromInjector
+from brevitas.proxy.runtime_quant import FusedActivationQuantProxy, TruncQuantProxyFromInjector
+from brevitas.quant_tensor import IntQuantTensor, QuantTensor, int_torch_handler
+from brevitas.quant_tensor.base_quant_tensor import IntMixin
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map
 
-from skfhe.network import EXAMPLE_ROWS, Quantize, unsupported
+from skfhe.importers._torch.known import Known
+from skfhe.importers._torch.quantizers import Quantizers
+from skfhe.network import Quantize, unsupported
 
-__all__ = ["plain_layers"]
+__all__ = ["capturable", "has_brevitas_layers"]
 
-_UNCHANGED: tuple[type[nn.Module], ...] = (nn.Dropout, nn.MaxPool1d, nn.MaxPool2d, nn.Upsample)
-"""Layers that are torch's own in Brevitas, too."""
-
-
-@library.custom_op("skfhe::quantize", mutates_args=())
-def _quantize(x: Tensor, quantizer: int) -> Tensor:
-    """Stand for a quantizer in a captured graph."""
-    return x.clone()
-
-
-@_quantize.register_fake
-def _fake_quantize(x: Tensor, quantizer: int) -> Tensor:
-    return torch.empty_like(x)
+FAR = 1e12
+"""A float beyond the range of any quantizer."""
+_ZERO = Known.of(torch.zeros(1, dtype=torch.float64))
+_CAPTURING = threading.Lock()
 
 
-def plain_layers(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, list[Quantize]]:
-    """Return a copy of ``net`` without Brevitas layers, and its quantizers.
+def has_brevitas_layers(net: nn.Module) -> bool:
+    """Whether a network has layers or quantizers of Brevitas."""
+    return any(isinstance(module, QuantLayerMixin | QuantProxyFromInjector) for module in net.modules())
+
+
+def capturable(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, Quantizers]:
+    """Return a copy of ``net`` that torch.export captures, and its quantizers.
 
     Parameters
     ----------
@@ -51,192 +57,211 @@ def plain_layers(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[nn.Module, l
     Returns
     -------
     net : nn.Module
-    quantizers : list of Quantize
-        What the calls of ``skfhe::quantize`` stand for, by their number.
+    quantizers : Quantizers
+        Filled while ``net`` is captured.
 
     Raises
     ------
     UnsupportedOperatorError
-        For a Brevitas layer that has no plain counterpart.
+        While ``net`` is captured, for a quantizer that has no integers of one scale, or whose scale depends
+        on the data.
     """
-    parameters = _quantized_parameters(net, inputs)
-    quantizers: list[Quantize] = []
+    copied = copy.deepcopy(net)
+    recorded = _Recorded(copied, inputs)
+    quantizers = Quantizers()
+    stubs: dict[int, nn.Module] = {}
+    for path, module in list(copied.named_modules()):
+        if isinstance(module, TruncQuantProxyFromInjector) and module.is_quant_enabled:
+            module.tensor_quant = _Truncation(module.tensor_quant, quantizers, _layer(path))
+        for name, child in list(module._modules.items()):
+            if isinstance(child, FusedActivationQuantProxy):
+                stub = stubs.setdefault(id(child), _Quantizer(child, quantizers, _layer(path)))
+                setattr(module, name, stub)
+    run = copied.forward
 
-    def plain(module: nn.Module, path: str) -> nn.Module:
-        if isinstance(module, QuantWeightBiasInputOutputLayer):
-            return _PlainLayer(module, parameters[path], quantizers, path)
-        if isinstance(module, QuantNonLinearActLayer):
-            fused = module.act_quant.fused_activation_quant_proxy  # holds the activation, quantized or not
-            activation = None if fused is None else fused.activation_impl
-            return nn.Sequential(
-                _Quantizer(module.input_quant, quantizers),
-                _Quantizer(module.act_quant, quantizers, activation),
-            )
-        if isinstance(module, qnn.QuantEltwiseAdd):
-            return _PlainSum(module, quantizers)
-        base = next((kind for kind in _UNCHANGED if isinstance(module, kind)), None)
-        if base is not None:
-            return _as_plain(module, base)
-        if isinstance(module, QuantLayerMixin):
-            raise unsupported(
-                type(module).__name__,
-                path,
-                "this Brevitas layer has no counterpart",
-                "QuantLinear, QuantConv1d, QuantConv2d, QuantIdentity, QuantReLU or torch's own layers",
-            )
-        for name, child in list(module.named_children()):
-            setattr(module, name, plain(child, f"{path}.{name}" if path else name))
-        return module
+    @wraps(run)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        recorded.rewind()
+        with _without_values():
+            return _unpacked(run(*args, **kwargs))
 
-    return plain(copy.deepcopy(net), ""), quantizers
+    copied.forward = forward
+    return copied, quantizers
 
 
-def _as_plain(module: nn.Module, base: type[nn.Module]) -> nn.Module:
-    """Return torch's own layer ``base`` with the settings of a Brevitas layer that adds none."""
-    plain = base.__new__(base)
-    plain.__dict__.update(module.__dict__)
-    return plain
+def _layer(path: str) -> str:
+    """Return the layer that a quantizer belongs to."""
+    return path.rpartition(".")[0] or path
 
 
-def _quantized_parameters(
-    net: nn.Module, inputs: Sequence[Tensor]
-) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Return each layer's quantized weights and bias, as a run of the network has them.
+def _unpacked(value: Any) -> Any:
+    """Return what a network returns with values in place of quantized tensors."""
+    return tree_map(_value, value, is_leaf=lambda leaf: isinstance(leaf, QuantTensor))
+
+
+@contextmanager
+def _without_values() -> Iterator[None]:
+    """Have Brevitas not look at values that are not there; on real rows it did."""
+    own = int_torch_handler.create_int_quant_tensor
+
+    def create(
+        tensor: Tensor, scale: Any, bit_width: Any, zero_point: Any, signed: Any, training: Any
+    ) -> IntQuantTensor:
+        if not isinstance(zero_point, Known):  # Brevitas made up a zero
+            zero_point = _ZERO
+        return own(tensor, scale, bit_width, zero_point, signed, training)
+
+    def are_one(tensors: Sequence[Any]) -> bool:
+        values = [_value(tensor) for tensor in tensors]
+        return all(value is values[0] for value in values)
+
+    replaced = [
+        (IntMixin, "is_valid", property(lambda _: True)),
+        (int_torch_handler, "create_int_quant_tensor", create),
+        (quant_mha, "check_tensors_same_ptr", are_one),
+    ]
+    with _CAPTURING:
+        before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+        for owner, name, value in replaced:
+            setattr(owner, name, value)
+        try:
+            yield
+        finally:
+            for owner, name, value in before:
+                setattr(owner, name, value)
+
+
+def _value(tensor: Any) -> Any:
+    return tensor.value if isinstance(tensor, QuantTensor) else tensor
+
+
+class _Recorded:
+    """Quantized weights and biases, as a run of the network has them.
 
     Some quantizers choose them by what reaches the layer: biases by the scale of its input, weights that fit
-    an accumulator by the bits of its input.
+    an accumulator by the bits of its input. They are played back in the order in which they were asked for.
     """
-    found: dict[str, Tensor] = {}
-    hooks = []
-    layers = {k: m for k, m in net.named_modules() if isinstance(m, QuantWeightBiasInputOutputLayer)}
-    for path, layer in layers.items():
-        for kind in ("weight_quant", "bias_quant"):
 
-            def keep(_: Any, __: Any, result: Any, key: str = f"{path} {kind}") -> None:
-                found[key] = _value(result).detach().clone()
+    def __init__(self, net: nn.Module, inputs: Sequence[Tensor]) -> None:
+        self.results: dict[nn.Module, list[Any]] = {}
+        self.next: dict[nn.Module, int] = {}
+        hooks = []
+        for module in net.modules():
+            if isinstance(module, ParameterQuantProxyFromInjector):
+                self.results[module] = []
+                hooks.append(module.register_forward_hook(self._record))
+        try:
+            with torch.no_grad():
+                net(*(x[:1].double() if x.is_floating_point() else x[:1] for x in inputs))
+        except Exception as error:
+            raise ValueError(
+                f"{type(net).__name__} does not run on the inputset in double precision: {error}; give one "
+                "array for each input of the network, with rows of the shape that it takes"
+            ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for module in self.results:
+            module.forward = self._play(module)
 
-            hooks.append(getattr(layer, kind).register_forward_hook(keep))
-    try:
-        with torch.no_grad():
-            net(*(x[:EXAMPLE_ROWS].double() for x in inputs))
-    except Exception as error:
-        raise ValueError(
-            f"{type(net).__name__} does not run on the inputset in double precision: {error}; give one array "
-            "for each input of the network, with rows of the shape that it takes"
-        ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-    parameters = {}
-    for path, layer in layers.items():
-        bias = None if layer.bias is None else found.get(f"{path} bias_quant", layer.bias.detach().clone())
-        weight = found.get(f"{path} weight_quant")
-        parameters[path] = (layer.weight.detach().clone() if weight is None else weight, bias)
-    return parameters
+    def _record(self, module: nn.Module, _: Any, result: Any) -> None:
+        self.results[module].append(_known(result))
+
+    def _play(self, module: nn.Module) -> Callable[..., Any]:
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            position = self.next.get(module, 0)
+            self.next[module] = position + 1
+            return self.results[module][position]
+
+        return forward
+
+    def rewind(self) -> None:
+        """Start from the first ones again."""
+        self.next = {}
 
 
-def _value(result: Any) -> Tensor:
-    return result if isinstance(result, Tensor) and not hasattr(result, "value") else result.value
+def _known(value: Any) -> Any:
+    if isinstance(value, QuantTensor):
+        return type(value)(*(_known(field) for field in value))
+    return Known.of(value) if isinstance(value, Tensor) else value
 
 
 class _Quantizer(nn.Module):
-    """One quantizer, or nothing where the proxy does not quantize."""
+    """An activation and a quantizer, which it leaves to `Quantize`."""
 
-    def __init__(self, proxy: Any, quantizers: list[Quantize], function: nn.Module | None = None) -> None:
+    def __init__(self, fused: Any, quantizers: Quantizers, path: str) -> None:
         super().__init__()
-        self.number: int | None = None
-        self.function = None
-        if proxy is not None and getattr(proxy, "is_quant_enabled", False):
-            self.number = len(quantizers)
-            quantizers.append(_described(proxy))
-        elif function is not None:
-            self.function = function
+        self._own = [fused]  # hidden from torch.export, which would take its parameters' values
+        self.quantizers, self.path = quantizers, path
+        self.known: dict[tuple[int, ...], tuple[Quantize, tuple[Known, ...]]] = {}
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.number is None:
-            return self.function(x) if self.function is not None else x
-        return torch.ops.skfhe.quantize(x, self.number)
+    @property
+    def activation_impl(self) -> Any:
+        """What Brevitas reads where a quantizer is switched off."""
+        return self._own[0].activation_impl
 
+    @property
+    def tensor_quant(self) -> Any:
+        """What Brevitas reads to quantize constants."""
+        return self._own[0].tensor_quant
 
-def _described(proxy: Any) -> Quantize:
-    """Describe what a proxy of Brevitas does to floats, its activation included."""
-    with torch.no_grad():
-        sample = proxy(torch.zeros(1, dtype=torch.float64))
-    scale, zero_point = (_row(torch.as_tensor(v).double()) for v in (sample.scale, sample.zero_point))
-
-    def integers(floats: Tensor) -> Tensor:
-        quantized = proxy(floats)
-        return torch.round(quantized.value / quantized.scale + quantized.zero_point)
-
-    ends = torch.full((2, *scale.shape), 1e12, dtype=torch.float64) * torch.tensor([-1.0, 1.0]).reshape(
-        2, *(1,) * scale.ndim
-    )
-    with torch.no_grad():
-        reached = integers(ends)
-    return Quantize(integers, scale, zero_point, int(reached.min()), int(reached.max()))
+    def forward(self, x: Tensor) -> tuple[Any, ...]:
+        if isinstance(x, Known):
+            with _disable_current_modes():
+                return _known_tuple(self._own[0](x.plain()))
+        shape = tuple(x.shape)
+        if shape not in self.known:
+            self.known[shape] = _described(self._own[0], shape, self.path)
+        quantizer, metadata = self.known[shape]
+        return self.quantizers.apply(quantizer, x), *metadata
 
 
-def _row(value: Tensor) -> Tensor:
-    """Return a scale or zero point without the axis of the rows."""
-    return value[0] if value.ndim > 1 else value.squeeze()
+class _Truncation(nn.Module):
+    """A quantizer that drops low bits of integers that it is told the scale of."""
 
-
-class _PlainLayer(nn.Module):
-    """A linear or convolutional layer with constant, already quantized weights."""
-
-    def __init__(
-        self, layer: Any, parameters: tuple[Tensor, Tensor | None], quantizers: list[Quantize], path: str
-    ) -> None:
+    def __init__(self, truncation: Any, quantizers: Quantizers, path: str) -> None:
         super().__init__()
-        functions = {
-            qnn.QuantLinear: functional.linear,
-            qnn.QuantConv1d: functional.conv1d,
-            qnn.QuantConv2d: functional.conv2d,
-            qnn.QuantConvTranspose1d: functional.conv_transpose1d,
-            qnn.QuantConvTranspose2d: functional.conv_transpose2d,
-        }
-        self.function = next((f for kind, f in functions.items() if isinstance(layer, kind)), None)
-        if self.function is None:
+        self._own = [truncation]  # hidden from torch.export, as above
+        self.quantizers, self.path = quantizers, path
+
+    def forward(self, x: Tensor, scale: Any, zero_point: Any, bit_width: Any, signed: Any) -> tuple[Any, ...]:
+        told = [v.plain() if isinstance(v, Known) else v for v in (scale, zero_point, bit_width, signed)]
+
+        def quantizer(floats: Tensor) -> Any:
+            return self._own[0](floats, *told)
+
+        described, metadata = _described(quantizer, tuple(x.shape), self.path)
+        return self.quantizers.apply(described, x), *metadata
+
+
+def _known_tuple(values: Any) -> tuple[Any, ...]:
+    return tuple(Known.of(v) if isinstance(v, Tensor) else v for v in values)
+
+
+def _described(
+    quantizer: Callable[[Tensor], Any], shape: tuple[int, ...], path: str
+) -> tuple[Quantize, tuple[Known, ...]]:
+    """Describe a quantizer of tensors of a shape; return its scale, zero point and bit-width, too."""
+    with _disable_current_modes():
+        ends = [quantizer(torch.full(shape, end, dtype=torch.float64)) for end in (-FAR, 0.0, FAR)]
+        if any(len(results) != 4 or results[1] is None for results in ends):
+            raise unsupported("quantizer", path, "it has no integers of one scale", "one of integers")
+        _, scale, zero_point, bit_width = ends[1]
+        if any(not torch.equal(results[1], scale) for results in ends):
             raise unsupported(
-                type(layer).__name__,
-                path,
-                "of Brevitas' layers with weights, only QuantLinear, QuantConv1d, QuantConv2d and their "
-                "transposed forms can be",
+                "quantizer", path, "its scale is computed from the data that it quantizes", "a constant scale"
             )
-        self.input_quantizer = _Quantizer(layer.input_quant, quantizers)
-        self.output_quantizer = _Quantizer(layer.output_quant, quantizers)
-        weight, bias = parameters
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
-        self.options: dict[str, Any] = {}
-        if not isinstance(layer, qnn.QuantLinear):
-            self.options = {
-                "stride": layer.stride,
-                "padding": layer.padding,
-                "dilation": layer.dilation,
-                "groups": layer.groups,
-            }
-            if "transpose" in self.function.__name__:
-                self.options["output_padding"] = layer.output_padding
-            if getattr(layer, "padding_mode", "zeros") != "zeros":
-                raise unsupported(
-                    type(layer).__name__, path, f"padding_mode={layer.padding_mode!r}", "'zeros'"
-                )
 
-    def forward(self, x: Tensor) -> Tensor:
-        function: Any = self.function
-        return self.output_quantizer(
-            function(self.input_quantizer(x), self.weight, self.bias, **self.options)
+        def integers(floats: Tensor) -> Tensor:
+            rows = floats.reshape(-1, *shape[1:]) if shape[:1] == (1,) else floats
+            with torch.no_grad():
+                value, *_ = quantizer(rows)
+                return torch.round(value / scale + zero_point).reshape(floats.shape)
+
+        low, high = (
+            int(reached(torch.round(results[0] / scale + zero_point)))
+            for reached, results in ((torch.min, ends[0]), (torch.max, ends[2]))
         )
-
-
-class _PlainSum(nn.Module):
-    """A sum whose arguments are quantized by one quantizer."""
-
-    def __init__(self, layer: Any, quantizers: list[Quantize]) -> None:
-        super().__init__()
-        self.input_quantizer = _Quantizer(layer.input_quant, quantizers)
-        self.output_quantizer = _Quantizer(layer.output_quant, quantizers)
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.output_quantizer(self.input_quantizer(a) + self.input_quantizer(b))
+        limits = min(low, high), max(low, high)
+        described = Quantize(integers, scale.double(), zero_point.double(), *limits)
+    return described, _known_tuple((scale, zero_point, bit_width))

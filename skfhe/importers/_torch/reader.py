@@ -65,6 +65,14 @@ _LINEAR_MAPS = frozenset(
 _BITWISE = frozenset(
     ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "__and__", "__or__", "__xor__"]
 )
+_PARTS_OF_LAYERS = (
+    "brevitas.proxy",
+    "brevitas.core",
+    "skfhe.importers._torch.brevitas",
+    "importers._torch.torch_ao",
+)
+_LIBRARIES = ("torch.nn.modules", "torch.ao.nn", "brevitas.nn", "skfhe.importers")
+"""Whose modules are layers that users know by their place in the network."""
 
 
 def in_double_precision(net: nn.Module) -> nn.Module:
@@ -232,6 +240,8 @@ def capture(
                 if _needs_decomposition(exported):
                     exported = exported.run_decompositions({})
                 return decompose(exported)
+        except UnsupportedOperatorError:
+            raise
         except Exception as error:
             failure = failure or error
     operator = _mixing_operator(net, inputs) if n_rows == 1 else None
@@ -364,6 +374,8 @@ class _Reader:
         if not nodes:
             if name not in HANDLERS and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
                 raise self.build.unsupported("its results are random", "a constant")
+            if name == "quantize" and _namespace(node.target) == "skfhe":
+                return self.quantizers[args[1]].evaluate(args[0])
             return _of_constants(name, node.target, args, kwargs)
         if name == "sym_size":
             return args[0].shape[args[1]]
@@ -443,10 +455,12 @@ def _positions_of_extrema(node: Any) -> UnsupportedOperatorError:
 def _label(node: Any) -> str:
     """Name the module that a node of the graph belongs to, and the node if that is not a layer of torch."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
+    while stack and any(part in str(stack[-1][1]) for part in _PARTS_OF_LAYERS):
+        stack.pop()
     if not stack or not stack[-1][0]:
         return node.name
     path, kind = stack[-1]
-    layer = "torch.nn.modules" in str(kind) or "skfhe.importers" in str(kind)
+    layer = any(library in str(kind) for library in _LIBRARIES)
     return path if layer else f"{path}.{node.name}"
 
 

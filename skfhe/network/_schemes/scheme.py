@@ -33,6 +33,9 @@ class Scheme:
         For each input of the program, the network's input that it encodes, and how.
     """
 
+    on_two_grids = False
+    """Whether values have grids of their own, whose sums are to be exact for what quantizes them."""
+
     def __init__(self, emitter: Emitter) -> None:
         self.emitter = emitter
         self.quantizers: list[tuple[int, AffineQuantizer]] = []

@@ -33,6 +33,12 @@ MOST_BITS = 12
 EXACT = 1e-9
 """Relative difference up to which two scales count as one."""
 LARGEST_FACTOR = 64
+OTHERWISE = (
+    "use post-training quantization for what the network does not quantize: "
+    "compile_brevitas_qat_model(net, inputset, n_bits=…), or compile_torch_model(net, inputset, n_bits=…) "
+    "without import_qat"
+)
+"""What to do with networks that quantize only in part."""
 
 
 class Trained(Scheme):
@@ -43,11 +49,17 @@ class Trained(Scheme):
     emitter : Emitter
     n_bits : int or None
         Bits of inputs that reach a layer without a quantizer; None refuses them.
+    others : Scheme, default=None
+        Chooses the integers of values and weights that the network does not quantize; None refuses them.
     """
 
-    def __init__(self, emitter: Emitter, n_bits: int | None) -> None:
+    on_two_grids = True
+
+    def __init__(self, emitter: Emitter, n_bits: int | None, others: Scheme | None = None) -> None:
         super().__init__(emitter)
-        self.n_bits = n_bits
+        self.n_bits, self.others = n_bits, others
+        self._chosen = False
+        emitter.reads_packed = True  # no value can be narrower than it was trained to be
         self.inputs: list[Node] = []
 
     def narrower(self, n_bits: int) -> str:
@@ -79,10 +91,13 @@ class Trained(Scheme):
         key = x.evaluate
         if key not in self._known:
             self._known[key] = self._on_own_grid(x)
+        if self._known[key] is None:
+            assert self.others is not None
+            return self.others.operand(x, axis)
         return self._known[key]
 
-    def _on_own_grid(self, x: Symbolic) -> Symbolic:
-        """Look up a function whose values lie on a grid."""
+    def _on_own_grid(self, x: Symbolic) -> Symbolic | None:
+        """Look up a function whose values lie on a grid; None if they do not, and others see to it."""
         read = self.emitter.type_of(x.position)
         floats = evaluated(x.evaluate, read.min, read.max, read.size, self.emitter.label_of(x.position))
         integers = np.arange(read.min, read.max + 1).reshape(-1, *(1,) * len(x.shape))
@@ -92,12 +107,13 @@ class Trained(Scheme):
             raise ValueError(f"the values of {self.emitter.label!r} are infinite or NaN whatever the input")
         offset = reached.min() if reached.min() > 0 or reached.max() < 0 else 0.0
         found = integer_grid((np.unique(reached) - offset)[:, None], MOST_BITS)
+        if found is None and self.others is not None:
+            return None
         if found is None:
             raise ValueError(
                 f"the values of {self.emitter.label!r} reach a layer without having been quantized: they "
                 f"take {len(np.unique(reached))} floats that lie on no common grid; put a quantizer behind "
-                "it (brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or import the network "
-                "with post-training quantization"
+                f"it (brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or {OTHERWISE}"
             )
         (scale,) = found[1]
 
@@ -173,13 +189,23 @@ class Trained(Scheme):
     ) -> tuple[IntArray, FloatArray]:
         """Return the integers that the weights are, whatever the sample."""
         found = integer_grid(weight, MOST_BITS)
+        if found is None and self.others is not None:
+            self._chosen = True
+            return self.others.weights(weight, sample, wanted)
         if found is None:
             raise ValueError(
                 f"the weights of {self.emitter.label!r} lie on no common grid with its inputs; quantize both "
-                "(brevitas.nn.QuantLinear and the like), or import the network with post-training "
-                "quantization"
+                f"(brevitas.nn.QuantLinear and the like), or {OTHERWISE}"
             )
         return found
+
+    def corrected(self, x: Symbolic, axis: int) -> Symbolic:
+        """Put the scales and offsets of chosen weights right; those of the network's own are."""
+        if not self._chosen:
+            return x
+        assert self.others is not None
+        self._chosen = False
+        return self.others.corrected(x, axis)
 
     def aligned(self, a: Any, b: Any, looked_up: bool) -> tuple[Symbolic, int, Symbolic, int, Any] | None:
         """Return two values on a common grid, if one divides the other."""
