@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -256,11 +257,17 @@ def capture(
 
 @contextmanager
 def _slow_attention() -> Iterator[None]:
-    """Have torch's layers of attention call operators in place of one for all of it."""
+    """Have torch's layers of attention call operators in place of one for all of it.
+
+    What torch warns about is its own: weights that recurrent layers keep twice, and a class of its own.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
