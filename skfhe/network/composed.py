@@ -1,7 +1,7 @@
 """Operators made of others, in the form that suits encryption, for both frontends.
 
-Sums are free, a lookup is not, and what is divided by is encrypted, too: so a softmax is an exponential of a
-difference in place of a quotient, and a deviation from a mean is one linear map.
+Sums are free, a lookup is not: a deviation from a mean is one linear map, and what is divided by is inverted
+once for all that it divides.
 """
 
 from __future__ import annotations
@@ -20,56 +20,15 @@ __all__ = [
     "absolute_power_sum",
     "argument",
     "centered",
-    "log_softmax",
-    "log_sum_exp",
     "mean",
     "picked",
     "product",
     "ranks",
-    "softmax",
-    "sort_few",
     "split",
     "squeezed",
     "standardized",
     "weighted",
 ]
-
-MOST_SPREAD = 30.0
-"""Logits that lie further apart than this within a row have their maximum subtracted before exponentials."""
-
-
-def log_sum_exp(build: NetworkBuilder, x: Node, axes: Sequence[int], keepdim: bool) -> Node:
-    """Append log Σ exp x.
-
-    The exponentials share one grid: where logits lie so far apart that small ones would vanish on it, as
-    calibration shows, they are counted from their maximum, at a lookup for each comparison.
-    """
-    finite = x.reference[torch.isfinite(x.reference)]
-    spread = float(finite.max() - finite.min()) if finite.numel() else 0.0
-    if spread <= MOST_SPREAD:
-        return build.univariate(
-            build.total(build.univariate(x, torch.exp), axes, keepdim), lambda s: torch.log(s)
-        )
-    largest = build.extremum_over(x, axes, keepdim=True, largest=True)
-    excess = build.elementwise(_difference, x, largest, kind="subtract")
-    sums = build.total(build.univariate(excess, torch.exp), axes, keepdim=True)
-    found = build.elementwise(torch.add, build.univariate(sums, torch.log), largest, kind="add")
-    return found if keepdim else squeezed(build, found, axes)
-
-
-def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """Return a - b, of infinities too: what is infinitely less than the maximum stays so."""
-    return torch.where(torch.isinf(a) & (a < 0), a, a - b)
-
-
-def log_softmax(build: NetworkBuilder, x: Node, axes: Sequence[int]) -> Node:
-    """Append x − log Σ exp x."""
-    return build.elementwise(_difference, x, log_sum_exp(build, x, axes, keepdim=True), kind="subtract")
-
-
-def softmax(build: NetworkBuilder, x: Node, axes: Sequence[int]) -> Node:
-    """Append exp(x − log Σ exp x): two lookups an element and one a row, and no product."""
-    return build.univariate(log_softmax(build, x, axes), torch.exp)
 
 
 def mean(build: NetworkBuilder, x: Node, axes: Sequence[int], keepdim: bool) -> Node:
@@ -183,21 +142,3 @@ def weighted(build: NetworkBuilder, x: Node, axis: int, weight: Tensor) -> Node:
     last = build.move(x, lambda t: t.movedim(axis, -1))
     moved: Node = build.move(build.linear(last, weight), lambda t: t.movedim(-1, axis))
     return moved
-
-
-def sort_few(build: NetworkBuilder, x: Node, axis: int, *, largest: bool, count: int | None = None) -> Node:
-    """Append the sorted elements along ``axis``, by a network of maxima and minima of neighbours.
-
-    Only the first ``count`` are put in their places.
-    """
-    n = x.shape[axis]
-    count = n if count is None else count
-    parts = split(build, x, axis, [1] * n)
-    high, low = ("maximum", "minimum") if largest else ("minimum", "maximum")
-    functions = {"maximum": torch.maximum, "minimum": torch.minimum}
-    for place in range(min(count, n - 1)):
-        for i in range(n - 1, place, -1):
-            a, b = parts[i - 1], parts[i]
-            parts[i - 1] = build.elementwise(functions[high], a, b, kind=high)
-            parts[i] = build.elementwise(functions[low], a, b, kind=low)
-    return build.concatenate(parts[:count], axis)

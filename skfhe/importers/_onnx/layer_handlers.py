@@ -125,16 +125,7 @@ def _conv(call: Call) -> Node:
 def convolved(call: Call, x: Node, weight: Tensor, bias: Tensor | None) -> Node:
     """Append the convolution that the attributes of a node describe."""
     window, groups = window_of(call, x, list(weight.shape[2:])), call.attributes["group"]
-    if weight.ndim < 5:
-        return layers.convolution(call.build, x, weight, bias, window, groups)
-    pads = _pads(window)
-
-    def function(several: Tensor) -> Tensor:
-        padded = functional.pad(several.flatten(0, 1), pads)
-        found = functional.conv3d(padded, weight, bias, window.strides, 0, window.dilation, groups)
-        return found.unflatten(0, several.shape[:2])
-
-    return linear_map(call.build, x, function)
+    return layers.convolution(call.build, x, weight, bias, window, groups)
 
 
 def _pads(window: Window) -> list[int]:
@@ -268,16 +259,7 @@ def _window_sums(call: Call, x: Node, window: Window) -> Node:
     """Append the sums over windows."""
     channels = x.shape[1]
     ones = torch.ones(channels, 1, *window.kernel, dtype=torch.float64)
-    if len(window.kernel) < 3:
-        return layers.convolution(call.build, x, ones, None, window, channels)
-    pads = _pads(window)
-
-    def function(several: Tensor) -> Tensor:
-        padded = functional.pad(several.flatten(0, 1), pads)
-        found = functional.conv3d(padded, ones, None, window.strides, 0, window.dilation, channels)
-        return found.unflatten(0, several.shape[:2])
-
-    return linear_map(call.build, x, function)
+    return layers.convolution(call.build, x, ones, None, window, channels)
 
 
 @HANDLERS.handles("LpPool")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skfhe.importers._handlers import HandlerTable
 from skfhe.importers._onnx.call import Call
-from skfhe.network import Node, composed
+from skfhe.network import Node, composed, probabilities, rankings
 
 __all__ = ["HANDLERS"]
 
@@ -33,7 +33,7 @@ def _reduce_function(call: Call) -> Node:
     x, name, build = call.encrypted(), call.proto.op_type, call.build
     if name == "ReduceLogSumExp" and not _is_left_out(call):
         axes = call.axes(x, 1) or list(range(len(x.shape)))
-        return composed.log_sum_exp(build, x, axes, bool(call.attributes["keepdims"]))
+        return probabilities.log_sum_exp(build, x, axes, bool(call.attributes["keepdims"]))
     before = {"ReduceL1": torch.abs, "ReduceLogSum": None, "ReduceLogSumExp": torch.exp}.get(
         name, torch.square
     )
@@ -94,8 +94,12 @@ def _softmax_axes(call: Call, x: Node) -> list[int]:
 @HANDLERS.handles("Softmax", "LogSoftmax")
 def _softmax(call: Call) -> Node:
     x = call.encrypted()
-    function = composed.softmax if call.proto.op_type == "Softmax" else composed.log_softmax
-    return function(call.build, x, _softmax_axes(call, x))
+    function = probabilities.softmax if call.proto.op_type == "Softmax" else probabilities.log_softmax
+    axes, shape, build = _softmax_axes(call, x), x.shape, call.build
+    if len(axes) == 1:
+        return function(build, x, axes[0])
+    flat = build.reshape(x, (*shape[: axes[0]], math.prod(shape[axes[0] :])))
+    return build.reshape(function(build, flat, axes[0]), shape)
 
 
 @HANDLERS.handles("LayerNormalization", "RMSNormalization")
@@ -229,7 +233,8 @@ def _top(call: Call) -> Any:
     k = int(attributes["k"]) if "k" in attributes else int(call.given(1).reshape(()))
     axis, largest = call.axis(x, attributes["axis"]), bool(attributes.get("largest", 1))
     _few(call, x.shape[axis])
-    values = composed.sort_few(build, x, axis, largest=largest, count=k)
+    n = x.shape[axis]
+    values = rankings.ranked(build, x, axis, [n - 1 - i if largest else i for i in range(k)])
     if len(call.proto.output) < 2 or not call.proto.output[1]:
         return values
     place = composed.ranks(build, x, axis, largest=largest)

@@ -13,7 +13,7 @@ from skfhe.importers._handlers import HandlerTable
 from skfhe.importers._onnx.call import INTEGERS, Call, double
 from skfhe.importers._onnx.elementwise import FUNCTIONS, rounded_to
 from skfhe.importers._onnx.layer_handlers import averaged, convolved, product
-from skfhe.network import Node, Quantize, composed
+from skfhe.network import Node, Quantize, composed, probabilities
 
 __all__ = ["FOREIGN", "HANDLERS", "ON_CONSTANTS", "QUANTIZED_DOMAINS"]
 
@@ -184,7 +184,7 @@ def _quantized_activation(call: Call) -> Node:
 def _quantized_softmax(call: Call) -> Node:
     x = _real(call, 0)
     axis = call.axis(x, call.attributes.get("axis", -1))
-    return _quantized(call, composed.softmax(call.build, x, [axis]), 3)
+    return _quantized(call, probabilities.softmax(call.build, x, axis), 3)
 
 
 @FOREIGN.handles("QLinearGlobalAveragePool")
