@@ -16,7 +16,9 @@ Add an operator
    elementwise
        A function of elements. torch's reader tabulates torch's own function; for ONNX it is written in torch,
        in ``FUNCTIONS`` of `skfhe.importers._onnx.elementwise`.
-   linear, extremum
+   parts
+       Written with other operators, in `skfhe.importers._torch.decompositions`, before the network is read.
+   linear, extremum, order
        Everything else. It needs a handler.
 
 3. A handler, where the kind is not enough: in `skfhe.importers._torch.handlers` and in
@@ -36,11 +38,16 @@ Add an operator
 
 5. If `skfhe.importers._replacements` says what to use in its place, that goes.
 
-6. The documentation: ``python -m skfhe.importers._operators`` prints the table that
+6. How far its examples are from torch: ``python -m benchmarks.networks.operators --write`` measures them all
+   and writes `skfhe.importers._errors`; with ``--operators NAME`` those of some rows alone.
+
+7. The documentation: ``python -m skfhe.importers._operators`` prints the table that
    ``docs/your_own_network.md`` shows between its marks.
 """
 
 from dataclasses import dataclass
+
+from skfhe.importers._errors import ERRORS
 
 __all__ = ["ELEMENTWISE", "MOVEMENT", "NAMES", "OPERATORS", "Operator", "operator_table"]
 
@@ -49,6 +56,7 @@ UNIVARIATE = "one lookup an element, shared with what follows it"
 SUM = "no lookup; one an element where the two need a common grid first"
 DIFFERENCE = "one lookup an element"
 PRODUCT = "one or two lookups an element"
+WIDE = "; sums of squares of 8-bit values have 17 bits and more: rounded, or in the clear"
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ class Operator:
     Parameters
     ----------
     name : str
-    kind : {"linear", "movement", "elementwise", "extremum"}
+    kind : {"linear", "movement", "elementwise", "extremum", "order", "parts"}
     torch : tuple of str
         ATen names, without overloads.
     onnx : tuple of str
@@ -88,6 +96,7 @@ OPERATORS: tuple[Operator, ...] = (
     _row("matmul of two encrypted", "linear", "matmul bmm", "MatMul", "two lookups a product"),
     _row("conv1d", "linear", "conv1d convolution", "Conv", FREE),
     _row("conv2d", "linear", "conv2d convolution", "Conv", FREE),
+    _row("conv3d", "linear", "conv3d", "", FREE),
     _row(
         "transposed convolution",
         "linear",
@@ -133,6 +142,153 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _row("amax, max over an axis", "extremum", "amax max", "ReduceMax", "one lookup a member but one"),
     _row("amin, min over an axis", "extremum", "amin min", "ReduceMin", "one lookup a member but one"),
+    _row(
+        "poolings of volumes",
+        "linear",
+        "avg_pool3d adaptive_avg_pool3d max_pool3d max_pool3d_with_indices adaptive_max_pool3d",
+        "",
+        "averages none, maxima one lookup a member but one",
+    ),
+    _row(
+        "upsample, cubic",
+        "linear",
+        "upsample_bicubic2d _upsample_bicubic2d_aa _upsample_bilinear2d_aa",
+        "",
+        FREE,
+    ),
+    _row("upsample, trilinear", "linear", "upsample_trilinear3d", "", FREE),
+    _row(
+        "upsample of volumes, nearest",
+        "movement",
+        "upsample_nearest3d _upsample_nearest_exact3d",
+        "",
+        FREE,
+    ),
+    _row("transposed convolution of volumes", "linear", "conv_transpose3d", "", FREE),
+    _row("fold", "linear", "col2im", "", FREE),
+    # --------------------------------------------------------------------------------------------- order
+    _row("sort", "order", "sort", "", "one lookup a comparator of a sorting network: 19 for 8 elements"),
+    _row("topk", "order", "topk", "", "one lookup a comparator that a rank depends on"),
+    _row(
+        "median, kthvalue, quantile",
+        "order",
+        "median kthvalue quantile",
+        "",
+        "one lookup a comparator that a rank depends on",
+    ),
+    _row("cummax, cummin", "order", "cummax cummin", "", DIFFERENCE),
+    _row("aminmax", "extremum", "aminmax", "", "one lookup a member but one, for each of both"),
+    # ---------------------------------------------------------------------------------- integers as positions
+    _row(
+        "embedding",
+        "elementwise",
+        "embedding",
+        "",
+        "one lookup an element of the vector, of the index's bits",
+    ),
+    _row(
+        "embedding_bag",
+        "parts",
+        "embedding_bag",
+        "",
+        "one lookup an element of each vector, of the index's bits",
+    ),
+    _row("one_hot", "elementwise", "one_hot", "", "one lookup a class, of the index's bits"),
+    # ------------------------------------------------------------------------------- operators by their parts
+    _row(
+        "softmax",
+        "order",
+        "softmax _safe_softmax",
+        "",
+        "two or three lookups an element and one a group; six where logits are spread widely",
+    ),
+    _row(
+        "log_softmax",
+        "order",
+        "log_softmax",
+        "",
+        "two lookups an element and one a group; five where logits are spread widely",
+    ),
+    _row(
+        "logsumexp",
+        "order",
+        "logsumexp",
+        "",
+        "one lookup an element and one a group; four where values are spread widely",
+    ),
+    _row("logaddexp", "parts", "logaddexp", "", "two lookups an element"),
+    _row(
+        "attention",
+        "parts",
+        "scaled_dot_product_attention",
+        "",
+        "two lookups a product of two values, and those of softmax" + WIDE,
+    ),
+    _row("layer_norm", "parts", "layer_norm", "", "four lookups an element and one a group" + WIDE),
+    _row("rms_norm", "parts", "rms_norm", "", "three or four lookups an element and one a group" + WIDE),
+    _row("group_norm", "parts", "group_norm", "", "four lookups an element and one a group" + WIDE),
+    _row("instance_norm", "parts", "instance_norm", "", "four lookups an element and one a group" + WIDE),
+    _row("var", "parts", "var var_mean", "", "one lookup an element" + WIDE),
+    _row("std", "parts", "std std_mean", "", "one lookup an element and one a group" + WIDE),
+    _row(
+        "norms",
+        "parts",
+        "linalg_vector_norm linalg_norm linalg_matrix_norm",
+        "",
+        "one lookup an element and one a group" + WIDE,
+    ),
+    _row("distances", "parts", "pairwise_distance cdist", "", "one or two lookups an element" + WIDE),
+    _row(
+        "cosine_similarity",
+        "parts",
+        "cosine_similarity",
+        "",
+        "four or five lookups a pair of elements, and six a group" + WIDE,
+    ),
+    _row("einsum", "parts", "einsum", "", "no lookup by constants; two lookups a product of two values"),
+    _row(
+        "products of vectors",
+        "parts",
+        "linalg_vecdot cross linalg_cross tensordot inner kron linalg_multi_dot",
+        "",
+        "no lookup by constants; two lookups a product of two values",
+    ),
+    _row(
+        "product plus something",
+        "parts",
+        "baddbmm addcmul addcdiv",
+        "",
+        "two lookups a product of two values, and those of the sum",
+    ),
+    _row(
+        "lerp",
+        "parts",
+        "lerp",
+        "",
+        "no lookup by a constant where the two have a common grid; as a product by a value",
+    ),
+    _row("bilinear", "parts", "bilinear", "", "two lookups a product, of which there are inputs × outputs"),
+    _row("prod", "parts", "prod cumprod", "", "four lookups a factor but one"),
+    _row("logit", "parts", "logit", "", UNIVARIATE),
+    _row("hypot", "parts", "hypot", "", "three lookups an element" + WIDE),
+    _row("sinc, xlogy", "parts", "sinc xlogy", "", "one lookup an element; " + PRODUCT),
+    _row("diff", "parts", "diff trapezoid", "", SUM),
+    _row(
+        "any, all, count_nonzero",
+        "parts",
+        "any all count_nonzero",
+        "",
+        "two lookups a truth value; its count none",
+    ),
+    _row("lstm", "parts", "lstm lstm_cell", "", "about 15 lookups a unit and step" + WIDE),
+    _row("gru", "parts", "gru gru_cell", "", "about 12 lookups a unit and step" + WIDE),
+    _row(
+        "rnn",
+        "parts",
+        "rnn_tanh rnn_relu rnn_tanh_cell rnn_relu_cell",
+        "",
+        "one lookup a unit and step, and one an input where these are joined" + WIDE,
+    ),
     # ------------------------------------------------------------------------------------------ movement
     _row("flatten", "movement", "flatten", "Flatten", FREE),
     _row(
@@ -321,11 +477,16 @@ def operator_table() -> str:
     -------
     str
     """
-    lines = ["| operator | torch (ATen) | ONNX | under encryption |", "|---|---|---|---|"]
+    lines = ["| operator | torch (ATen) | ONNX | under encryption | error |", "|---|---|---|---|--:|"]
     for operator in OPERATORS:
         names = (", ".join(f"`{name}`" for name in each) or "–" for each in (operator.torch, operator.onnx))
-        lines.append(f"| {operator.name} | {' | '.join(names)} | {operator.cost} |")
+        error = _shown(*ERRORS[operator.name]) if operator.name in ERRORS else "–"
+        lines.append(f"| {operator.name} | {' | '.join(names)} | {operator.cost} | {error} |")
     return "\n".join(lines)
+
+
+def _shown(error: float, jumps: bool) -> str:
+    return f"{100 * error:.1f} %{' off' if jumps else ''}"
 
 
 if __name__ == "__main__":

@@ -11,45 +11,17 @@ __all__ = ["advice", "suggested"]
 _IN_THE_CLEAR = "decrypt its argument and apply it in the clear,"
 
 _TORCH: dict[str, str] = {
-    "softmax": f"{{exp}}, {{sum}} and {{div}}, or {_IN_THE_CLEAR}",
-    "log_softmax": f"{{exp}}, {{sum}}, {{log}} and {{sub}}, or {_IN_THE_CLEAR}",
-    "logsumexp": "{exp}, {sum} and {log}",
-    "scaled_dot_product_attention": "{matmul}, {exp}, {sum} and {div}",
     **dict.fromkeys(("argmax", "argmin", "argsort", "mode"), _IN_THE_CLEAR),
-    "topk": f"{{amax}} if the largest alone counts, or {_IN_THE_CLEAR}",
-    **dict.fromkeys(
-        ("sort", "msort", "median", "kthvalue"), f"{{maximum}} and {{minimum}} of pairs, or {_IN_THE_CLEAR}"
-    ),
-    **dict.fromkeys(
-        (
-            *("layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "instance_norm"),
-            *("rms_norm", "_fused_rms_norm"),
-        ),
-        "{mean}, {square}, {rsqrt} and {mul}, or a network trained with {batch_norm}, whose statistics are "
-        "constants,",
-    ),
-    "embedding": "one-hot inputs and {linear}",
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "{conv1d} or {linear} over a window"),
-    **dict.fromkeys(("var", "var_mean"), "{mean} and {square}"),
-    **dict.fromkeys(("std", "std_mean"), "{mean}, {square} and {sqrt}"),
-    **dict.fromkeys(("norm", "linalg_vector_norm"), "{square}, {sum} and {sqrt}"),
     **dict.fromkeys(("nonzero", "masked_select"), "{where}, which keeps the shape,"),
     **dict.fromkeys(("scatter_add", "index_add"), "{matmul} by a constant matrix of zeros and ones"),
-    **dict.fromkeys(("einsum", "tensordot", "inner", "bilinear"), "{matmul}"),
-    **dict.fromkeys(("addcmul", "lerp"), "{mul} and {add}"),
-    **dict.fromkeys(("prod", "cumprod"), "{mul} of its parts"),
-    "avg_pool3d": "{avg_pool2d} and {avg_pool1d}, one after the other",
-    "max_pool3d": "{max_pool2d} and {max_pool1d}, one after the other",
-    "conv3d": "{conv2d} of slices, and their sum",
     **dict.fromkeys(("rand_like", "randn_like", "bernoulli", "normal"), "a constant: nothing may be random,"),
-    "any": "{amax} of truth values",
-    "all": "{amin} of truth values",
     **dict.fromkeys(
-        ("upsample_bicubic2d", "_upsample_bicubic2d_aa"), "{matmul} by a constant matrix, or a bilinear mode"
+        ("linalg_svdvals", "linalg_eigvalsh"),
+        f"the Frobenius norm, {{linalg_matrix_norm}}, or {_IN_THE_CLEAR}",
     ),
-    "logit": "{div} and {log}",
-    "sinc": "{sin} and {div}",
-    "xlogy": "{log} and {mul}",
+    "renorm": "{linalg_vector_norm}, {clamp} and {div}",
+    "logcumsumexp": "{exp}, {cumsum} and {log}",
+    "native_batch_norm": "{batch_norm} with running statistics",
 }
 _ONNX: dict[str, str] = {
     "Softmax": f"{{Exp}}, {{ReduceSum}} and {{Div}}, or {_IN_THE_CLEAR}",
@@ -100,8 +72,8 @@ def advice(name: str, framework: str) -> str:
 
     Examples
     --------
-    >>> advice("logsumexp", "torch"), advice("lgamma", "torch")
-    ('exp, sum and log', '')
+    >>> advice("logcumsumexp", "torch"), advice("lgamma", "torch")
+    ('exp, cumsum and log', '')
     """
     return re.sub(r"[{}]", "", _INSTEAD[framework].get(name, ""))
 

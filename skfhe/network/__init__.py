@@ -1,6 +1,6 @@
 """Float networks, whoever wrote them, and their lowering to programs by a quantization scheme."""
 
-from skfhe.network import layers
+from skfhe.network import layers, probabilities, rankings
 from skfhe.network._builder import (
     EXAMPLE_ROWS,
     NO_OPERATOR,
@@ -36,5 +36,7 @@ __all__ = [
     "Window",
     "layers",
     "lower_network",
+    "probabilities",
+    "rankings",
     "unsupported",
 ]

@@ -11,6 +11,7 @@ a tensor, and axes count its axes. That rows do not depend on each other is for 
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ class NetworkBuilder:
     Parameters
     ----------
     inputs : sequence of Tensor, each of shape (n_rows, …)
-        Calibration rows of each input.
+        Calibration rows of each input; one of integers is encrypted as what it is.
     names : sequence of str
         Names of the inputs.
     """
@@ -55,7 +56,8 @@ class NetworkBuilder:
         self.outputs: list[Node] = []
         self.name, self.label = "", ""
         for index, (rows, name) in enumerate(zip(inputs, names, strict=True)):
-            node = Node(Source(index), (), "input", name, rows.to(torch.float64))
+            whole = None if rows.is_floating_point() else (int(rows.min()), int(rows.max()))
+            node = Node(Source(index, whole), (), "input", name, rows.to(torch.float64))
             self.nodes.append(node)
             self.inputs.append(node)
 
@@ -80,6 +82,17 @@ class NetworkBuilder:
             argument.readers += 1
         self.nodes.append(node)
         return node
+
+    def reach(self, x: Node, low: int, high: int) -> None:
+        """Say that an input of integers may hold those from ``low`` to ``high``, whatever was calibrated on.
+
+        Of no effect on other values.
+        """
+        while isinstance(x.operation, Move):
+            (x,) = x.arguments
+        if isinstance(x.operation, Source) and x.operation.whole is not None:
+            ends = (*x.operation.whole, low, high)
+            x.operation = replace(x.operation, whole=(min(ends), max(ends)))
 
     def affine(self, x: Node, scale: Any = 1.0, offset: Any = 0.0) -> Node:
         """Append ``scale * x + offset``, with constants that broadcast against it."""

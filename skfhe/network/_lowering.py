@@ -26,6 +26,7 @@ from skfhe.network._cells import fill_undefined
 from skfhe.network._node import Node
 from skfhe.network._operations import (
     Affine,
+    Comparators,
     Concatenate,
     Convolution,
     Elementwise,
@@ -267,12 +268,22 @@ class _Lowering:
 
     @lower.register
     def lower_extremum(self, operation: Extremum, x: Any) -> Symbolic:
+        x = self._comparable(operation, x)
+        result = products.extremum(self.emitter, x, operation, self._node.reference)
+        return replace(result, shared=self._shared)
+
+    @lower.register
+    def lower_comparators(self, operation: Comparators, x: Any) -> Symbolic:
+        x = self._comparable(operation, x)
+        result = products.compared(self.emitter, x, operation, self._node.reference)
+        return replace(result, shared=self._shared)
+
+    def _comparable(self, operation: Extremum | Comparators, x: Any) -> Symbolic:
+        """Return ``x`` on a grid on which the order of integers is that of the members."""
         x = self.scheme.operand(x, None)
         if not products.comparable(x, operation):
             x = self.scheme.operand(replace(x, grid=None), None)
-        return replace(
-            products.extremum(self.emitter, x, operation, self._node.reference), shared=self._shared
-        )
+        return x
 
     @lower.register
     def lower_matmul(self, operation: MatMul, a: Any, b: Any) -> Symbolic:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 __all__ = [
     "Affine",
+    "Comparators",
     "Concatenate",
     "Convolution",
     "Elementwise",
@@ -38,9 +39,13 @@ class Operation:
 
 @dataclass(frozen=True, eq=False)
 class Source(Operation):
-    """An input of the network, counted from 0."""
+    """An input of the network, counted from 0.
+
+    ``whole`` are the least and the largest of an input of integers.
+    """
 
     index: int
+    whole: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +158,34 @@ class Extremum(Operation):
     def evaluate(self, *x: Tensor) -> Tensor:
         found = x[0].reshape(len(x[0]), -1)[:, self.members]
         return found.amax(dim=1) if self.largest else found.amin(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparators(Operation):
+    """Elements that are compared in pairs and put in order, step after step: a sorting network, or a part.
+
+    ``members`` is (n_members, *row) and points into the flattened argument, the result is (n_results, *row).
+    Each step compares pairs of members, all different, given as their numbers: of a pair ``(low, high)`` the
+    smaller one becomes the first, the larger one the second; ``writes`` says for each pair whether the first
+    and whether the second is written, otherwise it stays what it was. ``results`` are the members returned.
+    """
+
+    members: Tensor
+    steps: tuple[tuple[tuple[int, int], ...], ...]
+    writes: tuple[tuple[tuple[bool, bool], ...], ...]
+    results: tuple[int, ...]
+
+    def evaluate(self, *x: Tensor) -> Tensor:
+        wires = list(x[0].reshape(len(x[0]), -1)[:, self.members].unbind(1))
+        for pairs, written in zip(self.steps, self.writes, strict=True):
+            for (low, high), (writes_low, writes_high) in zip(pairs, written, strict=True):
+                smaller, larger = (
+                    torch.minimum(wires[low], wires[high]),
+                    torch.maximum(wires[low], wires[high]),
+                )
+                wires[low] = smaller if writes_low else wires[low]
+                wires[high] = larger if writes_high else wires[high]
+        return torch.stack([wires[i] for i in self.results], 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from skfhe._typing import FloatArray, IntArray
 from skfhe.network._emitter import Emitter
-from skfhe.network._operations import Elementwise, Extremum
+from skfhe.network._operations import Comparators, Elementwise, Extremum
 from skfhe.network._symbolic import Grid, Symbolic
 from skfhe.program import bit_width, ops
 
@@ -27,6 +27,7 @@ __all__ = [
     "MOST_PACKED_BITS",
     "MOST_PACKED_PRODUCT_BITS",
     "comparable",
+    "compared",
     "extremum",
     "is_one_grid",
     "matmul",
@@ -115,7 +116,7 @@ def is_one_grid(scale: FloatArray, offset: FloatArray) -> bool:
     return bool(np.all(scale == scale[:1]) and np.all(offset == offset[:1]) and np.all(scale > 0))
 
 
-def comparable(x: Symbolic, operation: Extremum) -> bool:
+def comparable(x: Symbolic, operation: Extremum | Comparators) -> bool:
     """Whether the integers of each window's members are ordered as their floats, or all the other way."""
     assert x.grid is not None
     members, sign = operation.members.numpy(), np.sign(x.grid.scale.ravel()[0])
@@ -151,6 +152,45 @@ def extremum(emitter: Emitter, x: Symbolic, operation: Extremum, reference: Tens
         contestants, n_members = winners, half + n_members % 2
     position = emitter.move(contestants, np.arange(scale.size).reshape(members.shape[1:]))
     return Symbolic.on_grid(position, reference, Grid(scale, offset))
+
+
+def compared(emitter: Emitter, x: Symbolic, operation: Comparators, reference: Tensor) -> Symbolic:
+    """Return members in the order that comparators leave them in: one lookup gives both of a pair."""
+    assert x.grid is not None
+    members = operation.members.numpy()
+    shape = members.shape[1:]
+    size = int(np.prod(shape, dtype=np.int64))
+    rising = bool(x.grid.scale.ravel()[0] > 0)
+    interval = emitter.type_of(x.position)
+    wires = emitter.move(x.position, members)
+
+    def picked(numbers: list[int]) -> IntArray:
+        return (np.array(numbers, dtype=np.int64)[:, None] * size + np.arange(size)).reshape(-1, *shape)
+
+    for pairs, written in zip(operation.steps, operation.writes, strict=True):
+        first, second = (emitter.move(wires, picked([pair[i] for pair in pairs])) for i in (0, 1))
+        difference = emitter.add(ops.Subtract(), first, second)
+        read = emitter.type_of(difference)
+        emitter.check_width(difference, read.bits)
+        of_larger = np.maximum if rising else np.minimum  # max = second + relu(first - second), and so on
+        table = of_larger(np.arange(read.min, read.max + 1), 0)[None]
+        excess = emitter.add(ops.Lookup(table, np.array([read.min])), difference)
+        new, order = [wires], np.arange(len(members))
+        sources = ((ops.Subtract(), first), (ops.Add(), second))
+        for side, (combine, source) in enumerate(sources):
+            kept = [number for number, both in enumerate(written) if both[side]]
+            if kept:
+                parts = [emitter.move(position, picked(kept)) for position in (source, excess)]
+                value = emitter.add(combine, *parts)
+                order[[pairs[number][side] for number in kept]] = len(order) + np.arange(len(kept))
+                new.append(emitter.add(ops.Bound(interval.min, interval.max), value))
+                order = np.concatenate([order, np.full(len(kept), -1)])
+        joined = emitter.add(ops.Concatenate(0), *new)
+        wires = emitter.move(joined, picked(list(order[: len(members)])))
+    position = emitter.move(wires, picked(list(operation.results)))
+    grid = Grid(x.grid.scale.ravel()[members], x.grid.offset.ravel()[members])
+    results = list(operation.results)
+    return Symbolic.on_grid(position, reference, Grid(grid.scale[results], grid.offset[results]))
 
 
 def multiply(emitter: Emitter, a: Symbolic, b: Symbolic, reference: Tensor) -> Symbolic:

@@ -75,14 +75,16 @@ class Window:
 def convolution(
     build: NetworkBuilder, x: Node, weight: Tensor, bias: Tensor | None, window: Window, groups: int
 ) -> Node:
-    """Append a convolution over one or two axes of (n, channels, *spatial) or (channels, *spatial)."""
+    """Append a convolution over up to three axes of (n, channels, *spatial) or (channels, *spatial)."""
     n_axes = weight.ndim - 2
     if len(x.shape) not in (n_axes + 1, n_axes + 2):
         raise build.unsupported(
             f"a tensor of shape {x.shape} is not channels of {n_axes} spatial axes", "unsqueeze before it"
         )
+    if n_axes == 3:
+        return _of_volumes(build, x, weight, bias, window, groups)
     if n_axes not in (1, 2):
-        raise build.unsupported(f"it has {n_axes} spatial axes", "one or two spatial axes")
+        raise build.unsupported(f"it has {n_axes} spatial axes", "one, two or three spatial axes")
     weight = weight.to(torch.float64)
     bias = torch.zeros(len(weight), dtype=torch.float64) if bias is None else bias.to(torch.float64)
     if n_axes == 1:
@@ -100,6 +102,28 @@ def convolution(
     spatial = (width,) if n_axes == 1 else (height, width)
     batch = x.shape[:1] if len(x.shape) == n_axes + 2 else ()
     return build.reshape(result, (*batch, len(weight), *spatial))
+
+
+def _of_volumes(
+    build: NetworkBuilder, x: Node, weight: Tensor, bias: Tensor | None, window: Window, groups: int
+) -> Node:
+    """Append a convolution over three axes: of images with the channels of all slices that are read."""
+    depth, (stride, dilation) = weight.shape[2], (window.strides[0], window.dilation[0])
+    before, after = window.padding[0]
+    size = x.shape[-3] + before + after
+    n_slices = (size - dilation * (depth - 1) - 1) // stride + 1
+    read = torch.arange(n_slices)[:, None] * stride + torch.arange(depth) * dilation
+    volumes = x if len(x.shape) == 5 else build.reshape(x, (1, *x.shape))
+
+    def slices(tensor: Tensor) -> Tensor:
+        taken = functional.pad(tensor, (0, 0, 0, 0, before, after))[:, :, read]
+        return taken.transpose(1, 2).flatten(2, 3).flatten(0, 1)
+
+    images = build.move(volumes, slices)
+    rest = Window(window.kernel[1:], window.strides[1:], window.padding[1:], window.dilation[1:])
+    result = convolution(build, images, weight.flatten(1, 2), bias, rest, groups)
+    turned = build.move(result, lambda tensor: tensor.unflatten(0, (-1, n_slices)).transpose(1, 2))
+    return turned if len(x.shape) == 5 else build.reshape(turned, turned.shape[1:])
 
 
 def _of_image(
@@ -150,7 +174,7 @@ def average_pool(build: NetworkBuilder, x: Node, window: Window, average: Callab
     sums = convolution(build, images, ones, None, window, channels)
     all_ones = torch.ones(1, 1, *spatial, dtype=torch.float64)
     padding = [n for pair in reversed(window.padding) for n in pair]
-    convolve: Any = functional.conv1d if n_axes == 1 else functional.conv2d
+    convolve: Any = (functional.conv1d, functional.conv2d, functional.conv3d)[n_axes - 1]
     count = convolve(
         functional.pad(all_ones, padding), ones[:1].double(), None, window.strides, 0, window.dilation
     )

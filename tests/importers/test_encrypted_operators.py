@@ -32,6 +32,18 @@ def moved(x):
     return functional.relu(z).sum(2)
 
 
+class Words(nn.Module):
+    """Sums the vectors of words, which are given by their numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(6, 2)
+        self.head = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.head(self.words(x).sum(1))
+
+
 def joined(x, y):
     """Values of different widths, rounded together."""
     total = x.sum(1, keepdim=True) * 1.5 + y @ torch.tensor([[1.0], [0.3], [-0.8]]).to(y)
@@ -76,6 +88,9 @@ NETWORKS = {
     "movement": (lambda: Function(moved), [(2, 2)], 3, None),
     "residual": (Residual, [(3,)], 3, None),
     "rounded beside each other": (lambda: Function(joined), [(3,), (3,)], 3, 4),
+    "sort": (lambda: Function(lambda x: x.sort(1)[0]), [(4,)], 3, None),
+    "softmax of widely spread logits": (lambda: Function(lambda x: (4 * x).softmax(1)), [(3,)], 3, 4),
+    "layer norm": (lambda: nn.LayerNorm(3), [(3,)], 3, 4),
 }
 
 
@@ -94,3 +109,20 @@ def test_encrypted_results_are_those_in_the_clear(name):
     clear = module.quantized_forward(encoded)
     assert np.ptp(clear) > 0
     np.testing.assert_array_equal(module.quantized_forward(encoded, fhe="execute"), clear)
+
+
+def test_numbers_of_words_are_encrypted_as_they_are():
+    """Also those of the vocabulary that no calibration row holds."""
+    torch.manual_seed(0)
+    net = Words()
+    X = np.random.default_rng(0).integers(1, 5, (100, 2))
+    module = quantize_torch_model(net, X, 3)
+    words = np.array([[0, 5], [1, 4], [5, 0]])
+    np.testing.assert_array_equal(module.quantize_input(words), words)
+    wanted = net.double()(torch.from_numpy(words)).detach().numpy()
+    assert np.abs(module.forward(words) - wanted).max() <= 0.5 * np.abs(wanted).max()
+    module.compile()
+    encoded = module.quantize_input(words)
+    np.testing.assert_array_equal(
+        module.quantized_forward(encoded, fhe="execute"), module.quantized_forward(encoded)
+    )

@@ -16,6 +16,7 @@ from skfhe.importers._onnx import reader as onnx_reader
 from skfhe.importers._onnx.elementwise import COMPARISONS, FUNCTIONS
 from skfhe.importers._operators import ELEMENTWISE, MOVEMENT, NAMES
 from skfhe.importers._torch import reader as torch_reader
+from skfhe.importers._torch.decompositions import DECOMPOSITIONS
 from skfhe.importers._torch.handlers import HANDLERS
 from tests.importers.onnx_examples import EXAMPLES as ONNX_EXAMPLES
 from tests.importers.torch_examples import EXAMPLES, Function, rows
@@ -33,6 +34,9 @@ CONVERTERS = {
     "QLinearAdd",
 }
 """Operators that onnxruntime's optimizer writes, of a domain of its own."""
+
+
+DECOMPOSED = {name.split(".")[0] for name in DECOMPOSITIONS.names}
 
 
 class Recorded(HandlerTable):
@@ -81,7 +85,9 @@ def test_the_order_of_imports_does_not_matter():
         "_onnx.layer_handlers",
         "_onnx.elementwise",
         "_onnx.reader",
+        "_torch.integers",
         "_torch.handlers",
+        "_torch.reductions",
         "_torch.reader",
     ]
     orders = (modules, modules[::-1])
@@ -104,13 +110,15 @@ def test_the_order_of_imports_does_not_matter():
 
 
 def test_every_operator_of_the_table_is_one_that_a_reader_reaches():
-    reached = HANDLERS.names | ELEMENTWISE["torch"] | MOVEMENT["torch"]
+    reached = HANDLERS.names | ELEMENTWISE["torch"] | MOVEMENT["torch"] | DECOMPOSED
     assert reached | torch_reader._LINEAR_MAPS >= NAMES["torch"]
     assert onnx_reader.HANDLERS.names | set(FUNCTIONS) | MOVEMENT["onnx"] >= NAMES["onnx"]
 
 
 def test_every_handler_is_one_of_an_operator_of_the_table():
     assert HANDLERS.names <= NAMES["torch"]
+    assert NAMES["torch"] >= DECOMPOSED
+    assert not DECOMPOSED & HANDLERS.names
     assert onnx_reader.HANDLERS.names - SHAPES <= NAMES["onnx"]
     assert set(FUNCTIONS) <= ELEMENTWISE["onnx"]
     assert not set(FUNCTIONS) & onnx_reader.HANDLERS.names
@@ -140,7 +148,7 @@ def test_every_handler_and_every_rule_of_torch_s_reader_is_reached(monkeypatch):
         torch_reader.read_torch(torch_reader.in_double_precision(one.net), inputs)
     assert table.called == HANDLERS.names
     assert seen >= set(torch_reader._KINDS) | torch_reader._BITWISE
-    assert mapped >= torch_reader._LINEAR_MAPS
+    assert mapped >= {name.strip("_") for name in torch_reader._LINEAR_MAPS}
     never = ELEMENTWISE["torch"] - seen - table.answered
     assert not never, f"{never} are in the table, and no example reaches them"
 

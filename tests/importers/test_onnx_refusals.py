@@ -73,10 +73,6 @@ REFUSED = {
         Example([node("MaxPool", "x", "y,i", kernel_shape=[2])], {"x": (2, 6)}, outputs=("y", "i")),
         "its output 'i' is read",
     ),
-    "three axes": (
-        one("Conv", {"w": normal(1, 1, 2, 2, 2)}, inputs={"x": (1, 3, 3, 3)}),
-        "it has 3 spatial axes; use one or two spatial axes instead",
-    ),
     "statistics of the batch": (
         Example(
             [node("BatchNormalization", "x,a,a,a,a", "y,m,v", training_mode=1)],

@@ -66,7 +66,12 @@ def _per_axis(value: Any, n_axes: int) -> list[int]:
     return [int(v) for v in (values * n_axes if len(values) == 1 else values)]
 
 
-@HANDLERS.handles("conv1d", "conv2d", "convolution")
+def _spatial_axes(build: NetworkBuilder) -> int:
+    """Return the number in the operator's name."""
+    return next(n for n in (1, 2, 3) if f"{n}d" in build.name)
+
+
+@HANDLERS.handles("conv1d", "conv2d", "conv3d", "convolution")
 def _convolution(
     build: NetworkBuilder,
     x: Any,
@@ -114,7 +119,7 @@ def _dropout(build: NetworkBuilder, x: Node, p: float, train: bool) -> Any:
     return (x, None) if build.name == "native_dropout" else x
 
 
-@HANDLERS.handles("avg_pool1d", "avg_pool2d")
+@HANDLERS.handles("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _avg_pool(
     build: NetworkBuilder,
     x: Node,
@@ -125,7 +130,7 @@ def _avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Node:
-    n_axes = 1 if build.name == "avg_pool1d" else 2
+    n_axes = _spatial_axes(build)
     kernel = _per_axis(kernel_size, n_axes)
     strides = _per_axis(stride, n_axes) if stride not in ((), [], None) else kernel
     pads = _per_axis(padding, n_axes)
@@ -136,30 +141,29 @@ def _avg_pool(
     def average(rows: Tensor) -> Tensor:
         if n_axes == 1:
             return functional.avg_pool1d(rows, kernel, strides, pads, ceil_mode, count_include_pad)
-        return functional.avg_pool2d(
-            rows, kernel, strides, pads, ceil_mode, count_include_pad, divisor_override
-        )
+        pool = functional.avg_pool2d if n_axes == 2 else functional.avg_pool3d
+        return pool(rows, kernel, strides, pads, ceil_mode, count_include_pad, divisor_override)
 
     return layers.average_pool(build, x, window, average)
 
 
-@HANDLERS.handles("adaptive_avg_pool1d", "adaptive_avg_pool2d")
+@HANDLERS.handles("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
 def _adaptive_avg_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Node | None:
     window = _adaptive(build, x, output_size)
     if window is None:
         return None
-    pool = functional.avg_pool1d if len(window.kernel) == 1 else functional.avg_pool2d
+    pool: Any = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)[len(window.kernel) - 1]
     return layers.average_pool(build, x, window, lambda rows: pool(rows, window.kernel, window.strides))
 
 
-@HANDLERS.handles("adaptive_max_pool1d", "adaptive_max_pool2d")
+@HANDLERS.handles("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def _adaptive_max_pool(build: NetworkBuilder, x: Node, output_size: Any) -> Any:
-    n_axes = 1 if build.name.endswith("1d") else 2
+    n_axes = _spatial_axes(build)
     return (layers.adaptive_max_pool(build, x, _per_axis(output_size, n_axes)), POSITIONS)
 
 
 def _adaptive(build: NetworkBuilder, x: Node, output_size: Any) -> Window | None:
-    n_axes = 1 if build.name.endswith("1d") else 2
+    n_axes = _spatial_axes(build)
     sizes, wanted = x.shape[-n_axes:], _per_axis(output_size, n_axes)
     if any(size % n for size, n in zip(sizes, wanted, strict=True)):
         return None
@@ -167,7 +171,7 @@ def _adaptive(build: NetworkBuilder, x: Node, output_size: Any) -> Window | None
     return Window(kernel, kernel, [(0, 0)] * n_axes, [1] * n_axes)
 
 
-@HANDLERS.handles("max_pool1d", "max_pool2d", "max_pool1d_with_indices", "max_pool2d_with_indices")
+@HANDLERS.handles(*(f"max_pool{n}d{form}" for n in (1, 2, 3) for form in ("", "_with_indices")))
 def _max_pool(
     build: NetworkBuilder,
     x: Node,
@@ -177,7 +181,7 @@ def _max_pool(
     dilation: Any = 1,
     ceil_mode: bool = False,
 ) -> Any:
-    n_axes = 1 if "1d" in build.name else 2
+    n_axes = _spatial_axes(build)
     kernel = _per_axis(kernel_size, n_axes)
     strides = _per_axis(stride, n_axes) if stride not in ((), [], None) else kernel
     pads = [(p, p) for p in _per_axis(padding, n_axes)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import product
@@ -23,6 +23,8 @@ from skfhe.importers._handlers import Handler
 from skfhe.importers._operators import ELEMENTWISE, MOVEMENT
 from skfhe.importers._replacements import advice
 from skfhe.importers._rows import COMPARED_ROWS, departing, mixes_rows, mixing, place_outputs, replaced
+from skfhe.importers._torch import reductions  # noqa: F401 - its handlers
+from skfhe.importers._torch.decompositions import by_parts
 from skfhe.importers._torch.handlers import (
     FAKE_QUANTIZERS,
     HANDLERS,
@@ -31,6 +33,7 @@ from skfhe.importers._torch.handlers import (
     in_double,
     map_leaves,
 )
+from skfhe.importers._torch.integers import as_taken
 from skfhe.network import EXAMPLE_ROWS, NO_OPERATOR, NetworkBuilder, Node, Quantize, layers, unsupported
 
 __all__ = ["capture", "in_double_precision", "read_torch"]
@@ -52,8 +55,10 @@ _SHAPED_AS = frozenset(["view_as", "reshape_as", "expand_as"])
 _WITHOUT_RESULT = frozenset({"_assert_tensor_metadata", "_assert_async", "sym_constrain_range_for_size"})
 _LINEAR_MAPS = frozenset(
     (
-        *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "upsample_linear1d", "upsample_bilinear2d"),
-        *("conv_transpose1d", "conv_transpose2d", "convolution", "cumsum"),
+        *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "cumsum", "trapezoid"),
+        *("upsample_linear1d", "upsample_bilinear2d", "_upsample_bilinear2d_aa", "upsample_trilinear3d"),
+        *("upsample_bicubic2d", "_upsample_bicubic2d_aa", "col2im", "convolution"),
+        *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     )
 )
 _BITWISE = frozenset(
@@ -113,6 +118,7 @@ def read_torch(
     ValueError
         If torch cannot export the network, or its result for a row depends on how many rows there are.
     """
+    inputs = as_taken(net, inputs)
     with torch.no_grad():
         build = _Reader(net, capture(net, inputs), inputs, quantizers).read()
         _compare(build, original or net, inputs)
@@ -212,8 +218,13 @@ def _is_quantized(value: Any) -> bool:
     return hasattr(value, "value") and hasattr(value, "scale")
 
 
-def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
-    """Return what torch.export captures of a network, without operators that write in place or transform.
+def capture(
+    net: nn.Module,
+    inputs: Sequence[Tensor],
+    n_rows: int = 1,
+    decompose: Callable[[Any], Any] = by_parts,
+) -> Any:
+    """Return what torch.export captures of a network: by parts, without operators that write in place.
 
     A network may have tensors or casts of its own in single precision, which do not multiply double ones. It
     may drop all axes of length 1, and mean those beside that of the rows.
@@ -223,9 +234,11 @@ def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
         examples = tuple(_cast(x, dtype)[torch.arange(n_rows) % len(x)] for x in inputs)
         called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
         try:
-            with _silent(), _SqueezesRows() if squeezes else nullcontext():
+            with _silent(), _slow_attention(), _SqueezesRows() if squeezes else nullcontext():
                 exported = torch.export.export(called, examples, strict=False)
-                return exported.run_decompositions({}) if _needs_decomposition(exported) else exported
+                if _needs_decomposition(exported):
+                    exported = exported.run_decompositions({})
+                return decompose(exported)
         except UnsupportedOperatorError:
             raise
         except Exception as error:
@@ -238,6 +251,17 @@ def capture(net: nn.Module, inputs: Sequence[Tensor], n_rows: int = 1) -> Any:
         f"torch.export could not capture {type(net).__name__}: {reason.rstrip('. ')}; the network must be a "
         "torch.nn.Module whose control flow does not depend on the data, called with one row of each input"
     ) from failure
+
+
+@contextmanager
+def _slow_attention() -> Iterator[None]:
+    """Have torch's layers of attention call operators in place of one for all of it."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 class _SqueezesRows(TorchFunctionMode):

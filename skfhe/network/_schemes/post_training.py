@@ -10,6 +10,7 @@ from skfhe.encoding import AffineQuantizer
 from skfhe.network._cells import UNDEFINED, rounded
 from skfhe.network._emitter import Emitter
 from skfhe.network._node import Node
+from skfhe.network._operations import Source
 from skfhe.network._schemes.calibration import Calibration, calibrate_grid
 from skfhe.network._schemes.scheme import Scheme
 from skfhe.network._schemes.weights import choose_integers, integer_grid
@@ -68,13 +69,22 @@ class PostTraining(Scheme):
         return f"n_bits={n_bits}"
 
     def input(self, node: Node, index: int) -> Symbolic:
-        """Quantize an input, each feature of a flat one by itself."""
+        """Quantize an input, each feature of a flat one by itself, or leave integers as they are."""
+        if isinstance(node.operation, Source) and node.operation.whole is not None:
+            return self._integers(node, index, *node.operation.whole)
         axis = 0 if len(node.shape) == 1 else None
         values = node.reference.numpy()
         scale, zero_point = calibrate_grid(values, self.model_inputs, axis, self.calibration)
         quantizer = AffineQuantizer(self.model_inputs, False, scale, zero_point.astype(np.int64))
         position = self.encrypt(index, node.shape, quantizer, node.reference, node.label)
         grid = Grid.of(scale, -zero_point * scale, node.shape)
+        return Symbolic.on_grid(position, node.reference, grid, node.readers > 1)
+
+    def _integers(self, node: Node, index: int, low: int, high: int) -> Symbolic:
+        n_bits = max(1, int(high - low).bit_length())
+        quantizer = AffineQuantizer(n_bits, False, 1.0, -low)
+        position = self.encrypt(index, node.shape, quantizer, node.reference, node.label)
+        grid = Grid.of(1.0, float(low), node.shape)
         return Symbolic.on_grid(position, node.reference, grid, node.readers > 1)
 
     def operand(self, x: Symbolic, axis: int | None) -> Symbolic:
