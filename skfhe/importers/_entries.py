@@ -403,6 +403,12 @@ def _readable(scheme: Scheme) -> str:
 
 
 def _check_module(net: Any) -> None:
+    if isinstance(net, torch.jit.ScriptModule):
+        raise TypeError(
+            f"the network is a torch.jit.{type(net).__name__}, which torch.export does not capture; give the "
+            "torch.nn.Module that it was scripted or traced from, or save it with "
+            "torch.onnx.export(net, args, path, dynamo=False) and use compile_onnx_model"
+        )
     if not isinstance(net, nn.Module):
         raise TypeError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
 
