@@ -184,7 +184,7 @@ OWN_OR_GIVEN = {
     "_default_callbacks",  # by skorch, to subclasses of its NeuralNet
     "_getframe",  # by Python, to look at the stack
     *("_replace", "_fields"),  # by named tuples
-    *("_forward_pre_hooks", "_schema", "_tensor_name"),  # by torch
+    *("_C", "_forward_pre_hooks", "_modules", "_safe_softmax", "_schema", "_tensor_name"),  # by torch
     "_exit",  # by Python, to end a process at once
 }
 

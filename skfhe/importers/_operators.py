@@ -231,7 +231,9 @@ OPERATORS: tuple[Operator, ...] = (
         "LayerNormalization",
         "four lookups an element and one a group" + WIDE,
     ),
-    _row("rms_norm", "parts", "rms_norm", "RMSNormalization", "four lookups an element and one a group" + WIDE),
+    _row(
+        "rms_norm", "parts", "rms_norm", "RMSNormalization", "four lookups an element and one a group" + WIDE
+    ),
     _row(
         "group_norm",
         "parts",
