@@ -44,7 +44,13 @@ class Request:
 
 
 def check_module(net: Any) -> None:
-    """Raise a `TypeError` unless ``net`` is a torch module."""
+    """Raise a `TypeError` unless ``net`` is a torch module that can be captured."""
+    if isinstance(net, torch.jit.ScriptModule):
+        raise TypeError(
+            f"the network is a torch.jit.{type(net).__name__}, which torch.export does not capture; give the "
+            "torch.nn.Module that it was scripted or traced from, or save it with "
+            "torch.onnx.export(net, args, path, dynamo=False) and use compile_onnx_model"
+        )
     if not isinstance(net, nn.Module):
         raise TypeError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
 

@@ -87,7 +87,7 @@ def _row(name: str, kind: str, torch: str, onnx: str, cost: str) -> Operator:
 
 
 def _activation(name: str, onnx: str = "", torch: str | None = None) -> Operator:
-    return _row(name, "elementwise", torch or name, onnx, UNIVARIATE)
+    return _row(name, "elementwise", name if torch is None else torch, onnx, UNIVARIATE)
 
 
 OPERATORS: tuple[Operator, ...] = (
@@ -454,6 +454,74 @@ OPERATORS: tuple[Operator, ...] = (
     _activation("hardshrink", "Shrink", "hardshrink"),
     _activation("threshold", "ThresholdedRelu", "threshold"),
     _row("glu", "elementwise", "glu", "", PRODUCT),
+    # --------------------------------------------------------------------------- under names of ONNX alone
+    _row(
+        "softmax of ONNX",
+        "parts",
+        "",
+        "Softmax LogSoftmax ReduceLogSumExp",
+        "one or two lookups an element and one a group",
+    ),
+    _row(
+        "normalizations of ONNX",
+        "parts",
+        "",
+        "LayerNormalization RMSNormalization GroupNormalization InstanceNormalization "
+        "MeanVarianceNormalization LpNormalization LRN",
+        "three or four lookups an element and one a group; sums of squares are wide",
+    ),
+    _row(
+        "sums of functions",
+        "parts",
+        "",
+        "ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum LpPool GlobalLpPool",
+        "one lookup an element and one a group",
+    ),
+    _row(
+        "products of elements", "parts", "", "ReduceProd CumProd Det", "two to four lookups a factor but one"
+    ),
+    _row(
+        "einsum of ONNX", "parts", "", "Einsum", "no lookup by constants; two lookups a product of two values"
+    ),
+    _row(
+        "recurrent layers of ONNX",
+        "parts",
+        "",
+        "RNN GRU LSTM",
+        "1, about 12 and about 15 lookups a unit and step",
+    ),
+    _row("order of few", "order", "", "ArgMax ArgMin TopK Hardmax", "one lookup a pair of elements"),
+    _row(
+        "linear maps of ONNX",
+        "linear",
+        "",
+        "DFT STFT GridSample DeformConv RoiAlign Col2Im MatMulInteger ConvInteger",
+        FREE,
+    ),
+    _row("quantized layers", "linear", "", "QLinearConv QLinearMatMul", UNIVARIATE),
+    _row(
+        "scatter",
+        "movement",
+        "",
+        "ScatterElements ScatterND Scatter TensorScatter",
+        "no lookup; those of the reduction, if there is one",
+    ),
+    _row("one-hot", "elementwise", "", "OneHot", "one lookup a class, of the index's bits"),
+    _row(
+        "moves of ONNX",
+        "movement",
+        "",
+        "Compress MaxUnpool ReverseSequence EyeLike OptionalGetElement OptionalHasElement",
+        FREE,
+    ),
+    _row(
+        "bits of integers",
+        "elementwise",
+        "",
+        "BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitCast",
+        DIFFERENCE,
+    ),
+    _activation("infinite, NaN", "IsInf IsNaN", ""),
 )
 
 ELEMENTWISE = {

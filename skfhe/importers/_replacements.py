@@ -24,39 +24,14 @@ _TORCH: dict[str, str] = {
     "native_batch_norm": "{batch_norm} with running statistics",
 }
 _ONNX: dict[str, str] = {
-    "Softmax": f"{{Exp}}, {{ReduceSum}} and {{Div}}, or {_IN_THE_CLEAR}",
-    "LogSoftmax": f"{{Exp}}, {{ReduceSum}}, {{Log}} and {{Sub}}, or {_IN_THE_CLEAR}",
-    "ReduceLogSumExp": "{Exp}, {ReduceSum} and {Log}",
-    **dict.fromkeys(("ArgMax", "ArgMin", "Hardmax"), _IN_THE_CLEAR),
-    "TopK": f"{{ReduceMax}} if the largest alone counts, or {_IN_THE_CLEAR}",
-    **dict.fromkeys(
-        ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "MeanVarianceNormalization"),
-        "{ReduceMean}, {Mul}, {Sqrt} and {Div}, or a network trained with {BatchNormalization}, whose "
-        "statistics are constants,",
-    ),
-    "LpPool": "{Abs}, {Pow} and {AveragePool}",
-    "GlobalLpPool": "{Abs}, {Pow} and {GlobalAveragePool}",
-    **dict.fromkeys(("LpNormalization", "ReduceL2"), "{Mul}, {ReduceSum} and {Sqrt}"),
-    "ReduceL1": "{Abs} and {ReduceSum}",
-    "ReduceSumSquare": "{Mul} and {ReduceSum}",
-    "ReduceLogSum": "{ReduceSum} and {Log}",
-    **dict.fromkeys(("ReduceProd", "CumProd"), "{Mul} of its parts"),
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), "{Conv} or {Gemm} over a window"),
-    **dict.fromkeys(("NonZero", "Compress"), "{Where}, which keeps the shape,"),
-    "Einsum": "{MatMul}",
+    "NonZero": "{Where}, which keeps the shape,",
     "FusedMatMul": "{MatMul}",
     "FusedGemm": "{Gemm}",
     "FusedConv": "{Conv}",
     "BiasGelu": "{Add} and {Gelu}",
     "FastGelu": "{Gelu}",
     "QuickGelu": "{Sigmoid} and {Mul}",
-    **dict.fromkeys(
-        (
-            *("QGemm", "QLinearMatMul", "QLinearConv", "QLinearAdd"),
-            *("MatMulInteger", "ConvInteger"),
-        ),
-        "float operators between {DequantizeLinear} and {QuantizeLinear} (the QDQ format)",
-    ),
+    "MaxRoiPool": "{RoiAlign}",
     "DynamicQuantizeLinear": "{QuantizeLinear}, whose scale is a constant,",
 }
 _INSTEAD = {"torch": _TORCH, "onnx": _ONNX}

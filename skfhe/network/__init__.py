@@ -1,6 +1,6 @@
 """Float networks, whoever wrote them, and their lowering to programs by a quantization scheme."""
 
-from skfhe.network import layers, probabilities, rankings
+from skfhe.network import composed, layers, probabilities, rankings
 from skfhe.network._builder import (
     EXAMPLE_ROWS,
     NO_OPERATOR,
@@ -37,6 +37,7 @@ __all__ = [
     "Symbolic",
     "Trained",
     "Window",
+    "composed",
     "evaluate_network",
     "layers",
     "lower_network",

@@ -88,7 +88,8 @@ def graph(nodes, inputs, constants, outputs=("y",), opset=21, rows="n"):
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     inferred = {value.name: value.type for value in onnx.shape_inference.infer_shapes(model).graph.output}
     for value in model.graph.output:
-        value.type.CopyFrom(inferred[value.name])
+        known = inferred[value.name].HasField("tensor_type")
+        value.type.CopyFrom(inferred[value.name] if known else given[0].type)
     return model
 
 

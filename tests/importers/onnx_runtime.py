@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx.reference import ReferenceEvaluator
 
 from skfhe.importers._onnx.reader import read_onnx
 
-__all__ = ["assert_agree", "exported", "floats", "runtime"]
+__all__ = ["assert_agree", "evaluated", "exported", "floats", "runtime"]
 
 
 def runtime(model, arrays):
@@ -29,6 +30,12 @@ def runtime(model, arrays):
         given = [np.asarray(array[start : start + batch], dtype=np.float32) for array in arrays]
         each.append(session.run(None, dict(zip(names, given, strict=True))))
     return [np.concatenate(parts).astype(np.float64) for parts in zip(*each, strict=True)]
+
+
+def evaluated(model, arrays):
+    """Results of onnx's own evaluator."""
+    feeds = dict(zip([value.name for value in model.graph.input], arrays, strict=True))
+    return [np.asarray(v).astype(np.float64) for v in ReferenceEvaluator(model).run(None, feeds)]
 
 
 def floats(model, arrays):

@@ -19,6 +19,7 @@ from skfhe.importers._torch import reader as torch_reader
 from skfhe.importers._torch.decompositions import DECOMPOSITIONS
 from skfhe.importers._torch.handlers import HANDLERS
 from tests.importers.onnx_examples import EXAMPLES as ONNX_EXAMPLES
+from tests.importers.onnx_parts import PARTS
 from tests.importers.torch_examples import EXAMPLES, Function, rows
 
 SHAPES = {"Shape", "Size"}
@@ -30,8 +31,6 @@ CONVERTERS = {
     "BiasGelu",
     "FastGelu",
     "QuickGelu",
-    "QGemm",
-    "QLinearAdd",
 }
 """Operators that onnxruntime's optimizer writes, of a domain of its own."""
 
@@ -157,7 +156,7 @@ def test_every_handler_of_onnx_s_reader_is_reached(monkeypatch):
     table = Recorded(onnx_reader.HANDLERS)
     monkeypatch.setattr(onnx_reader, "HANDLERS", table)
     newer = set()  # operators that the installed onnx does not know yet
-    for example in ONNX_EXAMPLES.values():
+    for example in (*ONNX_EXAMPLES.values(), *PARTS.values()):
         model = example.model()
         if example.opset > onnx.defs.onnx_opset_version():
             newer |= {node.op_type for node in model.graph.node}
@@ -193,4 +192,4 @@ def test_replacements_are_those_of_operators_that_there_are():
     missing = {name for name in replacements.suggested("torch") if not hasattr(torch.ops.aten, name)}
     assert missing <= ({"_fused_rms_norm"} if Version(torch.__version__) < Version("2.9") else set())
     own = {name for name in replacements.suggested("onnx") if not onnx.defs.has(name)}
-    assert own - ({"CumProd"} if onnx.defs.onnx_opset_version() < 26 else set()) == CONVERTERS
+    assert own == CONVERTERS

@@ -17,11 +17,12 @@ from tests.importers.onnx_examples import (
     node,
     normal,
 )
-from tests.importers.onnx_runtime import assert_agree, exported, floats, runtime
+from tests.importers.onnx_parts import ONLY_IN_ONNX, PARTS
+from tests.importers.onnx_runtime import assert_agree, evaluated, exported, floats, runtime
 
 
 def test_every_operator_of_the_table_has_an_example():
-    shown = {n.op_type for example in EXAMPLES.values() for n in example.nodes}
+    shown = {n.op_type for example in (*EXAMPLES.values(), *PARTS.values()) for n in example.nodes}
     assert {name for operator in OPERATORS for name in operator.onnx} <= shown
 
 
@@ -36,6 +37,17 @@ def test_an_operator_agrees_with_onnxruntime(name):
     assert_agree(floats(model, arrays), expected, SINGLE)
     module = quantize_onnx_model(model, tuple(arrays), example.n_bits, calibration="minmax")
     assert_agree(module.forward(*arrays), expected, example.tolerance)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_an_operator_of_parts_agrees_with_onnxruntime(name):
+    """The float network: what it is made of are operators whose integers are compared above."""
+    example = PARTS[name]
+    if example.opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"onnx {onnx.__version__} has no operators of opset {example.opset}")
+    model, arrays = example.model(), example.arrays(n_rows=4)
+    expected = runtime(model, arrays) if name not in ONLY_IN_ONNX else evaluated(model, arrays)
+    assert_agree(floats(model, arrays), expected, SINGLE)
 
 
 # --------------------------------------------------------------------------------------------- whole networks

@@ -78,7 +78,6 @@ def test_a_conditional_of_constants_is_one_of_its_branches():
         (nn.Linear(2, 2), TypeError, "must be an onnx.ModelProto or the path of a file, got Linear"),
         (b"bytes", TypeError, "got bytes"),
         (onnx.ModelProto(), ValueError, "the ONNX model is not valid"),
-        (graph([node("Relu")], {"x": (4,)}, {}, opset=6), ValueError, "opset 6, expected 7 or later"),
     ],
 )
 def test_what_is_no_model_is_refused(given, error, message):

@@ -7,7 +7,7 @@ from torch import nn
 
 from skfhe.encoding import calibrate_thresholds
 from skfhe.neural_network._budgeted_mlp import ThermometerInput, noise_spread
-from tests.neural_network.networks import small_network
+from tests.neural_network.small_networks import small_network
 
 
 def network(**options):

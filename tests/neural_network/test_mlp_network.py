@@ -11,7 +11,7 @@ from skfhe.neural_network import _mlp_network
 from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._mlp_network import in_double_precision, lower_mlp
 from skfhe.program import run, trace
-from tests.neural_network.networks import small_network
+from tests.neural_network.small_networks import small_network
 
 ACTIVATIONS = [
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.SiLU,

@@ -14,7 +14,7 @@ from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor, TentWa
 from skfhe.neural_network._mlp_network import in_double_precision, lower_mlp
 from skfhe.neural_network._wrapping import FixedSteps, WrappingLayer, initial_spread
 from skfhe.program import is_negacyclic, ops, run, trace
-from tests.neural_network.networks import small_network
+from tests.neural_network.small_networks import small_network
 
 QUICK = {"max_epochs": 5, "random_state": 0}
 WRAPPING = {"accumulator": "wrapping", "activation_function": TentWave, "n_a_bits": 3, "n_w_bits": 3}

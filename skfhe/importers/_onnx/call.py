@@ -73,10 +73,17 @@ class Call:
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """Attributes by name, and the defaults of those left out."""
-        schema = defs.get_schema(self.proto.op_type, self.opset)
-        given = [a.default_value for a in schema.attributes.values() if a.default_value.type]
-        found = {a.name: helper.get_attribute_value(a) for a in (*given, *self.proto.attribute)}
+        found = {
+            a.name: helper.get_attribute_value(a) for a in (*self.default_attributes(), *self.proto.attribute)
+        }
         return {name: v.decode() if isinstance(v, bytes) else v for name, v in found.items()}
+
+    def default_attributes(self) -> list[onnx.AttributeProto]:
+        """Return the attributes that are left out, with their defaults."""
+        if not defs.has(self.proto.op_type, self.opset, self.proto.domain):
+            return []
+        schema = defs.get_schema(self.proto.op_type, self.opset, self.proto.domain)
+        return [a.default_value for a in schema.attributes.values() if a.default_value.type]
 
     @property
     def nodes(self) -> list[Node]:
@@ -85,8 +92,14 @@ class Call:
 
     def input_name(self, index: int) -> str:
         """Return what ONNX calls an input of the operator."""
-        formal = defs.get_schema(self.proto.op_type, self.opset).inputs
+        if not defs.has(self.proto.op_type, self.opset, self.proto.domain):
+            return self.proto.input[index]
+        formal = defs.get_schema(self.proto.op_type, self.opset, self.proto.domain).inputs
         return formal[min(index, len(formal) - 1)].name
+
+    def input(self, index: int) -> Any:
+        """Return an input, or None if it was left out."""
+        return self.inputs[index] if index < len(self.inputs) else None
 
     def encrypted(self, index: int = 0) -> Node:
         """Return an input that must be encrypted."""
@@ -98,9 +111,16 @@ class Call:
             )
         return value
 
+    def node(self, index: int) -> Node:
+        """Return an input as a value of the network, be it encrypted or constant."""
+        value = self.inputs[index]
+        if isinstance(value, Node):
+            return value
+        return self.build.constant(self.nodes[0], self.floats_of(value))
+
     def constant(self, index: int) -> Array | None:
         """Return an input that must be a constant; None if it was left out."""
-        value = self.inputs[index] if index < len(self.inputs) else None
+        value = self.input(index)
         if isinstance(value, Node):
             raise self.build.unsupported(
                 f"its input {self.input_name(index)!r} is encrypted", "a constant, such as an initializer"
@@ -121,9 +141,31 @@ class Call:
             )
         return value
 
+    def type_of(self, index: int = 0) -> int:
+        """Return the element type of an input, 0 if it is not known."""
+        value = self.input(index)
+        if value is not None and not isinstance(value, Node):
+            return int(helper.np_dtype_to_tensor_dtype(value.dtype))
+        return self.types.get(self.proto.input[index], 0)
+
     def holds_integers(self, index: int = 0) -> bool:
         """Whether an input is known to be of an integer type."""
-        return self.types.get(self.proto.input[index], 0) in INTEGERS
+        return self.type_of(index) in INTEGERS
+
+    def axis(self, x: Node, axis: int) -> int:
+        """Return an axis of a value, counted from 0."""
+        rank = len(x.shape)
+        if not -max(rank, 1) <= axis < max(rank, 1):
+            raise self.build.unsupported(f"axis {axis} is none of the {rank} that its input has")
+        return axis % max(rank, 1)
+
+    def axes(self, x: Node, index: int) -> list[int] | None:
+        """Return the axes in an attribute, or in an input; None for all of them."""
+        chosen = self.constant(index)
+        given = self.attributes.get("axes") if chosen is None else chosen.ravel().tolist()
+        if not given:
+            return None
+        return sorted({self.axis(x, int(axis)) for axis in given})
 
     def run(self, *values: Any) -> list[Array]:
         """Compute the node by the reference evaluator."""
@@ -153,7 +195,8 @@ class Call:
             each = positions + size * torch.arange(self.rows).reshape(-1, *(1,) * (positions.ndim - 1))
             return [self._first(torch.from_numpy(np.array(v)), size) for v in function(each.numpy())]
 
-        return self.build.move(x, of_one)
+        moved: list[Node] = self.build.move(x, of_one)
+        return moved
 
     def _first(self, moved: Tensor, size: int) -> Tensor:
         """Return what belongs to the first of the rows that a graph was exported for."""
@@ -183,13 +226,6 @@ class Call:
             )
         return constant[:1]
 
-    def axis(self, x: Node, axis: int) -> int:
-        """Return an axis of a tensor, counted from 0."""
-        rank = len(x.shape)
-        if not -rank <= axis < rank:
-            raise self.build.unsupported(f"axis {axis} is none of the {rank} that its input has")
-        return axis % rank
-
     def elementwise(self, function: Callable[..., Tensor], kind: str = "") -> Node:
         """Append a function of all inputs, element by element; the node's attributes are passed by name."""
         distinct = list(dict.fromkeys(self.nodes))
@@ -217,7 +253,10 @@ def evaluated(proto: onnx.NodeProto, feeds: dict[str, Any], opset: int, build: N
     feeds = {name: np.asarray(value) for name, value in feeds.items() if name}
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (*feeds, *kept)]
     graph = helper.make_graph([proto], "node", values[: len(feeds)], values[len(feeds) :])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    opsets = [helper.make_opsetid("", opset)]
+    if proto.domain:
+        opsets.append(helper.make_opsetid(proto.domain, 1))
+    model = helper.make_model(graph, opset_imports=opsets)
     try:
         with np.errstate(all="ignore"):
             found = ReferenceEvaluator(model).run(None, feeds)

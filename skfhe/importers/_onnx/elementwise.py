@@ -9,27 +9,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
+import numpy as np
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, defs, helper
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 from torch.nn import functional
 
 from skfhe.importers._handlers import HandlerTable
-from skfhe.importers._onnx.call import INTEGERS, Call
+from skfhe.importers._onnx.call import INTEGERS, Call, double
 from skfhe.network import Node
 
-__all__ = ["COMPARISONS", "FUNCTIONS", "HANDLERS"]
+__all__ = ["COMPARISONS", "FUNCTIONS", "HANDLERS", "rounded_to"]
 
 HANDLERS = HandlerTable()
 """For calls that have an encrypted input."""
 
 _FLOATS = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE})
+_NARROW_FLOATS = frozenset(
+    getattr(TensorProto, name)
+    for name in (
+        *("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"),
+        *("FLOAT8E8M0", "FLOAT4E2M1", "FLOAT6E2M3", "FLOAT6E3M2"),
+    )
+    if hasattr(TensorProto, name)
+)
+_FLOAT4 = getattr(TensorProto, "FLOAT4E2M1", None)
 _NAMED_AS_IN_TORCH = (
     *("Abs", "Sign", "Sqrt", "Exp", "Log", "Erf", "Round", "Floor", "Ceil", "Reciprocal", "Pow"),
     *("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh", "Asinh", "Acosh", "Atanh"),
     *("Relu", "Sigmoid"),
 )
+
+
+def _long(x: Tensor) -> Tensor:
+    return torch.nan_to_num(x).round().long()
+
+
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     **{name: getattr(torch, name.lower()) for name in _NAMED_AS_IN_TORCH},
     "Mod": lambda a, b, fmod: torch.fmod(a, b) if fmod else torch.remainder(a, b),
@@ -42,6 +60,10 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "Or": torch.logical_or,
     "Xor": torch.logical_xor,
     "Not": torch.logical_not,
+    "IsNaN": torch.isnan,
+    "BitwiseAnd": lambda a, b: torch.bitwise_and(_long(a), _long(b)),
+    "BitwiseOr": lambda a, b: torch.bitwise_or(_long(a), _long(b)),
+    "BitwiseXor": lambda a, b: torch.bitwise_xor(_long(a), _long(b)),
     "LeakyRelu": lambda x, alpha: torch.where(x < 0, alpha * x, x),
     "PRelu": lambda x, slope: torch.where(x < 0, slope * x, x),
     "Elu": lambda x, alpha: torch.where(x < 0, alpha * torch.expm1(x), x),
@@ -75,8 +97,8 @@ def _add(call: Call) -> Node:
         function, kind = (torch.sub, "subtract") if subtract else (torch.add, "add")
         return call.build.elementwise(function, a, b, kind=kind)
     if isinstance(a, Node):
-        b = call.floats_of(b)
-        return call.build.affine(a, 1.0, -b if subtract else b)
+        constant = call.floats_of(b)
+        return call.build.affine(a, 1.0, -constant if subtract else constant)
     return call.build.affine(b, -1.0 if subtract else 1.0, call.floats_of(a))
 
 
@@ -85,8 +107,8 @@ def _multiply(call: Call) -> Node:
     a, b = call.inputs
     if isinstance(a, Node) and isinstance(b, Node):
         return call.build.elementwise(torch.mul, a, b, kind="multiply")
-    x, factor = (a, b) if isinstance(a, Node) else (b, a)
-    return call.build.affine(x, call.floats_of(factor))
+    x, constant = (a, b) if isinstance(a, Node) else (b, a)
+    return call.build.affine(x, call.floats_of(constant))
 
 
 @HANDLERS.handles("Div")
@@ -120,7 +142,8 @@ def _accumulate(call: Call) -> Node:
         if kind == "add":
             result = build.affine(result, 1.0, constant)
         else:
-            result = build.univariate(result, lambda values: function(values, constant))
+            wide = build.broadcast(result, torch.broadcast_shapes(result.shape, constant.shape))
+            result = build.univariate(wide, lambda rows: function(rows, constant))
     for node in nodes[1:]:
         result = build.elementwise(function, result, node, kind=kind)
     return build.affine(result, 1.0 / len(call.inputs)) if name == "Mean" else result
@@ -149,60 +172,80 @@ def _where(call: Call) -> Node:
     return build.select(condition, a, b)
 
 
-# ----------------------------------------------------------------------------------- types and quantizers
+# ------------------------------------------------------------------------------------- types, bits, order
 
 
 @HANDLERS.handles("Cast", "CastLike")
-def _cast(call: Call) -> Node:
-    x = call.inputs[0]
-    if not isinstance(x, Node):
-        return call.run(*call.inputs[:1])  # type: ignore[return-value]
-    if call.proto.op_type == "Cast":
-        to = call.attributes["to"]
-    else:
-        to = call.types.get(call.proto.input[1], TensorProto.UNDEFINED)
+def _cast(call: Call) -> Any:
+    x, build = call.input(0), call.build
+    if not isinstance(x, Node):  # the type alone is that of an encrypted value
+        return call.run(
+            x, np.zeros(1, dtype=helper.tensor_dtype_to_np_dtype(call.type_of(1) or TensorProto.FLOAT))
+        )
+    to = call.attributes["to"] if call.proto.op_type == "Cast" else call.type_of(1) or TensorProto.FLOAT
     if to in _FLOATS:
         return x
     if to == TensorProto.BOOL:
-        return call.build.univariate(x, lambda rows: rows != 0)
-    if to in INTEGERS:
-        return x if call.holds_integers() else call.build.univariate(x, torch.trunc)
-    kind = TensorProto.DataType.Name(to)
-    raise call.build.unsupported(f"it casts to {kind}", "float, an integer type or bool")
-
-
-def _grid(call: Call, x: Node) -> tuple[Tensor, Tensor]:
-    """Return the scale and zero point of a quantizer, so that they broadcast against ``x``."""
-    scale, zero_point = call.given(1), call.floats(2)
-    zero_point = torch.zeros_like(scale) if zero_point is None else zero_point
-    if scale.numel() == 1:
-        return scale.reshape(()), zero_point.reshape(())
-    if scale.ndim != 1:
-        raise call.build.unsupported(
-            "its scales are those of blocks", "a scale for the tensor or for each channel"
+        return build.univariate(x, lambda rows: rows != 0)
+    if to in INTEGERS and call.type_of() not in _NARROW_FLOATS:
+        if call.holds_integers() or call.type_of() == TensorProto.BOOL:
+            return _wrapped(call, x, to)
+        return build.univariate(x, torch.trunc)
+    if to in _NARROW_FLOATS:
+        return build.univariate(
+            x, lambda rows: rounded_to(rows, to, bool(call.attributes.get("saturate", 1)))
         )
-    axis = call.axis(x, call.attributes["axis"])
-    across = [1] * len(x.shape)
-    across[axis] = -1
-    return scale.reshape(across), zero_point.reshape(across)
+    name = TensorProto.DataType.Name(to)
+    raise build.unsupported(f"it casts to {name}", "float, an integer type or bool")
 
 
-@HANDLERS.handles("QuantizeLinear")
-def _quantize(call: Call) -> Node:
-    x = call.encrypted(0)
-    scale, zero_point = _grid(call, x)
-    to = call.attributes.get("output_dtype") or TensorProto.UINT8
-    if call.constant(2) is not None:
-        to = helper.np_dtype_to_tensor_dtype(call.inputs[2].dtype)
-    if to not in INTEGERS:
-        kind = TensorProto.DataType.Name(to)
-        raise call.build.unsupported(f"it quantizes to {kind}", "a zero point of type int8 or uint8")
-    low, high = INTEGERS[to]
-    return call.build.univariate(x, lambda rows: (torch.round(rows / scale) + zero_point).clamp(low, high))
+def _wrapped(call: Call, x: Node, to: int) -> Node:
+    """Append integers of another type, which wrap around only where the types' ranges make them."""
+    (low, high), (least, most) = INTEGERS[to], INTEGERS.get(call.type_of(), (0, 1))
+    if (low <= least and most <= high) or not (
+        bool((x.reference < low).any()) or bool((x.reference > high).any())
+    ):
+        return x
+    n = float(high - low + 1)
+    return call.build.univariate(x, lambda rows: torch.remainder(rows - low, n) + low)
 
 
-@HANDLERS.handles("DequantizeLinear")
-def _dequantize(call: Call) -> Node:
-    x = call.encrypted(0)
-    scale, zero_point = _grid(call, x)
-    return call.build.affine(x, scale, -zero_point * scale)
+def rounded_to(floats: Tensor, to: int, saturates: bool) -> Tensor:
+    """Round to a type of few bits, by way of single precision, as onnx does."""
+    proto = helper.make_node(
+        "Cast", ["x"], ["y"], to=to, **({} if to == _FLOAT4 else {"saturate": int(saturates)})
+    )
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
+    graph = helper.make_graph([proto], "cast", value[:1], value[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", defs.onnx_opset_version())])
+    (found,) = ReferenceEvaluator(model).run(None, {"x": floats.numpy().astype(np.float32)})
+    return torch.from_numpy(np.asarray(found).astype(np.float64))
+
+
+@HANDLERS.handles("BitShift")
+def _bit_shift(call: Call) -> Node:
+    left = call.attributes["direction"] == "LEFT"
+    return call.elementwise(lambda a, b, **_: a * 2**b if left else torch.floor(a / 2**b), "")
+
+
+@HANDLERS.handles("BitwiseNot")
+def _bitwise_not(call: Call) -> Node:
+    low, high = INTEGERS[call.type_of()]
+    return call.build.affine(call.encrypted(), -1.0, float(low + high))
+
+
+@HANDLERS.handles("BitCast")
+def _bit_cast(call: Call) -> Node:
+    kind = helper.tensor_dtype_to_np_dtype(call.type_of())
+    return call.build.univariate(
+        call.encrypted(), lambda rows: double(call.run(rows.numpy().astype(kind))[0])
+    )
+
+
+@HANDLERS.handles("IsInf")
+def _is_infinite(call: Call) -> Node:
+    negative, positive = call.attributes["detect_negative"], call.attributes["detect_positive"]
+    return call.build.univariate(
+        call.encrypted(),
+        lambda rows: torch.isinf(rows) & ((rows > 0) if not negative else (rows < 0) | bool(positive)),
+    )
