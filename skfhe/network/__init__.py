@@ -39,7 +39,10 @@ __all__ = [
     "Symbolic",
     "Trained",
     "Window",
+<<<<<<< HEAD
     "after_decryption",
+=======
+>>>>>>> w-auto
     "composed",
     "evaluate_network",
     "layers",
