@@ -44,11 +44,7 @@ class Request:
 
 
 def check_module(net: Any) -> None:
-<<<<<<< HEAD
-    """Raise a `TypeError` unless ``net`` is a torch module."""
-=======
     """Raise a `TypeError` unless ``net`` is a torch module that can be captured."""
->>>>>>> w-auto
     if isinstance(net, torch.jit.ScriptModule):
         raise TypeError(
             f"the network is a torch.jit.{type(net).__name__}, which torch.export does not capture; give the "

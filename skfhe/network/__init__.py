@@ -39,10 +39,7 @@ __all__ = [
     "Symbolic",
     "Trained",
     "Window",
-<<<<<<< HEAD
     "after_decryption",
-=======
->>>>>>> w-auto
     "composed",
     "evaluate_network",
     "layers",
