@@ -19,6 +19,7 @@ __all__ = [
     "ServerError",
     "ServerTimeoutError",
     "ServerUnavailableError",
+    "ToleranceError",
     "UnsupportedModelError",
     "UnsupportedOperatorError",
 ]
@@ -54,6 +55,10 @@ class KeysExpiredError(ValueError):
 
 class CompilationError(ValueError):
     """The engine refused a program; the message names the layer, its bits and what to turn."""
+
+
+class ToleranceError(ValueError):
+    """No setting that was tried keeps a network's outputs within the tolerance; the message shows them."""
 
 
 class UnsupportedModelError(ValueError):

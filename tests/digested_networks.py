@@ -21,6 +21,8 @@ __all__ = ["NETWORKS"]
 N_ROWS = 64
 PROVEN = {"range_source": "proven"}
 CALIBRATED = {"range_source": "calibrated"}
+UNDER_ENCRYPTION = {"op_inputs": 3, "model_outputs": 3}
+"""Otherwise what a network ends in is computed after decryption, where it combines several values."""
 EXACT = {"rounding_threshold_bits": {"n_bits": 5, "method": "exact"}}
 APPROXIMATE = {"rounding_threshold_bits": {"n_bits": 5, "method": "approximate"}}
 
@@ -245,7 +247,11 @@ NETWORKS = {
         **PROVEN,
     ),
     "max pool": lambda: of_torch(
-        nn.Sequential(nn.Conv2d(1, 2, 2), nn.MaxPool2d(3, stride=2, padding=1)), (1, 5, 5), **EXACT, **PROVEN
+        nn.Sequential(nn.Conv2d(1, 2, 2), nn.MaxPool2d(3, stride=2, padding=1)),
+        (1, 5, 5),
+        n_bits=UNDER_ENCRYPTION,
+        **EXACT,
+        **PROVEN,
     ),
     "average pool": lambda: of_torch(
         nn.Sequential(
@@ -262,7 +268,14 @@ NETWORKS = {
         Function(two_of_two, nn.Linear(4, 3), nn.Linear(5, 2)), (4,), (3,), **PROVEN
     ),
     "matrices multiplied": lambda: of_torch(Function(attention), (2, 3), (2, 3), n_bits=2, **PROVEN),
-    "products": lambda: of_torch(Function(product, nn.Linear(4, 2)), (4,), (4,), n_bits=6, **EXACT, **PROVEN),
+    "products": lambda: of_torch(
+        Function(product, nn.Linear(4, 2)),
+        (4,),
+        (4,),
+        n_bits={"op_inputs": 6, "model_outputs": 6},
+        **EXACT,
+        **PROVEN,
+    ),
     "comparisons": lambda: of_torch(Function(chosen), (4,), (4,), **PROVEN),
     "elements moved": lambda: of_torch(Function(moved), (2, 3), **PROVEN),
     "quantizers of plain torch": lambda: of_torch(
@@ -294,6 +307,7 @@ NETWORKS = {
             "s": np.float32([0.5, 0.75, 1.25]),
             "m": constant(2, 3),
         },
+        n_bits=UNDER_ENCRYPTION,
         **EXACT,
         **CALIBRATED,
     ),

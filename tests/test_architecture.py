@@ -26,7 +26,7 @@ OWN = {
     "encrypted_model": {"circuit", "cost", "encoding", "program", "exceptions", "_parameters"},
     "network": {"cost", "encoding", "program", "exceptions"},
     "importers": {
-        *("circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program"),
+        *("base", "circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters"),
     },
     "model_selection": {"_originals"},
@@ -76,7 +76,8 @@ OUTSIDE = {
     "catboost": {"boosting"},
     "scipy": {"_linear", "boosting", "neural_network"},
     "sklearn": {
-        *("base", "compose", "deployment", "model_selection", "neural_network", "_cli", "_originals"),
+        *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
+        "_originals",
         *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
     },
 }
@@ -182,7 +183,8 @@ OWN_OR_GIVEN = {
     *("_get_param_names", "_parameter_constraints", "_validate_params"),
     "_default_callbacks",  # by skorch, to subclasses of its NeuralNet
     "_getframe",  # by Python, to look at the stack
-    "_replace",  # by named tuples
+    *("_replace", "_fields"),  # by named tuples
+    *("_C", "_forward_pre_hooks", "_modules", "_safe_softmax", "_schema", "_tensor_name"),  # by torch
     "_exit",  # by Python, to end a process at once
 }
 

@@ -21,7 +21,7 @@ from torch.nn.utils import prune
 from benchmarks.measure import machine, seconds
 from skfhe._typing import FloatArray, IntArray
 from skfhe.circuit import compile_program
-from skfhe.importers import QuantizedModule, _entries, quantize_torch_model
+from skfhe.importers import QuantizedModule, _lowered, quantize_torch_model
 from skfhe.passes import narrow_lookups, optimize
 from skfhe.program import Program, ProgramBuilder, ops
 
@@ -96,7 +96,7 @@ def trained(X: FloatArray, y: IntArray, kept: int, epochs: int = 300) -> nn.Modu
 
 def quantized(net: nn.Module, X: FloatArray) -> tuple[QuantizedModule, QuantizedModule]:
     """Return the network with lookups as they are, and with narrow ones."""
-    with mock.patch.object(_entries, "narrow_lookups", lambda p, _: (p, (0,) * len(p.outputs))):
+    with mock.patch.object(_lowered, "narrow_lookups", lambda p, _: (p, (0,) * len(p.outputs))):
         before = quantize_torch_model(net, X, N_BITS)
     return before, quantize_torch_model(net, X, N_BITS)
 

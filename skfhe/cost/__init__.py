@@ -3,6 +3,7 @@
 All prices come from one table, which `skfhe.cost._prices` reads.
 """
 
+from skfhe.cost._advice import Advice
 from skfhe.cost._error_rate import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
 from skfhe.cost._estimate import Cost, count_bootstraps, estimate_cost, lookup_p_error
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_P_ERROR",
     "MAX_CELLS",
     "MAX_LOOKUP_BITS",
+    "Advice",
     "Cost",
     "ErrorRate",
     "Report",

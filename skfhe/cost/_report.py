@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from skfhe._typing import RangeSource
+from skfhe.cost._advice import Advice, advise
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._estimate import layer_costs
 from skfhe.program import Program, ops
@@ -53,13 +55,18 @@ class Report:
     ----------
     rows : list of ReportRow
         In the order of evaluation.
+    note : str, default=""
+        What else there is to say; printed below the table.
+    advice : sequence of Advice, default=()
+        What rounding accumulators further would save: of the layer that costs most, by one step, and of all
+        layers step by step. Only what helps; what it does to the results has to be measured.
     """
 
-    def __init__(self, rows: list[ReportRow]) -> None:
-        self.rows = rows
+    def __init__(self, rows: list[ReportRow], note: str = "", advice: Sequence[Advice] = ()) -> None:
+        self.rows, self.note, self.advice = rows, note, tuple(advice)
 
     @classmethod
-    def of(cls, program: Program, error_rate: ErrorRate | None = None) -> Report:
+    def of(cls, program: Program, error_rate: ErrorRate | None = None, note: str = "") -> Report:
         """Describe a program at an error rate, 2**-40 a lookup by default."""
         costs = layer_costs(program, error_rate)
         total = sum(cost.complexity for cost in costs.values())
@@ -80,7 +87,7 @@ class Report:
                     math.nan if math.isinf(total) else cost.complexity / (total or 1.0),
                 )
             )
-        return cls(rows)
+        return cls(rows, note, advise(program, error_rate))
 
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame.
@@ -103,13 +110,14 @@ class Report:
             for row in self.rows
         ]
         widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        return "\n".join(
+        lines = [
             "  ".join(
                 cell.ljust(w) if i in (0, 3) else cell.rjust(w)
                 for i, (cell, w) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
             for line in (head, *body)
-        )
+        ]
+        return "\n".join([*lines, *([self.note] if self.note else []), *map(str, self.advice)])
 
     __repr__ = __str__
 

@@ -24,17 +24,22 @@ from skfhe.encoding import (
     Encoder,
     GridEncoder,
     Head,
+    Indicators,
     LeafDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
     LevelBitsEncoder,
     Margins,
     OutputDecoders,
+    ScoresDecoder,
     SplitEncoder,
+    Structure,
     SummedDecoders,
+    TailDecoder,
     ThermometerEncoder,
     Values,
     network_inputs,
+    structured,
 )
 from skfhe.exceptions import InputClippingWarning
 
@@ -85,7 +90,9 @@ class EstimatorPredictor:
     def _check_encoder(self) -> None:
         """Raise an error if rows have not the features that are encoded."""
         encoder, n_features = self.encoder, self.rows.n_features
-        if isinstance(encoder, SplitEncoder | ThermometerEncoder):
+        if isinstance(encoder, AffineEncoder):
+            fits = all(index == 0 for index, _ in encoder.quantizers)
+        elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
         elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
@@ -99,9 +106,10 @@ class EstimatorPredictor:
     def _check_scores(self) -> None:
         """Raise an error if the head does not fit the scores that the decoder gives."""
         decoder, head = self.decoder, self.head
-        if isinstance(decoder, OutputDecoders):
+        if isinstance(decoder, OutputDecoders | TailDecoder):
             raise ValueError("the outputs of an estimator are no scores one by one")
         n_decoded = len(decoder.decoders) if isinstance(decoder, SummedDecoders) else 1
+        n_decoded = decoder.n_outputs if isinstance(decoder, ScoresDecoder) else n_decoded
         if n_decoded != self.n_outputs:
             raise ValueError(f"{n_decoded} output(s) are decoded, and the program has {self.n_outputs}")
         n_scores = _n_scores(decoder)
@@ -109,6 +117,8 @@ class EstimatorPredictor:
             fits = len(head.n_classes) * head.width <= n_scores
         elif isinstance(head, Margins):
             fits = not head.labels or len(head.labels[0]) == n_scores or n_scores == 1
+        elif isinstance(head, Indicators):
+            fits = True
         elif not isinstance(head, Values):
             raise ValueError(f"scores of an estimator have no {type(head).__name__}")
         else:
@@ -188,6 +198,8 @@ class EstimatorPredictor:
 
 def _n_scores(decoder: Decoder) -> int:
     """Return the scores of a row that a decoder gives."""
+    if isinstance(decoder, ScoresDecoder):
+        return decoder.n_scores
     if isinstance(decoder, SummedDecoders):
         decoder = decoder.decoders[0]
     if isinstance(decoder, DigitSumDecoder):
@@ -210,14 +222,21 @@ class ModulePredictor:
     input_shapes : sequence of tuple of int
         Shape of a row of each of the network's inputs.
     encoder : AffineEncoder
-    decoder : OutputDecoders
+    decoder : OutputDecoders or TailDecoder
+    structure : Structure, optional
+        What the network returns, unless that is an array, or a tuple of arrays.
     """
 
     input_shapes: Sequence[tuple[int, ...]]
     encoder: AffineEncoder
-    decoder: OutputDecoders
+    decoder: OutputDecoders | TailDecoder
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
+        decoder = self.decoder
+        n_values = len(decoder.tail.results if isinstance(decoder, TailDecoder) else decoder.decoders)
+        if self.structure is not None and self.structure.n_values != n_values:
+            raise ValueError(f"{n_values} array(s) are decoded, and {self.structure.n_values} returned")
         if any(not 0 <= index < len(self.input_shapes) for index, _ in self.encoder.quantizers):
             raise ValueError(f"the network has {len(self.input_shapes)} input(s), and another is encoded")
 
@@ -241,8 +260,7 @@ class ModulePredictor:
         return self.encoder.encode(*network_inputs(rows, self.input_shapes))
 
     def answer(self, method: str, outputs: tuple[IntArray, ...], rows: Sequence[Any] | None = None) -> Any:
-        """Return what ``forward`` returns: an array, or a tuple of them for several outputs."""
+        """Return what ``forward`` returns: an array, a tuple of them, or what the network puts them into."""
         if method not in self.methods:
             raise AttributeError(f"a network offers forward, and not {method!r}")
-        found = self.decoder.decode(*outputs)
-        return found[0] if len(found) == 1 else found
+        return structured(self.decoder.decode(*outputs), self.structure)

@@ -17,8 +17,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from skfhe._typing import Array
+from skfhe.encoding import network_inputs
 
-__all__ = ["RowRules", "Rows", "feature_names_of", "frames_to_caller"]
+__all__ = ["RowRules", "Rows", "ShapedRows", "feature_names_of", "frames_to_caller"]
 
 LARGEST_DENSE = 1 << 32
 """Bytes that sparse rows may take when they are made dense."""
@@ -211,6 +212,50 @@ class RowRules:
             )
         if np.isinf(numbers).any():
             raise ValueError(f"Input X contains infinity or a value too large for {numbers.dtype!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class ShapedRows:
+    """What rows of several axes have to be.
+
+    Parameters
+    ----------
+    estimator : str
+        Name of the model's class, for messages.
+    shape : tuple of int
+        Of a row.
+    """
+
+    estimator: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.shape or any(n < 1 for n in self.shape):
+            raise ValueError(f"no row has the shape {self.shape}")
+
+    @property
+    def n_features(self) -> int:
+        """Length of the first axis, as the estimator counts."""
+        return self.shape[0]
+
+    @property
+    def feature_names(self) -> None:
+        """Rows of several axes have none."""
+        return None
+
+    def validated(self, X: Any) -> Any:
+        """Return rows as float64.
+
+        Raises
+        ------
+        ValueError
+            If they are of another shape, or hold something else than finite numbers.
+        """
+        return network_inputs((X,), [self.shape])[0]
+
+    def dtype_of(self, X: Any) -> str:
+        """Return the name of the type that `validated` gives these rows."""
+        return "float64"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ is expected of each.
 from skfhe.encoding._affine import AffineEncoder, AffineQuantizer
 from skfhe.encoding._decoders import (
     AffineDecoder,
-    Decoder,
     OutputDecoders,
     SummedDecoders,
     TableDecoder,
@@ -15,14 +14,27 @@ from skfhe.encoding._decoders import (
 from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
-from skfhe.encoding._heads import ClassFractions, Margins, Values, labelled
+from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
 from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
-from skfhe.encoding._seam import Encoder, Head
+from skfhe.encoding._seam import Decoder, Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
+from skfhe.encoding._structure import Structure, structured
+from skfhe.encoding._tail import ScoresDecoder, Tail, TailDecoder
+from skfhe.encoding._tail_steps import (
+    TailAlong,
+    TailConstant,
+    TailElementwise,
+    TailGather,
+    TailJoin,
+    TailMatMul,
+    TailOver,
+    TailStep,
+    TailTake,
+)
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
@@ -39,6 +51,7 @@ __all__ = [
     "FeatureGrid",
     "GridEncoder",
     "Head",
+    "Indicators",
     "LeafDecoder",
     "LeafSumDecoder",
     "LeafTableDecoder",
@@ -48,11 +61,24 @@ __all__ = [
     "Margins",
     "OutputDecoders",
     "Rule",
+    "ScoresDecoder",
     "Split",
     "SplitEncoder",
     "Splits",
+    "Structure",
     "SummedDecoders",
     "TableDecoder",
+    "Tail",
+    "TailAlong",
+    "TailConstant",
+    "TailDecoder",
+    "TailElementwise",
+    "TailGather",
+    "TailJoin",
+    "TailMatMul",
+    "TailOver",
+    "TailStep",
+    "TailTake",
     "ThermometerEncoder",
     "ThresholdEncoder",
     "Values",
@@ -64,4 +90,5 @@ __all__ = [
     "logistic",
     "network_inputs",
     "softmax",
+    "structured",
 ]

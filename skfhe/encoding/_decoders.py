@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe._typing import FloatArray, IntArray
-from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
 
 __all__ = [
     "AffineDecoder",
-    "Decoder",
     "OutputDecoders",
     "SummedDecoders",
     "TableDecoder",
@@ -141,15 +139,3 @@ class OutputDecoders:
         if len(outputs) != len(self.decoders):
             raise ValueError(f"the network has {len(self.decoders)} output(s), got {len(outputs)}")
         return tuple(decoder.decode(q) for decoder, q in zip(self.decoders, outputs, strict=True))
-
-
-Decoder = (
-    AffineDecoder
-    | SummedDecoders
-    | OutputDecoders
-    | LeafSumDecoder
-    | DigitSumDecoder
-    | LeafDecoder
-    | LeafTableDecoder
-)
-"""What turns the outputs of a program into floats: ``decode`` takes an array for each of them."""

@@ -15,7 +15,7 @@ import numpy as np
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.encoding._links import logistic, softmax
 
-__all__ = ["ClassFractions", "Margins", "Values", "labelled"]
+__all__ = ["ClassFractions", "Indicators", "Margins", "Values", "labelled"]
 
 Labels = tuple[Array, ...]
 
@@ -89,11 +89,11 @@ class Margins:
 
     Parameters
     ----------
-    link : {"logistic", "softmax", "one_vs_rest", "normalized", "modified_huber"}
+    link : {"logistic", "softmax", "one_vs_rest", "normalized", "modified_huber", "probability"}
         How probabilities follow: the logistic function of the only score; the softmax; the logistic function
-        of each score, whose sum need not be 1; the same divided by their sum; or scores clipped to [-1, 1]
-        and brought to [0, 1], divided by their sum [1]_. With a single score, the last two are those of the
-        second of two classes.
+        of each score, whose sum need not be 1; the same divided by their sum; scores clipped to [-1, 1]
+        and brought to [0, 1], divided by their sum [1]_; or the scores themselves, clipped to [0, 1] and
+        divided by their sum. With a single score, the last three are those of the second of two classes.
     factor : float, default=1
         Scores are multiplied by it first.
     zero_wins : bool, default=False
@@ -117,7 +117,7 @@ class Margins:
     array([[0.5, 0.5]])
     """
 
-    link: Literal["logistic", "softmax", "one_vs_rest", "normalized", "modified_huber"]
+    link: Literal["logistic", "softmax", "one_vs_rest", "normalized", "modified_huber", "probability"]
     factor: float = 1.0
     zero_wins: bool = False
     boundary: float = 0.0
@@ -135,7 +135,10 @@ class Margins:
             return softmax(scores if scores.shape[1] > 1 else np.concatenate([-scores, scores], axis=1))
         if self.link == "one_vs_rest":
             return logistic(scores)
-        likely = (np.clip(scores, -1, 1) + 1) / 2 if self.link == "modified_huber" else logistic(scores)
+        if self.link == "probability":
+            likely = np.clip(scores, 0, 1)
+        else:
+            likely = (np.clip(scores, -1, 1) + 1) / 2 if self.link == "modified_huber" else logistic(scores)
         if scores.shape[1] == 1:
             return np.concatenate([1 - likely, likely], axis=1)
         total = likely.sum(axis=1, keepdims=True)
@@ -158,6 +161,43 @@ class Margins:
         The median distance of the scores from another decision.
         """
         return _median(np.abs(scores[:, 0] - self.boundary) if scores.shape[1] == 1 else _gap(scores))
+
+
+@dataclass(frozen=True, eq=False)
+class Indicators:
+    """Scores of labels of which a row can have several, one a label.
+
+    Parameters
+    ----------
+    link : {"logistic", "probability"}
+        How probabilities follow: by the logistic function, or as the scores clipped to [0, 1].
+    boundary : float, default=0
+        Labels of larger scores are predicted.
+
+    Examples
+    --------
+    >>> Indicators("logistic").predict(np.array([[-1.0, 2.0], [3.0, 0.5]]))
+    array([[0, 1],
+           [1, 1]])
+    """
+
+    link: Literal["logistic", "probability"]
+    boundary: float = 0.0
+
+    def predict_proba(self, scores: FloatArray) -> FloatArray:
+        """Return the probability of each label, shape (n_rows, n_labels)."""
+        return logistic(scores) if self.link == "logistic" else np.clip(scores, 0, 1)
+
+    def predict(self, scores: FloatArray) -> IntArray:
+        """Return 1 for each label that a row has, and 0 for the others, shape (n_rows, n_labels)."""
+        return (scores > self.boundary).astype(np.int64)
+
+    def relevance(self, scores: FloatArray) -> float:
+        """Return the size of an error of a score that would matter to a typical row.
+
+        The median distance of the scores from another decision.
+        """
+        return _median(np.abs(scores - self.boundary).ravel())
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,16 +252,16 @@ def labelled(head: Any, classes: Any) -> Any:
 
     Parameters
     ----------
-    head : ClassFractions, Margins or Values
+    head : ClassFractions, Margins, Indicators or Values
     classes : ndarray, or list of ndarray
         Of the only target, or of each of several.
 
     Returns
     -------
     ClassFractions, Margins or Values
-        The head itself if it predicts values.
+        The head itself if it predicts values, or each label by itself.
     """
-    if isinstance(head, Values):
+    if isinstance(head, Values | Indicators):
         return head
     of_targets = classes if isinstance(classes, list) else [classes]
     return replace(head, labels=tuple(np.asarray(names) for names in of_targets))

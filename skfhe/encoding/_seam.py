@@ -8,8 +8,24 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from skfhe._typing import IntArray
+from skfhe.encoding._decoders import AffineDecoder, OutputDecoders, SummedDecoders
+from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
+from skfhe.encoding._tail import ScoresDecoder, TailDecoder
 
-__all__ = ["Encoder", "Head"]
+__all__ = ["Decoder", "Encoder", "Head"]
+
+Decoder = (
+    AffineDecoder
+    | SummedDecoders
+    | OutputDecoders
+    | TailDecoder
+    | ScoresDecoder
+    | LeafSumDecoder
+    | DigitSumDecoder
+    | LeafDecoder
+    | LeafTableDecoder
+)
+"""What turns the outputs of a program into floats: ``decode`` takes an array for each of them."""
 
 
 class Encoder(Protocol):

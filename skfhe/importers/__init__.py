@@ -12,10 +12,13 @@ if TYPE_CHECKING:
         quantize_onnx_model,
         quantize_torch_model,
     )
+    from skfhe.importers._estimators import TorchClassifier, TorchRegressor
     from skfhe.importers._quantized_module import QuantizedModule
 
 __all__ = [
     "QuantizedModule",
+    "TorchClassifier",
+    "TorchRegressor",
     "compile_brevitas_qat_model",
     "compile_onnx_model",
     "compile_torch_model",
@@ -29,5 +32,6 @@ def __getattr__(name: str) -> Any:
     """Load on first use: a quantized module needs no torch, importing a network does."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = {"QuantizedModule": "_quantized_module"}.get(name, "_entries")
+    room = "_estimators" if name.startswith("Torch") else "_entries"
+    room = "_quantized_module" if name == "QuantizedModule" else room
     return getattr(import_module(f"skfhe.importers.{room}"), name)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import deepcopy
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, get_args
+import warnings
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
-from skfhe._parameters import check_rounding
 from skfhe._typing import RangeSource
 from skfhe.cost import ErrorRate, advising, estimate_cost, resolve_error_rate
-from skfhe.encoding import AffineEncoder, OutputDecoders, as_floats
-from skfhe.encrypted_model import EncryptedModel
+from skfhe.exceptions import CompilationError, ToleranceError
+from skfhe.importers._arguments import Request, check_module, check_request, rows_of_inputs
+from skfhe.importers._lowered import LoweredModel, lowered_model
 from skfhe.importers._quantized_module import QuantizedModule
+from skfhe.importers._search import Quantization, search
 from skfhe.importers._torch.networks import is_of_brevitas, read_network
-from skfhe.network import Calibration, Emitter, NetworkBuilder, PostTraining, Scheme, Trained, lower_network
-from skfhe.passes import drop_unused_values, narrow_lookups, optimize, round_constant_cells
-from skfhe.program import Program, ops
+from skfhe.network import Calibration, NetworkBuilder
+from skfhe.program import ops
 
 if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
@@ -33,7 +30,6 @@ __all__ = [
     "quantize_torch_model",
 ]
 
-MAX_BITS = 16
 FEW_BITS = 6
 """What rounding to is suggested: lookups of so many bits are quick."""
 
@@ -41,9 +37,11 @@ FEW_BITS = 6
 def compile_torch_model(
     net: nn.Module,
     inputset: Any,
-    n_bits: int | dict[str, int] = 8,
+    n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
-    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
+    tolerance: float = 0.01,
+    validation: Any = None,
     p_error: float | None = None,
     global_p_error: float | None = None,
     configuration: concrete_fhe.Configuration | None = None,
@@ -62,17 +60,30 @@ def compile_torch_model(
         modified.
     inputset : array-like of shape (n_rows, *row), or tuple of them
         Representative rows for each input, of any real dtype; a few hundred are enough.
-    n_bits : int or dict, default=8
+    n_bits : "auto", int or dict, default="auto"
         Bits of inputs, values and weights, or each in ``{"model_inputs": …, "op_inputs": …, "op_weights": …,
         "model_outputs": …}``; of those left out, weights and model inputs take the bits of ``op_inputs``.
         "model_outputs" has the network's last function looked up under encryption, to so many bits; without
-        it, what follows the last accumulator is computed from the decrypted integers.
+        it, what follows the last accumulator is computed from the decrypted integers. "auto" searches for the
+        cheapest that stay within ``tolerance``; ``quantization_`` of the module shows what was tried.
     import_qat : bool, default=False
         Whether the network quantizes its own weights and values, by rounding to multiples of scales. They are
-        then read off, and ``n_bits`` is of use for inputs alone that reach a layer unquantized.
-    rounding_threshold_bits : int or dict, default=None
+        then read off, and ``n_bits`` is of use for inputs alone that reach a layer unquantized; "auto" takes
+        8 for these.
+    rounding_threshold_bits : "auto", int, dict or None, default="auto"
         Bits that accumulators are rounded to before they are looked up, or
-        ``{"n_bits": k, "method": "exact" | "approximate"}``.
+        ``{"n_bits": k, "method": "exact" | "approximate"}``; None reads all bits. "auto" searches for it
+        together with ``n_bits``, layer by layer where that pays, and rounds approximately. Where widths are
+        given or read off, it rounds only if the program could not be compiled otherwise, by the fewest bits
+        that lose no more than ``tolerance`` besides.
+    tolerance : float, default=0.01
+        How far outputs may be from the float network's, for what is searched for. Of outputs with several
+        columns, the share of rows whose largest one may be another; of all others, the mean square error in
+        units of the variance, 1 - R².
+    validation : array-like of shape (n_rows, *row), or tuple of them, default=None
+        Rows that settings are measured on, best such that the network was not trained on. Without, a third
+        of the inputset is held out of calibration for it, and errors count a quarter more there, as networks
+        are surer of rows that they were trained on.
     p_error, global_p_error : float, default=None
         Probability in (0, 1) that one lookup, or any lookup of a row, reads a wrong cell; 2**-40 a lookup by
         default.
@@ -101,6 +112,8 @@ def compile_torch_model(
     ------
     UnsupportedOperatorError
         If the network has an operator that cannot be evaluated encrypted.
+    ToleranceError
+        If no setting that was tried stays within the tolerance; it shows them, and what is in the way.
     ValueError
         If a parameter, the calibration rows or the network do not fit.
     CompilationError
@@ -117,11 +130,18 @@ def compile_torch_model(
     >>> module = compile_torch_model(net, X, n_bits=3)
     >>> module.forward(X[:5], fhe="simulate").shape
     (5, 2)
+    >>> module = compile_torch_model(net, X, tolerance=0.05)
+    >>> module.quantization_.taken.fits
+    True
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-    import_qat = import_qat or is_of_brevitas(net)
-    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
-    module = _torch_module(net, inputset, scheme, error_rate)
+    module = _torch_module(
+        net,
+        inputset,
+        *(n_bits, import_qat or is_of_brevitas(net), rounding_threshold_bits, tolerance, validation),
+        *(calibration, range_source, margin),
+        error_rate=error_rate,
+    )
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -131,9 +151,11 @@ def compile_torch_model(
 def quantize_torch_model(
     net: nn.Module,
     inputset: Any,
-    n_bits: int | dict[str, int] = 8,
+    n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
-    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
+    tolerance: float = 0.01,
+    validation: Any = None,
     *,
     calibration: Calibration = "mse",
     range_source: RangeSource | None = None,
@@ -141,29 +163,36 @@ def quantize_torch_model(
 ) -> QuantizedModule:
     """Quantize a torch network, to be evaluated in the clear until it is compiled.
 
-    Parameters and errors are those of `compile_torch_model`.
+    Parameters and errors are those of `compile_torch_model`, but that the nearest setting is taken with a
+    warning if none stays within the tolerance.
 
     Returns
     -------
     QuantizedModule
     """
-    import_qat = import_qat or is_of_brevitas(net)
-    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
-    return _torch_module(net, inputset, scheme)
+    return _torch_module(
+        net,
+        inputset,
+        *(n_bits, import_qat or is_of_brevitas(net), rounding_threshold_bits, tolerance, validation),
+        *(calibration, range_source, margin),
+    )
 
 
 def _torch_module(
-    net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
+    net: nn.Module, inputset: Any, *asked: Any, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
-    _check_module(net)
-    return _module(read_network(net, _inputs(inputset)), scheme, error_rate)
+    check_module(net)
+    inputs, request = _asked(inputset, *asked)
+    return _module(read_network(net, inputs), request, error_rate)
 
 
 def compile_brevitas_qat_model(
     net: nn.Module,
     inputset: Any,
     n_bits: int | dict[str, int] | None = None,
-    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | str | None = None,
+    tolerance: float = 0.01,
+    validation: Any = None,
     p_error: float | None = None,
     global_p_error: float | None = None,
     configuration: concrete_fhe.Configuration | None = None,
@@ -184,8 +213,12 @@ def compile_brevitas_qat_model(
     n_bits : int or dict, default=None
         Bits of what reaches a layer without having been quantized, and of weights that are not; see
         `compile_torch_model`. None refuses it. What the network quantizes is exact anyway.
-    inputset, rounding_threshold_bits, p_error, global_p_error, configuration, margin, verbose
+    inputset, p_error, global_p_error, configuration, margin, verbose
         See `compile_torch_model`.
+    rounding_threshold_bits : "auto", int, dict or None, default=None
+        See `compile_torch_model`. Rounded, the integers are no longer those of the network.
+    tolerance, validation
+        See `compile_torch_model`; of use for "auto" alone.
     range_source : {"proven", "calibrated"}, default="proven"
         See `compile_torch_model`.
 
@@ -216,9 +249,13 @@ def compile_brevitas_qat_model(
     True
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-    scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
-    scheme = _mixed(scheme, n_bits)
-    module = _brevitas_module(net, inputset, scheme, error_rate)
+    module = _brevitas_module(
+        net,
+        inputset,
+        *(n_bits, True, rounding_threshold_bits, tolerance, validation),
+        *("mse", range_source, margin, n_bits is not None),
+        error_rate=error_rate,
+    )
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -229,7 +266,9 @@ def quantize_brevitas_qat_model(
     net: nn.Module,
     inputset: Any,
     n_bits: int | dict[str, int] | None = None,
-    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | str | None = None,
+    tolerance: float = 0.01,
+    validation: Any = None,
     *,
     range_source: RangeSource = "proven",
     margin: float = 0.25,
@@ -242,39 +281,34 @@ def quantize_brevitas_qat_model(
     -------
     QuantizedModule
     """
-    scheme = _scheme(n_bits, True, rounding_threshold_bits, "mse", range_source, margin)
-    scheme = _mixed(scheme, n_bits)
-    return _brevitas_module(net, inputset, scheme)
-
-
-def _mixed(scheme: Scheme, n_bits: int | dict[str, int] | None) -> Scheme:
-    """Return a trained network's scheme that quantizes what the network does not, if ``n_bits`` are given."""
-    if n_bits is None:
-        return scheme
-    post_training = _scheme(n_bits, False, None, "mse", None, 0.0)
-    assert isinstance(post_training, PostTraining)
-    post_training.emitter = scheme.emitter
-    return Trained(scheme.emitter, post_training.model_inputs, post_training)
+    return _brevitas_module(
+        net,
+        inputset,
+        *(n_bits, True, rounding_threshold_bits, tolerance, validation),
+        *("mse", range_source, margin, n_bits is not None),
+    )
 
 
 def _brevitas_module(
-    net: nn.Module, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
+    net: nn.Module, inputset: Any, *asked: Any, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
-    _check_module(net)
+    check_module(net)
     if not is_of_brevitas(net):
         raise ValueError(
             f"{type(net).__name__} has no layer or quantizer of Brevitas; compile_torch_model(net, inputset) "
             "quantizes a float network, and with import_qat=True reads quantizers of torch and torch.ao off"
         )
-    return _torch_module(net, inputset, scheme, error_rate)
+    return _torch_module(net, inputset, *asked, error_rate=error_rate)
 
 
 def compile_onnx_model(
     onnx_model: Any,
     inputset: Any,
-    n_bits: int | dict[str, int] = 8,
+    n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
-    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
+    tolerance: float = 0.01,
+    validation: Any = None,
     p_error: float | None = None,
     global_p_error: float | None = None,
     configuration: concrete_fhe.Configuration | None = None,
@@ -291,7 +325,9 @@ def compile_onnx_model(
     onnx_model : onnx.ModelProto, str or path-like
         The model, or the file that holds it. With ``import_qat`` it quantizes its own weights and values, by
         ``QuantizeLinear``, ``Clip`` and ``DequantizeLinear`` nodes or by plain arithmetic.
-    inputset, n_bits, import_qat, rounding_threshold_bits, p_error, global_p_error, configuration
+    inputset, n_bits, import_qat, rounding_threshold_bits, tolerance, validation
+        See `compile_torch_model`.
+    p_error, global_p_error, configuration
         See `compile_torch_model`.
     calibration, range_source, margin, verbose
         See `compile_torch_model`.
@@ -308,8 +344,13 @@ def compile_onnx_model(
         See `compile_torch_model`.
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
-    module = _onnx_module(onnx_model, inputset, scheme, error_rate)
+    module = _onnx_module(
+        onnx_model,
+        inputset,
+        *(n_bits, import_qat, rounding_threshold_bits, tolerance, validation),
+        *(calibration, range_source, margin),
+        error_rate=error_rate,
+    )
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -319,9 +360,11 @@ def compile_onnx_model(
 def quantize_onnx_model(
     onnx_model: Any,
     inputset: Any,
-    n_bits: int | dict[str, int] = 8,
+    n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
-    rounding_threshold_bits: int | dict[str, Any] | None = None,
+    rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
+    tolerance: float = 0.01,
+    validation: Any = None,
     *,
     calibration: Calibration = "mse",
     range_source: RangeSource | None = None,
@@ -329,151 +372,102 @@ def quantize_onnx_model(
 ) -> QuantizedModule:
     """Quantize an ONNX network, to be evaluated in the clear until it is compiled.
 
-    Parameters and errors are those of `compile_onnx_model`.
+    Parameters and errors are those of `compile_onnx_model`, but that the nearest setting is taken with a
+    warning if none stays within the tolerance.
 
     Returns
     -------
     QuantizedModule
     """
-    scheme = _scheme(n_bits, import_qat, rounding_threshold_bits, calibration, range_source, margin)
-    return _onnx_module(onnx_model, inputset, scheme)
+    return _onnx_module(
+        onnx_model,
+        inputset,
+        *(n_bits, import_qat, rounding_threshold_bits, tolerance, validation),
+        *(calibration, range_source, margin),
+    )
 
 
 def _onnx_module(
-    onnx_model: Any, inputset: Any, scheme: Scheme, error_rate: ErrorRate | None = None
+    onnx_model: Any, inputset: Any, *asked: Any, error_rate: ErrorRate | None = None
 ) -> QuantizedModule:
     try:
         from skfhe.importers._onnx.reader import read_onnx
     except ImportError as error:
         raise ImportError("ONNX networks need the onnx package: pip install skfhe[onnx]") from error
 
-    return _module(read_onnx(onnx_model, _inputs(inputset)), scheme, error_rate)
+    inputs, request = _asked(inputset, *asked)
+    return _module(read_onnx(onnx_model, inputs), request, error_rate)
 
 
-def _module(network: NetworkBuilder, scheme: Scheme, error_rate: ErrorRate | None = None) -> QuantizedModule:
-    again = deepcopy(scheme)
-    with advising(_readable(scheme)):
-        lowered = lower_network(network, scheme)
-        program, doubled = _cheapest(optimize(lowered.program), error_rate)
-        if scheme.emitter.freed_cells and not _counts_modulo(program):
-            again.emitter.frees_cells = False
-            lowered = lower_network(network, again)
-            program, doubled = _cheapest(optimize(lowered.program), error_rate)
-    encoder = AffineEncoder(lowered.quantizers)
-    decoder = OutputDecoders(
-        [each.of_doubled(times) for each, times in zip(lowered.decoders, doubled, strict=True)]
+def _asked(
+    inputset: Any,
+    n_bits: Any,
+    import_qat: bool,
+    rounding_threshold_bits: Any,
+    tolerance: Any,
+    validation: Any,
+    *options: Any,
+) -> tuple[list[Tensor], Request]:
+    """Return the calibration rows, and what the parameters of an entry ask for."""
+    inputs = rows_of_inputs(inputset)
+    return inputs, check_request(
+        n_bits, import_qat, rounding_threshold_bits, tolerance, validation, inputs, *options
     )
-    model = EncryptedModel(encoder, program, decoder)
-    return QuantizedModule(model, [node.shape for node in network.inputs], _narrower(scheme))
 
 
-def _counts_modulo(program: Program) -> bool:
-    return any(isinstance(value.op, ops.Modulo) for value in program.values)
+def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | None) -> QuantizedModule:
+    """Return the quantized network; with an error rate it is to be compiled, and has to be near enough."""
+    model, quantization = _quantized(network, request, error_rate)
+    if quantization is not None and quantization.too_far:
+        message = quantization.beyond_tolerance()
+        if error_rate is not None:
+            raise ToleranceError(message)
+        warnings.warn(message, UserWarning, stacklevel=4)
+    approximate = any(
+        isinstance(value.op, ops.Round) and value.op.method == "approximate" for value in model.plain.values
+    )
+    return QuantizedModule(
+        model.encrypted_model(),
+        [node.shape for node in network.inputs],
+        _narrower(request),
+        network.structure,
+        quantization,
+        approximate,
+    )
 
 
-def _cheapest(program: Program, error_rate: ErrorRate | None) -> tuple[Program, tuple[int, ...]]:
-    """Return the program with its lookups as cheap as can be, and how often each output is doubled.
+def _quantized(
+    network: NetworkBuilder, request: Request, error_rate: ErrorRate | None
+) -> tuple[LoweredModel, Quantization | None]:
+    """Lower a network by the setting that was given, or by the cheapest of those that were not."""
+    space, options = request.space, request.options
+    if not space.widths:
+        try:
+            with advising(_readable(request)):
+                model = lowered_model(network, options.scheme(space.given), error_rate)
+            if not space.rounding or estimate_cost(model.program, error_rate).refusal is None:
+                return model, None
+        except CompilationError:
+            if not space.rounding:
+                raise
+    with advising(_narrower(request)):
+        return search(network, space, options, request.tolerance, request.validation, error_rate)
 
-    What clears the low bits of an accumulator leaves nothing to narrow, and the other way round.
-    """
-    cleared = optimize(program, [round_constant_cells])
-    narrow, doubled = narrow_lookups(program, error_rate)
-    if narrow is not program:
-        narrow = optimize(narrow, [drop_unused_values, round_constant_cells])
-        if estimate_cost(narrow, error_rate).seconds < estimate_cost(cleared, error_rate).seconds:
-            return narrow, doubled
-    return cleared, (0,) * len(doubled)
 
-
-def _narrower(scheme: Scheme) -> str:
+def _narrower(request: Request) -> str:
     """Say what makes every value narrower: the widths of a trained network are in the network."""
-    return "train the network with fewer bits" if isinstance(scheme, Trained) else "lower n_bits"
+    if request.options.import_qat:
+        return "train the network with fewer bits"
+    return "raise tolerance, or give n_bits" if request.space.widths else "lower n_bits"
 
 
-def _readable(scheme: Scheme) -> str:
+def _readable(request: Request) -> str:
     """Say what makes accumulators narrow enough for lookups, in terms of the entries' parameters."""
-    rounding = scheme.emitter.rounding
+    rounding = request.space.given.rounding
     if rounding is None:
         rounded = f"round accumulators before they are looked up, rounding_threshold_bits={FEW_BITS}"
     elif rounding[0] > FEW_BITS:
         rounded = f"lower rounding_threshold_bits from {rounding[0]} to {FEW_BITS}"
     else:
-        return _narrower(scheme)
-    return f"{rounded}, or {_narrower(scheme)}"
-
-
-def _check_module(net: Any) -> None:
-    if isinstance(net, torch.jit.ScriptModule):
-        raise TypeError(
-            f"the network is a torch.jit.{type(net).__name__}, which torch.export does not capture; give the "
-            "torch.nn.Module that it was scripted or traced from, or save it with "
-            "torch.onnx.export(net, args, path, dynamo=False) and use compile_onnx_model"
-        )
-    if not isinstance(net, nn.Module):
-        raise TypeError(f"the network must be a torch.nn.Module, got {type(net).__name__}")
-
-
-def _inputs(inputset: Any) -> list[Tensor]:
-    """Return the calibration rows of each input, checked."""
-    given: Sequence[Any] = inputset if isinstance(inputset, tuple) else (inputset,)
-    if not given:
-        raise ValueError("inputset is an empty tuple; give one array for each input of the network")
-    arrays = [as_floats(values, f"inputset[{index}]") for index, values in enumerate(given)]
-    lengths = [len(array) for array in arrays]
-    if len(set(lengths)) > 1:
-        raise ValueError(f"all inputs of the inputset must have the same number of rows, got {lengths}")
-    if lengths[0] == 0:
-        raise ValueError("inputset has no rows; give some that represent the data, a few hundred at best")
-    return [torch.from_numpy(array) for array in arrays]
-
-
-def _scheme(
-    n_bits: int | dict[str, int] | None,
-    import_qat: bool,
-    rounding_threshold_bits: int | dict[str, Any] | None,
-    calibration: Calibration,
-    range_source: RangeSource | None,
-    margin: float,
-) -> Scheme:
-    if calibration not in get_args(Calibration):
-        raise ValueError(
-            f"calibration must be one of {', '.join(get_args(Calibration))}, got {calibration!r}"
-        )
-    range_source = range_source or ("proven" if import_qat else "calibrated")
-    if range_source not in get_args(RangeSource):
-        raise ValueError(f'range_source must be "proven" or "calibrated", got {range_source!r}')
-    if not isinstance(margin, int | float) or not 0 <= margin < float("inf"):
-        raise ValueError(f"margin must be a finite number of at least 0, got {margin!r}")
-    widths = _bit_widths(n_bits)
-    emitter = Emitter(range_source, float(margin), check_rounding(rounding_threshold_bits))
-    if import_qat:
-        return Trained(emitter, None if widths is None else widths["model_inputs"])
-    assert widths is not None
-    return PostTraining(
-        emitter,
-        widths["model_inputs"],
-        widths["op_inputs"],
-        widths["op_weights"],
-        widths.get("model_outputs"),
-        calibration,
-    )
-
-
-def _bit_widths(n_bits: Any) -> dict[str, int] | None:
-    """Return the bits of each kind of value."""
-    if n_bits is None:
-        return None
-    kinds = ("model_inputs", "op_inputs", "op_weights", "model_outputs")
-    given = n_bits if isinstance(n_bits, dict) else {"op_inputs": n_bits}
-    valid = all(
-        isinstance(v, Integral) and not isinstance(v, bool) and 1 <= int(v) <= MAX_BITS
-        for v in given.values()
-    )
-    if not given or set(given) - set(kinds) or not valid:
-        raise ValueError(
-            f"n_bits must be an int in [1, {MAX_BITS}], or a dict of such with some of the keys "
-            f"{', '.join(kinds)}, got {n_bits!r}"
-        )
-    widths = {name: int(bits) for name, bits in given.items()}
-    default = widths.get("op_inputs", max(widths.values()))
-    return dict.fromkeys(kinds[:3], default) | widths
+        return _narrower(request)
+    return f"{rounded}, or {_narrower(request)}"

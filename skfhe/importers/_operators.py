@@ -232,11 +232,7 @@ OPERATORS: tuple[Operator, ...] = (
         "four lookups an element and one a group" + WIDE,
     ),
     _row(
-        "rms_norm",
-        "parts",
-        "rms_norm",
-        "RMSNormalization",
-        "three or four lookups an element and one a group" + WIDE,
+        "rms_norm", "parts", "rms_norm", "RMSNormalization", "four lookups an element and one a group" + WIDE
     ),
     _row(
         "group_norm",
@@ -267,7 +263,7 @@ OPERATORS: tuple[Operator, ...] = (
         "parts",
         "cosine_similarity",
         "",
-        "four or five lookups a pair of elements, and six a group" + WIDE,
+        "six lookups a pair of elements, and six a group" + WIDE,
     ),
     _row(
         "einsum", "parts", "einsum", "Einsum", "no lookup by constants; two lookups a product of two values"
@@ -294,7 +290,7 @@ OPERATORS: tuple[Operator, ...] = (
         "no lookup by a constant where the two have a common grid; as a product by a value",
     ),
     _row("bilinear", "parts", "bilinear", "", "two lookups a product, of which there are inputs × outputs"),
-    _row("prod", "parts", "prod cumprod", "ReduceProd CumProd", "four lookups a factor but one"),
+    _row("prod", "parts", "prod cumprod", "ReduceProd CumProd", "two to four lookups a factor but one"),
     _row("logit", "parts", "logit", "", UNIVARIATE),
     _row("hypot", "parts", "hypot", "", "three lookups an element" + WIDE),
     _row("sinc, xlogy", "parts", "sinc xlogy", "", "one lookup an element; " + PRODUCT),
@@ -306,8 +302,8 @@ OPERATORS: tuple[Operator, ...] = (
         "",
         "two lookups a truth value; its count none",
     ),
-    _row("lstm", "parts", "lstm lstm_cell", "LSTM", "about 15 lookups a unit and step" + WIDE),
-    _row("gru", "parts", "gru gru_cell", "GRU", "about 12 lookups a unit and step" + WIDE),
+    _row("lstm", "parts", "lstm lstm_cell", "LSTM", "about 13 lookups a unit and step" + WIDE),
+    _row("gru", "parts", "gru gru_cell", "GRU", "about 11 lookups a unit and step" + WIDE),
     _row(
         "rnn",
         "parts",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe.cost import Cost, Report, resolve_error_rate
-from skfhe.encoding import AffineEncoder, OutputDecoders, network_inputs
+from skfhe.encoding import AffineEncoder, OutputDecoders, Structure, TailDecoder, network_inputs, structured
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.program import Program
 
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from concrete import fhe as concrete_fhe
 
     from skfhe.circuit import Circuit
+    from skfhe.importers._search import Quantization
 
 __all__ = ["QuantizedModule"]
+
+APPROXIMATE = (
+    'accumulators are rounded approximately: encrypted results vary near ties as fhe="simulate" does, and '
+    'fhe="disable" rounds to the nearest'
+)
 
 
 class QuantizedModule:
@@ -29,11 +35,17 @@ class QuantizedModule:
     Parameters
     ----------
     model : EncryptedModel
-        From an `AffineEncoder` to `OutputDecoders`.
+        From an `AffineEncoder` to `OutputDecoders`, or to a `TailDecoder`.
     input_shapes : sequence of tuple of int
         Shape of a row of each of the network's inputs.
     advice : str, default=""
         What to change in the call that made it, should it not compile.
+    structure : Structure, optional
+        What the network returns, unless that is an array, or a tuple of arrays.
+    quantization : Quantization, default=None
+        What was tried to find out how many bits it needs.
+    approximate : bool, default=False
+        Whether accumulators are rounded approximately.
 
     Attributes
     ----------
@@ -43,20 +55,47 @@ class QuantizedModule:
         After `compile`.
     encoder_ : AffineEncoder
         Turns floats into the integers that the program takes.
-    decoder_ : OutputDecoders
-        Turns the integers that the program returns into floats.
+    decoder_ : OutputDecoders or TailDecoder
+        Turns the integers that the program returns into floats, and into what the network makes of all of
+        them in the end.
+    output_structure_ : Structure or None
+        The dictionary, list or named tuple that the network returns.
+    quantization_ : Quantization or None
+        If bits were searched for: what was tried, what each setting costs, how near it stays to the network,
+        and which was taken. Prints the Pareto front as a table; ``to_frame()`` gives all as a DataFrame.
     """
 
     def __init__(
-        self, model: EncryptedModel, input_shapes: Sequence[tuple[int, ...]], advice: str = ""
+        self,
+        model: EncryptedModel,
+        input_shapes: Sequence[tuple[int, ...]],
+        advice: str = "",
+        structure: Structure | None = None,
+        quantization: Quantization | None = None,
+        approximate: bool = False,
     ) -> None:
         self._encrypted_model = model
         self.input_shapes_ = [tuple(shape) for shape in input_shapes]
         self._advice = advice
+        self.output_structure_ = structure
+        self.quantization_ = quantization
+        self._approximate = approximate
+
+    def _of(self, model: EncryptedModel) -> QuantizedModule:
+        """Return the module of another model of the same network."""
+        return QuantizedModule(
+            model,
+            self.input_shapes_,
+            self._advice,
+            self.output_structure_,
+            self.quantization_,
+            self._approximate,
+        )
 
     def __repr__(self) -> str:
         state = "not compiled" if self._encrypted_model.circuit is None else "compiled"
-        return f"QuantizedModule({state}; {self.cost_})"
+        rounding = "; approximate rounding" if self._approximate else ""
+        return f"QuantizedModule({state}{rounding}; {self.cost_})"
 
     def compile(
         self,
@@ -110,10 +149,10 @@ class QuantizedModule:
         return encoder
 
     @property
-    def decoder_(self) -> OutputDecoders:
-        """Turns the integers that the program returns into floats."""
+    def decoder_(self) -> OutputDecoders | TailDecoder:
+        """Turns the integers that the program returns into what the network returns."""
         decoder = self._encrypted_model.decoder
-        assert isinstance(decoder, OutputDecoders)
+        assert isinstance(decoder, OutputDecoders | TailDecoder)
         return decoder
 
     @property
@@ -151,7 +190,9 @@ class QuantizedModule:
             Prints as a table; ``to_frame()`` gives it as a pandas DataFrame.
         """
         circuit = self._encrypted_model.circuit
-        return Report.of(self.program_, circuit.error_rate if circuit else None)
+        return Report.of(
+            self.program_, circuit.error_rate if circuit else None, APPROXIMATE if self._approximate else ""
+        )
 
     def forward(self, *x: ArrayLike, fhe: str = "disable") -> Any:
         """Evaluate the network on rows of floats.
@@ -162,11 +203,16 @@ class QuantizedModule:
             One for each input of the network.
         fhe : {"disable", "simulate", "execute"}, default="disable"
             "disable" computes the program in the clear, "simulate" adds the lookup errors of an encrypted
-            run, "execute" encrypts, runs and decrypts.
+            run, "execute" encrypts, runs and decrypts. All three agree where accumulators are rounded exactly
+            or not at all. Rounded approximately, an accumulator near a tie may take the neighbouring cell
+            under encryption: "simulate" has that error, drawn anew each time, and "disable" rounds to the
+            nearest.
 
         Returns
         -------
-        ndarray of float64, or tuple of them for a network of several outputs
+        ndarray, or tuple, list, named tuple or dict of them
+            As the network returns them, rows first; positions, such as those of an argmax, as int64, all else
+            as float64.
 
         Raises
         ------
@@ -206,7 +252,7 @@ class QuantizedModule:
         Returns
         -------
         ndarray of int64, or tuple of them
-            One for each output of the network.
+            One for each output of the program: the network's own, or what its last functions combine.
         """
         self._encrypted_model.check_mode(fhe)
         inputs = q[0] if len(q) == 1 and isinstance(q[0], tuple | list) else q
@@ -221,7 +267,7 @@ class QuantizedModule:
         return _alone(self._encrypted_model.evaluate(*(x.astype(np.int64) for x in inputs), fhe=fhe))
 
     def dequantize_output(self, q: Any) -> Any:
-        """Return the floats that decrypted integers stand for.
+        """Return what the network returns for decrypted integers.
 
         Parameters
         ----------
@@ -230,9 +276,11 @@ class QuantizedModule:
 
         Returns
         -------
-        ndarray of float64, or tuple of them
+        ndarray, or tuple, list, named tuple or dict of them
+            See `forward`.
         """
-        return _alone(self.decoder_.decode(*(q if isinstance(q, tuple | list) else (q,))))
+        values = self.decoder_.decode(*(q if isinstance(q, tuple | list) else (q,)))
+        return structured(values, self.output_structure_)
 
 
 def _alone(arrays: tuple[Any, ...]) -> Any:

@@ -119,6 +119,7 @@ _STEPS = frozenset(
         ),
         *("floor_divide", "eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater"),
         *("greater_equal", "heaviside", "Round", "Floor", "Ceil", "Sign", "Cast", "CastLike", "Mod", "Equal"),
+        *("argmax", "argmin", "argsort", "sort", "topk", "one_hot", "ArgMax", "ArgMin", "TopK", "Hardmax"),
         *("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "QuantizeLinear"),
     ]
 )

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skfhe.encoding import Structure, Tail
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.network._node import Node
 from skfhe.network._operations import (
@@ -48,12 +49,21 @@ class NetworkBuilder:
         Calibration rows of each input; one of integers is encrypted as what it is.
     names : sequence of str
         Names of the inputs.
+
+    Attributes
+    ----------
+    structure : Structure or None
+        What the network returns, unless that is its only output, or all of them in a tuple.
+    cuts : dict of bool to (list of int, Tail or None)
+        Where its tail was found to begin; see `skfhe.network._tails`.
     """
 
     def __init__(self, inputs: Sequence[Tensor], names: Sequence[str]) -> None:
         self.nodes: list[Node] = []
         self.inputs: list[Node] = []
         self.outputs: list[Node] = []
+        self.structure: Structure | None = None
+        self.cuts: dict[bool, tuple[list[int], Tail | None]] = {}
         self.name, self.label = "", ""
         for index, (rows, name) in enumerate(zip(inputs, names, strict=True)):
             whole = None if rows.is_floating_point() else (int(rows.min()), int(rows.max()))
@@ -96,7 +106,7 @@ class NetworkBuilder:
 
     def affine(self, x: Node, scale: Any = 1.0, offset: Any = 0.0) -> Node:
         """Append ``scale * x + offset``, with constants that broadcast against it."""
-        scale, offset = (torch.as_tensor(value).double() for value in (scale, offset))
+        scale, offset = (torch.as_tensor(value, dtype=torch.float64) for value in (scale, offset))
         x = self.broadcast(x, torch.broadcast_shapes(scale.shape, offset.shape, x.shape))
         return self.add(Affine(scale, offset), x)
 
@@ -207,7 +217,9 @@ class NetworkBuilder:
     def choose(self, condition: Node, a: Any, b: Any) -> Node:
         """Append ``where(condition, a, b)`` of an encrypted condition, one choice being constant or both."""
         zero = torch.zeros((), dtype=torch.float64)
-        constants: list[Any] = [v if isinstance(v, Node) else torch.as_tensor(v).double() for v in (a, b)]
+        constants: list[Any] = [
+            v if isinstance(v, Node) else torch.as_tensor(v, dtype=torch.float64) for v in (a, b)
+        ]
         nodes = [v for v in constants if isinstance(v, Node)]
         if not nodes:
             yes, no = constants
@@ -225,7 +237,7 @@ class NetworkBuilder:
         mask = mask.bool().expand(shape)
         if len(nodes) == 1:
             chosen = mask if isinstance(a, Node) else ~mask
-            other = torch.as_tensor(b if isinstance(a, Node) else a).double()
+            other = torch.as_tensor(b if isinstance(a, Node) else a, dtype=torch.float64)
             x = self.broadcast(nodes[0], shape)
             return self.affine(x, chosen.double(), torch.where(chosen, 0.0, other))
         both = self.concatenate([self.reshape(self.broadcast(x, shape), (-1,)) for x in nodes], 0)

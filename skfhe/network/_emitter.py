@@ -3,8 +3,9 @@
 Here is the one place where accumulators are rounded before they are looked up, for networks of all origins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from skfhe.cost import DEFAULT_P_ERROR, MAX_LOOKUP_BITS, lookup_seconds
 from skfhe.exceptions import CompilationError
 from skfhe.network._cells import tabulated
 from skfhe.network._node import Node
+from skfhe.network._noise import RoundingNoise
 from skfhe.network._symbolic import Grid, Symbolic
 from skfhe.program import IntegerType, Program, ProgramBuilder, evaluate, infer_type, ops
 
@@ -35,6 +37,12 @@ class Emitter:
         bit, so that a lookup reads what was asked for, and it costs a bootstrap for each bit that it removes.
         Approximate rounding is to the nearest, half up, costs nothing, and may take the neighbour near a tie;
         rounding up may need one more bit.
+    layers : mapping of str to int, default=None
+        Bits that accumulators of some layers are rounded to instead, by the layers' labels.
+    noise : RoundingNoise, default=None
+        With what error samples are rounded approximately. Without, they are to the nearest.
+    least_margin : float, default=1.0
+        Part of the margin that does where with more of it, rounding up would need one more bit.
 
     Attributes
     ----------
@@ -53,8 +61,17 @@ class Emitter:
 
     node: Node
 
-    def __init__(self, range_source: RangeSource, margin: float, rounding: Rounding | None) -> None:
+    def __init__(
+        self,
+        range_source: RangeSource,
+        margin: float,
+        rounding: Rounding | None,
+        layers: Mapping[str, int] | None = None,
+        noise: RoundingNoise | None = None,
+        least_margin: float = 1.0,
+    ) -> None:
         self.range_source, self.margin, self.rounding = range_source, margin, rounding
+        self.layers, self.noise, self.least_margin = dict(layers or {}), noise, least_margin
         self.samples: list[IntArray] = []
         self.frees_cells, self.freed_cells, self.reads_packed = True, False, False
         self._taken: dict[int, tuple[int, IntArray]] = {}
@@ -85,8 +102,24 @@ class Emitter:
 
     def add(self, op: ops.Op, *arguments: int, label: str | None = None) -> int:
         """Append the value that ``op`` computes from ``arguments``."""
-        sample = evaluate(op, *(self.samples[a] for a in arguments))
+        samples = [self.samples[a] for a in arguments]
+        if self.noise is not None and isinstance(op, ops.Round) and op.method == "approximate":
+            sample = np.clip(self.noise.rounded(op, *samples), *self._ends_of_rounded(op, arguments[0]))
+        else:
+            sample = evaluate(op, *samples)
         return self._append(op, arguments, sample, self.label if label is None else label)
+
+    def _ends_of_rounded(self, op: ops.Round, argument: int) -> tuple[IntArray, IntArray]:
+        """Return the ends of what a value is rounded to; a lookup has no cells beyond."""
+        kind = infer_type(op, self.type_of(argument))
+        return kind.low, kind.high
+
+    def _rounding_of_layer(self, position: int | None = None) -> Rounding | None:
+        """Return how accumulators are rounded in the layer of a value, or in the current one."""
+        if self.rounding is None or not self.layers:
+            return self.rounding
+        label = self.label if position is None else self.label_of(position)
+        return self.layers.get(label, self.rounding[0]), self.rounding[1]
 
     def _append(self, op: ops.Op, arguments: tuple[int, ...], sample: IntArray, label: str) -> int:
         self.samples.append(sample)
@@ -142,12 +175,30 @@ class Emitter:
         self, low: IntArray, high: IntArray, proven_low: IntArray, proven_high: IntArray
     ) -> tuple[IntArray, IntArray]:
         """Widen seen intervals by the margin and then to what their bits hold, within the proven ones."""
-        margin = np.ceil((high - low + 1) * self.margin).astype(np.int64)
-        low, high = np.maximum(low - margin, proven_low), np.minimum(high + margin, proven_high)
+        length = int((high - low).max())
+        margin = self.margin
+        tightest = length + 2 * ceil((length + 1) * margin * self.least_margin)
+        widest = length + 2 * ceil((length + 1) * margin)
+        if self._needs_another_bit(widest) and not self._needs_another_bit(tightest):
+            margin *= self.least_margin
+        wider = np.ceil((high - low + 1) * margin).astype(np.int64)
+        low, high = np.maximum(low - wider, proven_low), np.minimum(high + wider, proven_high)
         room = self._room(int((high - low).max()))
         spare = np.maximum(room - (high - low), 0)
         low = np.maximum(low - spare // 2, proven_low)
         return low, np.maximum(high, np.minimum(low + room, proven_high))
+
+    def _removed(self, length: int) -> int:
+        """Return how many bits are removed of values in an interval of a length."""
+        rounding = self._rounding_of_layer()
+        return 0 if rounding is None else max(0, length.bit_length() - rounding[0])
+
+    def _needs_another_bit(self, length: int) -> bool:
+        """Whether rounding up may need one more bit than values in an interval of a length have."""
+        if self.rounding is None or self.rounding[1] == "exact":
+            return False
+        lsbs = self._removed(length)
+        return length > (1 << length.bit_length()) - (1 << lsbs)
 
     def _room(self, length: int) -> int:
         """Return how long intervals may be that take no more than those of a length.
@@ -156,19 +207,18 @@ class Emitter:
         it where lookups of fewer bits then do (`skfhe.passes.narrow_lookups`).
         """
         bits = length.bit_length()
-        kept, method = self.rounding or (bits, "approximate")
-        lsbs = max(0, bits - kept)
-        if method == "approximate" and self.frees_cells:
+        lsbs = self._removed(length)
+        approximate = self.rounding is None or self.rounding[1] == "approximate"
+        if approximate and self.frees_cells:
             whole = (1 << (bits - lsbs)) - 1
             for n_parts in (2, 3):
                 room = (whole - (whole >> n_parts) - 1) << lsbs
                 if length <= room and _is_cheaper(bits - lsbs, n_parts):
                     self.freed_cells = True
                     return room
-        room = (1 << bits) - 1
-        if lsbs and method == "approximate":
-            room -= (1 << lsbs) >> 1  # rounding up must not need one more bit
-        return room
+        if lsbs and approximate and not self._needs_another_bit(length):
+            return (1 << bits) - (1 << lsbs)  # near a tie, the last cell's neighbour would need one more bit
+        return (1 << bits) - 1
 
     def move(self, position: int, indices: IntArray) -> int:
         """Append the flattened elements at ``indices``, in their shape; -1 stands for the integer 0."""
@@ -207,7 +257,7 @@ class Emitter:
         total = self.add(ops.Linear(weight, np.array([bias], dtype=np.int64)), joined)
         return self.add(ops.Reshape(shape), total)
 
-    def _rounding_of(self, read: IntegerType) -> tuple[ops.Op | None, int, float]:
+    def _rounding_of(self, position: int) -> tuple[ops.Op | None, int, float]:
         """Say how a value is rounded for its lookup, if it is wider than asked.
 
         Returns
@@ -218,9 +268,10 @@ class Emitter:
         middle : float
             What is to be added to a multiple to get the middle of the integers that it stands for.
         """
-        if self.rounding is None:
+        rounding, read = self._rounding_of_layer(position), self.type_of(position)
+        if rounding is None:
             return None, 1, 0.0
-        n_bits, method = self.rounding
+        n_bits, method = rounding
         lsbs = int(read.max - read.min).bit_length() - n_bits  # a shift makes it start at zero, where one can
         if lsbs <= 0:
             return None, 1, 0.0
@@ -281,7 +332,7 @@ class Emitter:
             Look up the integers modulo ``2**modulo_bits`` if they have as many bits; see `Quantize`.
         """
         position, read = x.position, self.type_of(x.position)
-        op, step, middle = (None, 1, 0.0) if x.whole else self._rounding_of(read)
+        op, step, middle = (None, 1, 0.0) if x.whole else self._rounding_of(position)
         if modulo_bits is not None:
             wraps = read.bits >= modulo_bits
             op, step, middle = ops.Modulo(modulo_bits) if wraps else None, 1, 0.0

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from skfhe._typing import Array, BoolArray, FloatArray, IntArray
-from skfhe.encoding import AffineDecoder, AffineQuantizer, TableDecoder
+from skfhe.encoding import AffineDecoder, AffineQuantizer, TableDecoder, Tail
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.network import _products as products
 from skfhe.network._builder import NetworkBuilder, unsupported
@@ -41,6 +41,7 @@ from skfhe.network._operations import (
 )
 from skfhe.network._schemes.scheme import Scheme
 from skfhe.network._symbolic import Grid, RawInput, Symbolic
+from skfhe.network._tails import ancestors, cut_tail
 from skfhe.network._two_grids import sum_on_two_grids, what_reads
 from skfhe.program import Program, ops
 
@@ -66,11 +67,14 @@ class Lowered:
         For each input of the program, which of the network's inputs it encodes, and how.
     decoders : list of AffineDecoder or TableDecoder
         For each output of the program.
+    tail : Tail or None
+        What makes the network's outputs of what these decode; None if those are its outputs.
     """
 
     program: Program
     quantizers: list[tuple[int, AffineQuantizer]]
     decoders: list[AffineDecoder | TableDecoder]
+    tail: Tail | None = None
 
 
 def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
@@ -86,12 +90,13 @@ def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
     Lowered
     """
     values: dict[int, Any] = {}
-    used = _used(network)
+    cut = cut_tail(network, combining=not scheme.looks_up_outputs)
+    used = ancestors(cut.outputs)
     readers: dict[int, list[Node]] = {}
     for node in network.nodes:
         for argument in dict.fromkeys(node.arguments) if id(node) in used else ():
             readers.setdefault(id(argument), []).append(node)
-    lowering = _Lowering(scheme, lambda node: what_reads(node, readers, network.outputs))
+    lowering = _Lowering(scheme, lambda node: what_reads(node, readers, cut.outputs))
     for node in network.nodes:
         if id(node) not in used:
             continue
@@ -100,24 +105,12 @@ def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
             values[id(node)] = lowering.lower(node.operation, *(values[id(a)] for a in node.arguments))
     decoders: list[AffineDecoder | TableDecoder] = []
     positions = []
-    for node in network.outputs:
+    for node in cut.outputs:
         scheme.emitter.node = node
         output = scheme.decoded(values[id(node)])
         positions.append(output.position)
         decoders.append(_decoder(output, scheme, node.label))
-    return Lowered(scheme.emitter.finish(positions), scheme.quantizers, decoders)
-
-
-def _used(network: NetworkBuilder) -> set[int]:
-    """Nodes that an output depends on."""
-    used: set[int] = set()
-    waiting = list(network.outputs)
-    while waiting:
-        node = waiting.pop()
-        if id(node) not in used:
-            used.add(id(node))
-            waiting.extend(node.arguments)
-    return used
+    return Lowered(scheme.emitter.finish(positions), scheme.quantizers, decoders, cut.tail)
 
 
 def _decoder(x: Symbolic, scheme: Scheme, label: str) -> AffineDecoder | TableDecoder:

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skfhe.encoding import Tail
+
 __all__ = [
     "Affine",
+    "AfterDecryption",
     "Comparators",
     "Concatenate",
     "Convolution",
@@ -216,3 +219,17 @@ class Quantize(Operation):
 
     def evaluate(self, *x: Tensor) -> Tensor:
         return (self.function(x[0]) - self.zero_point) * self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class AfterDecryption(Operation):
+    """What whoever decrypts computes of several values, on all of their elements together.
+
+    Nothing that is evaluated encrypted may read it. ``tail`` has one result.
+    """
+
+    tail: Tail
+
+    def evaluate(self, *x: Tensor) -> Tensor:
+        (result,) = self.tail.apply(*(value.numpy() for value in x))
+        return torch.from_numpy(result.astype("float64"))

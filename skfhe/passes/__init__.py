@@ -13,6 +13,7 @@ from skfhe.passes._drop_unused_values import drop_unused_values
 from skfhe.passes._fuse_lookups import fuse_lookups
 from skfhe.passes._merge_equal_values import merge_equal_values
 from skfhe.passes._narrow_lookups import narrow_lookups
+from skfhe.passes._protect_roundings import protect_roundings
 from skfhe.passes._reduce_residues import reduce_residues
 from skfhe.passes._round_constant_cells import round_constant_cells
 from skfhe.passes._shift_accumulators import shift_accumulators
@@ -28,6 +29,7 @@ __all__ = [
     "merge_equal_values",
     "narrow_lookups",
     "optimize",
+    "protect_roundings",
     "reduce_residues",
     "round_constant_cells",
     "shift_accumulators",

@@ -19,7 +19,7 @@ from skfhe.cost import ErrorRate, estimate_cost
 from skfhe.passes._negacyclic import MOST_PARTS, Split, split_tables
 from skfhe.passes._reduce_residues import reduce_residues
 from skfhe.passes._shifting import granularity, greatest, least
-from skfhe.program import Program, ProgramBuilder, evaluate, leading_shape, ops
+from skfhe.program import IntegerType, Program, ProgramBuilder, evaluate, leading_shape, ops
 
 __all__ = ["narrow_lookups"]
 
@@ -262,7 +262,9 @@ class _Narrowing:
         constants = (split.constants << more).reshape(narrow.leading)
         if constants.any():
             self.missing[position] = np.broadcast_to(constants, value.type.shape)
-        low, high = (end << self.doubled[position] for end in (narrow.low, narrow.high))
+        # elements of one table may have intervals of their own, unless a neighbour may be taken
+        ends = (narrow.low, narrow.high) if narrow.lsbs else (value.type.low, value.type.high)
+        low, high = (end << self.doubled[position] for end in ends)
         bound = ops.Bound(*(np.broadcast_to(end - constants, value.type.shape).copy() for end in (low, high)))
         return self.builder.add(bound, total, label=value.label)
 
@@ -278,6 +280,8 @@ class _Narrowing:
             if not self.program.roundings_of(position):
                 argument = self._upper_bits(argument, doubled, value.label)
             op = replace(op, start=op.start << doubled, step=op.step << doubled)
+        if not _reads_all(op, self.builder.type_of(argument)):
+            raise _Unfit  # with a neighbour's, a sum may be more than its own lookups expect
         return self.builder.add(op, argument, label=value.label)
 
     def _upper_bits(self, argument: int, doubled: int, label: str) -> int:
@@ -310,6 +314,13 @@ class _Narrowing:
         if lack.any():
             self.missing[position] = lack
         return op
+
+
+def _reads_all(op: ops.Lookup, x: IntegerType) -> bool:
+    """Whether tables have a cell for each argument that occurs."""
+    start = op.start.reshape(leading_shape(op, x.shape))
+    first, last = (x.low - start) // op.step, (x.high - start) // op.step
+    return bool(np.all(first >= 0) and np.all(last < op.tables.shape[-1]))
 
 
 def _multiplied(op: ops.Op, doubled: int) -> ops.Op:

@@ -42,7 +42,7 @@ def refused(quantize, *arguments, **options):
 
 
 def test_float_networks_are_advised_to_round_or_to_take_fewer_bits(float_net):
-    message = refused(quantize_torch_model, float_net, X, n_bits=9)
+    message = refused(quantize_torch_model, float_net, X, n_bits=9, rounding_threshold_bits=None)
     assert message.startswith("the accumulator of '0' takes 20 bits, and a lookup reads at most 16; ")
     assert message.endswith(f"; {ROUNDING_OF_SIX}, or lower n_bits")
     assert quantize_torch_model(float_net, X, n_bits=9, rounding_threshold_bits=6).cost_.lookups == {6: 2}
@@ -58,7 +58,7 @@ def test_onnx_networks_are_advised_as_those_of_torch():
     weight = normal(60, 2)
     example = Example([node("MatMul", "x,w", "h"), node("Sigmoid", "h")], {"x": (60,)}, {"w": weight})
     options = {"op_inputs": 10, "model_outputs": 4}
-    message = refused(quantize_onnx_model, example.model(), X, n_bits=options)
+    message = refused(quantize_onnx_model, example.model(), X, n_bits=options, rounding_threshold_bits=None)
     assert message.endswith(f"; {ROUNDING_OF_SIX}, or lower n_bits")
     assert quantize_onnx_model(example.model(), X, options, rounding_threshold_bits=6).cost_.lookups == {6: 2}
 
@@ -102,6 +102,7 @@ def test_maxima_of_wide_accumulators_are_refused_by_name():
         qnn.QuantIdentity(bit_width=8),
         qnn.QuantConv2d(1, 1, 4, bias=True, weight_bit_width=8),
         nn.MaxPool2d(2),
+        qnn.QuantIdentity(bit_width=2),
     )
     images = X[:, :36].reshape(-1, 1, 6, 6)
     net.train()(torch.from_numpy(images).float())
@@ -120,6 +121,7 @@ def test_tables_of_their_own_for_each_element_have_a_bound(monkeypatch):
         Function(lambda x: torch.sigmoid(slopes * x)),
         images,
         n_bits={"op_inputs": 8, "model_outputs": 3},
+        rounding_threshold_bits=None,
     )
     assert "more than 1024 cells: 256 integers (8 bits) for each of its 64 elements" in message
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skfhe.importers import _entries, quantize_torch_model
+from skfhe.importers import _lowered, quantize_torch_model
 from skfhe.importers._entries import compile_torch_model
 from skfhe.network import _emitter
 
@@ -24,8 +24,8 @@ def relu_network(n_inputs=8, n_hidden=3, seed=0):
 def as_they_are(net, X, n_bits, **options):
     """Quantize with every lookup as it is, in the same intervals."""
     with (
-        mock.patch.object(_entries, "narrow_lookups", lambda p, _: (p, (0,) * len(p.outputs))),
-        mock.patch.object(_entries, "_counts_modulo", return_value=True),
+        mock.patch.object(_lowered, "narrow_lookups", lambda p, _: (p, (0,) * len(p.outputs))),
+        mock.patch.object(_lowered, "_counts_modulo", return_value=True),
     ):
         return quantize_torch_model(net, X, n_bits, **options)
 
@@ -78,7 +78,7 @@ def test_intervals_are_as_wide_as_their_bits_hold_where_nothing_is_narrowed():
     """Cells are left free for narrower lookups alone: exact rounding and dear outputs have none."""
     net, X = relu_network()
     for rounding in ({"n_bits": 4, "method": "exact"}, None):
-        with mock.patch.object(_entries, "narrow_lookups", lambda p, _: (p, (0,) * len(p.outputs))):
+        with mock.patch.object(_lowered, "narrow_lookups", lambda p, _: (p, (0,) * len(p.outputs))):
             module = quantize_torch_model(net, X, 4, rounding_threshold_bits=rounding)
             with mock.patch.object(_emitter, "_is_cheaper", return_value=False):
                 never_free = quantize_torch_model(net, X, 4, rounding_threshold_bits=rounding)
@@ -90,7 +90,7 @@ def test_prices_at_the_error_rate_asked_for_decide():
     net, X = relu_network(n_hidden=3)
     rates = []
     with mock.patch.object(
-        _entries, "narrow_lookups", side_effect=lambda p, rate: (rates.append(rate), (p, (0,)))[1]
+        _lowered, "narrow_lookups", side_effect=lambda p, rate: (rates.append(rate), (p, (0,)))[1]
     ):
         compile_torch_model(net, X, {"op_inputs": 2, "op_weights": 2}, p_error=0.05)
         quantize_torch_model(net, X, {"op_inputs": 2, "op_weights": 2})

@@ -110,7 +110,7 @@ def test_exported_networks_agree_with_onnxruntime(make, shapes, rows, tmp_path):
     given = arrays if rows else [array[:1] for array in arrays]
     model = exported(make(), given, tmp_path / "net.onnx", rows)
     assert_agree(floats(model, arrays), runtime(model, arrays), SINGLE)
-    module = quantize_onnx_model(tmp_path / "net.onnx", tuple(arrays), rounding_threshold_bits=10)
+    module = quantize_onnx_model(tmp_path / "net.onnx", tuple(arrays), 8, rounding_threshold_bits=10)
     assert relative_error(module, model, arrays) < EIGHT_BITS
 
 
@@ -216,7 +216,7 @@ def test_keras_networks_agree_with_onnxruntime(network):
     model = graph(nodes, {"input_1": shape}, constants, ("Identity:0",), 18, "unk__12")
     x = normal(300, *shape)
     assert_agree(floats(model, [x]), runtime(model, [x]), SINGLE)
-    module = quantize_onnx_model(model, x, rounding_threshold_bits=10)
+    module = quantize_onnx_model(model, x, 8, rounding_threshold_bits=10)
     assert relative_error(module, model, [x]) < EIGHT_BITS
 
 

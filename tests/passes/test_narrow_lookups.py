@@ -278,6 +278,28 @@ def test_convolutions_behind_narrow_lookups(ramp, padding):
     assert_multiples(program, narrow, doubled, random_inputs(program, 200, rng))
 
 
+def test_what_can_be_less_at_the_edges_of_an_image_stays_so():
+    """Elements of one table have intervals of their own, and so have sums with them, which are looked up."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros((1, 1, 5)), np.full((1, 1, 5), 15), label="x")
+    three = ops.Convolution(np.ones((1, 1, 1, 3), int), np.zeros(1, int), padding=(0, 1, 0, 1))
+    total = builder.add(three, x, label="total")  # up to 45, and to 30 at both ends
+    narrow = builder.add(ops.Lookup(np.arange(46)[None] // 5, np.array([0])), total, label="narrow")
+    few = ops.Lookup((np.array([1, 0, 0, 0, 1]) * 9)[:, None] * (np.arange(16) > 7), np.zeros(5, int))
+    edges = builder.add(few, x, label="edges")
+    both = builder.add(ops.Add(), narrow, edges, label="both")
+    assert builder.type_of(both).max == 15
+    y = builder.add(ops.Lookup(np.arange(16)[None] % 7, np.array([0])), both, label="y")
+    program = builder.finish(builder.add(ops.Reshape((5,)), y, label="y"))
+    found, factors = narrow_lookups(program)
+    assert factors == (0,)
+    assert found is not program
+    verify(found)
+    rows = np.random.default_rng(0).integers(0, 16, (200, 1, 1, 5))
+    rows[0], rows[1] = 0, 15
+    np.testing.assert_array_equal(run(found, rows)[0], run(program, rows)[0])
+
+
 def test_other_lookups_of_the_same_sums_are_multiplied():
     """Two layers' results meet in one sum, of which one is narrowed: outputs have one unit."""
     rng = np.random.default_rng(3)

@@ -13,8 +13,9 @@ from skfhe._originals.compat import histogram_categories
 from skfhe._typing import Array
 from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, XGBoostRows
 from skfhe.deployment._predictors import METHODS, EstimatorPredictor
-from skfhe.deployment._rows import RowRules, Rows
+from skfhe.deployment._rows import RowRules, Rows, ShapedRows
 from skfhe.encoding import (
+    AffineEncoder,
     Decoder,
     DigitSumDecoder,
     Encoder,
@@ -70,6 +71,8 @@ def _public_encoder(encoder: Any) -> Encoder:
         return replace(encoder, watch=encoder.watch.public(encoder.features))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
+    if isinstance(encoder, AffineEncoder):
+        return encoder
     assert isinstance(encoder, LevelBitsEncoder), type(encoder)
     return encoder
 
@@ -99,6 +102,11 @@ def _rows(estimator: Any) -> Rows:
         return _rules(estimator, "numeric", "all", "csr")
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
+    if isinstance(encoder, AffineEncoder):
+        (shape,) = estimator.quantized_module_.input_shapes_
+        if len(shape) > 1:
+            return ShapedRows(type(estimator).__name__, tuple(int(n) for n in shape))
+        return _rules(estimator, "float64", "all", "no")
     if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
         return _histogram_rows(estimator)
     library = type(estimator)._original.__module__.partition(".")[0]

@@ -95,7 +95,8 @@ def _read_module(module: Any) -> Reading:
     except AttributeError:
         raise NotCompiledError("this QuantizedModule is not compiled; call compile() first") from None
     shapes = tuple(tuple(int(n) for n in shape) for shape in module.input_shapes_)
-    return Reading(ModulePredictor(shapes, module.encoder_, module.decoder_), (circuit.compiled,))
+    predictor = ModulePredictor(shapes, module.encoder_, module.decoder_, module.output_structure_)
+    return Reading(predictor, (circuit.compiled,))
 
 
 def _read_estimator(estimator: Any) -> Reading:

@@ -346,7 +346,7 @@ def _multiply(build: NetworkBuilder, a: Any, b: Any) -> Node:
 @HANDLERS.handles("div", "divide", "true_divide")
 def _divide(build: NetworkBuilder, a: Any, b: Any, *, rounding_mode: Any = None) -> Node | None:
     if not isinstance(b, Node):
-        return None if rounding_mode else build.affine(a, 1.0 / torch.as_tensor(b).double())
+        return None if rounding_mode else build.affine(a, 1.0 / torch.as_tensor(b, dtype=torch.float64))
     if not isinstance(a, Node):
         return None
     quotient = build.elementwise(torch.div, a, b, kind="divide")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -34,6 +35,7 @@ from skfhe.importers._torch.handlers import (
     map_leaves,
 )
 from skfhe.importers._torch.integers import as_taken
+from skfhe.importers._torch.tails import Tail, computed_after_decryption, structure_of
 from skfhe.network import EXAMPLE_ROWS, NO_OPERATOR, NetworkBuilder, Node, Quantize, layers, unsupported
 
 __all__ = ["capture", "in_double_precision", "read_torch"]
@@ -255,11 +257,17 @@ def capture(
 
 @contextmanager
 def _slow_attention() -> Iterator[None]:
-    """Have torch's layers of attention call operators in place of one for all of it."""
+    """Have torch's layers of attention call operators in place of one for all of it.
+
+    What torch warns about is its own: weights that recurrent layers keep twice, and a class of its own.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
@@ -310,6 +318,7 @@ class _Reader:
         signature = exported.graph_signature
         self.build = NetworkBuilder(inputs, list(signature.user_inputs)[: len(inputs)])
         self.values: dict[Any, Any] = {}
+        self.tail = Tail(exported.graph, frozenset(signature.user_inputs))
         tensors = {**exported.state_dict, **exported.constants}
         tensors |= dict(net.named_parameters(remove_duplicate=False))
         tensors |= dict(net.named_buffers(remove_duplicate=False))
@@ -350,6 +359,14 @@ class _Reader:
             self.build.outputs.append(value)
         if not self.build.outputs:
             raise ValueError("the network returns no tensor that depends on its input")
+        returned = [
+            argument
+            for argument, output in zip(node.args[0], specified, strict=True)
+            if output.kind == OutputKind.USER_OUTPUT
+        ]
+        structure = structure_of(self.exported.call_spec.out_spec, iter(returned))
+        if structure is not None and not structure.is_plain:
+            self.build.structure = structure
 
     def _call(self, node: Any) -> Any:
         args = torch.fx.map_arg(node.args, lambda n: self.values[n])
@@ -377,7 +394,17 @@ class _Reader:
             name, call = "logical_or", torch.logical_or
         if name in _BITWISE:
             call = partial(_bitwise, call, node.meta["val"].dtype)
-        return self._of_encrypted(name, call, args, kwargs, nodes)
+        if self.tail.combines(node, name):
+            return computed_after_decryption(self.build, node, args, kwargs, self.values)
+        try:
+            return self._of_encrypted(name, call, args, kwargs, nodes)
+        except UnsupportedOperatorError as error:
+            if node not in self.tail:
+                raise
+            try:
+                return computed_after_decryption(self.build, node, args, kwargs, self.values)
+            except UnsupportedOperatorError:
+                raise error from None
 
     def _of_encrypted(self, name: str, call: Handler, args: Any, kwargs: Any, nodes: list[Node]) -> Any:
         build = self.build

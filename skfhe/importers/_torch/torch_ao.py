@@ -32,6 +32,7 @@ from skfhe.network import Quantize, unsupported
 
 __all__ = ["has_ao_quantizers", "observing_no_more", "with_quantizers"]
 
+_PER_CHANNEL = (torch.per_channel_affine, torch.per_channel_symmetric)
 _PACKED = "torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"
 
 
@@ -134,8 +135,8 @@ class _FakeQuantizer(nn.Module):
         self.quantizers = [quantizers]
         observer = module.activation_post_process
         self.limits = int(observer.quant_min), int(observer.quant_max)
-        self.axis = int(module.ch_axis) if module.is_per_channel else None
-        self.own = (module.scale.detach().clone(), module.zero_point.detach().clone())
+        self.axis = int(module.ch_axis) if module.qscheme in _PER_CHANNEL else None
+        self.own = (module.scale.detach().clone(), module.zero_point.detach().double().round())
         self.described: dict[int, Quantize] = {}
 
     def forward(self, x: Tensor) -> Tensor:
@@ -278,7 +279,7 @@ def _parameters(own: _Format | None, packed: Any) -> tuple[Tensor, Tensor | None
 
 
 def _scales(weight: Tensor) -> Tensor:
-    if weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric):
+    if weight.qscheme() in _PER_CHANNEL:
         return weight.q_per_channel_scales().double()
     return torch.tensor(weight.q_scale(), dtype=torch.float64)
 

@@ -59,6 +59,11 @@ class PostTraining(Scheme):
         self.calibration = calibration
 
     @property
+    def looks_up_outputs(self) -> bool:
+        """Whether outputs were asked to be looked up, as far as they can be."""
+        return self.model_outputs is not None
+
+    @property
     def term_bits(self) -> int:
         """Bits of values whose sum or difference is looked up: one less than a rounded lookup reads."""
         rounding = self.emitter.rounding

@@ -49,6 +49,11 @@ class Scheme:
         low, high = (np.full(shape, end, dtype=np.int64) for end in (quantizer.low, quantizer.high))
         return self.emitter.input(low, high, quantizer.quantize(rows.numpy()), label)
 
+    @property
+    def looks_up_outputs(self) -> bool:
+        """Whether outputs were asked to be looked up, as far as they can be."""
+        return False
+
     def narrower(self, n_bits: int) -> str:
         """Say how the user has two values of ``n_bits`` bits each, as what to use instead."""
         raise NotImplementedError

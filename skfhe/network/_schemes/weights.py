@@ -3,6 +3,9 @@
 Weights are matrices (n_inputs, n_outputs), with a column for each output.
 """
 
+import hashlib
+from typing import Any
+
 import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
@@ -14,6 +17,11 @@ TOLERANCE = 2e-6
 """Of a column's largest weight: float32 arithmetic keeps multiples of a scale that well."""
 FEW = 8
 """Magnitudes that rule out most candidates for a scale."""
+BLOCK = 128
+"""Rows of a triangular matrix that is inverted as it is."""
+MOST_KNOWN = 64
+_KNOWN: dict[tuple[Any, ...], tuple[IntArray, FloatArray]] = {}
+"""What was chosen last: searches lower a network again and again, and its first layers stay the same."""
 DAMPING = 0.01
 """Of the mean diagonal, added to a Hessian that calibration rows determine badly."""
 
@@ -101,6 +109,21 @@ def choose_integers(
     Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
     ICLR 2023: the order of rounding and its compensation, algorithm 1.
     """
+    arrays = (np.ascontiguousarray(array) for array in (weights, sample, wanted))
+    key = (n_bits, weights.shape, *(hashlib.blake2b(array.data).digest() for array in arrays))
+    found = _KNOWN.get(key)
+    if found is None:
+        found = _KNOWN[key] = _chosen(weights, n_bits, sample, wanted)
+        if len(_KNOWN) > MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)), None)
+    integers, scales = found
+    return integers.copy(), scales.copy()
+
+
+def _chosen(
+    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """Do what `choose_integers` says."""
     highest = max(1, (1 << (n_bits - 1)) - 1)
     centred = sample - sample.mean(axis=0)
     hessian = centred.T @ centred / len(sample)
@@ -124,12 +147,15 @@ def _rounded(
     weights: FloatArray, pull: FloatArray, hessian: FloatArray, highest: int
 ) -> tuple[IntArray, FloatArray]:
     """Round columns of weights after they have followed ``pull``, one input after another."""
-    weights = weights + np.linalg.solve(hessian, pull)
-    scales = _scales(weights, highest, hessian)
     # Inputs with much energy first: their errors have the most others left to be made good in.
     order = np.argsort(-np.diag(hessian), kind="stable")
-    # The upper Cholesky factor of the inverse: row k holds what input k passes on to the later ones.
-    factor = np.linalg.cholesky(np.linalg.inv(hessian[np.ix_(order, order)])).T
+    # The upper Cholesky factor of the inverse: row k holds what input k passes on to later ones. It is the
+    # inverse of the upper factor of the matrix itself, which is its lower one read from the last input on.
+    last_first = hessian[np.ix_(order[::-1], order[::-1])]
+    factor = _inverse(np.ascontiguousarray(np.linalg.cholesky(last_first)[::-1, ::-1]))
+    weights = weights.copy()
+    weights[order] += factor.T @ (factor @ pull[order])
+    scales = _scales(weights, highest, hessian)
     left = weights[order]
     integers = np.zeros(weights.shape, dtype=np.int64)
     for k in range(len(order)):
@@ -138,6 +164,20 @@ def _rounded(
         error = (left[k] - rounded * scales) / factor[k, k]
         left[k + 1 :] -= np.outer(factor[k, k + 1 :], error)
     return integers, scales
+
+
+def _inverse(upper: FloatArray) -> FloatArray:
+    """Return the inverse of an upper triangular matrix, by its blocks."""
+    size, half = len(upper), len(upper) // 2
+    if size <= BLOCK:
+        return np.linalg.inv(upper)
+    inverse = np.zeros_like(upper)
+    inverse[:half, :half], inverse[half:, half:] = (
+        _inverse(upper[:half, :half]),
+        _inverse(upper[half:, half:]),
+    )
+    inverse[:half, half:] = -inverse[:half, :half] @ upper[:half, half:] @ inverse[half:, half:]
+    return inverse
 
 
 def _scales(weights: FloatArray, highest: int, hessian: FloatArray) -> FloatArray:

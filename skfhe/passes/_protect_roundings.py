@@ -1,0 +1,96 @@
+"""Give approximate rounding the bit that it may need near a tie.
+
+Near a tie, approximate rounding may take the neighbouring multiple. Of the largest values, that can be the
+next power of two, which their bits do not hold: the circle ends there, and a lookup would read the first cell
+with the other sign. The engine guards against it where the interval says that such values are rounded up, and
+not where they would have been rounded down. Where it does, what is rounded up to the power of two reads the
+last cell below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from skfhe.passes._rewriting import rewrite
+from skfhe.program import IntegerType, Program, ProgramBuilder, ops, read_tables
+
+__all__ = ["protect_roundings"]
+
+
+def protect_roundings(program: Program) -> Program:
+    """Return ``program`` with what approximate rounding may reach near a tie as the engine takes it.
+
+    Intervals whose bits do not hold a neighbour are stated to reach as far as is rounded up, so that the
+    engine takes one more bit, or one lookup that cuts off what overflows. Cells of what overflows hold what
+    the last one below does. What is a multiple already has no neighbour, and what was rounded to be counted
+    modulo a power of two cannot leave its circle: this is for programs that have neither yet.
+
+    Parameters
+    ----------
+    program : Program
+
+    Returns
+    -------
+    Program
+        Computes the same outputs, but for what is rounded up to a power of two that its bits do not hold.
+
+    Examples
+    --------
+    >>> from skfhe.program import ProgramBuilder
+    >>> builder = ProgramBuilder()
+    >>> x = builder.input(np.zeros(1), np.full(1, 25), label="x")
+    >>> h = builder.add(ops.Round(3, "approximate"), x, label="h")
+    >>> h = builder.add(ops.Lookup(np.arange(4)[None], np.array([0]), 8), h, label="h")
+    >>> print(protect_roundings(builder.finish(h)))
+    %0 = Input()  x  (1,)  [0, 25] 5 bits
+    %1 = Bound(%0)  h  (1,)  [0, 28] 5 bits
+    %2 = Round(%1)  h  (1,)  [0, 32] 6 bits
+    %3 = Lookup(%2)  h  (1,)  [0, 3] 2 bits (output)
+    """
+    overflowing = {at for at in range(len(program.values)) if _overflows(program, at)}
+    if not overflowing:
+        return program
+
+    def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
+        value = program.values[position]
+        op = value.op
+        if position in overflowing:
+            (source,) = value.arguments
+            before = program.values[source].type
+            if value.type.bits <= before.bits:
+                assert isinstance(op, ops.Round)
+                reached = np.maximum(before.high, _limit(before) - (1 << op.lsbs) // 2)
+                arguments = (builder.add(ops.Bound(before.low, reached), *arguments, label=value.label),)
+        if isinstance(op, ops.Lookup):
+            for rounded in overflowing & set(program.roundings_of(position)):
+                op = _cut_off(op, _limit(program.values[program.values[rounded].arguments[0]].type))
+        if isinstance(op, ops.Bound) and value.arguments[0] in overflowing:
+            return arguments[0]  # what it states of the rounded value holds no longer
+        return builder.add(op, *arguments, label=value.label)
+
+    return rewrite(program, emit)
+
+
+def _limit(before: IntegerType) -> int:
+    """Return the power of two that the bits of a value end at."""
+    return 1 << (before.bits - (before.min < 0))
+
+
+def _overflows(program: Program, position: int) -> bool:
+    """Whether a value is rounded approximately, to what the bits before may not hold."""
+    value = program.values[position]
+    if not isinstance(value.op, ops.Round) or value.op.method == "exact":
+        return False
+    before = program.values[value.arguments[0]].type
+    neighbour = value.type.high + np.where(before.high > value.type.high, 1 << value.op.lsbs, 0)
+    return int(neighbour.max(initial=0)) >= _limit(before)
+
+
+def _cut_off(op: ops.Lookup, limit: int) -> ops.Lookup:
+    """Return a lookup of what is less than ``limit``, which reads its last cell from there on."""
+    start = op.start[..., None]
+    cells = np.arange(int((limit - start).max()) // op.step + 1)
+    read = np.minimum(cells, (limit - start - 1) // op.step)
+    return replace(op, tables=read_tables(op.tables, read))

@@ -1,0 +1,62 @@
+"""Near a tie, approximate rounding may take a neighbour that the bits of the value do not hold."""
+
+import numpy as np
+import pytest
+
+from skfhe.circuit import compile_program
+from skfhe.cost import ErrorRate
+from skfhe.passes import protect_roundings
+from skfhe.program import ProgramBuilder, ops, run, verify
+from tests.network.test_noise import rounded
+
+
+def bits_held(program):
+    """Return the bits of each rounded value, before or after, and the largest that it may be near a tie."""
+    found = []
+    for value in program.values:
+        if isinstance(value.op, ops.Round):
+            before = program.values[value.arguments[0]].type
+            step = 1 << value.op.lsbs
+            neighbour = value.type.high + np.where(before.high > value.type.high, step, 0)
+            signed = min(before.min, value.type.min) < 0
+            found.append((1 << (max(before.bits, value.type.bits) - signed), int(neighbour.max())))
+    return found
+
+
+@pytest.mark.parametrize("lsbs", [1, 2, 3])
+@pytest.mark.parametrize("lowest", [0, -20])
+def test_every_neighbour_is_held(lowest, lsbs):
+    """Results are the same but for what is rounded up to a power of two: the last cell below is read."""
+    for highest in range(16, 66):
+        builder = ProgramBuilder()
+        x = builder.input(np.full(2, lowest), np.array([highest, 3]), label="x")
+        y = builder.add(ops.Round(lsbs, "approximate"), x, label="x")
+        read = builder.type_of(y)
+        cells = np.arange((read.max - read.min >> lsbs) + 1)[None]
+        lookup = ops.Lookup(cells, np.array([read.min]), 1 << lsbs)
+        program = builder.finish(builder.add(lookup, y, label="x"))
+        protected = protect_roundings(program)
+        verify(protected)
+        assert all(largest < limit for limit, largest in bits_held(protected))
+        rows = np.stack([np.arange(lowest, highest + 1), np.full(highest - lowest + 1, 3)], axis=1)
+        limit = 1 << (program.values[0].type.bits - (lowest < 0))
+        before, after = run(program, rows)[0], run(protected, rows)[0]
+        up = rows[:, 0] + (1 << lsbs) // 2 >= limit
+        np.testing.assert_array_equal(after[~up], before[~up])
+        np.testing.assert_array_equal(after[up, 0], before[up, 0] - 1)
+
+
+def test_what_is_held_already_stays_as_it_is():
+    program = rounded(240, 4)
+    assert protect_roundings(program) is program
+
+
+def test_the_top_cell_does_not_wrap_in_the_engine():
+    """Unprotected, 247 is read as 0 in every third simulation: 256 is where the circle of 8 bits ends."""
+    x = np.full((300, 1), 247)
+    found = [
+        compile_program(program, ErrorRate(2**-40)).simulate(x)[0]
+        for program in (rounded(247, 4), protect_roundings(rounded(247, 4)))
+    ]
+    assert (found[0] == 0).any()
+    assert (found[1] == 15).all()
