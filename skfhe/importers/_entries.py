@@ -445,7 +445,12 @@ def _quantized(
         try:
             with advising(_readable(request)):
                 model = lowered_model(network, options.scheme(space.given), error_rate)
-            if not space.rounding or estimate_cost(model.program, error_rate).refusal is None:
+            evaluated_alone = error_rate is None and request.options.import_qat
+            if (
+                not space.rounding
+                or evaluated_alone
+                or estimate_cost(model.program, error_rate).refusal is None
+            ):
                 return model, None
         except CompilationError:
             if not space.rounding:

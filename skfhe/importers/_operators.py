@@ -328,7 +328,7 @@ OPERATORS: tuple[Operator, ...] = (
     _row(
         "expand, repeat",
         "movement",
-        "expand expand_as repeat repeat_interleave tile broadcast_to",
+        "expand expand_as repeat repeat_interleave tile broadcast_to broadcast_tensors",
         "Expand Tile",
         FREE,
     ),

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skfhe._typing import IntArray
 from skfhe.passes._rewriting import rewrite
 from skfhe.program import IntegerType, Program, ProgramBuilder, ops, read_tables
 
@@ -61,7 +62,9 @@ def protect_roundings(program: Program) -> Program:
             before = program.values[source].type
             if value.type.bits <= before.bits:
                 assert isinstance(op, ops.Round)
-                reached = np.maximum(before.high, _limit(before) - (1 << op.lsbs) // 2)
+                near = _neighbours(program, position) >= _limit(before)  # other elements stay where they are
+                rounded_up = np.maximum(before.high, _limit(before) - (1 << op.lsbs) // 2)
+                reached = np.where(near, rounded_up, before.high)
                 arguments = (builder.add(ops.Bound(before.low, reached), *arguments, label=value.label),)
         if isinstance(op, ops.Lookup):
             for rounded in overflowing & set(program.roundings_of(position)):
@@ -84,8 +87,15 @@ def _overflows(program: Program, position: int) -> bool:
     if not isinstance(value.op, ops.Round) or value.op.method == "exact":
         return False
     before = program.values[value.arguments[0]].type
-    neighbour = value.type.high + np.where(before.high > value.type.high, 1 << value.op.lsbs, 0)
-    return int(neighbour.max(initial=0)) >= _limit(before)
+    return int(_neighbours(program, position).max(initial=0)) >= _limit(before)
+
+
+def _neighbours(program: Program, position: int) -> IntArray:
+    """Return the greatest multiple that each element may be rounded to, near a tie the neighbouring one."""
+    value = program.values[position]
+    assert isinstance(value.op, ops.Round)
+    before = program.values[value.arguments[0]].type
+    return value.type.high + np.where(before.high > value.type.high, 1 << value.op.lsbs, 0)
 
 
 def _cut_off(op: ops.Lookup, limit: int) -> ops.Lookup:

@@ -107,7 +107,7 @@ def test_report_accounts_for_every_lookup(iris_module):
     assert set(frame["range_source"]) <= {"proven", "calibrated"}
     assert list(frame["layer"]) == ["0", "2"]
     text = str(report).splitlines()
-    assert len(text) == 1 + len(frame)
+    assert len(text) == 1 + len(frame) + len(report.advice)
     assert "accumulator bits" in text[0]
 
 

@@ -237,7 +237,7 @@ def nearness(
     """Return how near outputs are to those wanted: the worst agreement, relative error and loss of them.
 
     The loss of outputs that look like scores of classes, which are those of several columns, is the share of
-    rows with another largest one; of whole numbers, the share of other ones; of all others it is the relative
+    rows with another largest one; of positions, the share of other ones; of all others it is the relative
     error. The agreement is NaN where none do.
 
     Few rows are near a change, so that their share is a matter of luck. It is also counted with the errors of
@@ -249,7 +249,7 @@ def nearness(
         difference = np.where(finite, some - np.where(finite, others, 0.0), 0.0)
         spread = float(np.mean(np.var(np.where(finite, others, 0.0), axis=0))) if others.size else 0.0
         square = float(np.mean(np.square(difference))) if others.size else 0.0
-        if others.size and np.array_equal(others, np.rint(others)):  # classes themselves, or truth values
+        if some.dtype.kind in "iub":  # classes, or other positions
             agreements.append(float(np.mean(some == others)))
             errors.append(square / spread if spread else float(square > 0))
             losses.append(1 - agreements[-1])

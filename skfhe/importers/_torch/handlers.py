@@ -290,6 +290,12 @@ def _copy(build: NetworkBuilder, x: Any, source: Any, *rest: Any) -> Any:
     return build.broadcast(source, x.shape) if isinstance(source, Node) else source.expand(*x.shape)
 
 
+@HANDLERS.handles("broadcast_tensors")
+def _broadcast_tensors(build: NetworkBuilder, tensors: Any) -> list[Any]:
+    shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+    return [build.broadcast(x, shape) if isinstance(x, Node) else x.expand(shape) for x in tensors]
+
+
 @HANDLERS.handles("view_as", "reshape_as", "expand_as")
 def _shaped_as(build: NetworkBuilder, x: Node, other: Any) -> Node:
     shape = tuple(other.shape)

@@ -447,8 +447,10 @@ class _Reader:
 
 
 def _base_name(target: Any) -> str:
+    """Return what an operator is called, without the prefix of torch.special."""
     schema = getattr(target, "_schema", None)
-    return schema.name.split("::")[1] if schema is not None else getattr(target, "__name__", str(target))
+    name = schema.name.split("::")[1] if schema is not None else getattr(target, "__name__", str(target))
+    return "sigmoid" if name == "special_expit" else name.removeprefix("special_")
 
 
 def _namespace(target: Any) -> str:

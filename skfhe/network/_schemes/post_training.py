@@ -20,7 +20,7 @@ __all__ = ["PostTraining"]
 
 
 FEWEST_SAMPLES = 32
-"""Fewer calibration values than these do not say how to correct a channel."""
+"""Fewer calibration values than these do not say how to correct a channel, or that an input is whole."""
 MANY_VALUES = 4096
 """So many show whether all are few different ones."""
 SEEN = 8
@@ -74,11 +74,18 @@ class PostTraining(Scheme):
         return f"n_bits={n_bits}"
 
     def input(self, node: Node, index: int) -> Symbolic:
-        """Quantize an input, each feature of a flat one by itself, or leave integers as they are."""
+        """Quantize an input, each feature of a flat one by itself, or leave integers as they are.
+
+        They are if the network takes integers, and if the bits hold all that lie between those of the rows.
+        """
         if isinstance(node.operation, Source) and node.operation.whole is not None:
             return self._integers(node, index, *node.operation.whole)
         axis = 0 if len(node.shape) == 1 else None
         values = node.reference.numpy()
+        if len(values) >= FEWEST_SAMPLES and np.array_equal(values, np.rint(values)):
+            low, high = int(values.min()), int(values.max())
+            if 0 < high - low < 1 << self.model_inputs:
+                return self._integers(node, index, low, high)
         scale, zero_point = calibrate_grid(values, self.model_inputs, axis, self.calibration)
         quantizer = AffineQuantizer(self.model_inputs, False, scale, zero_point.astype(np.int64))
         position = self.encrypt(index, node.shape, quantizer, node.reference, node.label)

@@ -103,6 +103,7 @@ def of_movement() -> dict[str, list[Example]]:
                 (3,),
             ),
             example("tile", lambda x: torch.tile(x, (1, 2)), (3,)),
+            example("broadcast_tensors", lambda x, y: torch.add(*torch.broadcast_tensors(x, y)), (3,), (1,)),
             example("broadcast_to", lambda x: x[:, None].broadcast_to(len(x), 2, 3), (3,)),
         ],
         "concat, stack": [
