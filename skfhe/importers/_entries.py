@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ __all__ = [
     "quantize_torch_model",
 ]
 
+WIDEST_IN_THE_CLEAR = 22
+"""Bits that a lookup reads in a network that is only evaluated in the clear."""
 FEW_BITS = 6
 """What rounding to is suggested: lookups of so many bits are quick."""
 
@@ -426,10 +429,11 @@ def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | N
     approximate = any(
         isinstance(value.op, ops.Round) and value.op.method == "approximate" for value in model.plain.values
     )
+    refused = estimate_cost(model.program, error_rate).refusal is not None
     return QuantizedModule(
         model.encrypted_model(),
         [node.shape for node in network.inputs],
-        _narrower(request),
+        _readable(request) if refused else _narrower(request),
         network.structure,
         quantization,
         approximate,
@@ -441,6 +445,8 @@ def _quantized(
 ) -> tuple[LoweredModel, Quantization | None]:
     """Lower a network by the setting that was given, or by the cheapest of those that were not."""
     space, options = request.space, request.options
+    if error_rate is None:
+        options = replace(options, widest=WIDEST_IN_THE_CLEAR)
     if not space.widths:
         try:
             with advising(_readable(request)):
