@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ class _TorchEstimator(EncryptedPredictorMixin, BaseEstimator):
         given = {"n_bits": self.n_bits, "rounding_threshold_bits": self.rounding_threshold_bits}
         options = {name: value for name, value in given.items() if not _is_auto(value)}
         options["margin"] = self.margin
+        if "tolerance" in signature(quantize_torch_model).parameters:
+            options["tolerance"] = self.tolerance
         if self.range_source is not None:
             options["range_source"] = self.range_source
         if _is_brevitas(self.net):
