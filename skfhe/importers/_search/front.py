@@ -138,8 +138,8 @@ class Quantization:
         return (
             f"no setting that was tried and can be compiled keeps the outputs within "
             f"tolerance={self.tolerance:.3g} of the network's: the {what} is {nearest.loss:.3g} at best, "
-            f"measured on {self.measured_on}.{self.in_the_way} {instead}, give more rows like the data in inputset, or "
-            f"train the network for fewer bits.\n{self}"
+            f"measured on {self.measured_on}.{self.in_the_way} {instead}, give more rows like the data in "
+            f"inputset, or train the network for fewer bits.\n{self}"
         )
 
     def to_frame(self) -> Any:
