@@ -81,6 +81,7 @@ def test_wide_accumulators_become_much_cheaper():
     assert estimate_cost(cleared).complexity < 0.7 * estimate_cost(program).complexity
 
 
+@pytest.mark.slow
 def test_encrypted_ties_are_right():
     program = shift_accumulators(requantized(np.random.default_rng(0), 1, (-1, 3), span=3))
     cleared = round_constant_cells(program, lambda bits, lsbs: bits - 2 * lsbs if lsbs else bits)
