@@ -212,7 +212,7 @@ def test_only_perceptrons_are_converted(flowers, perceptron):
 @pytest.mark.parametrize("last", [nn.Identity(), nn.Softmax(dim=1)])
 def test_scores_in_another_order_than_the_labels_give_sorted_columns(flowers, last):
     """Metrics take columns of probabilities to be in the order of the sorted labels."""
-    rows, labels = flowers
+    rows, _ = flowers
     net = nn.Sequential(nn.Linear(4, 3), last)
     names = np.array(["c", "a", "b"])
     straight = TorchClassifier(net, n_bits=4, classes=[0, 1, 2]).fit(rows)
@@ -240,6 +240,16 @@ def test_classes_are_one_different_label_a_score(flowers, classes):
 
 def test_a_clone_of_a_converted_poisson_regressor_predicts_rates(flowers):
     rows, labels = flowers
-    fitted = MLPRegressor("poisson", (4,), max_iter=20, random_state=0).fit(rows, labels)
+    counts = np.unique(labels, return_inverse=True)[1]
+    fitted = MLPRegressor("poisson", (4,), max_iter=20, random_state=0).fit(rows, counts)
     converted = TorchRegressor.from_sklearn_model(fitted, rows, n_bits=6)
-    np.testing.assert_array_equal(clone(converted).fit(rows, labels).predict(rows), converted.predict(rows))
+    np.testing.assert_array_equal(clone(converted).fit(rows, counts).predict(rows), converted.predict(rows))
+
+
+def test_bits_are_searched_for_without_rounding_too(flowers):
+    """The widest setting has accumulators of 17 bits there, which no lookup reads."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    model = TorchClassifier(net, rounding_threshold_bits=None, tolerance=0.1).fit(flowers[0])
+    assert max(model.accumulator_bits_) <= 16
+    assert model.quantized_module_.quantization_.taken is not None

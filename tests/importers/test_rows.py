@@ -1,4 +1,4 @@
-"""Rows are encrypted apart: what takes elements of several together is refused, whatever rows it is read with."""
+"""Rows are encrypted apart: what takes elements of several together is refused, whatever it is read with."""
 
 import numpy as np
 import pytest

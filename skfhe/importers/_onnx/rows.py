@@ -13,7 +13,15 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from skfhe.exceptions import UnsupportedOperatorError
-from skfhe.importers._rows import compared_rows, departing, has_steps, mixes_rows, mixing, place_outputs, replaced
+from skfhe.importers._rows import (
+    compared_rows,
+    departing,
+    has_steps,
+    mixes_rows,
+    mixing,
+    place_outputs,
+    replaced,
+)
 from skfhe.network import Node
 
 if TYPE_CHECKING:

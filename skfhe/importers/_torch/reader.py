@@ -439,7 +439,11 @@ class _Reader:
         if name in _BITWISE:
             call = partial(_bitwise, call, node.meta["val"].dtype)
         if self.tail.combines(node, name):
-            return computed_after_decryption(self.build, node, args, kwargs, self.values)
+            try:
+                return computed_after_decryption(self.build, node, args, kwargs, self.values)
+            except UnsupportedOperatorError:
+                if name not in HANDLERS:
+                    raise
         try:
             return self._of_encrypted(name, call, args, kwargs, nodes)
         except UnsupportedOperatorError as error:
