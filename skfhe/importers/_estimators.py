@@ -236,7 +236,7 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
         order = np.argsort(classes)
         if np.any(order != np.arange(len(classes))):  # metrics take the columns to be in the order of labels
             classes = classes[order]
-            scores = scores.reordered(order) if n_scores > 1 else scores.reflected(float(probable))
+            scores = scores.reordered(order.tolist()) if n_scores > 1 else scores.reflected(float(probable))
         self._take_over(module, scores, _head(classes, n_scores, several, bool(probable)))
         self.classes_ = classes
 
