@@ -6,8 +6,8 @@ A tail is a tape: decoded outputs, and then one value a step, computed from earl
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from skfhe.encoding._tail_steps import (
     TailJoin,
     TailMatMul,
     TailOver,
+    TailStep,
     TailTake,
 )
 
@@ -188,6 +189,31 @@ class ScoresDecoder:
         """Outputs of the program that it takes."""
         return len(self.decoder.decoders)
 
+    def reordered(self, order: Sequence[int]) -> ScoresDecoder:
+        """Return a decoder of the same scores in another order: ``order`` says where each is now."""
+        return self._followed(TailTake(0, np.asarray(order, dtype=np.int64)))
+
+    def reflected(self, total: float) -> ScoresDecoder:
+        """Return a decoder of ``total`` minus each of the scores."""
+        return self._followed(
+            TailConstant(np.full(self._shapes[0], float(total))), TailElementwise("subtract", (1, 0))
+        )
+
+    def _followed(self, *steps: TailStep) -> ScoresDecoder:
+        """Return a decoder with more steps, which count the scores as value 0."""
+        decoders = self.decoder.decoders
+        given = [_shape_of(decoder) for decoder in decoders]
+        old = self.decoder.tail if isinstance(self.decoder, TailDecoder) else Tail(given, (), (0,))
+        (scores,) = old.results
+        first = len(old.given) + len(old.steps)
+
+        def number(argument: int) -> int:
+            return scores if argument == 0 else first + argument - 1
+
+        moved = [_renumbered(step, number) for step in steps]
+        tail = Tail(old.given, (*old.steps, *moved), (first + len(steps) - 1,))
+        return ScoresDecoder(TailDecoder(decoders, tail))
+
     def decode(self, *outputs: ArrayLike) -> FloatArray:
         """Return the scores, shape (n_rows, n_scores); errors are those of the network's decoder."""
         (found,) = self.decoder.decode(*(np.asarray(q) for q in outputs))
@@ -197,6 +223,14 @@ class ScoresDecoder:
 def _shape_of(decoder: AffineDecoder | TableDecoder) -> Shape:
     """Return the shape of a row that a decoder gives."""
     return decoder.scale.shape if isinstance(decoder, AffineDecoder) else decoder.table.shape[:-1]
+
+
+def _renumbered(step: TailStep, number: Callable[[int], int]) -> TailStep:
+    if isinstance(step, TailTake):
+        return replace(step, argument=number(step.argument))
+    if isinstance(step, TailElementwise):
+        return replace(step, arguments=tuple(number(argument) for argument in step.arguments))
+    return step
 
 
 def _check_numbers(numbers: Sequence[int], n_values: int) -> None:

@@ -72,11 +72,11 @@ class _TorchEstimator(EncryptedPredictorMixin, BaseEstimator):
             self.net, rows, import_qat=self.import_qat, calibration=self.calibration, **options
         )
 
-    def _take_over(self, module: QuantizedModule, head: Head) -> None:
+    def _take_over(self, module: QuantizedModule, scores: ScoresDecoder, head: Head) -> None:
         """Predict by a module from now on."""
         model = module._encrypted_model
         self._module = module
-        self._encrypted_model = replace(model, decoder=ScoresDecoder(module.decoder_), head=head)
+        self._encrypted_model = replace(model, decoder=scores, head=head)
 
     def _calibration_rows(self, X: Any) -> FloatArray:
         return validate_data(self, X, allow_nd=True, dtype=np.float64)
@@ -117,8 +117,8 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
     import_qat, calibration, range_source, margin
         See `compile_torch_model`.
     classes : array-like, default=None
-        The label of each score, in order, where the rows given to ``fit`` need not have all of them. By
-        default their sorted labels, or 0, 1, … if they come without.
+        The label of each score of the network, in its order, where the rows given to ``fit`` need not have
+        all of them. By default their sorted labels, or 0, 1, … if they come without.
     probabilities : bool or "auto", default="auto"
         Whether the network returns probabilities, and not logits. "auto" takes scores for such that sum up to
         1 on all rows, or lie in [0, 1] where there is one a row or one a label.
@@ -126,6 +126,7 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        Sorted, as the columns of probabilities and scores are.
     n_features_in_ : int
         Of a row; of rows of several axes, the length of the first.
     program_, encoder_, decoder_, head_, cost_, accumulator_bits_, output_bits_
@@ -215,8 +216,13 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
     def _fit(self, rows: FloatArray, classes: Array | None, several: bool) -> None:
         if not (self.probabilities == "auto" or isinstance(self.probabilities, bool)):
             raise ValueError(f'probabilities must be True, False or "auto", got {self.probabilities!r}')
+        if classes is not None and (np.ndim(classes) != 1 or len(np.unique(classes)) != len(classes)):
+            raise ValueError(
+                f"classes must be one label a score, all different, got {np.asarray(classes).tolist()}"
+            )
         module = self._quantize(rows)
-        n_scores = _only_output(module).n_scores
+        scores = _only_output(module)
+        n_scores = scores.n_scores
         if classes is None:
             classes = np.arange(max(2, n_scores))
         if len(classes) != n_scores and (several or len(classes) != 2 or n_scores != 1):
@@ -227,7 +233,11 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
         probable = self.probabilities
         if probable == "auto":
             probable = _are_probabilities(_float_scores(self.net, rows), alone=several or n_scores == 1)
-        self._take_over(module, _head(classes, n_scores, several, bool(probable)))
+        order = np.argsort(classes)
+        if np.any(order != np.arange(len(classes))):  # metrics take the columns to be in the order of labels
+            classes = classes[order]
+            scores = scores.reordered(order.tolist()) if n_scores > 1 else scores.reflected(float(probable))
+        self._take_over(module, scores, _head(classes, n_scores, several, bool(probable)))
         self.classes_ = classes
 
     @classmethod
@@ -342,11 +352,12 @@ class TorchRegressor(RegressorMixin, _TorchEstimator):
         if y is not None:
             check_consistent_length(rows, y)
         module = self._quantize(rows)
-        n_scores = _only_output(module).n_scores
+        scores = _only_output(module)
+        n_scores = scores.n_scores
         n_targets = None if y is None else int(np.prod(np.shape(y)[1:]))
         if n_targets not in (None, n_scores):
             raise ValueError(f"the network predicts {n_scores} target(s) a row, and y has {n_targets}")
-        self._take_over(module, Values(flat=y is None or np.ndim(y) == 1))
+        self._take_over(module, scores, Values(flat=y is None or np.ndim(y) == 1))
         return self
 
     @classmethod
@@ -376,8 +387,7 @@ class TorchRegressor(RegressorMixin, _TorchEstimator):
         """
         estimator = cls(_perceptron(cls, fitted), **parameters)
         module = estimator._quantize(_known_rows(estimator, fitted, X))
-        link: Any = "exp" if fitted.out_activation_ == "exp" else "identity"
-        estimator._take_over(module, Values(link))
+        estimator._take_over(module, _only_output(module), Values())
         return estimator
 
     def __sklearn_tags__(self) -> Tags:
@@ -436,8 +446,13 @@ def _head(classes: Array, n_scores: int, several: bool, probable: bool) -> Head:
     return Margins("logistic" if n_scores == 1 else "softmax", labels=(classes,))
 
 
+class _Exponential(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.exp()
+
+
 def _perceptron(cls: Any, fitted: Any) -> nn.Module:
-    """Return a fitted multilayer perceptron of scikit-learn without its last activation, in torch."""
+    """Return a fitted multilayer perceptron of scikit-learn in torch; a classifier's returns logits."""
     original = cls._original
     if not isinstance(fitted, original):
         raise TypeError(
@@ -454,6 +469,8 @@ def _perceptron(cls: Any, fitted: Any) -> nn.Module:
             linear.weight.copy_(torch.from_numpy(np.array(weight.T, dtype=np.float64)))
             linear.bias.copy_(torch.from_numpy(np.array(bias, dtype=np.float64)))
         layers.append(linear)
+    if fitted.out_activation_ == "exp":
+        layers.append(_Exponential())
     return nn.Sequential(*layers).eval()
 
 

@@ -8,16 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.network import NetworkBuilder, Quantize, unsupported
 
-__all__ = ["COMPARED_ROWS", "departing", "mixes_rows", "mixing", "place_outputs", "replaced"]
+__all__ = [
+    "COMPARED_ROWS",
+    "compared_rows",
+    "departing",
+    "has_steps",
+    "is_step",
+    "mixes_rows",
+    "mixing",
+    "place_outputs",
+    "replaced",
+]
 
 COMPARED_ROWS = 5
 """So many rows are evaluated together and compared with each alone."""
+COMPARED_WITH_STEPS = 32
+"""As many where results jump: few of them may tell that another row has an influence."""
+SEARCHED_ROWS = 1024
+"""Among so many rows, those to compare are searched for."""
 EXACT = 1e-5
 TOLERANCE = 1e-3
 """How far elements of outputs may be apart, in units of the largest: in double and in single precision."""
@@ -39,8 +54,39 @@ def mixes_rows(name: str, label: str) -> UnsupportedOperatorError:
     )
 
 
+def compared_rows(inputs: Sequence[Tensor], steps: bool) -> tuple[Tensor, bool]:
+    """Return which rows to evaluate together: all over the data, and as different as there are.
+
+    Rows that are equal, or alike as neighbours in sorted data are, do not tell that they were confused.
+
+    Parameters
+    ----------
+    inputs : sequence of Tensor, each of shape (n_rows, …)
+    steps : bool
+        Whether results jump where arguments do not.
+
+    Returns
+    -------
+    tuple of Tensor and bool
+        Their numbers, and whether they are not all equal.
+    """
+    n_rows, wanted = len(inputs[0]), COMPARED_WITH_STEPS if steps else COMPARED_ROWS
+    places = torch.linspace(0, n_rows - 1, min(n_rows, SEARCHED_ROWS)).round().long()
+    flat = torch.cat([x[places].reshape(len(places), -1).double() for x in inputs], dim=1)
+    first = np.unique(flat.numpy(), axis=0, return_index=True)[1]
+    distinct = places[torch.from_numpy(np.sort(first))]
+    if len(distinct) < wanted:
+        return distinct[torch.arange(max(COMPARED_ROWS, len(distinct))) % len(distinct)], len(distinct) > 1
+    return distinct[torch.linspace(0, len(distinct) - 1, wanted).round().long()], True
+
+
 def place_outputs(
-    build: NetworkBuilder, together: Sequence[Tensor], alone: Sequence[Tensor], precise: bool
+    build: NetworkBuilder,
+    together: Sequence[Tensor],
+    alone: Sequence[Tensor],
+    precise: bool,
+    *,
+    undecided: bool = True,
 ) -> bool:
     """Give outputs the shape that a row of them has, where several rows lead to the same as each alone.
 
@@ -54,6 +100,8 @@ def place_outputs(
         Its outputs for each of these rows.
     precise : bool
         Whether they were computed in double precision.
+    undecided : bool, default=True
+        Whether some elements may be another value, where results jump.
 
     Returns
     -------
@@ -61,9 +109,11 @@ def place_outputs(
         False if a row of some output depends on other rows.
     """
     placed = []
-    jumps = _has_steps(build)
+    jumps = has_steps(build)
+    most_far = MOST_FAR if jumps and undecided else 0.0
+    exact = precise and not jumps
     for node, many, each in zip(build.outputs, together, alone, strict=True):
-        rows = next((rows for rows in _readings(many, each) if _same(rows, each, jumps, precise)), None)
+        rows = next((rows for rows in _readings(many, each) if _same(rows, each, most_far, exact)), None)
         if rows is None:
             return False
         build.at(node.name, node.label)
@@ -92,13 +142,13 @@ def _readings(many: Tensor, each: Tensor) -> Iterator[Tensor]:
             yield many.unflatten(axis, (size, n_rows)).movedim(axis + 1, 0)
 
 
-def _same(rows: Tensor, each: Tensor, jumps: bool, precise: bool) -> bool:
+def _same(rows: Tensor, each: Tensor, most_far: float, precise: bool) -> bool:
     exact, found = rows.double().flatten(), each.double().flatten()
     finite = exact[torch.isfinite(exact)]
     largest = float(finite.abs().max()) if len(finite) else 0.0
-    tolerance = EXACT if precise and not jumps else TOLERANCE
+    tolerance = EXACT if precise else TOLERANCE
     near = torch.isclose(found, exact, rtol=0.0, atol=tolerance * max(largest, 1e-12), equal_nan=True)
-    return float((~near).double().mean()) <= (MOST_FAR if jumps else 0.0) if len(exact) else True
+    return float((~near).double().mean()) <= most_far if len(exact) else True
 
 
 _STEPS = frozenset(
@@ -126,8 +176,14 @@ _STEPS = frozenset(
 """Operators whose results jump where their arguments do not."""
 
 
-def _has_steps(build: NetworkBuilder) -> bool:
-    return any(isinstance(node.operation, Quantize) or node.name in _STEPS for node in build.nodes)
+def has_steps(build: NetworkBuilder) -> bool:
+    """Whether results of a network jump where their arguments do not."""
+    return any(isinstance(node.operation, Quantize) or is_step(node.name) for node in build.nodes)
+
+
+def is_step(name: str) -> bool:
+    """Whether results of an operator jump where its arguments do not."""
+    return name in _STEPS or name.startswith(("quantize", "fake_quantize"))
 
 
 def departing(together: Sequence[Tensor | None], alone: Sequence[Sequence[Tensor | None]]) -> int | None:
@@ -152,7 +208,7 @@ def departing(together: Sequence[Tensor | None], alone: Sequence[Sequence[Tensor
         if many is None or len(each) < len(alone) or any(value.shape != each[0].shape for value in each):
             continue
         rows = torch.stack(each)
-        if not any(_same(reading, rows, False, False) for reading in _readings(many, rows)):
+        if not any(_same(reading, rows, 0.0, False) for reading in _readings(many, rows)):
             return index
     return None
 

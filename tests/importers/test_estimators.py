@@ -207,3 +207,50 @@ def test_only_perceptrons_are_converted(flowers, perceptron):
         TorchClassifier.from_sklearn_model(perceptron, flowers[0][:, :2])
     with pytest.raises(ValueError, match=r"predicts 3 target\(s\) a row, and y has 1"):
         TorchRegressor(nn.Linear(4, 3), n_bits=3).fit(flowers[0], np.ones(150))
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), nn.Softmax(dim=1)])
+def test_scores_in_another_order_than_the_labels_give_sorted_columns(flowers, last):
+    """Metrics take columns of probabilities to be in the order of the sorted labels."""
+    rows, _ = flowers
+    net = nn.Sequential(nn.Linear(4, 3), last)
+    names = np.array(["c", "a", "b"])
+    straight = TorchClassifier(net, n_bits=4, classes=[0, 1, 2]).fit(rows)
+    named = TorchClassifier(net, n_bits=4, classes=names).fit(rows)
+    np.testing.assert_array_equal(named.classes_, ["a", "b", "c"])
+    np.testing.assert_array_equal(named.predict(rows), names[straight.predict(rows)])
+    columns = straight.predict_proba(rows)[:, [1, 2, 0]]
+    np.testing.assert_allclose(named.predict_proba(rows), columns, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), nn.Sigmoid()])
+def test_one_score_for_a_label_that_sorts_first(flowers, last):
+    rows, _ = flowers
+    net = nn.Sequential(nn.Linear(4, 1), last)
+    straight = TorchClassifier(net, n_bits=4).fit(rows)
+    named = TorchClassifier(net, n_bits=4, classes=["pos", "neg"]).fit(rows)
+    np.testing.assert_array_equal(named.classes_, ["neg", "pos"])
+    np.testing.assert_allclose(named.predict_proba(rows), straight.predict_proba(rows)[:, ::-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [["a", "b", "b"], [["a", "b", "c"]]])
+def test_classes_are_one_different_label_a_score(flowers, classes):
+    with pytest.raises(ValueError, match="classes must be one label a score, all different"):
+        TorchClassifier(nn.Linear(4, 3), n_bits=4, classes=classes).fit(flowers[0])
+
+
+def test_a_clone_of_a_converted_poisson_regressor_predicts_rates(flowers):
+    rows, labels = flowers
+    counts = np.unique(labels, return_inverse=True)[1]
+    fitted = MLPRegressor("poisson", (4,), max_iter=20, random_state=0).fit(rows, counts)
+    converted = TorchRegressor.from_sklearn_model(fitted, rows, n_bits=6)
+    np.testing.assert_array_equal(clone(converted).fit(rows, counts).predict(rows), converted.predict(rows))
+
+
+def test_bits_are_searched_for_without_rounding_too(flowers):
+    """The widest setting has accumulators of 17 bits there, which no lookup reads."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    model = TorchClassifier(net, rounding_threshold_bits=None, tolerance=0.1).fit(flowers[0])
+    assert max(model.accumulator_bits_) <= 16
+    assert model.quantized_module_.quantization_.taken is not None

@@ -13,7 +13,15 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
 from skfhe.exceptions import UnsupportedOperatorError
-from skfhe.importers._rows import COMPARED_ROWS, departing, mixes_rows, mixing, place_outputs, replaced
+from skfhe.importers._rows import (
+    compared_rows,
+    departing,
+    has_steps,
+    mixes_rows,
+    mixing,
+    place_outputs,
+    replaced,
+)
 from skfhe.network import Node
 
 if TYPE_CHECKING:
@@ -29,9 +37,8 @@ def place_rows(reader: Reader) -> None:
     the same graph read for several rows.
     """
     outputs = [output.name for output in reader.model.graph.output]
-    n_rows = reader.batch or COMPARED_ROWS
-    picked = torch.arange(n_rows) % len(reader.inputs[0])
     if reader.batch is None:
+        picked, _ = compared_rows(reader.inputs, has_steps(reader.build))
         together, alone = _evaluated(reader, outputs, picked), _alone(reader, outputs, picked)
         evaluable = together is not None and alone is not None and _fits(reader, alone)
         if evaluable:
@@ -48,9 +55,9 @@ def place_rows(reader: Reader) -> None:
         if not place_outputs(reader.build, together, alone, precise=True):
             raise _departing(reader, picked, evaluable)
         return
-    if n_rows > 1:
+    if reader.batch > 1:
         names = _encrypted_names(reader)
-        rows = [_outputs_of(reader, names, given) for given in replaced(reader.inputs, n_rows)]
+        rows = [_outputs_of(reader, names, given) for given in replaced(reader.inputs, reader.batch)]
         runs = [values for values in rows if values is not None]
         found = mixing(runs) if len(runs) == len(rows) else None
         if found is not None:

@@ -121,6 +121,8 @@ class _Search:
         start = self.space.given
         if self.space.widths:
             start = start.of_widths(GENEROUS)
+            if not self.space.rounding:
+                start = self._readable(start)
         if not self.space.widths:
             self._set_tolerance(start)
         roundings: list[Rounding | None] = [start.rounding]
@@ -187,6 +189,17 @@ class _Search:
             return " Rounding is not what is in the way, but the widths of values and weights."
         bits = setting.bits_of(worst)
         return f" Most of it comes from the accumulators of {worst!r}, which are rounded to {bits} bits."
+
+    def _readable(self, start: Setting) -> Setting:
+        """Return the widest setting whose accumulators lookups can read, where these are not rounded."""
+        setting = start
+        while self.trials(setting) is None and not self.spent:
+            given = {name: getattr(setting, name) for name in GENEROUS}
+            widths = {name: LOWER[bits] for name, bits in given.items() if bits in LOWER}
+            if not widths:
+                return start
+            setting = setting.of_widths(widths)
+        return setting
 
     def _set_tolerance(self, start: Setting) -> None:
         """With widths that were given, count the tolerance from what they reach with generous rounding."""

@@ -23,7 +23,16 @@ from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers._handlers import Handler
 from skfhe.importers._operators import ELEMENTWISE, MOVEMENT
 from skfhe.importers._replacements import advice
-from skfhe.importers._rows import COMPARED_ROWS, departing, mixes_rows, mixing, place_outputs, replaced
+from skfhe.importers._rows import (
+    compared_rows,
+    departing,
+    has_steps,
+    is_step,
+    mixes_rows,
+    mixing,
+    place_outputs,
+    replaced,
+)
 from skfhe.importers._torch import reductions  # noqa: F401 - its handlers
 from skfhe.importers._torch.decompositions import by_parts
 from skfhe.importers._torch.handlers import (
@@ -129,9 +138,31 @@ def read_torch(
     """
     inputs = as_taken(net, inputs)
     with torch.no_grad():
-        build = _Reader(net, capture(net, inputs), inputs, quantizers).read()
-        _compare(build, original or net, inputs)
+        exported = capture(net, inputs)
+        try:
+            build = _Reader(net, exported, inputs, quantizers).read()
+            _compare(build, original or net, inputs)
+            return build
+        except (UnsupportedOperatorError, ValueError) as error:
+            if not _squeezes_rows(exported):
+                raise
+            failure = error
+        try:  # axes beside that of the rows may have been meant
+            build = _Reader(net, capture(net, inputs, squeezed=(True,)), inputs, quantizers).read()
+            _compare(build, original or net, inputs)
+        except (UnsupportedOperatorError, ValueError):
+            raise failure from None
     return build
+
+
+def _squeezes_rows(exported: Any) -> bool:
+    """Whether all axes of length 1 were dropped from something, that of the only row among them."""
+    return any(
+        node.op == "call_function"
+        and str(node.target) == "aten.squeeze.default"
+        and node.args[0].meta["val"].shape[:1] == (1,)
+        for node in exported.graph.nodes
+    )
 
 
 def _compare(build: NetworkBuilder, net: nn.Module, inputs: Sequence[Tensor]) -> None:
@@ -140,7 +171,8 @@ def _compare(build: NetworkBuilder, net: nn.Module, inputs: Sequence[Tensor]) ->
     What it computes with the number of rows was captured as a constant. A network that takes one row at a
     time alone is compared row by row.
     """
-    picked = torch.arange(COMPARED_ROWS) % len(inputs[0])
+    steps = has_steps(build)
+    picked, differ = compared_rows(inputs, steps)
     for dtype in (torch.float64, torch.float32):
         called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
         rows = tuple(_cast(x, dtype)[picked] for x in inputs)
@@ -160,8 +192,18 @@ def _compare(build: NetworkBuilder, net: nn.Module, inputs: Sequence[Tensor]) ->
     if len(results) != len(build.outputs):
         return
     alone = [output.reference[picked] for output in build.outputs]
-    if not place_outputs(build, results, alone, dtype == torch.float64):
-        operator = _departing_operator(net, inputs) if together else None
+    precise = dtype == torch.float64
+    mixed = None
+    if together and not differ and any(x.is_floating_point() for x in inputs):
+        mixed = _mixing_operator(net, inputs)
+    elif steps and together and not place_outputs(build, results, alone, precise, undecided=False):
+        mixed = _mixing_operator(net, inputs) or _departing_operator(net, inputs, picked)
+        if mixed is not None and is_step(_base_name(mixed.target).strip("_")):
+            mixed = None  # undecided between two values
+    if mixed is not None:
+        raise mixes_rows(_base_name(mixed.target).strip("_"), _label(mixed))
+    if not place_outputs(build, results, alone, precise):
+        operator = _departing_operator(net, inputs, picked) if together else None
         if operator is not None:
             raise mixes_rows(_base_name(operator.target).strip("_"), _label(operator))
         raise ValueError(
@@ -184,9 +226,10 @@ def _tensors(result: Any) -> list[Tensor]:
     return [leaf.double() for leaf in plain if isinstance(leaf, Tensor)]
 
 
-def _departing_operator(net: nn.Module, inputs: Sequence[Tensor]) -> Any:
+def _departing_operator(net: nn.Module, inputs: Sequence[Tensor], picked: Tensor) -> Any:
     """Return the first operator whose results for several rows are not those for each of them."""
-    rows = tuple(x[torch.arange(EXAMPLE_ROWS) % len(x)] for x in inputs)
+    some = picked[torch.linspace(0, len(picked) - 1, EXAMPLE_ROWS).round().long()]
+    rows = tuple(x[some] for x in inputs)
     try:
         several, one = capture(net, inputs, EXAMPLE_ROWS).module(), capture(net, inputs).module()
         together = _values_in(several, rows)
@@ -232,6 +275,7 @@ def capture(
     inputs: Sequence[Tensor],
     n_rows: int = 1,
     decompose: Callable[[Any], Any] | None = None,
+    squeezed: Sequence[bool] = (False, True),
 ) -> Any:
     """Return what torch.export captures of a network: by parts, without operators that write in place.
 
@@ -239,7 +283,7 @@ def capture(
     may drop all axes of length 1, and mean those beside that of the rows.
     """
     failure: Exception | None = None
-    for squeezes, dtype in product((False, True), (torch.float64, torch.float32)):
+    for squeezes, dtype in product(squeezed, (torch.float64, torch.float32)):
         examples = tuple(_cast(x, dtype)[torch.arange(n_rows) % len(x)] for x in inputs)
         called = net if dtype == torch.float64 else copy.deepcopy(net).to(dtype)
         try:
@@ -419,7 +463,11 @@ class _Reader:
         if name in _BITWISE:
             call = partial(_bitwise, call, node.meta["val"].dtype)
         if self.tail.combines(node, name):
-            return computed_after_decryption(self.build, node, args, kwargs, self.values)
+            try:
+                return computed_after_decryption(self.build, node, args, kwargs, self.values)
+            except UnsupportedOperatorError:
+                if name not in HANDLERS:
+                    raise
         try:
             return self._of_encrypted(name, call, args, kwargs, nodes)
         except UnsupportedOperatorError as error:
