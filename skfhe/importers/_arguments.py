@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, get_args
 
 import torch
@@ -98,14 +98,18 @@ def check_request(
     range_source = range_source or ("proven" if import_qat else "calibrated")
     if range_source not in get_args(RangeSource):
         raise ValueError(f'range_source must be "proven" or "calibrated", got {range_source!r}')
-    if not isinstance(margin, int | float) or not 0 <= margin < float("inf"):
+    if not isinstance(margin, Real) or not 0 <= margin < float("inf"):
         raise ValueError(f"margin must be a finite number of at least 0, got {margin!r}")
-    if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not 0 <= tolerance < 1:
+    if not isinstance(tolerance, Real) or isinstance(tolerance, bool) or not 0 <= tolerance < 1:
         raise ValueError(
             "tolerance must be a number in [0, 1), the share of rows that may change or the relative error, "
             f"got {tolerance!r}"
         )
     widths = None if _is_auto(n_bits) else _bit_widths(n_bits)
+    if n_bits is None and not import_qat:
+        raise ValueError(
+            'n_bits must be an int or "auto" for a network that does not quantize itself, got None'
+        )
     if import_qat and _is_auto(n_bits):
         widths = _bit_widths(UNQUANTIZED)
     auto_rounding = _is_auto(rounding_threshold_bits)
