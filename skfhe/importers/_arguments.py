@@ -112,6 +112,10 @@ def check_request(
             f"or None, got {tolerance!r}"
         )
     widths = None if _is_auto(n_bits) else _bit_widths(n_bits)
+    if n_bits is None and not import_qat:
+        raise ValueError(
+            'n_bits must be an int or "auto" for a network that does not quantize itself, got None'
+        )
     if import_qat and _is_auto(n_bits):
         widths = _bit_widths(UNQUANTIZED)
     auto_rounding = _is_auto(rounding_threshold_bits)

@@ -111,10 +111,8 @@ def what_reads(node: Node, readers: dict[int, list[Node]], outputs: Sequence[Nod
 
             if isinstance(operation, Quantize):
                 found.append(through)
-            elif isinstance(
-                operation, Concatenate
-            ):  # a quantizer of one scale does not mind what stands beside
-                if not follow(reader, function, changed):
+            elif isinstance(operation, Concatenate):
+                if not follow(reader, _among_others(reader, node, function), changed):
                     return False
             elif isinstance(operation, Univariate | Affine | Move):
                 if not follow(reader, through, changed or isinstance(operation, Univariate)):
@@ -126,6 +124,18 @@ def what_reads(node: Node, readers: dict[int, list[Node]], outputs: Sequence[Nod
         return True
 
     return found if follow(node, lambda x: x, False) and found else None
+
+
+def _among_others(reader: Node, node: Node, function: Function) -> Function:
+    """Return the function of a value where what it is concatenated with is any row, so that axes stay."""
+    others = [None if each is node else each.reference[:1] for each in reader.arguments]
+
+    def joined(x: Tensor) -> Tensor:
+        own = function(x)
+        parts = [own if each is None else each.expand(len(own), *each.shape[1:]) for each in others]
+        return reader.operation.evaluate(*parts)
+
+    return joined
 
 
 @dataclass(frozen=True, eq=False)

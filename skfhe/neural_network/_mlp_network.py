@@ -18,7 +18,13 @@ from skfhe.network import Emitter, Grid, NetworkBuilder, Node, Quantize, Symboli
 from skfhe.neural_network._budget import largest_magnitude
 from skfhe.neural_network._budgeted_mlp import BudgetedMLP, HiddenLayer
 from skfhe.neural_network._wrapping import WrappingLayer
-from skfhe.passes import drop_unused_inputs, narrow_lookups, optimize
+from skfhe.passes import (
+    DEFAULT_PASSES,
+    drop_unused_inputs,
+    narrow_lookups,
+    optimize,
+    protect_roundings,
+)
 from skfhe.program import Program
 
 __all__ = ["in_double_precision", "lower_mlp"]
@@ -63,7 +69,7 @@ def lower_mlp(
         if not isinstance(decoder, AffineDecoder):
             raise TypeError(f"the output layer is linear, and was given a {type(decoder).__name__}")
         decoders.append(decoder)
-    narrow, doubled = narrow_lookups(optimize(lowered.program))
+    narrow, doubled = narrow_lookups(optimize(lowered.program, [*DEFAULT_PASSES, protect_roundings]))
     program, kept = drop_unused_inputs(narrow)
     return program, kept, [each.of_doubled(times) for each, times in zip(decoders, doubled, strict=True)]
 

@@ -50,9 +50,17 @@ def protect_roundings(program: Program) -> Program:
     %2 = Round(%1)  h  (1,)  [0, 32] 6 bits
     %3 = Lookup(%2)  h  (1,)  [0, 3] 2 bits (output)
     """
-    overflowing = {at for at in range(len(program.values)) if _overflows(program, at)}
-    if not overflowing:
-        return program
+    overflowing = _overflowing(program)
+    while overflowing:
+        program = _protected(program, overflowing)
+        overflowing = _overflowing(program)  # cells that are cut off may narrow what is rounded behind them
+        if all(_is_guarded(program, at) for at in overflowing):
+            break
+    return program
+
+
+def _protected(program: Program, overflowing: set[int]) -> Program:
+    """Return ``program`` with what stands at some positions held, if its intervals stay what they are."""
 
     def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
         value = program.values[position]
@@ -60,7 +68,7 @@ def protect_roundings(program: Program) -> Program:
         if position in overflowing:
             (source,) = value.arguments
             before = program.values[source].type
-            if value.type.bits <= before.bits:
+            if not _is_guarded(program, position):
                 assert isinstance(op, ops.Round)
                 near = _neighbours(program, position) >= _limit(before)  # other elements stay where they are
                 rounded_up = np.maximum(before.high, _limit(before) - (1 << op.lsbs) // 2)
@@ -79,6 +87,17 @@ def protect_roundings(program: Program) -> Program:
 def _limit(before: IntegerType) -> int:
     """Return the power of two that the bits of a value end at."""
     return 1 << (before.bits - (before.min < 0))
+
+
+def _overflowing(program: Program) -> set[int]:
+    """Return the positions of what is rounded to what the bits before may not hold."""
+    return {at for at in range(len(program.values)) if _overflows(program, at)}
+
+
+def _is_guarded(program: Program, position: int) -> bool:
+    """Whether the engine sees by its interval that a rounded value may need another bit."""
+    value = program.values[position]
+    return value.type.bits > program.values[value.arguments[0]].type.bits
 
 
 def _overflows(program: Program, position: int) -> bool:

@@ -205,3 +205,10 @@ def test_the_front_keeps_what_was_taken():
     quantization = Quantization([cheap, dear], 0.01, "rows")
     assert quantization.front == [cheap]
     assert [each.seconds for each in quantization.with_taken(dear).front] == [1.0, 9.0]
+
+
+def test_no_bits_are_refused_where_none_can_be_read_off():
+    """None is for networks that quantize themselves."""
+    X = np.zeros((4, 2))
+    with pytest.raises(ValueError, match="does not quantize itself, got None"):
+        quantize_torch_model(nn.Linear(2, 2), X, n_bits=None)

@@ -74,14 +74,32 @@ class Residual(nn.Module):
         return self.outer(self.third(torch.cat([total.flip(1), x], dim=1)))
 
 
+class Selected(nn.Module):
+    """A sum of two values with a scale each, joined to another and selected again before it is quantized."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (qnn.QuantIdentity(bit_width=3) for _ in range(2))
+        self.third = qnn.QuantReLU(bit_width=2)
+        self.outer = qnn.QuantLinear(2, 2, True, weight_bit_width=2)
+
+    def forward(self, x):
+        x = self.first(x)
+        total = x + self.second(0.7 * x.flip(1))
+        return self.outer(self.third(torch.cat([x[:, :1], total], dim=1)[:, 1:]))
+
+
 @pytest.fixture(scope="module")
 def X():
     return np.random.default_rng(0).normal(size=(100, 2))
 
 
-def seen(n_bits, X, **options):
+def residual(n_bits, **options):
     torch.manual_seed(0)
-    net = Residual(n_bits, **options)
+    return Residual(n_bits, **options)
+
+
+def seen(net, X):
     with torch.no_grad():
         net(torch.from_numpy(X).float())
     return net, in_double_precision(net)(torch.from_numpy(X)).detach().numpy()
@@ -90,21 +108,28 @@ def seen(n_bits, X, **options):
 @pytest.mark.parametrize("n_bits", [3, 6])
 def test_networks_with_sums_on_two_grids_are_exact(n_bits, X):
     """Six bits beside six were too many for one lookup."""
-    net, exact = seen(n_bits, X)
+    net, exact = seen(residual(n_bits), X)
+    module = quantize_brevitas_qat_model(net, X)
+    np.testing.assert_allclose(module.forward(X), exact, rtol=0, atol=1e-9)
+
+
+def test_what_is_joined_to_others_stays_where_it_is(X):
+    """What is selected behind a concatenation is told by its place among the others."""
+    net, exact = seen(Selected(), X)
     module = quantize_brevitas_qat_model(net, X)
     np.testing.assert_allclose(module.forward(X), exact, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("rounding", [2, 4, 7])
 def test_rounding_refuses_nothing_that_is_taken_without(rounding, X):
-    net, exact = seen(3, X)
+    net, exact = seen(residual(3), X)
     module = quantize_brevitas_qat_model(net, X, rounding_threshold_bits=rounding)
     error = np.abs(module.forward(X) - exact).max()
     assert error <= (1e-9 if rounding == 7 else np.ptp(exact))
 
 
 def test_a_sum_on_two_grids_encrypted(X):
-    net, exact = seen(2, X, hidden_bits=2)
+    net, exact = seen(residual(2, hidden_bits=2), X)
     module = compile_brevitas_qat_model(net, X)
     assert max(module.accumulator_bits_) <= 6
     np.testing.assert_allclose(module.forward(X[:3], fhe="execute"), exact[:3], rtol=0, atol=1e-5)

@@ -10,7 +10,7 @@ from skfhe.network import Lowered
 from skfhe.neural_network import _mlp_network
 from skfhe.neural_network._activation import check_activation
 from skfhe.neural_network._mlp_network import in_double_precision, lower_mlp
-from skfhe.program import run, trace
+from skfhe.program import ops, run, trace
 from tests.neural_network.small_networks import small_network
 
 ACTIVATIONS = [
@@ -83,6 +83,20 @@ def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
         for column in np.ascontiguousarray(values[position].T):
             assert column.tobytes() in columns
     np.testing.assert_array_equal(values[-1], np.rint((scores - decoder.offset) / decoder.scale))
+
+
+def test_approximate_rounding_has_room_for_every_neighbour(monkeypatch):
+    """Near a tie, 13 may be rounded to 16, for which four bits have no room: its cell changes its sign."""
+    lowered = []
+    monkeypatch.setattr(
+        _mlp_network, "narrow_lookups", lambda program: lowered.append(program) or (program, (0,))
+    )
+    lower_mlp(trained_network(n_layers=3, n_accum_bits=4, seed=2)[0], (2, "approximate"))
+    for value in lowered[0].values:
+        if isinstance(value.op, ops.Round):
+            before = lowered[0].values[value.arguments[0]].type
+            neighbours = value.type.high + np.where(before.high > value.type.high, 1 << value.op.lsbs, 0)
+            assert neighbours.max() < 1 << max(value.type.bits, before.bits)
 
 
 @pytest.mark.parametrize("method", ["exact", "approximate"])

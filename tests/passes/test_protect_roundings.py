@@ -51,6 +51,18 @@ def test_what_is_held_already_stays_as_it_is():
     assert protect_roundings(program) is program
 
 
+def test_what_cutting_off_narrows_is_held_too():
+    """Of the second value, 15 is rounded up to 16 and 13 is not; 13 is all that is left of it."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 14), label="x")
+    for table in ([0, 1, 2, 13, 15], [0, 1, 2, 3, 4]):
+        x = builder.add(ops.Round(2, "approximate"), x, label="x")
+        x = builder.add(ops.Lookup(np.array([table]), np.array([0]), 4), x, label="x")
+    protected = protect_roundings(builder.finish(x))
+    verify(protected)
+    assert all(largest < limit for limit, largest in bits_held(protected))
+
+
 def test_the_top_cell_does_not_wrap_in_the_engine():
     """Unprotected, 247 is read as 0 in every third simulation: 256 is where the circle of 8 bits ends."""
     x = np.full((300, 1), 247)
