@@ -20,6 +20,7 @@ __all__ = [
     "ServerTimeoutError",
     "ServerUnavailableError",
     "ToleranceError",
+    "ToleranceWarning",
     "UnsupportedModelError",
     "UnsupportedOperatorError",
 ]
@@ -59,6 +60,10 @@ class CompilationError(ValueError):
 
 class ToleranceError(ValueError):
     """No setting that was tried keeps a network's outputs within the tolerance; the message shows them."""
+
+
+class ToleranceWarning(UserWarning):
+    """Nothing that was tried fits the default tolerance; the message shows it, and what was taken."""
 
 
 class UnsupportedModelError(ValueError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from skfhe.cost._rules import bits_read
 from skfhe.exceptions import CompilationError
+from skfhe.program import ops
 
 if TYPE_CHECKING:
     from skfhe.program import Program
@@ -36,9 +37,17 @@ def refusal(program: Program) -> str | None:
     str or None
         Names the layer and its bits. None says that the engine may be asked; it may still find no parameters.
     """
+    blocks = _blocks(program)
     for position in program.lookups:
         value = program.values[position]
         bits = bits_read(program, position)
+        (argument,) = value.arguments
+        apart = program.roundings_of(position) or isinstance(program.values[argument].op, ops.Modulo)
+        if not apart and bits <= MAX_LOOKUP_BITS < blocks[argument]:
+            return (
+                f"the lookup of {value.label!r} reads {bits} bits of a value that is also added up to "
+                f"{blocks[argument]} bits, and the engine reads as many of both, {MAX_LOOKUP_BITS} at most"
+            )
         if bits > MAX_LOOKUP_BITS:
             return (
                 f"the lookup of {value.label!r} reads {bits} bits, and the engine takes at most "
@@ -51,6 +60,28 @@ def refusal(program: Program) -> str | None:
                 f"{value.type.size} elements: {cells} cells, and the engine is given at most {MAX_CELLS}"
             )
     return None
+
+
+def _blocks(program: Program) -> list[int]:
+    """Return the bits of the widest value that each is added up with: the engine gives all of them as many.
+
+    What a lookup or rounding returns begins a block of its own.
+    """
+    block = list(range(len(program.values)))
+
+    def first(position: int) -> int:
+        while block[position] != position:
+            position = block[position]
+        return position
+
+    for position, value in enumerate(program.values):
+        if not isinstance(value.op, ops.Lookup | ops.Round | ops.Truncate | ops.Modulo):
+            for argument in value.arguments:
+                block[first(argument)] = first(position)
+    widest: dict[int, int] = {}
+    for position, value in enumerate(program.values):
+        widest[first(position)] = max(widest.get(first(position), 0), value.type.bits)
+    return [widest[first(position)] for position in range(len(program.values))]
 
 
 def check_limits(program: Program) -> None:

@@ -18,6 +18,7 @@ from skfhe.network import Calibration
 
 __all__ = ["Request", "check_module", "check_request", "rows_of_inputs"]
 
+DEFAULT_TOLERANCE = 0.01
 AUTO = "auto"
 MAX_BITS = 16
 UNQUANTIZED = 8
@@ -33,6 +34,8 @@ class Request:
     options : Options
     space : Space
     tolerance : float
+    lenient : bool
+        Whether what comes near is taken where nothing fits.
     validation : list of Tensor or None
         Rows that settings are measured on, for each input.
     """
@@ -40,6 +43,7 @@ class Request:
     options: Options
     space: Space
     tolerance: float
+    lenient: bool
     validation: list[Tensor] | None
 
 
@@ -100,10 +104,12 @@ def check_request(
         raise ValueError(f'range_source must be "proven" or "calibrated", got {range_source!r}')
     if not isinstance(margin, int | float) or not 0 <= margin < float("inf"):
         raise ValueError(f"margin must be a finite number of at least 0, got {margin!r}")
+    lenient = tolerance is None
+    tolerance = DEFAULT_TOLERANCE if tolerance is None else tolerance
     if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not 0 <= tolerance < 1:
         raise ValueError(
             "tolerance must be a number in [0, 1), the share of rows that may change or the relative error, "
-            f"got {tolerance!r}"
+            f"or None, got {tolerance!r}"
         )
     widths = None if _is_auto(n_bits) else _bit_widths(n_bits)
     if import_qat and _is_auto(n_bits):
@@ -121,6 +127,7 @@ def check_request(
         Options(import_qat, calibration, range_source, float(margin), mixed),
         Space(given, widths=not import_qat and _is_auto(n_bits), rounding=auto_rounding),
         float(tolerance),
+        lenient,
         _validation(validation, inputs),
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from skfhe._typing import RangeSource
 from skfhe.cost import ErrorRate, advising, estimate_cost, resolve_error_rate
-from skfhe.exceptions import CompilationError, ToleranceError
+from skfhe.exceptions import CompilationError, ToleranceError, ToleranceWarning
 from skfhe.importers._arguments import Request, check_module, check_request, rows_of_inputs
 from skfhe.importers._lowered import LoweredModel, lowered_model
 from skfhe.importers._quantized_module import QuantizedModule
@@ -30,6 +31,8 @@ __all__ = [
     "quantize_torch_model",
 ]
 
+WIDEST_IN_THE_CLEAR = 22
+"""Bits that a lookup reads in a network that is only evaluated in the clear."""
 FEW_BITS = 6
 """What rounding to is suggested: lookups of so many bits are quick."""
 
@@ -40,7 +43,7 @@ def compile_torch_model(
     n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
     rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
     validation: Any = None,
     p_error: float | None = None,
     global_p_error: float | None = None,
@@ -76,10 +79,11 @@ def compile_torch_model(
         together with ``n_bits``, layer by layer where that pays, and rounds approximately. Where widths are
         given or read off, it rounds only if the program could not be compiled otherwise, by the fewest bits
         that lose no more than ``tolerance`` besides.
-    tolerance : float, default=0.01
+    tolerance : float, default=None
         How far outputs may be from the float network's, for what is searched for. Of outputs with several
         columns, the share of rows whose largest one may be another; of all others, the mean square error in
-        units of the variance, 1 - R².
+        units of the variance, 1 - R². None is 0.01, and where nothing that compiles fits that, the cheapest
+        setting that loses little more than the nearest is taken, with a `ToleranceWarning` that shows all.
     validation : array-like of shape (n_rows, *row), or tuple of them, default=None
         Rows that settings are measured on, best such that the network was not trained on. Without, a third
         of the inputset is held out of calibration for it, and errors count a quarter more there, as networks
@@ -154,7 +158,7 @@ def quantize_torch_model(
     n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
     rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
     validation: Any = None,
     *,
     calibration: Calibration = "mse",
@@ -191,7 +195,7 @@ def compile_brevitas_qat_model(
     inputset: Any,
     n_bits: int | dict[str, int] | None = None,
     rounding_threshold_bits: int | dict[str, Any] | str | None = None,
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
     validation: Any = None,
     p_error: float | None = None,
     global_p_error: float | None = None,
@@ -267,7 +271,7 @@ def quantize_brevitas_qat_model(
     inputset: Any,
     n_bits: int | dict[str, int] | None = None,
     rounding_threshold_bits: int | dict[str, Any] | str | None = None,
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
     validation: Any = None,
     *,
     range_source: RangeSource = "proven",
@@ -307,7 +311,7 @@ def compile_onnx_model(
     n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
     rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
     validation: Any = None,
     p_error: float | None = None,
     global_p_error: float | None = None,
@@ -363,7 +367,7 @@ def quantize_onnx_model(
     n_bits: int | dict[str, int] | str = "auto",
     import_qat: bool = False,
     rounding_threshold_bits: int | dict[str, Any] | str | None = "auto",
-    tolerance: float = 0.01,
+    tolerance: float | None = None,
     validation: Any = None,
     *,
     calibration: Calibration = "mse",
@@ -419,7 +423,9 @@ def _asked(
 def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | None) -> QuantizedModule:
     """Return the quantized network; with an error rate it is to be compiled, and has to be near enough."""
     model, quantization = _quantized(network, request, error_rate)
-    if quantization is not None and quantization.too_far:
+    if quantization is not None and quantization.compromised:
+        warnings.warn(quantization.beyond_tolerance(), ToleranceWarning, stacklevel=4)
+    elif quantization is not None and quantization.too_far:
         message = quantization.beyond_tolerance()
         if error_rate is not None:
             raise ToleranceError(message)
@@ -427,10 +433,11 @@ def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | N
     approximate = any(
         isinstance(value.op, ops.Round) and value.op.method == "approximate" for value in model.plain.values
     )
+    refused = estimate_cost(model.program, error_rate).refusal is not None
     return QuantizedModule(
         model.encrypted_model(),
         [node.shape for node in network.inputs],
-        _narrower(request),
+        _readable(request) if refused else _narrower(request),
         network.structure,
         quantization,
         approximate,
@@ -442,6 +449,8 @@ def _quantized(
 ) -> tuple[LoweredModel, Quantization | None]:
     """Lower a network by the setting that was given, or by the cheapest of those that were not."""
     space, options = request.space, request.options
+    if error_rate is None:
+        options = replace(options, widest=WIDEST_IN_THE_CLEAR)
     if not space.widths:
         try:
             with advising(_readable(request)):
@@ -457,7 +466,9 @@ def _quantized(
             if not space.rounding:
                 raise
     with advising(_narrower(request)):
-        return search(network, space, options, request.tolerance, request.validation, error_rate)
+        return search(
+            network, space, options, request.tolerance, request.lenient, request.validation, error_rate
+        )
 
 
 def _narrower(request: Request) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class _TorchEstimator(EncryptedPredictorMixin, BaseEstimator):
         *,
         n_bits: Any = "auto",
         rounding_threshold_bits: Any = "auto",
-        tolerance: float = 0.01,
+        tolerance: float | None = None,
         import_qat: bool = False,
         calibration: Any = "mse",
         range_source: Any = None,
@@ -64,9 +63,7 @@ class _TorchEstimator(EncryptedPredictorMixin, BaseEstimator):
             raise TypeError(f"net must be a trained torch.nn.Module, got {type(self.net).__name__}")
         given = {"n_bits": self.n_bits, "rounding_threshold_bits": self.rounding_threshold_bits}
         options = {name: value for name, value in given.items() if not _is_auto(value)}
-        options["margin"] = self.margin
-        if "tolerance" in signature(quantize_torch_model).parameters:
-            options["tolerance"] = self.tolerance
+        options |= {"margin": self.margin, "tolerance": self.tolerance}
         if self.range_source is not None:
             options["range_source"] = self.range_source
         if _is_brevitas(self.net):
@@ -115,7 +112,7 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
         copies it. Brevitas networks are recognized.
     n_bits, rounding_threshold_bits : default="auto"
         See `compile_torch_model`; "auto" takes its defaults.
-    tolerance : float, default=0.01
+    tolerance : float, default=None
         What "auto" may lose; see `compile_torch_model`.
     import_qat, calibration, range_source, margin
         See `compile_torch_model`.
@@ -157,7 +154,7 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
         *,
         n_bits: Any = "auto",
         rounding_threshold_bits: Any = "auto",
-        tolerance: float = 0.01,
+        tolerance: float | None = None,
         import_qat: bool = False,
         calibration: Any = "mse",
         range_source: Any = None,
@@ -291,7 +288,7 @@ class TorchRegressor(RegressorMixin, _TorchEstimator):
         networks are recognized.
     n_bits, rounding_threshold_bits : default="auto"
         See `compile_torch_model`; "auto" takes its defaults.
-    tolerance : float, default=0.01
+    tolerance : float, default=None
         What "auto" may lose; see `compile_torch_model`.
     import_qat, calibration, range_source, margin
         See `compile_torch_model`.

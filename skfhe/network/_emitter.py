@@ -43,6 +43,8 @@ class Emitter:
         With what error samples are rounded approximately. Without, they are to the nearest.
     least_margin : float, default=1.0
         Part of the margin that does where with more of it, rounding up would need one more bit.
+    widest : int, default=16
+        Bits that a lookup may read.
 
     Attributes
     ----------
@@ -69,9 +71,11 @@ class Emitter:
         layers: Mapping[str, int] | None = None,
         noise: RoundingNoise | None = None,
         least_margin: float = 1.0,
+        widest: int = MAX_LOOKUP_BITS,
     ) -> None:
         self.range_source, self.margin, self.rounding = range_source, margin, rounding
         self.layers, self.noise, self.least_margin = dict(layers or {}), noise, least_margin
+        self.widest = widest
         self.samples: list[IntArray] = []
         self.frees_cells, self.freed_cells, self.reads_packed = True, False, False
         self._taken: dict[int, tuple[int, IntArray]] = {}
@@ -133,10 +137,10 @@ class Emitter:
 
     def check_width(self, position: int, n_bits: int) -> None:
         """Raise a `CompilationError` if a lookup of a value cannot read ``n_bits`` bits."""
-        if n_bits > MAX_LOOKUP_BITS:
+        if n_bits > self.widest:
             raise CompilationError(
                 f"the accumulator of {self.label_of(position)!r} takes {n_bits} bits, and a lookup reads at "
-                f"most {MAX_LOOKUP_BITS}"
+                f"most {self.widest}"
             )
 
     def accumulate(self, op: ops.Linear | ops.Convolution, argument: int) -> tuple[int, IntArray]:

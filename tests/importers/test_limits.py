@@ -1,4 +1,7 @@
-"""A network too wide is refused by name before anything is allocated, and what the error advises helps."""
+"""A network too wide for lookups is evaluated in the clear and refused by name where it is compiled.
+
+What the error advises helps.
+"""
 
 import brevitas.nn as qnn
 import numpy as np
@@ -7,7 +10,14 @@ import torch
 from torch import nn
 
 from skfhe.exceptions import CompilationError, UnsupportedOperatorError
-from skfhe.importers import quantize_brevitas_qat_model, quantize_onnx_model, quantize_torch_model
+from skfhe.importers import (
+    compile_brevitas_qat_model,
+    compile_onnx_model,
+    compile_torch_model,
+    quantize_brevitas_qat_model,
+    quantize_onnx_model,
+    quantize_torch_model,
+)
 from skfhe.network import _cells as cells
 from tests.importers.onnx_examples import Example, node, normal
 from tests.importers.torch_examples import Function
@@ -42,15 +52,22 @@ def refused(quantize, *arguments, **options):
 
 
 def test_float_networks_are_advised_to_round_or_to_take_fewer_bits(float_net):
-    message = refused(quantize_torch_model, float_net, X, n_bits=9, rounding_threshold_bits=None)
+    message = refused(compile_torch_model, float_net, X, n_bits=9, rounding_threshold_bits=None)
     assert message.startswith("the accumulator of '0' takes 20 bits, and a lookup reads at most 16; ")
+    assert message.endswith(f"; {ROUNDING_OF_SIX}, or lower n_bits")
+    wide = quantize_torch_model(float_net, X, n_bits=9, rounding_threshold_bits=None)
+    assert wide.accumulator_bits_ == [20]
+    wanted = float_net.double()(torch.from_numpy(X)).detach().numpy()
+    assert np.abs(wide.forward(X) - wanted).max() <= 0.02 * np.ptp(wanted)
+    message = refused(wide.compile)
+    assert message.startswith("the lookup of '0' reads 20 bits, and the engine takes at most 16; ")
     assert message.endswith(f"; {ROUNDING_OF_SIX}, or lower n_bits")
     assert quantize_torch_model(float_net, X, n_bits=9, rounding_threshold_bits=6).cost_.lookups == {6: 2}
     assert quantize_torch_model(float_net, X, n_bits=6).accumulator_bits_ <= [16]
 
 
 def test_too_little_rounding_is_advised_against(float_net):
-    message = refused(quantize_torch_model, float_net, X, n_bits=14, rounding_threshold_bits=17)
+    message = refused(compile_torch_model, float_net, X, n_bits=14, rounding_threshold_bits=17)
     assert message.endswith("; lower rounding_threshold_bits from 17 to 6, or lower n_bits")
 
 
@@ -58,14 +75,14 @@ def test_onnx_networks_are_advised_as_those_of_torch():
     weight = normal(60, 2)
     example = Example([node("MatMul", "x,w", "h"), node("Sigmoid", "h")], {"x": (60,)}, {"w": weight})
     options = {"op_inputs": 10, "model_outputs": 4}
-    message = refused(quantize_onnx_model, example.model(), X, n_bits=options, rounding_threshold_bits=None)
+    message = refused(compile_onnx_model, example.model(), X, n_bits=options, rounding_threshold_bits=None)
     assert message.endswith(f"; {ROUNDING_OF_SIX}, or lower n_bits")
     assert quantize_onnx_model(example.model(), X, options, rounding_threshold_bits=6).cost_.lookups == {6: 2}
 
 
 def test_trained_networks_are_not_told_to_lower_n_bits(trained_net):
     """Their bit-widths are in the network."""
-    message = refused(quantize_brevitas_qat_model, trained_net, X)
+    message = refused(compile_brevitas_qat_model, trained_net, X)
     assert message.endswith(f"; {ROUNDING_OF_SIX}, or train the network with fewer bits")
     module = quantize_brevitas_qat_model(trained_net, X, rounding_threshold_bits=6)
     assert module.cost_.lookups == {6: 2}
@@ -106,7 +123,7 @@ def test_maxima_of_wide_accumulators_are_refused_by_name():
     )
     images = X[:, :36].reshape(-1, 1, 6, 6)
     net.train()(torch.from_numpy(images).float())
-    message = refused(quantize_brevitas_qat_model, net.eval(), images, rounding_threshold_bits=6)
+    message = refused(compile_brevitas_qat_model, net.eval(), images, rounding_threshold_bits=6)
     assert message.startswith("the accumulator of '2' takes 19 bits, and a lookup reads at most 16; train")
 
 

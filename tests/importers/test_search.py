@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from skfhe import compile_torch_model
-from skfhe.exceptions import ToleranceError
+from skfhe.exceptions import ToleranceError, ToleranceWarning
 from skfhe.importers import quantize_torch_model
 from skfhe.importers._search import Setting
 from skfhe.importers._search.front import Quantization, Tried
@@ -93,7 +93,7 @@ def test_validation_rows_are_measured_on(iris_net, iris):
         quantize_torch_model(iris_net, iris[0], validation=iris[0][:, :3])
 
 
-@pytest.mark.parametrize("tolerance", [-0.1, 1, "auto", None])
+@pytest.mark.parametrize("tolerance", [-0.1, 1, "auto"])
 def test_a_wrong_tolerance_is_refused(iris_net, iris, tolerance):
     with pytest.raises(ValueError, match="tolerance must be a number in"):
         quantize_torch_model(iris_net, iris[0], tolerance=tolerance)
@@ -119,10 +119,24 @@ def test_when_nothing_fits_the_error_shows_what_was_tried(iris_net, iris):
         ToleranceError, match=r"(?s)tolerance=0 of the network's.*Raise tolerance.*weights  rounding"
     ):
         compile_torch_model(net, iris[0][:60], **options)
-    with pytest.warns(UserWarning, match="the least relative error is"):
+    with pytest.warns(UserWarning, match="the relative error is"):
         module = quantize_torch_model(net, iris[0][:60], **options)
     assert module.quantization_.taken is None
     assert module.forward(iris[0][:5]).shape == (5, 1)
+
+
+def test_when_nothing_fits_the_default_what_comes_near_is_taken_with_a_warning(iris_net, iris):
+    """It compiles, and is the cheapest that loses little more than the nearest of those that do."""
+    net = nn.Sequential(iris_net, nn.Linear(3, 1))
+    rounding = {"n_bits": 2, "method": "approximate"}
+    with pytest.warns(ToleranceWarning, match=r"(?s)The cheapest that comes near is taken.*  taken"):
+        module = quantize_torch_model(net, iris[0][:60], rounding_threshold_bits=rounding)
+    quantization = module.quantization_
+    taken, losses = quantization.taken, [each.loss for each in quantization if np.isfinite(each.seconds)]
+    assert not taken.fits
+    assert taken.loss <= 2 * min(losses) + 0.01
+    assert all(each.seconds >= taken.seconds for each in quantization if each.loss <= taken.loss)
+    assert np.isfinite(module.cost_.seconds)
 
 
 def test_layers_are_rounded_apart():

@@ -107,6 +107,11 @@ class Quantization:
         return all(each.loss > self.tolerance or each.left > 0 for each in self.tried)
 
     @property
+    def compromised(self) -> bool:
+        """Whether what was taken does not fit."""
+        return self.taken is not None and not self.taken.fits
+
+    @property
     def taken(self) -> Tried | None:
         """What the module was made by; None if nothing fits."""
         return next((each for each in self.tried if each.taken), None)
@@ -120,17 +125,21 @@ class Quantization:
     def with_taken(self, taken: Tried) -> Quantization:
         """Return the same with one of them taken."""
         tried = [replace(each, taken=each is taken) for each in self.tried]
-        return Quantization(tried, self.tolerance, self.measured_on)
+        return Quantization(tried, self.tolerance, self.measured_on, self.in_the_way)
 
     def beyond_tolerance(self) -> str:
         """Say that nothing fits, what comes nearest, and what to change."""
         nearest = self.nearest
         what = "relative error" if math.isnan(nearest.agreement) else "share of rows that change"
+        instead = "Raise tolerance"
+        if self.taken is not None:
+            nearest = self.taken
+            instead = "The cheapest that comes near is taken. Give a tolerance that is kept to"
         return (
-            f"no setting that was tried keeps the outputs within tolerance={self.tolerance:.3g} of the "
-            f"network's: the least {what} is {nearest.loss:.3g}, measured on {self.measured_on}."
-            f"{self.in_the_way} Raise tolerance, give more rows like the data in inputset, or train the "
-            f"network for fewer bits.\n{self}"
+            f"no setting that was tried and can be compiled keeps the outputs within "
+            f"tolerance={self.tolerance:.3g} of the network's: the {what} is {nearest.loss:.3g} at best, "
+            f"measured on {self.measured_on}.{self.in_the_way} {instead}, give more rows like the data in "
+            f"inputset, or train the network for fewer bits.\n{self}"
         )
 
     def to_frame(self) -> Any:

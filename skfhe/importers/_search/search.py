@@ -8,6 +8,7 @@ first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -42,6 +43,8 @@ PROMISING = 1.5
 """Up to so many times the tolerance, widths are lowered further."""
 MOST_LAYERS, FINER = 8, 3
 """Layers that are tried with so many bits more, to find the one that is in the way."""
+NEAR = 2.0
+"""Up to so many times the least loss of what compiles, and the tolerance, the cheapest does if none fits."""
 MOST_CONFIRMED = 8
 MANY, FEW = 150, 30
 """Settings that are tried at the most."""
@@ -54,6 +57,7 @@ def search(
     space: Space,
     options: Options,
     tolerance: float,
+    lenient: bool,
     validation: Sequence[Tensor] | None,
     error_rate: ErrorRate | None,
 ) -> tuple[LoweredModel, Quantization]:
@@ -66,6 +70,8 @@ def search(
     space : Space
     options : Options
     tolerance : float
+    lenient : bool
+        Whether what comes near at a reasonable cost is taken where nothing that compiles fits.
     validation : sequence of Tensor, optional
         Rows to measure on, for each input.
     error_rate : ErrorRate, optional
@@ -89,8 +95,11 @@ def search(
     if not trials.tried:
         raise next(iter(trials.refused.values()))
     nearest = quantization.nearest
-    in_the_way = found.in_the_way(nearest) if quantization.too_far else ""
+    near = found.near() if lenient else None
+    in_the_way = found.in_the_way(nearest) if quantization.too_far or near is not None else ""
     quantization = Quantization(trials.tried.values(), trials.tolerance, rows.name, in_the_way)
+    if near is not None:
+        return trials.lowered(near.setting), quantization.with_taken(near)
     return trials.lowered(nearest.setting), quantization
 
 
@@ -151,6 +160,15 @@ class _Search:
             if again.fits:
                 return again
         return min(self._fitting(), key=lambda one: (one.loss, _rank(one)), default=None)
+
+    def near(self) -> Tried | None:
+        """Return the cheapest setting that loses little more than the nearest of those that compile."""
+        tried = [each for each in self.trials.tried.values() if math.isfinite(each.seconds)]
+        tried = [each for each in tried if not each.left] or tried
+        if not tried:
+            return None
+        most = NEAR * min(each.loss for each in tried) + self.trials.tolerance
+        return min((each for each in tried if each.loss <= most), key=_rank)
 
     def in_the_way(self, nearest: Tried) -> str:
         """Say which layer's rounding, or what else, keeps the nearest setting from the tolerance."""

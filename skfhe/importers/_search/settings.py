@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from skfhe._typing import RangeSource, Rounding
+from skfhe.cost import MAX_LOOKUP_BITS
 from skfhe.network import Calibration, Emitter, PostTraining, RoundingNoise, Scheme, Trained
 
 __all__ = ["Options", "Setting", "Space"]
@@ -54,6 +55,8 @@ class Options:
     margin : float
     mixed : bool, default=False
         Whether what a network does not quantize itself is quantized after training.
+    widest : int, default=16
+        Bits that a lookup may read: the engine's, or more in the clear.
     """
 
     import_qat: bool
@@ -61,6 +64,7 @@ class Options:
     range_source: RangeSource
     margin: float
     mixed: bool = False
+    widest: int = MAX_LOOKUP_BITS
 
     def scheme(self, setting: Setting, p_error: float | None = None) -> Scheme:
         """Return the scheme of a setting.
@@ -76,7 +80,7 @@ class Options:
         noise = RoundingNoise(p_error) if approximate and p_error is not None else None
         least = 1.0 if noise is None else LEAST_MARGIN
         emitter = Emitter(
-            self.range_source, self.margin, setting.rounding, dict(setting.layers), noise, least
+            self.range_source, self.margin, setting.rounding, dict(setting.layers), noise, least, self.widest
         )
         if self.import_qat:
             others = self._post_training(emitter, setting) if self.mixed else None

@@ -383,7 +383,9 @@ def _cast(build: NetworkBuilder, x: Any, *args: Any, **kwargs: Any) -> Any:
         return x
     if dtypes[0] == torch.bool:
         return build.univariate(x, lambda rows: rows != 0)
-    return build.univariate(x, torch.trunc)
+    # integers stay what they are, though a quantized one may lie just below
+    whole = torch.equal(x.reference, x.reference.round())
+    return build.univariate(x, torch.round if whole else torch.trunc)
 
 
 @HANDLERS.handles("glu")

@@ -35,7 +35,7 @@ from skfhe.importers._torch.handlers import (
     map_leaves,
 )
 from skfhe.importers._torch.integers import as_taken
-from skfhe.importers._torch.tails import Tail, computed_after_decryption, structure_of
+from skfhe.importers._torch.tails import COMBINING, Tail, computed_after_decryption, structure_of
 from skfhe.network import EXAMPLE_ROWS, NO_OPERATOR, NetworkBuilder, Node, Quantize, layers, unsupported
 
 __all__ = ["capture", "in_double_precision", "read_torch"]
@@ -63,6 +63,13 @@ _LINEAR_MAPS = frozenset(
         *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     )
 )
+_KNOWN = frozenset(
+    (
+        *(HANDLERS.names | MOVEMENT["torch"] | ELEMENTWISE["torch"]),
+        *(_SHAPE_ONLY | _SHAPED_AS | _WITHOUT_RESULT | _LINEAR_MAPS | COMBINING),
+    )
+)
+"""Operators that are read as they are."""
 _BITWISE = frozenset(
     ["bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "__and__", "__or__", "__xor__"]
 )
@@ -224,7 +231,7 @@ def capture(
     net: nn.Module,
     inputs: Sequence[Tensor],
     n_rows: int = 1,
-    decompose: Callable[[Any], Any] = by_parts,
+    decompose: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Return what torch.export captures of a network: by parts, without operators that write in place.
 
@@ -240,7 +247,7 @@ def capture(
                 exported = torch.export.export(called, examples, strict=False)
                 if _needs_decomposition(exported):
                     exported = exported.run_decompositions({})
-                return decompose(exported)
+                return _in_known_operators(by_parts(exported)) if decompose is None else decompose(exported)
         except UnsupportedOperatorError:
             raise
         except Exception as error:
@@ -302,6 +309,23 @@ def _needs_decomposition(exported: Any) -> bool:
         else "functorch" in getattr(target, "__module__", "")
         for target in calls
     )
+
+
+def _in_known_operators(exported: Any) -> Any:
+    """Return an exported program in which torch has decomposed what nothing here knows, where it can."""
+    unknown = {
+        node.target
+        for node in exported.graph.nodes
+        if _is_aten(node.target)
+        and _base_name(node.target) not in _KNOWN
+        and not advice(_base_name(node.target), "torch")
+        and torch.Tag.nondeterministic_seeded not in node.target.tags
+    }
+    if not unknown:
+        return exported
+    whole = torch.export.default_decompositions()
+    table = {target: whole[target] for target in unknown if target in whole}
+    return exported.run_decompositions(table) if table else exported
 
 
 def _is_aten(target: Any) -> bool:

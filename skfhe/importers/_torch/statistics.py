@@ -130,7 +130,9 @@ def _attention(
         keeps = mask.dtype == torch.bool
         logits = torch.where(mask, logits, -math.inf) if keeps else logits + mask
     weights = logits.softmax(-1) if mask is None else torch._safe_softmax(logits, -1)
-    return functional.dropout(weights, dropout, True) @ value if dropout else weights @ value
+    found = functional.dropout(weights, dropout, True) @ value if dropout else weights @ value
+    # torch's own results lie in memory by tokens, then heads, which views of them rely on
+    return found.transpose(1, 2).contiguous().transpose(1, 2) if found.ndim == 4 else found
 
 
 # --------------------------------------------------------------------------------------------- statistics
