@@ -129,7 +129,8 @@ def test_an_ending_that_numpy_does_not_have_is_evaluated_encrypted():
 
 
 def test_encrypted_rows_give_what_the_module_gives():
-    nodes = [LAYER, node("Relu", "h", "r"), node("TopK", "r,k", "y,i", axis=1)]
+    layers = [LAYER, node("Relu", "h", "r"), node("MatMul", "r,v", "z")]
+    nodes = [*layers, node("TopK", "z,k", "y,i", axis=1)]
     model, arrays = network(nodes, FLOATS + POSITIONS)
     module = compile_onnx_model(model, arrays[0], n_bits=2, rounding_threshold_bits=4)
     assert 0 < max(module.cost_.lookups, default=0) <= 6
