@@ -400,7 +400,8 @@ def _onnx_module(
         raise ImportError("ONNX networks need the onnx package: pip install skfhe[onnx]") from error
 
     inputs, request = _asked(inputset, *asked)
-    return _module(read_onnx(onnx_model, inputs), request, error_rate)
+    looks_up_outputs = request.space.given.model_outputs is not None
+    return _module(read_onnx(onnx_model, inputs, looks_up_outputs), request, error_rate)
 
 
 def _asked(

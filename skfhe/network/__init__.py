@@ -18,7 +18,7 @@ from skfhe.network._schemes.post_training import PostTraining
 from skfhe.network._schemes.scheme import Scheme
 from skfhe.network._schemes.trained import Trained
 from skfhe.network._symbolic import Grid, Symbolic
-from skfhe.network._tails import after_decryption
+from skfhe.network._tails import after_decryption, cut_tail
 from skfhe.network.layers import Window
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Window",
     "after_decryption",
     "composed",
+    "cut_tail",
     "evaluate_network",
     "layers",
     "lower_network",

@@ -9,7 +9,7 @@ one element among them. In one that was exported for a fixed number of rows, mov
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
+from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.importers._onnx import (
     elementwise,
     flow,
@@ -44,9 +45,11 @@ from skfhe.importers._onnx.model import (
 from skfhe.importers._onnx.quantizers import ON_CONSTANTS, QUANTIZED_DOMAINS
 from skfhe.importers._onnx.refusals import CONVERTERS, ON_ENCRYPTED, REASONS
 from skfhe.importers._onnx.rows import place_rows
+from skfhe.importers._onnx.tails import FUNCTIONS as AFTER_DECRYPTION
+from skfhe.importers._onnx.tails import Tail, computed_after_decryption
 from skfhe.importers._operators import MOVEMENT
 from skfhe.importers._replacements import advice
-from skfhe.network import NO_OPERATOR, NetworkBuilder, Node
+from skfhe.network import NO_OPERATOR, NetworkBuilder, Node, cut_tail
 
 __all__ = ["Reader", "read_onnx"]
 
@@ -60,7 +63,7 @@ HANDLERS = layer_handlers.HANDLERS.joined(
 """By operator, for nodes that have an encrypted input."""
 
 
-def read_onnx(onnx_model: Any, inputs: Sequence[Tensor]) -> NetworkBuilder:
+def read_onnx(onnx_model: Any, inputs: Sequence[Tensor], looks_up_outputs: bool = False) -> NetworkBuilder:
     """Read an ONNX network.
 
     Parameters
@@ -69,6 +72,8 @@ def read_onnx(onnx_model: Any, inputs: Sequence[Tensor]) -> NetworkBuilder:
         The model, or the file that holds it.
     inputs : sequence of Tensor, each of shape (n_rows, …)
         Calibration rows. If they have one axis more than the graph declares, each row is a whole input.
+    looks_up_outputs : bool
+        Whether what the network ends in is evaluated encrypted, where it can be.
 
     Returns
     -------
@@ -86,12 +91,25 @@ def read_onnx(onnx_model: Any, inputs: Sequence[Tensor]) -> NetworkBuilder:
     declared = declared_inputs(model)
     whole = are_whole(declared, inputs)
     check_inputs(declared, inputs, whole)
+    batch = None if whole else batch_of(declared)
+    reader = Reader(model, inputs, batch, whole, decrypts=not looks_up_outputs)
+    try:
+        return _placed(reader)
+    except UnsupportedOperatorError:
+        if not reader.has_decrypted:
+            raise
+    return _placed(Reader(model, inputs, batch, whole))
+
+
+def _placed(reader: Reader) -> NetworkBuilder:
+    """Return what a reader reads, its outputs of the shape that a row of them has."""
     with torch.no_grad():
-        reader = Reader(model, inputs, None if whole else batch_of(declared), whole)
         reader.build.outputs.extend(reader.read())
-        if not whole:
+        if not reader.whole:
             place_rows(reader)
-        return reader.build
+    if reader.has_decrypted:
+        cut_tail(reader.build, combining=True)
+    return reader.build
 
 
 class Reader:
@@ -106,10 +124,18 @@ class Reader:
         Number of rows that the graph was exported for.
     whole : bool
         Whether a row is all of a tensor that the graph takes, or one along its first axis.
+    decrypts : bool
+        Whether what combines several elements behind the last layer is computed after decryption, though it
+        might be evaluated encrypted.
     """
 
     def __init__(
-        self, model: onnx.ModelProto, inputs: Sequence[Tensor], batch: int | None, whole: bool
+        self,
+        model: onnx.ModelProto,
+        inputs: Sequence[Tensor],
+        batch: int | None,
+        whole: bool,
+        decrypts: bool = False,
     ) -> None:
         self.model, self.opset = model, opset_of(model)
         self.batch, self.inputs, self.declared = batch, inputs, declared_inputs(model)
@@ -120,6 +146,8 @@ class Reader:
         self.types: dict[str, int] = {}
         self.wanted = set(read_names(model.graph))
         self.within: onnx.NodeProto | None = None
+        self.whole, self.decrypts, self.has_decrypted = whole, decrypts, False
+        self.tail = Tail(model.graph)
 
     def read(self) -> list[Node]:
         """Return the graph's outputs."""
@@ -195,6 +223,31 @@ class Reader:
             return call.run(*inputs)
         if name in ON_ENCRYPTED:
             raise self.build.unsupported(ON_ENCRYPTED[name], advice(name, "onnx"))
+        if name not in AFTER_DECRYPTION:
+            return self._of_encrypted(call)
+        in_tail = self.within is None and proto in self.tail
+        if self.tail.waits(self.build, call.nodes) or (
+            in_tail and self.decrypts and self.tail.combines(proto)
+        ):
+            with suppress(UnsupportedOperatorError):
+                return self._decrypted(call)
+        try:
+            return self._of_encrypted(call)
+        except UnsupportedOperatorError:
+            if in_tail:
+                with suppress(UnsupportedOperatorError):
+                    return self._decrypted(call)
+            raise
+
+    def _decrypted(self, call: Call) -> list[Any]:
+        """Return the results of an operator that is computed after decryption."""
+        results = computed_after_decryption(call)
+        self.has_decrypted = True
+        return results
+
+    def _of_encrypted(self, call: Call) -> Any:
+        """Return the results of an operator of ONNX that is evaluated encrypted."""
+        name = call.proto.op_type
         if name in HANDLERS:
             return HANDLERS[name](call)
         if name in MOVEMENT["onnx"]:

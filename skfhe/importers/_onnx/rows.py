@@ -140,7 +140,9 @@ def _as_read(reader: Reader, names: Sequence[str], picked: Tensor) -> list[Tenso
 
 def _read(reader: Reader, names: Sequence[str], picked: Tensor) -> list[Tensor]:
     """Return values of the graph, read for some rows together."""
-    several = type(reader)(reader.model, [rows[picked][None] for rows in reader.inputs], None, True)
+    several = type(reader)(
+        reader.model, [rows[picked][None] for rows in reader.inputs], None, True, reader.decrypts
+    )
     try:
         several.read()
     except (UnsupportedOperatorError, ValueError) as error:
