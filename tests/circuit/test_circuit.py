@@ -187,6 +187,7 @@ def test_many_elements_are_reordered_encrypted():
     assert_encrypted_equals_clear(compile_program(program), random_inputs(program, 1, rng))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low", [-16, 0])
 @pytest.mark.parametrize("lsbs", [1, 3])
 def test_low_bits_are_cleared_encrypted(low, lsbs):

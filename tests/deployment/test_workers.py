@@ -545,6 +545,7 @@ def test_workers_have_no_variable_that_may_be_secret(levelled, monkeypatch):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", ["Pickled", "Large"])
 def test_many_bytes_do_not_hold_up_the_event_loop(levelled, loader):
     """Sixty megabytes go to a worker, or come from it, while other requests are answered."""

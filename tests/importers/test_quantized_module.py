@@ -221,7 +221,7 @@ def test_an_accumulator_too_wide_for_lookups_names_its_layer_and_the_way_out():
     X = np.random.default_rng(0).normal(size=(100, 200))
     message = r"'wide' takes 1[789] bits.* at most 16; .*, rounding_threshold_bits=6, or lower n_bits$"
     with pytest.raises(CompilationError, match=message):
-        quantize_torch_model(net, X, n_bits=8, rounding_threshold_bits=None)
+        compile_torch_model(net, X, n_bits=8, rounding_threshold_bits=None)
     assert quantize_torch_model(net, X, n_bits=8, rounding_threshold_bits=6).cost_.lookups == {6: 2}
 
 
