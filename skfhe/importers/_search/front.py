@@ -56,6 +56,7 @@ class Tried:
             "rounding": bits,
             "method": method,
             "layers": ", ".join(f"{layer}: {n}" for layer, n in setting.layers),
+            "calibration": setting.calibration,
             "complexity": self.complexity,
             "seconds": self.seconds,
             "agreement": self.agreement,
@@ -188,6 +189,7 @@ def _cells(tried: Tried) -> list[str]:
         bits, method = setting.rounding
         rounding = f"{bits} {method}"
         rounding += "".join(f", {layer}: {n}" for layer, n in setting.layers)
+        rounding += f", {setting.calibration}" if setting.calibration is not None else ""
     widths = (setting.model_inputs, setting.op_inputs, setting.op_weights)
     return [
         *("own" if bits is None else str(bits) for bits in widths),

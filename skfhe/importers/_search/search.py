@@ -3,7 +3,8 @@
 What a lookup costs depends most on the bits that it reads, then on the norm of the weights behind it. So the
 fewest bits that accumulators can be rounded to come first, with all widths generous; then widths are lowered
 one after another, as long as that stays within the tolerance; then the rounding of single layers, the dearest
-first.
+first; then other ways to choose ranges, with one bit less. The margin of calibrated intervals is not searched
+for: it is what keeps other rows within them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from skfhe.importers._lowered import LoweredModel
 from skfhe.importers._search.front import Quantization, Tried
 from skfhe.importers._search.settings import Options, Setting, Space
 from skfhe.importers._search.trials import Trials, measured_rows
-from skfhe.network import NetworkBuilder
+from skfhe.network import Calibration, NetworkBuilder
 
 __all__ = ["search"]
 
@@ -43,6 +45,8 @@ PROMISING = 1.5
 """Up to so many times the tolerance, widths are lowered further."""
 MOST_LAYERS, FINER = 8, 3
 """Layers that are tried with so many bits more, to find the one that is in the way."""
+NEARBY, MOST_CALIBRATED_ANEW = 3.0, 4
+"""Up to so many times the tolerance, and of so many settings, ranges are chosen in other ways."""
 NEAR = 2.0
 """Up to so many times the least loss of what compiles, and the tolerance, the cheapest does if none fits."""
 MOST_CONFIRMED = 8
@@ -136,6 +140,8 @@ class _Search:
             self._widen(start)
         if self.space.rounding:
             self._round_layers()
+        if self.space.widths:
+            self._calibrate()
 
     @property
     def spent(self) -> bool:
@@ -261,6 +267,23 @@ class _Search:
         nearest = min(near, key=lambda one: (one.relative_error, _rank(one)))
         for start in {each.setting: each for each in (best, nearest)}.values():
             self._lower_layers(start)
+
+    def _calibrate(self) -> None:
+        """Choose ranges in other ways, where that lets accumulators be rounded to one bit less.
+
+        Each way is tried with the widths that fit, or nearly, at that rounding, the cheapest first.
+        """
+        best = self.best()
+        if best is None or best.setting.rounding is None or best.setting.layers:
+            return
+        n_bits, method = best.setting.rounding
+        lower: Rounding = (max(FEWEST_ROUNDING, n_bits - 1), method)
+        tried = [each for each in self.trials.tried.values() if each.setting.rounding == lower]
+        near = [each for each in tried if not each.left and each.loss <= NEARBY * self.trials.tolerance]
+        for start in sorted(near, key=_rank)[:MOST_CALIBRATED_ANEW] or [best]:
+            for calibration in get_args(Calibration):
+                if not self.spent:
+                    self.trials(replace(start.setting, rounding=lower, calibration=calibration))
 
     def _lower_layers(self, current: Tried) -> None:
         kept: set[str] = set()

@@ -24,6 +24,8 @@ class Setting:
     rounding : tuple of int and {"exact", "approximate"}, or None
     layers : tuple of (str, int)
         Layers whose accumulators are rounded to other bits, by label.
+    calibration : {"mse", "minmax", "percentile"}, default=None
+        How ranges are chosen; None as the import says.
     """
 
     model_inputs: int | None
@@ -32,6 +34,7 @@ class Setting:
     model_outputs: int | None
     rounding: Rounding | None
     layers: tuple[tuple[str, int], ...] = ()
+    calibration: Calibration | None = None
 
     def of_widths(self, widths: Mapping[str, int]) -> Setting:
         """Return the setting with some of its widths replaced, by their names."""
@@ -97,7 +100,7 @@ class Options:
             setting.op_inputs,
             setting.op_weights,
             setting.model_outputs,
-            self.calibration,
+            setting.calibration or self.calibration,
         )
 
 
