@@ -140,8 +140,8 @@ class _Search:
             self._widen(start)
         if self.space.rounding:
             self._round_layers()
-        if self.space.widths:
-            self._calibrate()
+            if self.space.widths:
+                self._calibrate()
 
     @property
     def spent(self) -> bool:
