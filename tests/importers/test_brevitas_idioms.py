@@ -1,5 +1,6 @@
 """Brevitas networks that handle quantized tensors themselves: they are captured as they are written."""
 
+import brevitas
 import brevitas.nn as qnn
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from brevitas.quant import (
     TruncTo8bit,
 )
 from brevitas.quant_tensor import IntQuantTensor, QuantTensor
+from packaging.version import Version
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
@@ -199,6 +201,8 @@ def leaves_of(found):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_equal_brevitas(name):
+    if name in ("sums", "metadata") and Version(brevitas.__version__) < Version("0.12.1"):
+        pytest.skip("Brevitas does not count in double precision")
     net, X, rows = seen(*NETWORKS[name])
     module = quantize_brevitas_qat_model(net, X)
     found, exact = leaves_of(module.forward(rows)), outputs(net, rows)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from packaging.version import Version
 from torch import nn
 from torch.nn import functional
 
@@ -199,6 +200,8 @@ def operators(program):
 
 @pytest.mark.parametrize("name", CASES)
 def test_parts_compute_what_the_operator_does(name):
+    if name.startswith("instance_norm") and Version(torch.__version__) < Version("2.9"):
+        pytest.skip("torch does not export it")
     net, shapes = CASES[name]
     net = with_parameters(net).double().eval()
     torch.manual_seed(0)

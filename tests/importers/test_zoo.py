@@ -30,8 +30,8 @@ AS_TRAINED = {"rounding_threshold_bits": 16}
 """Lookups read at most so many bits, and most networks need fewer: their integers are their own."""
 
 
-SOME = 7
-"""Every seventh network is evaluated encrypted here; ``benchmarks/networks/zoo.py`` takes all."""
+SOME = 15
+"""Every fifteenth network is evaluated encrypted here; ``benchmarks/networks/zoo.py`` takes all."""
 
 
 def named(networks):

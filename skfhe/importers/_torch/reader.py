@@ -7,7 +7,7 @@ import logging
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import product
 from typing import Any
@@ -290,7 +290,8 @@ def capture(
             with _silent(), _slow_attention(), _SqueezesRows() if squeezes else nullcontext():
                 exported = torch.export.export(called, examples, strict=False)
                 if _needs_decomposition(exported):
-                    exported = exported.run_decompositions({})
+                    with suppress(IndexError):  # torch 2.6, of what has a decomposition of its own below
+                        exported = exported.run_decompositions({})
                 return _in_known_operators(by_parts(exported)) if decompose is None else decompose(exported)
         except UnsupportedOperatorError:
             raise

@@ -162,7 +162,8 @@ def structure_of(spec: Any, leaves: Iterator[Any]) -> Structure | None:
     """
     if spec.is_leaf():
         return Structure("value" if isinstance(next(leaves), torch.fx.Node) else "nothing")
-    parts = [structure_of(part, leaves) for part in spec.children()]
+    children = spec.children() if hasattr(spec, "children") else spec.children_specs  # before torch 2.9
+    parts = [structure_of(part, leaves) for part in children]
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None

@@ -238,17 +238,6 @@ class Recurrent(nn.Module):
         return self.head(self.layer(self.given(x.transpose(0, 1)))[0][-1])
 
 
-class Attentive(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.given = quantizer()
-        self.layer = qnn.QuantMultiheadAttention(4, 1, batch_first=True, packed_in_proj=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.given(x)
-        return self.layer(x, x, x)[0]
-
-
 # ------------------------------------------------------------------------------------------------ torch.ao
 
 
@@ -417,7 +406,6 @@ def trained() -> list[Network]:
         brevitas("binary and ternary", lambda: seen(Binary(), (4,))),
         brevitas("powers of two and Int32Bias", fixed_point),
         brevitas("QuantLSTM", lambda: seen(Recurrent(), (2, 2)), (2, 2), slow=True),
-        brevitas("QuantMultiheadAttention", lambda: seen(Attentive(), (2, 4)), (2, 4), slow=True),
         network("Brevitas: given to compile_torch_model", perceptron, by="torch qat", bound=1e-4),
         network("Brevitas: exported as QCDQ", perceptron, export=as_onnx(export_onnx_qcdq), **by_itself),
         network("Brevitas: exported as QONNX", perceptron, export=as_onnx(export_qonnx), **by_itself),
