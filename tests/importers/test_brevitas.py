@@ -22,7 +22,6 @@ from brevitas.quant import (
     Uint8ActPerTensorFixedPoint,
 )
 from brevitas.quant.binary import SignedBinaryActPerTensorConst, SignedBinaryWeightPerTensorConst
-from brevitas.quant.float import Fp8e4m3ActPerTensorFloat
 from brevitas.quant.scaled_int import (
     Int8AccumulatorAwareWeightQuant,
     Int8AccumulatorAwareZeroCenterWeightQuant,
@@ -417,6 +416,7 @@ def test_an_input_whose_elements_are_treated_differently_is_refused():
 
 
 def test_quantizers_without_integers_are_named():
-    net = nn.Sequential(qnn.QuantIdentity(act_quant=Fp8e4m3ActPerTensorFloat), qnn.QuantLinear(4, 2, True))
+    minifloat = pytest.importorskip("brevitas.quant.float").Fp8e4m3ActPerTensorFloat
+    net = nn.Sequential(qnn.QuantIdentity(act_quant=minifloat), qnn.QuantLinear(4, 2, True))
     with pytest.raises(UnsupportedOperatorError, match=r"'0'.*no integers of one scale"):
         quantize_brevitas_qat_model(net, np.zeros((5, 4)))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from torch.nn import functional
 
 from skfhe.encoding import TableDecoder
@@ -52,6 +53,8 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_torch_have_steps_in_numpy(name):
     """Rows are independent of each other, and equal torch's to the order of sums."""
+    if name == "quantile" and Version(torch.__version__) < Version("2.9"):
+        pytest.skip("torch does not trace it")
     tail = traced(FUNCTIONS[name], [MATRICES])
     found = tail.apply(MATRICES.numpy())
     for index, row in enumerate(MATRICES):
