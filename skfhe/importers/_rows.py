@@ -153,22 +153,10 @@ def _same(rows: Tensor, each: Tensor, most_far: float, precise: bool) -> bool:
 
 _STEPS = frozenset(
     [
-        *(
-            "round",
-            "floor",
-            "ceil",
-            "trunc",
-            "fix",
-            "frac",
-            "sign",
-            "sgn",
-            "to",
-            "to_copy",
-            "remainder",
-            "fmod",
-        ),
-        *("floor_divide", "eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater"),
-        *("greater_equal", "heaviside", "Round", "Floor", "Ceil", "Sign", "Cast", "CastLike", "Mod", "Equal"),
+        *("round", "floor", "ceil", "trunc", "fix", "frac", "sign", "sgn", "to", "to_copy"),
+        *("remainder", "fmod", "floor_divide", "eq", "ne", "lt", "le", "gt", "ge", "not_equal"),
+        *("less", "less_equal", "greater", "greater_equal", "heaviside", "Round", "Floor", "Ceil"),
+        *("Sign", "Cast", "CastLike", "Mod", "Equal"),
         *("argmax", "argmin", "argsort", "sort", "topk", "one_hot", "ArgMax", "ArgMin", "TopK", "Hardmax"),
         *("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "QuantizeLinear"),
     ]
