@@ -199,7 +199,7 @@ def test_parts_of_equal_parameters_share_keys(keys):
 def test_arrays_under_one_key_have_masks_of_their_own():
     """Were two alike, the difference of bodies would tell that of integers: here, that both are zero.
 
-    A difference of equal masks is one of noise alone. That one of other masks is as small happens once in 10**7 runs.
+    A difference of equal masks is one of noise alone. Of other masks, one run in 10**7 has one as small.
     """
     compiled = compile_program(equal_parts(), batch_sizes=(1,)).compiled
     session = ClientSession(compiled.specs)
