@@ -41,7 +41,12 @@ RANGE_MARGIN = 7.5
 
 
 class LinearPredictorMixin(EncryptedPredictorMixin):
-    """Mixin of the linear models: training by the original, predictions by the program."""
+    """Mixin of the linear models: training by the original, predictions by the program.
+
+    A family whose scores are linear without having ``coef_`` and ``intercept_`` says what they are in
+    `_describe`, which of its arrays they come from in `_followed`, and what the original computes in, in
+    `_score_type`.
+    """
 
     _original: type
     _own_params = ("n_bits", "range_margin")
@@ -115,7 +120,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
         """Lower a fitted original, and take both over."""
         model = self._lower(self._describe(fitted), calibration)
-        coefficients = tuple(values.copy() for values in _coefficients(fitted))
+        coefficients = tuple(values.copy() for values in self._followed(fitted))
         if fitted is not self:
             self._adopt(fitted)
         self._encrypted_model, self._calibration = model, calibration
@@ -148,6 +153,10 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
             head = Values(self._link(fitted), flat=flat)
         return LinearScores(weight, bias, head)
 
+    def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
+        """Return the arrays of what was learnt that scores follow when they are changed after ``fit``."""
+        return _coefficients(fitted)
+
     def _link(self, fitted: Any) -> Any:
         """Return how predictions of a regression, or probabilities of classes, follow from scores."""
         return "normalized" if is_classifier(self) else "identity"
@@ -173,7 +182,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         assigned or changed in place, they are lowered again and the circuit is dropped.
         """
         model = super()._lowered_model()
-        if not all(map(np.array_equal, self._lowered_coefficients, _coefficients(self))):
+        if not all(map(np.array_equal, self._lowered_coefficients, self._followed(self))):
             self._take_over(self, self._calibration)
             model = self._encrypted_model
         return model
