@@ -20,6 +20,9 @@ from skfhe.program import IntegerType, Program, ProgramBuilder, evaluate, infer_
 
 __all__ = ["Emitter"]
 
+NEARLY_FULL = 0.9
+"""Intervals of so much of what their bits hold are filled up; weights of others become smaller."""
+
 
 class Emitter:
     """Builds a program while it runs on the calibration rows.
@@ -153,20 +156,13 @@ class Emitter:
             What has to be added to each channel's result to get the operation's own; it broadcasts against a
             row.
         """
-        proven = infer_type(op, self.type_of(argument))
-        axis = 0 if isinstance(op, ops.Convolution) else len(proven.shape) - 1
-        others = tuple(a for a in range(len(proven.shape)) if a != axis)
-        low, high = proven.low.min(axis=others), proven.high.max(axis=others)
         sample = evaluate(op, self.samples[argument])
+        low, high, across = self._proven(op, argument)
         narrowed = False
         if self.range_source == "calibrated":
-            rows = (0, *(a + 1 for a in others))
-            seen_low, seen_high = sample.min(axis=rows), sample.max(axis=rows)
-            calibrated_low, calibrated_high = self._with_margin(seen_low, seen_high, low, high)
+            calibrated_low, calibrated_high = self._with_margin(*_seen(sample, across), low, high)
             narrowed = bool(np.any(calibrated_low > low) or np.any(calibrated_high < high))
             low, high = calibrated_low, calibrated_high
-        across = [1] * len(proven.shape)
-        across[axis] = -1
         start, length = low.reshape(across), (high - low).reshape(across)
         shifted = replace(op, bias=op.bias - low)
         position = self._append(shifted, (argument,), sample - start, self.label)
@@ -174,6 +170,41 @@ class Emitter:
             self._narrowed = True
             position = self.add(ops.Bound(np.zeros_like(length), length), position)
         return position, start
+
+    def lengths(self, op: ops.Linear | ops.Convolution, argument: int) -> IntArray:
+        """Return how long the interval of each channel of a linear operation is, at its whole margin."""
+        low, high, across = self._proven(op, argument)
+        if self.range_source == "proven":
+            return high - low
+        seen_low, seen_high = _seen(evaluate(op, self.samples[argument]), across)
+        wider = self._margin_of(seen_low, seen_high, self.margin)
+        return np.minimum(seen_high + wider, high) - np.maximum(seen_low - wider, low)
+
+    def filled_length(self, length: int) -> int | None:
+        """Return how long an interval is whose lookup uses all of its cells; None if nothing is rounded.
+
+        Of an interval that just takes one more bit, rounding leaves half as many cells as of one that is no
+        longer than its bits hold. That of one bit less is returned, unless ``length`` nearly fills its own.
+        """
+        lsbs = self._removed(length)
+        if not lsbs:
+            return None
+        bits = length.bit_length()
+        most = (1 << bits) - (1 << lsbs)
+        return most if NEARLY_FULL * most <= length <= most else most >> 1
+
+    def _proven(
+        self, op: ops.Linear | ops.Convolution, argument: int
+    ) -> tuple[IntArray, IntArray, list[int]]:
+        """Return each channel's ends by interval arithmetic, and the shape that they have across a row."""
+        proven = infer_type(op, self.type_of(argument))
+        axis = 0 if isinstance(op, ops.Convolution) else len(proven.shape) - 1
+        others = tuple(a for a in range(len(proven.shape)) if a != axis)
+        across = [-1 if a == axis else 1 for a in range(len(proven.shape))]
+        return proven.low.min(axis=others), proven.high.max(axis=others), across
+
+    def _margin_of(self, low: IntArray, high: IntArray, margin: float) -> IntArray:
+        return np.ceil((high - low + 1) * margin).astype(np.int64)
 
     def _with_margin(
         self, low: IntArray, high: IntArray, proven_low: IntArray, proven_high: IntArray
@@ -185,7 +216,7 @@ class Emitter:
         widest = length + 2 * ceil((length + 1) * margin)
         if self._needs_another_bit(widest) and not self._needs_another_bit(tightest):
             margin *= self.least_margin
-        wider = np.ceil((high - low + 1) * margin).astype(np.int64)
+        wider = self._margin_of(low, high, margin)
         low, high = np.maximum(low - wider, proven_low), np.minimum(high + wider, proven_high)
         room = self._room(int((high - low).max()))
         spare = np.maximum(room - (high - low), 0)
@@ -358,6 +389,12 @@ class Emitter:
         if indices is not None:
             looked_up = self.move(looked_up, indices)
         return Symbolic.on_grid(looked_up, x.reference, grid, x.shared)
+
+
+def _seen(sample: IntArray, across: list[int]) -> tuple[IntArray, IntArray]:
+    """Return the least and the largest integer of each channel."""
+    others = (0, *(a + 1 for a, n in enumerate(across) if n == 1))
+    return sample.min(axis=others), sample.max(axis=others)
 
 
 def _is_cheaper(bits: int, n_parts: int) -> bool:

@@ -56,6 +56,11 @@ MAX_SAMPLES = 8192
 """Rows of a layer's inputs, or patches of a convolution's, that its weights are rounded on."""
 
 
+FILLED = (0.98, 0.95, 0.9)
+"""Part of a filled interval that each channel's is made to take: rounding to other integers changes it."""
+LinearOp = ops.Linear | ops.Convolution
+
+
 @dataclass(frozen=True, eq=False)
 class Lowered:
     """A program, and how to encode its inputs and decode its outputs.
@@ -96,7 +101,7 @@ def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
     for node in network.nodes:
         for argument in dict.fromkeys(node.arguments) if id(node) in used else ():
             readers.setdefault(id(argument), []).append(node)
-    lowering = _Lowering(scheme, lambda node: what_reads(node, readers, cut.outputs))
+    lowering = _Lowering(scheme, lambda node: what_reads(node, readers, cut.outputs), cut.outputs)
     for node in network.nodes:
         if id(node) not in used:
             continue
@@ -152,9 +157,12 @@ class _Lowering:
     """Lowers one node after another."""
 
     def __init__(
-        self, scheme: Scheme, reads: Callable[[Node], list[Callable[[torch.Tensor], torch.Tensor]] | None]
+        self,
+        scheme: Scheme,
+        reads: Callable[[Node], list[Callable[[torch.Tensor], torch.Tensor]] | None],
+        outputs: Sequence[Node],
     ) -> None:
-        self.scheme, self.emitter, self.reads = scheme, scheme.emitter, reads
+        self.scheme, self.emitter, self.reads, self.outputs = scheme, scheme.emitter, reads, outputs
 
     @singledispatchmethod
     def lower(self, operation: Operation, *arguments: Any) -> Symbolic | RawInput:
@@ -228,9 +236,10 @@ class _Lowering:
         sample = self.emitter.samples[x.position].reshape(-1, n_inputs)
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
         wanted = (self._node.reference.numpy() - offset).reshape(-1, n_outputs)
-        integers, scale = self.scheme.weights(weight * scales[:, None], _thinned(sample), _thinned(wanted))
         zero = np.zeros(n_outputs, dtype=np.int64)
-        position, low = self.emitter.accumulate(ops.Linear(integers, zero), x.position)
+        matrix = weight * scales[:, None], _thinned(sample), _thinned(wanted)
+        op, scale = self._with_weights([matrix], lambda integers: ops.Linear(integers, zero), x)
+        position, low = self.emitter.accumulate(op, x.position)
         return self.scheme.corrected(self._accumulated(position, scale, low, offset), -1)
 
     @lower.register
@@ -246,18 +255,60 @@ class _Lowering:
         sample, wanted = _patches(self.emitter.samples[x.position], results, operation)
         each = zip(*(np.split(v, n_groups, axis=1) for v in (sample, wanted)), strict=True)
         matrices = np.split(folded.reshape(n_outputs, -1).T, n_groups, axis=1)  # patches are multiplied with
-        chosen = [self.scheme.weights(w, *pair) for w, pair in zip(matrices, each, strict=True)]
-        columns, scale = (np.concatenate(parts, axis=-1) for parts in zip(*chosen, strict=True))
-        op = ops.Convolution(
-            columns.T.reshape(weight.shape),
-            np.zeros(n_outputs, dtype=np.int64),
-            operation.strides,
-            operation.padding,
-            operation.dilation,
-            n_groups,
+        places = operation.strides, operation.padding, operation.dilation, n_groups
+        zero = np.zeros(n_outputs, dtype=np.int64)
+        op, scale = self._with_weights(
+            [(matrix, *pair) for matrix, pair in zip(matrices, each, strict=True)],
+            lambda columns: ops.Convolution(columns.T.reshape(weight.shape), zero, *places),
+            x,
         )
         position, low = self.emitter.accumulate(op, x.position)
         return self.scheme.corrected(self._accumulated(position, scale[:, None, None], low, offset), 0)
+
+    def _with_weights(
+        self,
+        groups: Sequence[tuple[FloatArray, FloatArray, FloatArray]],
+        operation: Callable[[IntArray], LinearOp],
+        x: Symbolic,
+    ) -> tuple[LinearOp, FloatArray]:
+        """Choose integers for the weights of a layer's groups, and return the operation that they make.
+
+        Parameters
+        ----------
+        groups : sequence of (weight, sample, wanted)
+            As `Scheme.weights` takes them.
+        operation : callable
+            From the integers of all groups, side by side.
+        x : Symbolic
+            What it is applied to.
+
+        Returns
+        -------
+        op : Linear or Convolution
+        scale : ndarray of float64, shape (n_outputs,)
+        """
+
+        def together(chosen: Sequence[tuple[IntArray, FloatArray]]) -> tuple[LinearOp, FloatArray]:
+            columns, scale = (np.concatenate(parts, axis=-1) for parts in zip(*chosen, strict=True))
+            return operation(columns), scale
+
+        op, scale = together([self.scheme.weights(*group) for group in groups])
+        is_output = any(self._node is node for node in self.outputs)
+        for share in () if is_output else FILLED:  # outputs are not looked up
+            lengths = self.emitter.lengths(op, x.position)
+            filled = self.emitter.filled_length(int(lengths.max()))
+            if filled is None:
+                break
+            factors = np.where(lengths > 0, lengths / (share * filled), 1.0)
+            each = np.split(scale * factors, len(groups))
+            tried = [self.scheme.rescaled(*group, s) for group, s in zip(groups, each, strict=True)]
+            rescaled = [one for one in tried if one is not None]
+            if len(rescaled) < len(groups):
+                break
+            found, its_scale = together(rescaled)
+            if self.emitter.lengths(found, x.position).max() <= filled:
+                return found, its_scale
+        return op, scale
 
     @lower.register
     def lower_extremum(self, operation: Extremum, x: Any) -> Symbolic:

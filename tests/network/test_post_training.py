@@ -6,7 +6,11 @@ import torch
 from torch import nn
 
 from skfhe.importers import quantize_torch_model
+from skfhe.program import evaluate, ops
 from tests.importers.torch_examples import Function
+
+MARGIN = 0.1
+ROUNDING = {"n_bits": 4, "method": "approximate"}
 
 
 def relative_error(module, net, X):
@@ -291,3 +295,62 @@ def test_poles_are_refused_where_calibration_rows_reach_them():
     X[0, 0] = 0.0
     with pytest.raises(ValueError, match="infinite values or NaN on the calibration rows"):
         quantize_torch_model(Function(lambda x: (1 / x).sum(1, keepdim=True)), X, n_bits=4)
+
+
+def filled_shares(module, X, n_channels):
+    """Return how much of its cells each channel of a rounded accumulator reaches with margins."""
+    values, known = module.program_.values, []
+    inputs = iter([module.quantize_input(X)])
+    for value in values:
+        arguments = [known[a] for a in value.arguments]
+        known.append(next(inputs) if isinstance(value.op, ops.Input) else evaluate(value.op, *arguments))
+    for value in values:
+        if isinstance(value.op, ops.Round | ops.Truncate):
+            (read,) = value.arguments
+            cells = 1 << values[read].type.bits - value.op.lsbs
+            rows = known[read].reshape(len(X), n_channels, -1)
+            seen = rows.max(axis=(0, 2)) - rows.min(axis=(0, 2))
+            yield (1 + 2 * MARGIN) * seen / (cells << value.op.lsbs)
+
+
+@pytest.mark.parametrize("method", ["approximate", "exact"])
+def test_rounded_accumulators_fill_their_bits(method):
+    """One that just takes a bit more is rounded to half as many steps, which costs as much and errs more."""
+    for seed in range(5):
+        net, X = perceptron(seed)
+        options = {"n_bits": {"op_inputs": 5, "op_weights": 8}, "margin": MARGIN}
+        rounding = {"n_bits": 5, "method": method}
+        module = quantize_torch_model(net, X, rounding_threshold_bits=rounding, **options)
+        for share in filled_shares(module, X, 12):
+            assert 0.8 < share.max() <= 1.01
+
+
+def test_weights_that_fill_accumulators_keep_to_their_bits():
+    net, X = perceptron()
+    options = {"n_bits": {"op_inputs": 5, "op_weights": 4}, "rounding_threshold_bits": ROUNDING}
+    module = quantize_torch_model(net, X, **options)
+    weights = [value.op.weight for value in module.program_.values if isinstance(value.op, ops.Linear)]
+    assert max(np.abs(weight).max() for weight in weights) == 7
+
+
+def test_groups_of_a_convolution_fill_the_bits_of_the_widest():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.Flatten(), nn.Linear(54, 2))
+    with torch.no_grad():
+        net[0].weight[:2] *= 10  # whatever the scale of a group
+    X = np.random.default_rng(0).normal(size=(200, 3, 5, 5))
+    options = {"n_bits": {"op_inputs": 5, "op_weights": 8}, "rounding_threshold_bits": ROUNDING}
+    (share,) = filled_shares(quantize_torch_model(net, X, margin=MARGIN, **options), X, 6)
+    assert (share > 0.7).all()
+    assert share.max() <= 1.01
+
+
+def test_weights_that_are_few_integers_stay_as_they_are():
+    net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.arange(24).reshape(4, 6) % 7 - 3.0)
+    X = np.random.default_rng(0).integers(0, 30, (200, 6)).astype(float)
+    options = {"n_bits": {"op_inputs": 5, "op_weights": 6}, "rounding_threshold_bits": ROUNDING}
+    module = quantize_torch_model(net, X, **options)
+    first = next(value.op.weight for value in module.program_.values if isinstance(value.op, ops.Linear))
+    np.testing.assert_array_equal(first, net[0].weight.detach().numpy().T)

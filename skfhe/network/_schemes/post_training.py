@@ -157,6 +157,14 @@ class PostTraining(Scheme):
             return exact
         return choose_integers(weight, self.op_weights, sample, wanted)
 
+    def rescaled(
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, scales: FloatArray
+    ) -> tuple[IntArray, FloatArray] | None:
+        """Return integers at other scales; None if the weights are few integers as they are."""
+        if integer_grid(weight, self.op_weights - 1) is not None:
+            return None
+        return choose_integers(weight, self.op_weights, sample, wanted, scales)
+
     def corrected(self, x: Symbolic, axis: int) -> Symbolic:
         """Fit each channel's scale and offset to the original's floats, by least squares."""
         assert x.grid is not None

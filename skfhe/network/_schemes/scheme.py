@@ -101,6 +101,12 @@ class Scheme:
         """
         raise NotImplementedError
 
+    def rescaled(
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, scales: FloatArray
+    ) -> tuple[IntArray, FloatArray] | None:
+        """Return integers for `weights` at other scales; None if they are the network's own."""
+        return None
+
     def corrected(self, x: Symbolic, axis: int) -> Symbolic:
         """Return the result of a linear layer with its scales and offsets put right, along ``axis``."""
         return x

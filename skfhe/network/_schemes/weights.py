@@ -79,7 +79,11 @@ def integer_grid(weights: FloatArray, n_bits: int) -> tuple[IntArray, FloatArray
 
 
 def choose_integers(
-    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray
+    weights: FloatArray,
+    n_bits: int,
+    sample: FloatArray,
+    wanted: FloatArray,
+    scales: FloatArray | None = None,
 ) -> tuple[IntArray, FloatArray]:
     """Quantize ``weights`` to symmetric integers, so that products with ``sample`` are near those wanted.
 
@@ -97,6 +101,8 @@ def choose_integers(
         What the weights are multiplied with. Its mean does not matter: a bias takes that up.
     wanted : ndarray of float64, shape (n_samples, n_outputs)
         The products that the original network has.
+    scales : ndarray of float64, shape (n_outputs,), optional
+        Scales to round to, in place of those that err least.
 
     Returns
     -------
@@ -110,18 +116,19 @@ def choose_integers(
     ICLR 2023: the order of rounding and its compensation, algorithm 1.
     """
     arrays = (np.ascontiguousarray(array) for array in (weights, sample, wanted))
-    key = (n_bits, weights.shape, *(hashlib.blake2b(array.data).digest() for array in arrays))
+    given = None if scales is None else scales.tobytes()
+    key = (n_bits, given, weights.shape, *(hashlib.blake2b(array.data).digest() for array in arrays))
     found = _KNOWN.get(key)
     if found is None:
-        found = _KNOWN[key] = _chosen(weights, n_bits, sample, wanted)
+        found = _KNOWN[key] = _chosen(weights, n_bits, sample, wanted, scales)
         if len(_KNOWN) > MOST_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)), None)
-    integers, scales = found
-    return integers.copy(), scales.copy()
+    integers, found_scales = found
+    return integers.copy(), found_scales.copy()
 
 
 def _chosen(
-    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray
+    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray, given: FloatArray | None
 ) -> tuple[IntArray, FloatArray]:
     """Do what `choose_integers` says."""
     highest = max(1, (1 << (n_bits - 1)) - 1)
@@ -139,12 +146,13 @@ def _chosen(
         if support.any():
             at = np.ix_(np.flatnonzero(support), columns)
             moments = hessian[np.ix_(support, support)]
-            integers[at], scales[columns] = _rounded(weights[at], pull[at], moments, highest)
+            its_scales = None if given is None else given[columns]
+            integers[at], scales[columns] = _rounded(weights[at], pull[at], moments, highest, its_scales)
     return integers, scales
 
 
 def _rounded(
-    weights: FloatArray, pull: FloatArray, hessian: FloatArray, highest: int
+    weights: FloatArray, pull: FloatArray, hessian: FloatArray, highest: int, scales: FloatArray | None
 ) -> tuple[IntArray, FloatArray]:
     """Round columns of weights after they have followed ``pull``, one input after another."""
     # Inputs with much energy first: their errors have the most others left to be made good in.
@@ -155,7 +163,8 @@ def _rounded(
     factor = _inverse(np.ascontiguousarray(np.linalg.cholesky(last_first)[::-1, ::-1]))
     weights = weights.copy()
     weights[order] += factor.T @ (factor @ pull[order])
-    scales = _scales(weights, highest, hessian)
+    if scales is None:
+        scales = _scales(weights, highest, hessian)
     left = weights[order]
     integers = np.zeros(weights.shape, dtype=np.int64)
     for k in range(len(order)):
