@@ -5,8 +5,8 @@ Markdown table with a row for each: whether it was imported and compiled, how fa
 network (root mean square over its deviation, in the clear), what a row is predicted to cost, and whether
 encrypted rows equal those in the clear. Where rounding is approximate, the clear evaluation is not the
 encrypted one; an encrypted row then has to be no farther from it than the farthest of its simulations.
-Networks that must be refused are listed with the reason given. A summary follows. Networks are tried in a process
-of its own, so that one which ends it is seen.
+Networks that must be refused are listed with the reason given. A summary follows. Networks are tried in
+another process, so that one which ends it is seen.
 """
 
 import argparse
