@@ -189,18 +189,22 @@ class Emitter:
             known = self._tried[id(op)] = op, evaluate(op, self.samples[argument])
         return known[1]
 
-    def filled_length(self, length: int) -> int | None:
-        """Return how long an interval is whose lookup uses all of its cells; None if nothing is rounded.
+    def cell(self, length: int) -> int:
+        """Return how many integers are rounded to one, in an interval of a length."""
+        return 1 << self._removed(length)
 
-        Of an interval that just takes one more bit, rounding leaves half as many cells as of one that is no
-        longer than its bits hold. That of one bit less is returned, unless ``length`` nearly fills its own.
+    def filled_length(self, length: int) -> tuple[int, int] | None:
+        """Return how long an interval is whose lookup uses all of its cells, and how many integers one holds.
+
+        None if nothing is rounded. Of an interval that just takes one more bit, rounding leaves half as many
+        cells as of one that is no longer than its bits hold. That of one bit less is returned, unless
+        ``length`` nearly fills its own.
         """
-        lsbs = self._removed(length)
-        if not lsbs:
+        cell = self.cell(length)
+        if cell == 1:
             return None
-        bits = length.bit_length()
-        most = (1 << bits) - (1 << lsbs)
-        return most if NEARLY_FULL * most <= length <= most else most >> 1
+        most = (1 << length.bit_length()) - cell
+        return (most, cell) if NEARLY_FULL * most <= length <= most else (most >> 1, cell >> 1)
 
     def _proven(
         self, op: ops.Linear | ops.Convolution, argument: int

@@ -42,7 +42,7 @@ from skfhe.network._operations import (
 from skfhe.network._schemes.scheme import Scheme
 from skfhe.network._symbolic import Grid, RawInput, Symbolic
 from skfhe.network._tails import ancestors, cut_tail
-from skfhe.network._two_grids import sum_on_two_grids, what_reads
+from skfhe.network._two_grids import only_summed, sum_on_two_grids, what_reads
 from skfhe.program import Program, ops
 
 __all__ = ["Lowered", "lower_network"]
@@ -101,7 +101,11 @@ def lower_network(network: NetworkBuilder, scheme: Scheme) -> Lowered:
     for node in network.nodes:
         for argument in dict.fromkeys(node.arguments) if id(node) in used else ():
             readers.setdefault(id(argument), []).append(node)
-    lowering = _Lowering(scheme, lambda node: what_reads(node, readers, cut.outputs), cut.outputs)
+    lowering = _Lowering(
+        scheme,
+        lambda node: what_reads(node, readers, cut.outputs),
+        lambda node: only_summed(node, readers),
+    )
     for node in network.nodes:
         if id(node) not in used:
             continue
@@ -160,9 +164,10 @@ class _Lowering:
         self,
         scheme: Scheme,
         reads: Callable[[Node], list[Callable[[torch.Tensor], torch.Tensor]] | None],
-        outputs: Sequence[Node],
+        is_only_summed: Callable[[Node], bool],
     ) -> None:
-        self.scheme, self.emitter, self.reads, self.outputs = scheme, scheme.emitter, reads, outputs
+        self.scheme, self.emitter, self.reads = scheme, scheme.emitter, reads
+        self.is_only_summed = is_only_summed
 
     @singledispatchmethod
     def lower(self, operation: Operation, *arguments: Any) -> Symbolic | RawInput:
@@ -293,21 +298,24 @@ class _Lowering:
             return operation(columns), scale
 
         op, scale = together([self.scheme.weights(*group) for group in groups])
-        is_output = any(self._node is node for node in self.outputs)
-        for share in () if is_output else FILLED:  # outputs are not looked up
-            lengths = self.emitter.lengths(op, x.position)
-            filled = self.emitter.filled_length(int(lengths.max()))
-            if filled is None:
-                break
-            factors = np.where(lengths > 0, lengths / (share * filled), 1.0)
+        lengths = self.emitter.lengths(op, x.position)
+        filled = self.emitter.filled_length(int(lengths.max()))
+        if filled is None or self.is_only_summed(self._node):  # what is not rounded, or not looked up
+            return op, scale
+        most, cell = filled
+        for share in FILLED:
+            factors = np.where(lengths > 0, lengths / (share * most), 1.0)
             each = np.split(scale * factors, len(groups))
-            tried = [self.scheme.rescaled(*group, s) for group, s in zip(groups, each, strict=True)]
+            tried = [self.scheme.rescaled(*group, s, cell) for group, s in zip(groups, each, strict=True)]
             rescaled = [one for one in tried if one is not None]
             if len(rescaled) < len(groups):
                 break
             found, its_scale = together(rescaled)
-            if self.emitter.lengths(found, x.position).max() <= filled:
-                return found, its_scale
+            if self.emitter.lengths(found, x.position).max() <= most:
+                before = _errors(groups, op, scale, self.emitter.cell(int(lengths.max())))
+                if _errors(groups, found, its_scale, cell) < before:
+                    return found, its_scale
+                break
         return op, scale
 
     @lower.register
@@ -523,6 +531,23 @@ class _Lowering:
 
     def _on_grid(self, position: int, grid: Grid) -> Symbolic:
         return Symbolic.on_grid(position, self._node.reference, grid, self._shared)
+
+
+def _errors(
+    groups: Sequence[tuple[FloatArray, FloatArray, FloatArray]], op: LinearOp, scale: FloatArray, cell: int
+) -> float:
+    """Return the variance of a layer's errors, over that of its results: those of weights, and of rounding.
+
+    ``cell`` is how many integers are rounded to one.
+    """
+    n_outputs = len(scale)
+    columns = op.weight if isinstance(op, ops.Linear) else op.weight.reshape(n_outputs, -1).T
+    error, variance = np.square(scale * cell) / 12, np.zeros(n_outputs)
+    parts = np.split(np.arange(n_outputs), len(groups))
+    for part, (_, sample, wanted) in zip(parts, groups, strict=True):
+        error[part] += np.var(sample @ columns[:, part] * scale[part] - wanted, axis=0)
+        variance[part] = np.var(wanted, axis=0)
+    return float(np.mean(error / np.where(variance > 0, variance, 1.0)))
 
 
 def _together(

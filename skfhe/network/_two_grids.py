@@ -26,7 +26,14 @@ from skfhe.network._node import Node
 from skfhe.network._operations import Affine, Concatenate, Elementwise, Move, Quantize, Univariate
 from skfhe.network._symbolic import Symbolic
 
-__all__ = ["Multipliers", "find_multipliers", "near_multipliers", "sum_on_two_grids", "what_reads"]
+__all__ = [
+    "Multipliers",
+    "find_multipliers",
+    "near_multipliers",
+    "only_summed",
+    "sum_on_two_grids",
+    "what_reads",
+]
 
 MOST_VALUES = 1 << 10
 """What takes more values than a quantizer would, needs its argument as it is."""
@@ -132,6 +139,17 @@ def what_reads(node: Node, readers: dict[int, list[Node]], outputs: Sequence[Nod
         return True
 
     return found if follow(node, lambda x: x, False) and found else None
+
+
+def only_summed(node: Node, readers: dict[int, list[Node]]) -> bool:
+    """Whether a value is moved, scaled and added up on the way to outputs, and never looked up."""
+    for reader in readers.get(id(node), []):
+        operation = reader.operation
+        sums = isinstance(operation, Elementwise) and operation.kind in ("add", "subtract")
+        moves = isinstance(operation, Affine | Move | Concatenate)
+        if not (sums or moves) or not only_summed(reader, readers):
+            return False
+    return True
 
 
 def _among_others(reader: Node, node: Node, function: Function) -> Function:

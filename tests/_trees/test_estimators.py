@@ -24,7 +24,15 @@ from tests._trees.examples import CLASSIFIERS, FEW, REGRESSORS, name, scores_of
 from tests.with_originals import failed_checks, original_of
 
 
-@pytest.mark.parametrize("estimator", [*CLASSIFIERS, *REGRESSORS], ids=name)
+LONG = ("ExtraTreesClassifier", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+"""Of which the originals alone take long."""
+CHECKED = [
+    pytest.param(each, marks=pytest.mark.slow if name(each) in LONG else (), id=name(each))
+    for each in (*CLASSIFIERS, *REGRESSORS)
+]
+
+
+@pytest.mark.parametrize("estimator", CHECKED)
 def test_no_check_fails_that_the_original_passes(estimator):
     assert failed_checks(estimator) <= failed_checks(original_of(estimator))
 

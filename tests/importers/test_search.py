@@ -141,7 +141,7 @@ def test_when_nothing_fits_the_default_what_comes_near_is_taken_with_a_warning(i
 
 def test_layers_are_rounded_apart():
     """Of two layers, the larger is rounded to fewer bits where that is enough."""
-    torch.manual_seed(2)
+    torch.manual_seed(5)
     net = nn.Sequential(nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 3), nn.ReLU(), nn.Linear(3, 2))
     X = np.random.default_rng(0).normal(size=(90, 6))
     module = quantize_torch_model(net, X, tolerance=TOLERANCE)

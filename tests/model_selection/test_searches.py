@@ -69,6 +69,7 @@ def test_compile_with_auto_searches(model, iris):
     assert circuit.complexity < copy.copy(model).compile().complexity
 
 
+@pytest.mark.slow
 def test_pipelines_are_searched(iris):
     X, y = iris
     pipe = make_pipeline(StandardScaler(), NeuralNetClassifier(**QUICK)).fit(X[::2], y[::2])

@@ -158,12 +158,12 @@ class PostTraining(Scheme):
         return choose_integers(weight, self.op_weights, sample, wanted)
 
     def rescaled(
-        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, scales: FloatArray
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, least: FloatArray, cell: int
     ) -> tuple[IntArray, FloatArray] | None:
         """Return integers at other scales; None if the weights are few integers as they are."""
         if integer_grid(weight, self.op_weights - 1) is not None:
             return None
-        return choose_integers(weight, self.op_weights, sample, wanted, scales)
+        return choose_integers(weight, self.op_weights, sample, wanted, (least, cell))
 
     def corrected(self, x: Symbolic, axis: int) -> Symbolic:
         """Fit each channel's scale and offset to the original's floats, by least squares."""

@@ -102,9 +102,12 @@ class Scheme:
         raise NotImplementedError
 
     def rescaled(
-        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, scales: FloatArray
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, least: FloatArray, cell: int
     ) -> tuple[IntArray, FloatArray] | None:
-        """Return integers for `weights` at other scales; None if they are the network's own."""
+        """Return integers for `weights` at scales that are not less than some; None if they are not chosen.
+
+        ``cell`` is how many integers of the accumulators are rounded to one.
+        """
         return None
 
     def corrected(self, x: Symbolic, axis: int) -> Symbolic:

@@ -197,13 +197,13 @@ class Trained(Scheme):
         return found
 
     def rescaled(
-        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, scales: FloatArray
+        self, weight: FloatArray, sample: FloatArray, wanted: FloatArray, least: FloatArray, cell: int
     ) -> tuple[IntArray, FloatArray] | None:
         """Return integers at other scales for weights that were chosen."""
         if not self._chosen:
             return None
         assert self.others is not None
-        return self.others.rescaled(weight, sample, wanted, scales)
+        return self.others.rescaled(weight, sample, wanted, least, cell)
 
     def corrected(self, x: Symbolic, axis: int) -> Symbolic:
         """Put the scales and offsets of chosen weights right; those of the network's own are."""

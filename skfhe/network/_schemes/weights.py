@@ -83,7 +83,7 @@ def choose_integers(
     n_bits: int,
     sample: FloatArray,
     wanted: FloatArray,
-    scales: FloatArray | None = None,
+    rounded: tuple[FloatArray, int] | None = None,
 ) -> tuple[IntArray, FloatArray]:
     """Quantize ``weights`` to symmetric integers, so that products with ``sample`` are near those wanted.
 
@@ -101,8 +101,9 @@ def choose_integers(
         What the weights are multiplied with. Its mean does not matter: a bias takes that up.
     wanted : ndarray of float64, shape (n_samples, n_outputs)
         The products that the original network has.
-    scales : ndarray of float64, shape (n_outputs,), optional
-        Scales to round to, in place of those that err least.
+    rounded : tuple of (ndarray of float64, shape (n_outputs,), and int), optional
+        If products are rounded: the least scale that each output may have, and how many integers of a product
+        are rounded to one. Both errors together decide the scale then.
 
     Returns
     -------
@@ -116,19 +117,23 @@ def choose_integers(
     ICLR 2023: the order of rounding and its compensation, algorithm 1.
     """
     arrays = (np.ascontiguousarray(array) for array in (weights, sample, wanted))
-    given = None if scales is None else scales.tobytes()
+    given = None if rounded is None else (rounded[0].tobytes(), rounded[1])
     key = (n_bits, given, weights.shape, *(hashlib.blake2b(array.data).digest() for array in arrays))
     found = _KNOWN.get(key)
     if found is None:
-        found = _KNOWN[key] = _chosen(weights, n_bits, sample, wanted, scales)
+        found = _KNOWN[key] = _chosen(weights, n_bits, sample, wanted, rounded)
         if len(_KNOWN) > MOST_KNOWN:
             _KNOWN.pop(next(iter(_KNOWN)), None)
-    integers, found_scales = found
-    return integers.copy(), found_scales.copy()
+    integers, scales = found
+    return integers.copy(), scales.copy()
 
 
 def _chosen(
-    weights: FloatArray, n_bits: int, sample: FloatArray, wanted: FloatArray, given: FloatArray | None
+    weights: FloatArray,
+    n_bits: int,
+    sample: FloatArray,
+    wanted: FloatArray,
+    rounded: tuple[FloatArray, int] | None,
 ) -> tuple[IntArray, FloatArray]:
     """Do what `choose_integers` says."""
     highest = max(1, (1 << (n_bits - 1)) - 1)
@@ -146,13 +151,17 @@ def _chosen(
         if support.any():
             at = np.ix_(np.flatnonzero(support), columns)
             moments = hessian[np.ix_(support, support)]
-            its_scales = None if given is None else given[columns]
-            integers[at], scales[columns] = _rounded(weights[at], pull[at], moments, highest, its_scales)
+            its = None if rounded is None else (rounded[0][columns], rounded[1])
+            integers[at], scales[columns] = _rounded(weights[at], pull[at], moments, highest, its)
     return integers, scales
 
 
 def _rounded(
-    weights: FloatArray, pull: FloatArray, hessian: FloatArray, highest: int, scales: FloatArray | None
+    weights: FloatArray,
+    pull: FloatArray,
+    hessian: FloatArray,
+    highest: int,
+    rounded: tuple[FloatArray, int] | None,
 ) -> tuple[IntArray, FloatArray]:
     """Round columns of weights after they have followed ``pull``, one input after another."""
     # Inputs with much energy first: their errors have the most others left to be made good in.
@@ -163,14 +172,13 @@ def _rounded(
     factor = _inverse(np.ascontiguousarray(np.linalg.cholesky(last_first)[::-1, ::-1]))
     weights = weights.copy()
     weights[order] += factor.T @ (factor @ pull[order])
-    if scales is None:
-        scales = _scales(weights, highest, hessian)
+    scales = _scales(weights, highest, hessian, rounded)
     left = weights[order]
     integers = np.zeros(weights.shape, dtype=np.int64)
     for k in range(len(order)):
-        rounded = np.clip(np.rint(left[k] / scales), -highest, highest)
-        integers[order[k]] = rounded.astype(np.int64)
-        error = (left[k] - rounded * scales) / factor[k, k]
+        nearest = np.clip(np.rint(left[k] / scales), -highest, highest)
+        integers[order[k]] = nearest.astype(np.int64)
+        error = (left[k] - nearest * scales) / factor[k, k]
         left[k + 1 :] -= np.outer(factor[k, k + 1 :], error)
     return integers, scales
 
@@ -189,15 +197,20 @@ def _inverse(upper: FloatArray) -> FloatArray:
     return inverse
 
 
-def _scales(weights: FloatArray, highest: int, hessian: FloatArray) -> FloatArray:
+def _scales(
+    weights: FloatArray, highest: int, hessian: FloatArray, rounded: tuple[FloatArray, int] | None
+) -> FloatArray:
     """Return for each column the scale whose rounding errs least, weighing errors by ``hessian``."""
     widest = np.abs(weights).max(axis=0) / highest
     widest[widest == 0] = 1.0
-    best, least = widest, np.full(weights.shape[1], np.inf)
-    for shrink in np.linspace(1.0, 0.4, 16):
-        scale = widest * shrink
-        rounded = np.clip(np.rint(weights / scale), -highest, highest) * scale
-        error = weights - rounded
+    candidates = [widest * shrink for shrink in np.linspace(1.0, 0.4, 16)]
+    if rounded is not None:
+        candidates = [rounded[0] * grow for grow in np.geomspace(1.0, 4.0, 21)]
+    best, least = candidates[0], np.full(weights.shape[1], np.inf)
+    for scale in candidates:
+        error = weights - np.clip(np.rint(weights / scale), -highest, highest) * scale
         loss = np.einsum("ij,ij->j", hessian @ error, error)
+        if rounded is not None:
+            loss = loss + np.square(scale * rounded[1]) / 12
         best, least = np.where(loss < least, scale, best), np.minimum(loss, least)
     return best
