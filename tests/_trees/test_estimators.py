@@ -23,7 +23,6 @@ from skfhe.tree import DecisionTreeClassifier
 from tests._trees.examples import CLASSIFIERS, FEW, REGRESSORS, name, scores_of
 from tests.with_originals import failed_checks, original_of
 
-
 LONG = ("ExtraTreesClassifier", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 """Of which the originals alone take long."""
 CHECKED = [
