@@ -1,5 +1,7 @@
 """A program compiled for encrypted evaluation, with the keys for it."""
 
+import hashlib
+import pickle
 import uuid
 import warnings
 from contextlib import closing
@@ -9,7 +11,7 @@ from tqdm.auto import tqdm
 
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch
-from skfhe.circuit._common_keys import CommonKeys, kept_by_worker
+from skfhe.circuit._common_keys import CommonKeys, in_worker, kept_by_worker
 from skfhe.circuit._compiled import CompiledCircuit
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._session import ClientSession
@@ -58,9 +60,16 @@ def compile_program(
             InsecureKeyCacheWarning,
             stacklevel=3,
         )
-    compiled = CompiledCircuit(program, error_rate or ErrorRate(), configuration, batch_sizes)
-    compiled.specs  # noqa: B018  compiles now, so that errors surface here
-    return Circuit(compiled)
+
+    def make() -> Circuit:
+        compiled = CompiledCircuit(program, error_rate or ErrorRate(), configuration, batch_sizes)
+        compiled.specs  # noqa: B018  compiles now, so that errors surface here
+        return Circuit(compiled)
+
+    if configuration is not None or not in_worker():
+        return make()
+    content = pickle.dumps((program, error_rate, batch_sizes))
+    return kept_by_worker(hashlib.sha256(content).hexdigest(), make)
 
 
 class Circuit:

@@ -17,7 +17,7 @@ from skfhe.circuit._secret_keys import SecretKeys, key_set_parameters
 from skfhe.circuit._session import ClientSession
 from skfhe.circuit._specs import CircuitSpecs
 
-__all__ = ["CommonKeys", "kept_by_worker"]
+__all__ = ["CommonKeys", "in_worker", "kept_by_worker"]
 
 _T = TypeVar("_T")
 
@@ -30,13 +30,18 @@ _kept: OrderedDict[str, Any] = OrderedDict()
 _kept_lock = PerProcess(threading.RLock)
 
 
+def in_worker() -> bool:
+    """Whether another process has started this one, to give it tasks."""
+    return multiprocessing.parent_process() is not None
+
+
 def kept_by_worker(token: str, make: Callable[[], _T]) -> _T:
     """Return what ``make`` does; in a worker process, what it has returned for this token before.
 
-    A worker of joblib or of a pool unpickles the same estimators for every task. What these are compiled to,
-    and the keys of the process, are made once, and not anew in every call.
+    A worker of joblib or of a pool unpickles the same estimators for every task, compiled before or not. What
+    these are compiled to, and the keys of the process, are made once, and not anew in every call.
     """
-    if multiprocessing.parent_process() is None:
+    if not in_worker():
         return make()
     with _kept_lock.here():
         if token not in _kept:
