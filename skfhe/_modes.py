@@ -28,11 +28,14 @@ class Mode:
         Whether a call may ask for rows to be evaluated in the clear.
     options : mapping, default={}
         What to compile with, where an encrypted evaluation comes before ``compile``.
+    common : skfhe.circuit.CommonKeys, optional
+        What the circuit has in common with those of other estimators in the same object.
     """
 
     fhe: str = "disable"
     clear: str = "allow"
     options: Mapping[str, Any] = field(default_factory=dict)
+    common: Any = None
 
     def __post_init__(self) -> None:
         check_fhe_mode(self.fhe)

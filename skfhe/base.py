@@ -212,7 +212,10 @@ class EncryptedPredictorMixin:
         error_rate = resolve_error_rate(p_error, global_p_error, configuration)
         advice = what_to_lower(self.get_params(deep=False))  # type: ignore[attr-defined]
         self._encrypted_model = model.compiled(error_rate, configuration, advice=advice, verbose=verbose)
-        return self.fhe_circuit_
+        circuit = self.fhe_circuit_
+        if self._mode.common is not None:
+            circuit.share(self._mode.common)
+        return circuit
 
     def _search_error_rate(
         self, X: ArrayLike | None, y: ArrayLike | None, global_p_error: float | None, tolerance: float
@@ -233,6 +236,17 @@ class EncryptedPredictorMixin:
         if "_mode" in vars(self):
             clone._mode = self._mode
         return clone
+
+    def _check_clear(self, what: str) -> None:
+        """Raise a `ClearEvaluationError` if nothing may be evaluated in the clear, as ``what`` would."""
+        self._mode.check_clear(what, type(self).__name__)
+
+    def _take_mode(self, mode: Mode) -> None:
+        """Evaluate rows so from now on, where a call does not say how."""
+        self._mode = mode
+        model = vars(self).get("_encrypted_model")
+        if mode.common is not None and model is not None and model.circuit is not None:
+            model.circuit.share(mode.common)
 
     # Predicting.
 

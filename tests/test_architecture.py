@@ -35,7 +35,7 @@ OWN = {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_modes", "_originals", "_parameters"),
     },
-    "compose": {"_modes", "base"},
+    "compose": {"_modes", "base", "circuit"},
     "_originals": {"exceptions"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),

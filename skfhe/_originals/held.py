@@ -59,7 +59,23 @@ class HeldOriginalMixin:
 
     _open_names: frozenset[str] = frozenset()
     """Parameters that the original takes without naming them."""
-    model_: Any
+
+    @property
+    def model_(self: Any) -> Any:
+        """The fitted original."""
+        self._check_clear("model_")
+        return self._held
+
+    @model_.setter
+    def model_(self, original: Any) -> None:
+        vars(self)["model_"] = original
+
+    @property
+    def _held(self) -> Any:
+        """The fitted original, for what evaluates no rows by it."""
+        if "model_" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted")
+        return vars(self)["model_"]
 
     def get_params(self: Any, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.

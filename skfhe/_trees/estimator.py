@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
@@ -30,6 +30,11 @@ MAX_N_BITS = 8
 LEAVES = ("sums", "index")
 ENSEMBLE: dict[str, Any] = {"n_bits": None, "leaves": "sums", "score_tolerance": None}
 """Parameters of ensembles beside those of their originals, with their defaults."""
+
+
+def _inherits(method: str) -> Callable[[Any], bool]:
+    """Return a check that the original of trees has ``method``."""
+    return lambda estimator: hasattr(super(TreePredictorMixin, estimator), method)
 
 
 class TreePredictorMixin(EncryptedPredictorMixin):
@@ -241,6 +246,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
 
     def _staged_scores(self, X: ArrayLike) -> Iterator[FloatArray]:
         """Yield the scores after each stage, of the same leaf values as the last, in the clear."""
+        self._check_clear("staged evaluation")
         check_is_fitted(self, "program_")
         described = self._describe(self)
         ensemble = ensemble_of(described, self._level_quantizer)
@@ -281,6 +287,41 @@ class TreePredictorMixin(EncryptedPredictorMixin):
     def staged_decision_function(self, X: ArrayLike) -> Iterator[FloatArray]:
         """Yield the decision function after each stage; see `staged_predict`."""
         yield from (squeezed(scores) for scores in self._staged_scores(X))
+
+    # What only the float trees say of rows.
+
+    @available_if(_inherits("apply"))
+    def apply(self, X: ArrayLike, *args: Any, **kwargs: Any) -> Any:
+        """Return the leaf that each row reaches in each of the float trees, in the clear; see the original.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+        *args, **kwargs
+            Further arguments of the original's.
+
+        Returns
+        -------
+        ndarray, rows first
+
+        Raises
+        ------
+        ClearEvaluationError
+            After ``set_mode(…, clear="forbid")``.
+        """
+        self._check_clear("apply")
+        return super().apply(X, *args, **kwargs)  # type: ignore[misc]
+
+    @available_if(_inherits("decision_path"))
+    def decision_path(self, X: ArrayLike, *args: Any, **kwargs: Any) -> Any:
+        """Return the nodes that each row passes in the float trees, in the clear; see `apply`."""
+        self._check_clear("decision_path")
+        return super().decision_path(X, *args, **kwargs)  # type: ignore[misc]
+
+    def _compute_partial_dependence_recursion(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what `sklearn.inspection.partial_dependence` asks trees for, with ``method="recursion"``."""
+        self._check_clear('partial dependence with method="recursion"')
+        return super()._compute_partial_dependence_recursion(*args, **kwargs)  # type: ignore[misc]
 
 
 def _counted(rows: Any, weight: Any) -> Any:

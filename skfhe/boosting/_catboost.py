@@ -137,7 +137,7 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
     @property
     def feature_importances_(self) -> FloatArray:
         """The features' importances, shape (n_features,)."""
-        return self.model_.feature_importances_
+        return self._held.feature_importances_
 
     def __sklearn_tags__(self: Any) -> Any:
         """Say that missing values and sparse rows are taken."""
@@ -152,7 +152,7 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
             self.feature_names_in_ = np.asarray(original.feature_names_, dtype=object)
 
     def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), self._heads)
+        return _described(getattr(original, "_held", original), self._heads)
 
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return validated rows in single precision."""
@@ -173,7 +173,7 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
                 raise UnsupportedModelError(_no_categories(name))
         model = arguments.get("init_model")
         if isinstance(model, CatBoostMixin):
-            arguments = arguments | {"init_model": model.model_}
+            arguments = arguments | {"init_model": model._held}
         checked, learnt = checked_training(self, arguments, ensure_min_samples=2, accept_large_sparse=False)
         if issparse(checked["X"]):
             checked["X"] = csr_matrix(checked["X"])  # the library does not know sparse arrays
@@ -233,7 +233,7 @@ class CatBoostClassifier(CatBoostMixin, TreePredictorMixin, ClassifierMixin, Bas
         self._train_original(method, arguments | {"y": y}, learnt)
 
     def _describe(self, original: Any) -> Description:
-        described, fitted = super()._describe(original), getattr(original, "model_", original)
+        described, fitted = super()._describe(original), getattr(original, "_held", original)
         threshold = fitted.get_probability_threshold() if fitted.classes_.size == 2 else 0.5
         if isinstance(described.head, Margins) and described.head.link == "logistic":
             head = replace(described.head, boundary=float(logit(threshold)))

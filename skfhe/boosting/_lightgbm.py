@@ -159,6 +159,17 @@ class BaseLGBM(EvaluationSetsMixin, lightgbm.LGBMModel):
             return self._given_names
         return super().feature_names_in_
 
+    @property
+    def booster_(self: Any) -> Any:
+        """The library's own model."""
+        self._check_clear("booster_")
+        return super().booster_
+
+    @property
+    def _pandas_categorical(self) -> Any:
+        """The categories of each categorical column of a frame that training had."""
+        return super().booster_.pandas_categorical
+
     def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
         given = [arguments.get("categorical_feature"), *(self.get_params().get(name) for name in CATEGORICAL)]
         if self.n_bits is not None and any(names not in (None, "auto", "", []) for names in given):
@@ -179,7 +190,8 @@ class BaseLGBM(EvaluationSetsMixin, lightgbm.LGBMModel):
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return validated rows, categories as numbers, and NaN for every missing value."""
         if hasattr(X, "columns"):
-            X = _numbered(X, fitted.booster_.pandas_categorical or [])
+            known = self._pandas_categorical if fitted is self else fitted.booster_.pandas_categorical
+            X = _numbered(X, known or [])
             # the library has put underscores in place of spaces
             names = getattr(fitted, "feature_names_in_", ())
             known = {str(name).replace(" ", "_"): str(name) for name in names}

@@ -210,7 +210,7 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
     @property
     def feature_importances_(self) -> FloatArray:
         """The features' importances, of the kind ``importance_type``, shape (n_features,)."""
-        return self.model_.feature_importances_
+        return self._held.feature_importances_
 
     def __sklearn_tags__(self: Any) -> Any:
         """Say that missing values and sparse rows are taken."""
@@ -220,7 +220,7 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 
     def _train_original(self: Any, method: Any, arguments: dict[str, Any], learnt: Mapping[str, Any]) -> None:
         model = arguments.get("xgb_model")
-        resumed = model.model_ if isinstance(model, XGBoostMixin) else model
+        resumed = model._held if isinstance(model, XGBoostMixin) else model
         super()._train_original(method, arguments | {"xgb_model": resumed}, learnt)  # type: ignore[misc]
 
     def _adopt(self, original: Any) -> None:
@@ -228,7 +228,7 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
         self._categories = _categories(original)
 
     def _describe(self, original: Any) -> Description:
-        return _described(getattr(original, "model_", original), self._heads)
+        return _described(getattr(original, "_held", original), self._heads)
 
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return validated rows in single precision, categories as numbers, and NaN for a missing value."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skfhe.circuit._batch import Batch
     from skfhe.circuit._circuit import Circuit, compile_program
+    from skfhe.circuit._common_keys import CommonKeys
     from skfhe.circuit._compiled import CompiledCircuit
     from skfhe.circuit._key_generation import generate_keys
     from skfhe.circuit._key_stream import KeyStream
@@ -24,6 +25,7 @@ __all__ = [
     "Circuit",
     "CircuitSpecs",
     "ClientSession",
+    "CommonKeys",
     "CompiledCircuit",
     "EvaluationKeys",
     "KeyStream",
@@ -41,6 +43,7 @@ _FILES = {
     "Circuit": "_circuit",
     "CircuitSpecs": "_specs",
     "ClientSession": "_session",
+    "CommonKeys": "_common_keys",
     "CompiledCircuit": "_compiled",
     "EvaluationKeys": "_keys",
     "SecretKeys": "_secret_keys",

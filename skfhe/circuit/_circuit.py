@@ -1,5 +1,8 @@
 """A program compiled for encrypted evaluation, with the keys for it."""
 
+import hashlib
+import pickle
+import uuid
 import warnings
 from contextlib import closing
 from typing import Any
@@ -8,6 +11,7 @@ from tqdm.auto import tqdm
 
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch
+from skfhe.circuit._common_keys import CommonKeys, in_worker, kept_by_worker
 from skfhe.circuit._compiled import CompiledCircuit
 from skfhe.circuit._engine import fhe
 from skfhe.circuit._session import ClientSession
@@ -56,16 +60,23 @@ def compile_program(
             InsecureKeyCacheWarning,
             stacklevel=3,
         )
-    compiled = CompiledCircuit(program, error_rate or ErrorRate(), configuration, batch_sizes)
-    compiled.specs  # noqa: B018  compiles now, so that errors surface here
-    return Circuit(compiled)
+
+    def make() -> Circuit:
+        compiled = CompiledCircuit(program, error_rate or ErrorRate(), configuration, batch_sizes)
+        compiled.specs  # noqa: B018  compiles now, so that errors surface here
+        return Circuit(compiled)
+
+    if configuration is not None or not in_worker():
+        return make()
+    content = pickle.dumps((program, error_rate, batch_sizes))
+    return kept_by_worker(hashlib.sha256(content).hexdigest(), make)
 
 
 class Circuit:
     """Both halves of a circuit in one process: the compiled program, and a session with keys.
 
     A pickle holds the program and the options, never a key: compiling is repeated after unpickling, on first
-    use, and keys are generated anew.
+    use, and keys are generated anew. A worker process does both once, however often it is sent the circuit.
 
     Any number of threads may use a circuit. A forked process can go on with its parent's as long as the
     parent had not begun what it wants to do (`ForkedProcessError`); it compiles again, and draws random
@@ -87,9 +98,24 @@ class Circuit:
     def __init__(self, compiled: CompiledCircuit) -> None:
         self.compiled = compiled
         self.verbose = False
+        self._common: CommonKeys | None = None
+        self._token = uuid.uuid4().hex
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_session"}
+
+    def __reduce__(self) -> Any:
+        return _restored, (self._token, self.__getstate__())
+
+    def share(self, common: CommonKeys) -> None:
+        """Take keys from those of several circuits from now on, and rows that another has encrypted.
+
+        A configuration that keeps keys in files goes on doing so.
+        """
+        options = self.compiled.configuration
+        if self._common is not common and (options is None or not options.use_insecure_key_cache):
+            self._common = common
+            vars(self).pop("_session", None)
 
     def __repr__(self) -> str:
         return f"Circuit({self.cost}, batch_sizes={self.batch_sizes})"
@@ -101,8 +127,9 @@ class Circuit:
             options, cache = self.compiled.configuration, None
             if options is not None and options.use_insecure_key_cache:
                 cache = options.insecure_key_cache_location
-            # One step, so that two threads get the same.
-            vars(self).setdefault("_session", ClientSession(self.compiled.specs, key_cache=cache))
+            specs, common = self.compiled.specs, self._common
+            made = common.session(specs) if common else ClientSession(specs, key_cache=cache)
+            vars(self).setdefault("_session", made)  # one step, so that two threads get the same
         session: ClientSession = vars(self)["_session"]
         return session
 
@@ -198,7 +225,8 @@ class Circuit:
         if elsewhere:
             size = rows_a_task(n_rows, elsewhere, size, self.cost.seconds)
         parts = ([x[start : start + size] for x in inputs] for start in range(0, n_rows, size))
-        encrypted = (self.encrypt(*part) for part in parts)
+        common = self._common
+        encrypted = (common.encrypt(self.session, part) if common else self.encrypt(*part) for part in parts)
         if elsewhere:
             results = elsewhere.run(self.compiled, self.session.evaluation_keys, encrypted)
         else:
@@ -212,3 +240,12 @@ class Circuit:
                 outputs[number] = self.decrypt(result)
                 progress.update(len(result))
         return self.compiled.specs.join([outputs[number] for number in sorted(outputs)])
+
+
+def _restored(token: str, state: dict[str, Any]) -> Circuit:
+    def make() -> Circuit:
+        circuit = Circuit(state["compiled"])
+        vars(circuit).update(state)
+        return circuit
+
+    return kept_by_worker(token, make)

@@ -140,7 +140,7 @@ def _xgboost_rows(estimator: Any) -> Rows:
 def _lightgbm_rows(estimator: Any) -> Rows:
     return LightGBMRows(
         _rules(estimator, "float64", "any", "csr"),
-        tuple(_objects(known) for known in estimator.booster_.pandas_categorical or ()),
+        tuple(_objects(known) for known in estimator._pandas_categorical or ()),
         np.asarray(estimator._categorical, dtype=np.int64),
         bool(estimator.get_params().get("zero_as_missing", False)),
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
-from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.base import MetaEstimatorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skfhe._modes import Mode
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.circuit import CommonKeys
+from skfhe.compose._members import fitted_members
 
-__all__ = ["compile", "set_mode"]
+if TYPE_CHECKING:
+    from skfhe.circuit import Circuit
+
+__all__ = ["compile"]
 
 
 def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = None, **options: Any) -> Any:
@@ -39,6 +40,8 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
     -------
     Circuit or list of Circuit
         Also stored as ``fhe_circuit_`` of each estimator; a list if a meta-estimator has several members.
+        Members whose circuits need keys of the same parameters have the same keys. Of these, members that
+        take the same integers encrypt a batch of rows once; ``verbose=True`` says how often it is done.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
         return compile(estimator[-1], X, y, **options)
     if isinstance(estimator, EncryptedPredictorMixin):
         return estimator.compile(X, y, **options)
-    members = _members(estimator, {})
+    members = fitted_members(estimator)
     if not members:
         if isinstance(estimator, MetaEstimatorMixin):
             check_is_fitted(estimator)
@@ -67,46 +70,20 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
             "it any inside; put one at the end of the pipeline"
         )
     circuits = [member.compile(**options) for member in members]
-    return circuits if len(circuits) > 1 else circuits[0]
+    if len(circuits) > 1:
+        _share(members, circuits, verbose=bool(options.get("verbose")))
+        return circuits
+    return circuits[0]
 
 
-def _members(found: Any, seen: dict[int, Any]) -> list[Any]:
-    """Return the fitted estimators of skfhe in what a fitted object has learnt, each once, in order.
-
-    They are in its public attributes that end with an underscore, or in lists, dictionaries and objects of
-    scikit-learn there; parameters hold what was not fitted.
-    """
-    if id(found) in seen:
-        return []
-    seen[id(found)] = found  # kept, so that no other gets its id
-    if isinstance(found, EncryptedPredictorMixin):
-        return [found] if hasattr(found, "program_") else []
-    inner: list[Any] = []
-    if isinstance(found, list | tuple):
-        inner = list(found)
-    elif isinstance(found, Mapping):
-        inner = list(found.values())
-    elif isinstance(found, np.ndarray) and found.dtype == object:
-        inner = list(found.ravel())
-    elif type(found).__module__.startswith("sklearn."):
-        learnt = isinstance(found, BaseEstimator)  # others, such as pairs of calibration, have no parameters
-        inner = [
-            value
-            for name, value in vars(found).items()
-            if not learnt or (name.endswith("_") and not name.startswith("_"))
-        ]
-        if isinstance(found, Pipeline):
-            inner = [step for _, step in found.steps]
-        elif isinstance(found, FixedThresholdClassifier) and "estimator_" not in vars(found):
-            inner = [found.estimator]  # was fitted before
-    return [member for each in inner for member in _members(each, seen)]
-
-
-def set_mode(estimator: Any, fhe: str, *, clear: str = "allow", **options: Any) -> Any:
-    """Let the estimators of skfhe inside an object evaluate rows so from now on."""
-    mode = Mode(fhe, clear, options)
-    for member in _members(estimator, {}):
-        member._mode = mode
-    if isinstance(estimator, EncryptedPredictorMixin):
-        estimator._mode = mode
-    return estimator
+def _share(members: list[Any], circuits: list[Circuit], verbose: bool) -> None:
+    """Let members that need equal keys have the same, and encrypt rows once that they take alike."""
+    common = members[0]._mode.common or CommonKeys()
+    for circuit in circuits:
+        circuit.share(common)
+    if verbose:
+        times = CommonKeys.in_common([circuit.compiled.specs for circuit in circuits])
+        print(
+            f"{len(circuits)} members: rows that they take alike are encrypted "
+            + ("once" if times == 1 else f"{times} times, since so many parameters of keys and inputs differ")
+        )
