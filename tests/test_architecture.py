@@ -74,7 +74,7 @@ OUTSIDE = {
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
-    "scipy": {"_linear", "boosting", "neural_network"},
+    "scipy": {"_linear", "boosting", "model_selection", "neural_network"},
     "sklearn": {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
         "_originals",
