@@ -51,10 +51,8 @@ class BestEstimatorMixin:
         tags.estimator_type = inner[0].estimator_type
         tags.classifier_tags = deepcopy(inner[0].classifier_tags)
         tags.regressor_tags = deepcopy(inner[0].regressor_tags)
-        tags.target_tags.required = any(each.target_tags.required for each in inner)
         tags.input_tags.pairwise = all(each.input_tags.pairwise for each in inner)
         tags.input_tags.sparse = all(each.input_tags.sparse for each in inner)
-        tags.input_tags.allow_nan = all(each.input_tags.allow_nan for each in inner)
         return tags
 
     @property

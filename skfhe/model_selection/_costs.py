@@ -127,7 +127,7 @@ def cost_scorer(estimator: Any, X: Any = None, y: Any = None) -> float:
     >>> from sklearn.datasets import load_iris
     >>> from skfhe.linear_model import LogisticRegression
     >>> from skfhe.model_selection import cost_scorer
-    >>> model = LogisticRegression().fit(*load_iris(return_X_y=True))
+    >>> model = LogisticRegression(max_iter=1000).fit(*load_iris(return_X_y=True))
     >>> cost_scorer(model) == -model.cost_.seconds
     True
     """

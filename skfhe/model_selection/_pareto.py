@@ -133,7 +133,7 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
     >>> from skfhe.model_selection import ParetoSearchCV
     >>> from skfhe.tree import DecisionTreeClassifier
     >>> search = ParetoSearchCV(
-    ...     {"linear": LogisticRegression(), "tree": DecisionTreeClassifier(random_state=0)},
+    ...     {"linear": LogisticRegression(max_iter=1000), "tree": DecisionTreeClassifier(random_state=0)},
     ...     {"linear": {"n_bits": [2, 8]}, "tree": {"max_depth": [2, 3]}},
     ...     max_seconds=0.5,
     ... )
@@ -309,33 +309,36 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
     ) -> None:
         """Evaluate the candidates fold by fold, all those that are left on each."""
         options = {
+            "scorer": scorer,
             "score_params": routed.score,
             "return_train_score": self.return_train_score,
-            "error_score": self.error_score,
             "verbose": self.verbose,
         }
+
+        def task(at: int, number: int, error_score: Any) -> dict[str, Any]:
+            candidate = results.candidates[at]
+            return options | {
+                "estimator": clone(models[at]),
+                "fold": folds[number],
+                "fit_params": routed.fit[candidate.family],
+                "error_score": error_score,
+                "label": f"[CV {number + 1}/{len(folds)}] {candidate}",
+            }
+
         with Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch) as parallel:
-            for number, fold in enumerate(folds):
+            for number in range(len(folds)):
                 left = results.left
-                found = parallel(
-                    delayed(evaluated)(
-                        clone(models[at]),
-                        *data,
-                        fold=fold,
-                        scorer=scorer,
-                        fit_params=routed.fit[results.candidates[at].family],
-                        label=f"[CV {number + 1}/{len(folds)}] {results.candidates[at]}",
-                        **options,
-                    )
-                    for at in left
-                )
-                results.add(left, found)
-                results.stop_outright(self._metric(results), self.max_seconds)
+                tasks = (task(at, number, self.error_score) for at in left)
+                results.add(left, parallel(delayed(evaluated)(*data, **each) for each in tasks))
+                metric = self._metric(results)
+                results.stop_outright(metric, self.max_seconds)
                 if results.left:
-                    results.stop_beaten(self._metric(results), scored_to_trained(folds), self.alpha)
+                    results.stop_beaten(metric, scored_to_trained(folds), self.alpha)
                 if self.verbose > 0:
                     print(f"[{type(self).__name__}] {results.progress(len(left))}", flush=True)
                 if not results.left:
+                    if results.no_score:  # the scorer raises what was wrong
+                        evaluated(*data, **task(left[0], number, "raise"))
                     raise results.nothing_left(self.max_seconds)
         results.warn_of_failures()
 

@@ -54,6 +54,12 @@ class Results:
         every = (one for found in self.found for one in found)
         return next((list(one.test_scores) for one in every if one.test_scores), ["score"])
 
+    @property
+    def no_score(self) -> bool:
+        """Whether every candidate was trained, and none has a finite score."""
+        trained = all(one.error is None for found in self.found for one in found)
+        return trained and all(why == FAILED for why in self.stopped)
+
     # The race.
 
     def add(self, places: list[int], evaluations: list[Evaluation]) -> None:
@@ -108,7 +114,8 @@ class Results:
         cheapest = over[int(np.argmin(seconds[over]))]
         return ValueError(
             f"no candidate is within max_seconds={max_seconds}: the cheapest, {self.candidates[cheapest]}, "
-            f"takes about {seconds[cheapest]:.2g} seconds a row; allow as much, or search among smaller models"
+            f"takes about {seconds[cheapest]:.2g} seconds a row; allow as much, or search among "
+            "smaller models"
         )
 
     def _first_error(self) -> str:
@@ -150,13 +157,17 @@ class Results:
         """Return means over the folds that each candidate has seen; every one has seen the first."""
         return np.array([row[: len(found)].mean() for row, found in zip(by_fold, self.found, strict=True)])
 
+    def ranked(self, metric: str) -> FloatArray:
+        """Return mean scores to ten digits, so that those which folds add up to alike are equal."""
+        return np.array([float(f"{mean:.10g}") for mean in self.mean(self.scores(metric))])
+
     def _spread(self, by_fold: FloatArray) -> FloatArray:
         with np.errstate(invalid="ignore"):  # costs may be infinite
             return np.array([row[: len(found)].std() for row, found in zip(by_fold, self.found, strict=True)])
 
     def best_first(self, metric: str) -> list[int]:
         """Return the places of those that are left, of equal scores the cheapest first."""
-        scores, seconds = self.mean(self.scores(metric)), self.mean(self.costs("seconds"))
+        scores, seconds = self.ranked(metric), self.mean(self.costs("seconds"))
         return sorted(self.left, key=lambda at: (-scores[at], seconds[at], at))
 
     def table(self, metric: str) -> dict[str, Any]:
@@ -186,9 +197,8 @@ class Results:
 
     def _rank(self, metric: str) -> Any:
         """Return ranks by score; those that were stopped share the last, for theirs are of fewer folds."""
-        scores = self.mean(self.scores(metric))
-        ranked = np.where([not why for why in self.stopped], scores, -np.inf)
-        return rankdata(-np.nan_to_num(ranked, nan=-np.inf), method="min").astype(np.int32)
+        scores = np.where([not why for why in self.stopped], self.ranked(metric), -np.inf)
+        return rankdata(-np.nan_to_num(scores, nan=-np.inf), method="min").astype(np.int32)
 
     def _param(self, name: str) -> Any:
         """Return a parameter's values, masked where a candidate has it not."""
@@ -204,7 +214,7 @@ class Results:
         """Return ``front_``."""
         scores, seconds = self.scores(metric), self.mean(self.costs("seconds"))
         eligible = np.array([not why for why in self.stopped])
-        at = pareto_front(self.mean(scores), seconds, eligible)
+        at = pareto_front(self.ranked(metric), seconds, eligible)
         steps = scores[at[1:]] - scores[at[:-1]]
         return {
             "index": at,

@@ -62,10 +62,10 @@ class Evaluation:
 
 
 def evaluated(
-    estimator: Any,
     X: Any,
     y: Any,
     *,
+    estimator: Any,
     fold: Fold,
     scorer: Any,
     fit_params: dict[str, Any],
