@@ -64,6 +64,8 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
     alpha : float, default=0.05
         Level of the test by which unpromising candidates are stopped, see Notes. 0 evaluates every
         candidate within the budget on all folds.
+    tolerance : float, default=0.0
+        By how much a candidate has to score better than one that is no dearer, to be worth evaluating.
     verbose : int, default=0
         From 1 on a line a fold, that says what is left; from 2 on one a fit, too.
     pre_dispatch : int or str, default="2*n_jobs"
@@ -113,13 +115,14 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
 
     - if its seconds, on average of the folds it has seen, are over ``max_seconds``, or it cannot be
       compiled;
-    - from the second fold on, if a candidate that is no dearer is better by a paired t test over the folds,
-      one-sided, at level ``alpha``. Its variance is corrected for overlapping training sets (Nadeau and
-      Bengio, 2003), and is not taken for less than the mean of all pairs that are compared; of those that
-      are no dearer it is the best so far that a candidate is compared with.
+    - from the second fold on, if a paired t test over the folds, one-sided, at level ``alpha``, says that it
+      is not better by ``tolerance`` than the best candidate that is no dearer. The test's variance is
+      corrected for overlapping training sets (Nadeau and Bengio, 2003), and is not taken for less than the
+      median of all pairs that are compared, for few folds may agree by accident.
 
-    What is stopped by the second rule would be on the front only if the test errs; a candidate that is
-    merely a little worse is evaluated to the end. The folds should be alike, as shuffled ones are.
+    So with no tolerance nothing is stopped but what a candidate that is no dearer has beaten: it would be on
+    the front only if the test errs. What is merely not told apart is evaluated to the end; with a tolerance
+    it is stopped, too, once it is sure to gain less. The folds should be alike, as shuffled ones are.
 
     Training on all rows can make a model dearer than on those of a fold. So the best candidate is trained,
     and if it is over the budget then, the next best, until one is within it.
@@ -151,6 +154,7 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
         "refit": ["boolean", str],
         "cv": ["cv_object"],
         "alpha": [Interval(Real, 0, 0.5, closed="left")],
+        "tolerance": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
         "pre_dispatch": [Integral, str],
         "error_score": [StrOptions({"raise"}), Real],
@@ -168,6 +172,7 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
         refit: bool | str = True,
         cv: Any = None,
         alpha: float = 0.05,
+        tolerance: float = 0.0,
         verbose: int = 0,
         pre_dispatch: int | str = "2*n_jobs",
         error_score: float | str = np.nan,
@@ -181,6 +186,7 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
         self.refit = refit
         self.cv = cv
         self.alpha = alpha
+        self.tolerance = tolerance
         self.verbose = verbose
         self.pre_dispatch = pre_dispatch
         self.error_score = error_score
@@ -333,7 +339,7 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
                 metric = self._metric(results)
                 results.stop_outright(metric, self.max_seconds)
                 if results.left:
-                    results.stop_beaten(metric, scored_to_trained(folds), self.alpha)
+                    results.stop_beaten(metric, scored_to_trained(folds), self.alpha, self.tolerance)
                 if self.verbose > 0:
                     print(f"[{type(self).__name__}] {results.progress(len(left))}", flush=True)
                 if not results.left:

@@ -33,13 +33,15 @@ def standard_errors(differences: FloatArray, scored_to_trained: float) -> FloatA
     return np.sqrt(differences.var(axis=1, ddof=1) * (1 / n_folds + scored_to_trained))
 
 
-def is_beaten(scores: FloatArray, seconds: FloatArray, scored_to_trained: float, alpha: float) -> BoolArray:
+def is_beaten(
+    scores: FloatArray, seconds: FloatArray, scored_to_trained: float, alpha: float, tolerance: float = 0.0
+) -> BoolArray:
     """Return which candidates are beaten by one that is no dearer, beyond what folds scatter.
 
-    Each is compared with one rival: of all others that are no dearer, the one of the largest mean. The test
-    is a paired t test, one-sided, at level ``alpha``, its variance corrected for overlapping training sets.
-    Two or three folds may agree by accident, above all in counts of few rows; so no variance counts as less
-    than the mean of all pairs', and without any nothing is decided.
+    Each is compared with one rival: of all others that are no dearer and are not beaten themselves, the one
+    of the largest mean. The test is a paired t test, one-sided, at level ``alpha``, its variance corrected
+    for overlapping training sets. Two or three folds may agree by accident, above all in counts of few rows;
+    so no variance counts as less than the median of all pairs', and without any nothing is decided.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def is_beaten(scores: FloatArray, seconds: FloatArray, scored_to_trained: float,
         Rows that a fold tests on over those that it trains on.
     alpha : float
         0 for none to be beaten.
+    tolerance : float, default=0
+        By how much a candidate has to be better than one that is no dearer, not to be beaten by it.
 
     Returns
     -------
@@ -58,26 +62,27 @@ def is_beaten(scores: FloatArray, seconds: FloatArray, scored_to_trained: float,
     n_candidates, n_folds = scores.shape
     beaten = np.zeros(n_candidates, dtype=bool)
     means = scores.mean(axis=1)
-    pairs = _rivals(means, seconds)
-    if n_folds < 2 or alpha == 0 or not pairs:
+    if n_folds < 2 or alpha == 0:
         return beaten
-    behind, ahead = (np.array(part) for part in zip(*pairs.items(), strict=True))
-    differences = scores[ahead] - scores[behind]
-    errors = standard_errors(differences, scored_to_trained)
-    errors = np.maximum(errors, np.sqrt(np.mean(errors**2)))
-    ratios = np.divide(differences.mean(axis=1), errors, out=np.zeros(len(errors)), where=errors > 0)
-    beaten[behind] = ratios > stats.t.ppf(1 - alpha, n_folds - 1)
+    # of candidates that cost the same the better comes first: each one's rivals are before it
+    order = np.lexsort((np.arange(n_candidates), -means, seconds))
+    order = order[np.isfinite(means[order])]
+
+    def against_rival(place: int) -> FloatArray | None:
+        rivals = order[:place][~beaten[order[:place]]]
+        if not len(rivals):
+            return None
+        return scores[rivals[np.argmax(means[rivals])]] - scores[order[place]]
+
+    pairs = [pair for pair in map(against_rival, range(len(order))) if pair is not None]
+    floor = np.median(standard_errors(np.array(pairs), scored_to_trained)) if pairs else 0.0
+    least = stats.t.ppf(1 - alpha, n_folds - 1)
+    for place, at in enumerate(order):
+        pair = against_rival(place)
+        if pair is not None:
+            error = max(standard_errors(pair[np.newaxis], scored_to_trained)[0], floor)
+            beaten[at] = error > 0 and pair.mean() + tolerance > least * error
     return beaten
-
-
-def _rivals(means: FloatArray, seconds: FloatArray) -> dict[int, int]:
-    """Return the best of those that are no dearer than each candidate, if it is better."""
-    rivals = {}
-    for at in np.flatnonzero(np.isfinite(means)):
-        no_dearer = np.flatnonzero((seconds <= seconds[at]) & (means > means[at]))
-        if len(no_dearer):
-            rivals[int(at)] = int(no_dearer[np.argmax(means[no_dearer])])
-    return rivals
 
 
 def pareto_front(scores: FloatArray, seconds: FloatArray, eligible: Array) -> IntArray:

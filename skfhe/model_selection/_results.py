@@ -78,15 +78,16 @@ class Results:
             elif max_seconds is not None and seconds > max_seconds:
                 self.stopped[at] = OVER_BUDGET
 
-    def stop_beaten(self, metric: str, scored_to_trained: float, alpha: float) -> None:
+    def stop_beaten(self, metric: str, scored_to_trained: float, alpha: float, tolerance: float) -> None:
         """Stop those that one that is no dearer beats; see `is_beaten`. After the last fold none is."""
         left = self.left
         n_folds = len(self.found[left[0]])
         if n_folds == self.n_splits:
             return
         scores, seconds = self.scores(metric)[left, :n_folds], self.mean(self.costs("seconds"))[left]
-        for at, beaten in zip(left, is_beaten(scores, seconds, scored_to_trained, alpha), strict=True):
-            if beaten:
+        beaten = is_beaten(scores, seconds, scored_to_trained, alpha, tolerance)
+        for at, lost in zip(left, beaten, strict=True):
+            if lost:
                 self.stopped[at] = UNPROMISING
 
     def progress(self, n_trained: int) -> str:

@@ -34,6 +34,21 @@ def test_nothing_is_beaten_at_level_0_or_by_what_has_no_score():
     assert not is_beaten(scores, np.array([1, 2]), 0.25, 0.05).any()
 
 
+def test_with_a_tolerance_a_dearer_candidate_has_to_gain_as_much():
+    scores = np.array([[0.90, 0.80, 0.85], [0.91, 0.80, 0.86], [0.96, 0.87, 0.90]])
+    seconds = np.array([1.0, 2.0, 3.0])
+    assert not is_beaten(scores, seconds, 0.25, 0.05).any()
+    beaten = is_beaten(scores, seconds, 0.25, 0.05, tolerance=0.04)
+    np.testing.assert_array_equal(beaten, [False, True, False])
+
+
+def test_of_candidates_that_are_alike_one_is_left():
+    """The one that beats the other is not beaten by it in turn."""
+    scores = np.array([[0.90, 0.80], [0.90, 0.80], [0.50, 0.41], [0.93, 0.86]])
+    beaten = is_beaten(scores, np.array([1.0, 1.0, 3.0, 4.0]), 0.25, 0.05, tolerance=1.0)
+    np.testing.assert_array_equal(beaten, [False, True, True, True])
+
+
 @pytest.mark.parametrize("n_candidates", [2, 20])
 def test_of_candidates_that_are_equally_good_few_are_lost(n_candidates):
     """Each is compared with its rival after three of five folds, at a level of .05 each time.
