@@ -25,7 +25,7 @@ from skfhe._originals.compat import (
     fit_context,
 )
 from skfhe.model_selection._best import BestEstimatorMixin
-from skfhe.model_selection._candidates import Candidate, candidates_of, named_estimators
+from skfhe.model_selection._candidates import Candidate, candidates_of, is_estimator, named_estimators
 from skfhe.model_selection._costs import cost_of
 from skfhe.model_selection._results import Results
 from skfhe.model_selection._worker import Fold, evaluated, scored_to_trained
@@ -191,6 +191,57 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
         self.pre_dispatch = pre_dispatch
         self.error_score = error_score
         self.return_train_score = return_train_score
+
+    # Parameters.
+
+    def _named(self) -> dict[str, Any]:
+        """Return several estimators by name, but for names that parameters have; none if they are wrong."""
+        if is_estimator(self.estimators):
+            return {}
+        try:
+            named = named_estimators(self.estimators)
+        except (TypeError, ValueError):
+            return {}
+        own = super().get_params(deep=False)
+        return {name: estimator for name, estimator in named.items() if name not in own}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, and those of the estimators by the names of these.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return the estimators and their parameters, too.
+
+        Returns
+        -------
+        dict
+        """
+        params: dict[str, Any] = super().get_params(deep=deep)
+        for name, estimator in self._named().items() if deep else ():
+            params[name] = estimator
+            params |= {f"{name}__{key}": value for key, value in estimator.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> ParetoSearchCV:
+        """Set parameters, estimators by name, and parameters of estimators, as ``name__parameter``.
+
+        Parameters
+        ----------
+        **params
+
+        Returns
+        -------
+        self
+        """
+        if "estimators" in params:
+            self.estimators = params.pop("estimators")
+        replaced = {name: params.pop(name) for name in self._named() if name in params}
+        if replaced:
+            named = named_estimators(self.estimators) | replaced
+            self.estimators = named if isinstance(self.estimators, dict) else list(named.items())
+        super().set_params(**params)
+        return self
 
     # Fitting.
 

@@ -114,9 +114,21 @@ def test_it_clones_and_pickles(search, iris):
     assert copied.set_params(max_seconds=2.0, n_jobs=1).max_seconds == 2.0
     loaded = pickle.loads(pickle.dumps(search))
     np.testing.assert_array_equal(loaded.predict(iris[0]), search.predict(iris[0]))
-    single = ParetoSearchCV(TREE, {"max_depth": [1]}).set_params(estimators__min_samples_leaf=3)
+    single = ParetoSearchCV(clone(TREE), {"max_depth": [1]}).set_params(estimators__min_samples_leaf=3)
     assert single.estimators.min_samples_leaf == 3
-    TREE.set_params(min_samples_leaf=1)
+
+
+@pytest.mark.parametrize("given", [dict, lambda named: list(named.items())])
+def test_estimators_and_their_parameters_are_reached_by_name(given):
+    several = ParetoSearchCV(given({"a": clone(TREE), "b": clone(LINEAR)}))
+    assert several.get_params()["b__logisticregression__n_bits"] == 8
+    several.set_params(a__max_depth=2, b__logisticregression__n_bits=3, cv=4)
+    assert several.get_params()["a"].max_depth == 2
+    assert clone(several).get_params()["b__logisticregression__n_bits"] == 3
+    several.set_params(a=DecisionTreeClassifier(max_depth=7))
+    assert several.get_params()["a__max_depth"] == 7
+    with pytest.raises(ValueError, match="Invalid parameter 'c'"):
+        several.set_params(c__max_depth=2)
 
 
 # The budget.
