@@ -2,10 +2,10 @@
 
 Each data set is searched three times by `skfhe.model_selection.ParetoSearchCV`: as a full grid, and within a
 budget with unpromising candidates stopped early, without a tolerance and with one. Printed are the front,
-what each search took, and by how much its front is at most below the full grid's within the budget. Seconds a row
-are those of ``cost_``; seconds of searching are CPU time: run it with ``OMP_NUM_THREADS=1``, or threads that
-wait count, too. "gain" is what a row of the front scores more than the one before it, "±" its standard error
-over the folds, corrected for training sets that overlap.
+what each search took, and by how much its front is at most below the full grid's within the budget. Seconds
+a row are those of ``cost_``; seconds of searching are CPU time: run it with ``OMP_NUM_THREADS=1``, or threads
+that wait count, too. "gain" is what a row of the front scores more than the one before it, "±" its standard
+error over the folds, corrected for training sets that overlap.
 
 ``churn`` and ``churn, additive`` are made: accounts of a telephone company with the features that such sets
 have. In the first whether an account leaves depends on pairs of features, in the second on each by itself; so
