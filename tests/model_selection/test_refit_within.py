@@ -41,7 +41,7 @@ def test_the_best_score_within_the_budget_is_refitted(search):
     assert chosen(search, seconds=seconds.max()) == search.best_index_
 
 
-def test_it_clones_pickles_and_runs_in_workers(iris):
+def test_it_clones_and_pickles(iris):
     search = RandomizedSearchCV(
         TREE,
         {"max_depth": [1, 2]},
@@ -49,7 +49,6 @@ def test_it_clones_pickles_and_runs_in_workers(iris):
         scoring=SCORING,
         refit=refit_within(seconds=1.0, metric="score"),
         cv=2,
-        n_jobs=2,
     )
     found = clone(search).fit(*iris)
     assert found.best_params_ == {"max_depth": 2}
