@@ -75,7 +75,7 @@ OUTSIDE = {
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
-    "scipy": {"_linear", "boosting", "neural_network"},
+    "scipy": {"_linear", "boosting", "model_selection", "neural_network"},
     "sklearn": {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
         "_originals",
@@ -226,7 +226,7 @@ def test_classes_are_shallow():
     for name in ("linear_model", "svm", "tree", "ensemble", "boosting", "neural_network", "model_selection"):
         room = importlib.import_module(f"skfhe.{name}")
         for cls in (getattr(room, name) for name in room.__all__):
-            assert depth(cls) <= 3, cls
+            assert not isinstance(cls, type) or depth(cls) <= 3, cls
 
 
 def rooms(folder):

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import sklearn
 from sklearn.base import _fit_context as fit_context
+from sklearn.model_selection._validation import _fit_and_score as fit_and_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils._set_output import _auto_wrap_is_configured, _get_output_config
+from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
 
@@ -31,14 +33,17 @@ __all__ = [
     "Interval",
     "RealNotInt",
     "StrOptions",
+    "accepts_sample_weight",
     "baseline",
     "callbacks_of",
     "categories_by_feature",
+    "check_method_params",
     "check_sample_weight",
     "columns_by_part",
     "dropped_by_pipelines",
     "dtype_of_fills",
     "dtype_of_rows_at_fit",
+    "fit_and_score",
     "fit_context",
     "get_feature_names",
     "histogram_categories",
@@ -53,6 +58,8 @@ __all__ = [
 # Functions and classes:
 #   fit_context          decorates ``fit`` of our own estimators: validates parameters, but for nested ones
 #   HasMethods, Interval, RealNotInt, StrOptions    what ``_parameter_constraints`` are made of
+#   fit_and_score        trains on the one part of a fold, scores on the other; what searches run in workers
+#   check_method_params  keyword arguments of ``fit``, those with a value a row as indexable
 #   check_sample_weight  weights as an array, ones by default
 #   get_feature_names    names of a data frame's columns, or None
 
@@ -188,3 +195,9 @@ def positive_label(tuned: Any) -> Any:
 def has_flat_target(transformed: Any) -> bool:
     """Whether a regression of transformed targets was trained on a single one without an axis of its own."""
     return transformed._training_dim == 1
+
+
+def accepts_sample_weight(scorer: Any) -> bool:
+    """Whether searches give the weights of rows to a scorer where metadata is not routed; from 1.9 on."""
+    accepts = getattr(scorer, "_accept_sample_weight", None)
+    return accepts is not None and bool(accepts())
