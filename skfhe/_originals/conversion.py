@@ -20,6 +20,7 @@ __all__ = [
     "estimator_for",
     "estimators_for_native",
     "from_original",
+    "original_and_ours",
     "public_name",
     "stands_for",
 ]
@@ -181,12 +182,17 @@ def stands_for(original: type) -> Any:
     >>> stands_for(Ridge)
     <class 'skfhe.linear_model._least_squares.Ridge'>
     """
-    for base in original.__mro__:
+    return original_and_ours(original)[1]
+
+
+def original_and_ours(cls: type) -> tuple[type, Any]:
+    """Return the nearest class that has one of ours to stand for it, and that; or itself, and None."""
+    for base in cls.__mro__:
         other = UNDER_ANOTHER_NAME.get(public_name(base))
         found = estimator_for(base) if other is None else _ours(other)
         if found is not None:
-            return found
-    return None
+            return base, found
+    return cls, None
 
 
 def estimators_for_native(original: type) -> list[Any]:

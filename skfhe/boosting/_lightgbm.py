@@ -151,7 +151,7 @@ def _head(objective: str, classifier: bool) -> Head:
 
 
 def _objective(model: lightgbm.Booster) -> tuple[str, dict[str, str]]:
-    """Return the objective of a model, ``"custom"`` for one that the library does not know, and its options."""
+    """Return the objective of a model, "custom" for one that the library does not know, and its options."""
     name, *options = model.dump_model(num_iteration=1).get("objective", "custom").split()
     return name, dict(option.partition(":")[::2] for option in options)
 
