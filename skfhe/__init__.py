@@ -13,6 +13,7 @@ _LAZY = {
     "compile_onnx_model": "skfhe.importers",
     "compile_torch_model": "skfhe.importers",
     "convert": "skfhe._conversion",
+    "set_mode": "skfhe.compose",
 }
 
 __all__ = ["__version__", *_LAZY]

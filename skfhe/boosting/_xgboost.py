@@ -285,7 +285,7 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 
 
 @documented(TREES, scores="margins, before the link")
-class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
+class XGBClassifier(XGBoostMixin, TreePredictorMixin, ClassifierMixin, BaseEstimator):
     """XGBoost for classification on encrypted data.
 
     {parameters_of_ensemble}
@@ -328,8 +328,8 @@ class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstim
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
         self._train_original(method, arguments | {"y": codes}, learnt | {"classes_": classes})
 
-    @available_if(lambda self: self.objective not in WITHOUT_PROBABILITIES)
-    def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
+@available_if(lambda self: self.objective not in WITHOUT_PROBABILITIES)
+    def predict_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
         """Return the probability of each class, which scores of logitraw and hinge objectives do not tell.
 
         Parameters and errors are those of `predict`.
@@ -342,7 +342,7 @@ class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstim
 
 
 @documented(TREES, scores="predictions before the link")
-class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
+class XGBRegressor(XGBoostMixin, TreePredictorMixin, RegressorMixin, BaseEstimator):
     """XGBoost for regression on encrypted data.
 
     {parameters_of_ensemble}
