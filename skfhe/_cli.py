@@ -179,8 +179,8 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
 def main() -> None:
     """Run the command line.
 
-    It ends without a word when whoever reads its output has had enough, as ``head`` has, and spells out what a
-    terminal cannot show.
+    It ends without a word when whoever reads its output has had enough, as ``head`` has, and spells out what
+    a terminal cannot show.
     """
     _answer_to_closed_pipes(getattr(signal, "SIG_DFL", None))
     codecs.register_error("skfhe.spelled", _spelled)

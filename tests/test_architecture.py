@@ -18,6 +18,7 @@ OWN = {
     "_typing": set(),
     "_parameters": set(),
     "_modes": {"exceptions", "_parameters"},
+    "_showing": set(),
     "encoding": set(),
     "encryption": {"exceptions"},
     "program": {"exceptions"},
@@ -33,7 +34,7 @@ OWN = {
     "model_selection": {"_originals"},
     "base": {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
-        *("exceptions", "_modes", "_originals", "_parameters"),
+        *("exceptions", "_modes", "_originals", "_parameters", "_showing"),
     },
     "compose": {"_modes", "base"},
     "_originals": {"exceptions"},

@@ -40,7 +40,7 @@ def test_the_package_runs_as_the_command_does_on_terminals_that_know_ascii_alone
 
 
 def test_the_command_ends_without_a_word_when_nobody_reads_on():
-    """As every program before ``| head`` does: by the signal, and not by a traceback or as if it had failed."""
+    """As every program before ``| head`` does: by the signal, and without a traceback."""
     reading, writing = os.pipe()
     os.close(reading)
     try:

@@ -16,6 +16,8 @@ import sklearn
 from sklearn.base import _fit_context as fit_context
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
+from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils._set_output import _auto_wrap_is_configured, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
@@ -46,8 +48,10 @@ __all__ = [
     "initial_scores",
     "output_container",
     "preprocessed_rows",
+    "printed_as_estimators",
     "rows_of_tree",
     "standardizer",
+    "visual_block",
 ]
 
 # Functions and classes:
@@ -81,6 +85,23 @@ def dropped_by_pipelines(name: str) -> Any:
         given = frame.f_locals["params"].get(name, given)
         frame = frame.f_back
     return given
+
+
+def printed_as_estimators(text: Any) -> Any:
+    """Let texts of estimators whose ``__repr__`` this is be wrapped as those of others are; return it.
+
+    Printing finds what to wrap by that method.
+    """
+    _EstimatorPrettyPrinter._dispatch[text] = _EstimatorPrettyPrinter._pprint_estimator
+    return text
+
+
+def visual_block(estimator: Any, caption: str) -> Any:
+    """Return what an estimator is in a diagram: a box with a caption below its name."""
+    name = type(estimator).__name__
+    return _VisualBlock(
+        "single", estimator, names=name, name_details=str(estimator), name_caption=caption or None
+    )
 
 
 # Parts of fitted trees and their ensembles.

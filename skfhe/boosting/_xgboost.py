@@ -328,7 +328,7 @@ class XGBClassifier(XGBoostMixin, TreePredictorMixin, ClassifierMixin, BaseEstim
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
         self._train_original(method, arguments | {"y": codes}, learnt | {"classes_": classes})
 
-@available_if(lambda self: self.objective not in WITHOUT_PROBABILITIES)
+    @available_if(lambda self: self.objective not in WITHOUT_PROBABILITIES)
     def predict_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
         """Return the probability of each class, which scores of logitraw and hinge objectives do not tell.
 
