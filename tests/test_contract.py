@@ -1,4 +1,4 @@
-"""What scikit-learn promises of every estimator beyond its checks: names of features, output, files of skops."""
+"""What scikit-learn promises of estimators beyond its checks: names of features, output, files of skops."""
 
 import warnings
 
