@@ -1,6 +1,10 @@
 """The ``skfhe`` command."""
 
+import codecs
+import io
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +14,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Predictions on encrypted data.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Predictions on encrypted data.",
+)
+
+SPELLED = {"…": "...", "×": "x", "·": "-", "→": "->", "≤": "<=", "≥": ">=", "µ": "u", "–": "-"}
+"""What terminals that do not know a character are shown in its place; a question mark for others."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -122,6 +134,7 @@ def serve(
     if settings:
         _list_settings(ServerSettings)
         return
+    _answer_to_closed_pipes(signal.SIG_IGN)  # a client that hangs up must not end the server
     named = [pair.partition("=") for pair in more or []]
     given: dict[str, Any] = {name.replace("-", "_"): value for name, _, value in named}
     options = {
@@ -150,8 +163,30 @@ def _list_settings(settings: Any) -> None:
     Console(width=110).print(table)
 
 
+def _answer_to_closed_pipes(handler: Any) -> None:
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, handler)
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """Answer to a character that an encoding does not have, as an error handler of codecs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    unknown = error.object[error.start : error.end]
+    return "".join(SPELLED.get(character, "?") for character in unknown), error.end
+
+
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    It ends without a word when whoever reads its output has had enough, as ``head`` has, and spells out what
+    a terminal cannot show.
+    """
+    _answer_to_closed_pipes(getattr(signal, "SIG_DFL", None))
+    codecs.register_error("skfhe.spelled", _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="skfhe.spelled")
     app()
 
 

@@ -13,8 +13,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._modes import FRESH, Mode, compiling
-from skfhe._originals.compat import dropped_by_pipelines
+from skfhe._originals.compat import dropped_by_pipelines, printed_as_estimators, visual_block
 from skfhe._parameters import what_to_lower
+from skfhe._showing import state
 from skfhe._typing import Array, FloatArray
 from skfhe.encoding import Decoder, Encoder, Head
 from skfhe.encrypted_model import EncryptedModel
@@ -150,6 +151,17 @@ class EncryptedPredictorMixin:
         At the error rate that was compiled for, or at 2**-40 before.
         """
         return self._fitted_model().cost
+
+    @printed_as_estimators
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Return what makes the estimator, and once fitted, whether it is compiled and its cost."""
+        said = state(vars(self).get("_encrypted_model"), self._mode)
+        text = super().__repr__(N_CHAR_MAX)  # type: ignore[call-arg]
+        return f"{text}  # {said}" if said else text
+
+    def _sk_visual_block_(self) -> Any:
+        """Return the estimator's box in diagrams, which says the same."""
+        return visual_block(self, state(vars(self).get("_encrypted_model"), self._mode))
 
     # Compiling.
 

@@ -18,6 +18,7 @@ OWN = {
     "_typing": set(),
     "_parameters": set(),
     "_modes": {"exceptions", "_parameters"},
+    "_showing": set(),
     "encoding": set(),
     "encryption": {"exceptions"},
     "program": {"exceptions"},
@@ -33,10 +34,11 @@ OWN = {
     "model_selection": {"_originals"},
     "base": {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
-        *("exceptions", "_modes", "_originals", "_parameters"),
+        *("exceptions", "_modes", "_originals", "_parameters", "_showing"),
     },
     "compose": {"_modes", "base", "circuit"},
     "_originals": {"exceptions"},
+    "_conversion": {"base", "exceptions", "_originals"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),
         *("exceptions", "_originals"),
@@ -78,7 +80,7 @@ OUTSIDE = {
     "scipy": {"_linear", "boosting", "model_selection", "neural_network"},
     "sklearn": {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
-        "_originals",
+        *("_conversion", "_originals"),
         *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
     },
 }
@@ -144,6 +146,8 @@ def test_every_module_is_a_face_or_private():
     ("statement", "absent"),
     [
         ("import skfhe", ["torch", "sklearn", "concrete", "numpy"]),
+        ("import skfhe; dir(skfhe)", ["torch", "sklearn", "concrete", "numpy"]),
+        ("import skfhe; skfhe.linear_model", ["torch", "concrete"]),
         ("import skfhe.exceptions", ["numpy", "sklearn"]),
         ("import skfhe.program", ["torch", "concrete", "sklearn"]),
         ("import skfhe.passes", ["torch", "concrete", "sklearn"]),
@@ -175,6 +179,14 @@ def test_importing_is_light(statement, absent):
     code = f"import sys; {statement}; print([m for m in {absent!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_modules_need_not_be_imported_by_themselves():
+    """As `skfhe.linear_model` after ``import skfhe``; what there is not is missed as in any module."""
+    assert {"linear_model", "convert", "exceptions", "__version__"} <= set(dir(skfhe))
+    assert skfhe.linear_model is importlib.import_module("skfhe.linear_model")
+    for name in ("linear_models", "_linears", "__wrapped__"):
+        assert not hasattr(skfhe, name)
 
 
 PRIVATE = Path("_originals", "compat.py")

@@ -17,6 +17,8 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._validation import _fit_and_score as fit_and_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._pprint import _EstimatorPrettyPrinter
+from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils._set_output import _auto_wrap_is_configured, _get_output_config
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -51,8 +53,10 @@ __all__ = [
     "initial_scores",
     "output_container",
     "preprocessed_rows",
+    "printed_as_estimators",
     "rows_of_tree",
     "standardizer",
+    "visual_block",
 ]
 
 # Functions and classes:
@@ -88,6 +92,23 @@ def dropped_by_pipelines(name: str) -> Any:
         given = frame.f_locals["params"].get(name, given)
         frame = frame.f_back
     return given
+
+
+def printed_as_estimators(text: Any) -> Any:
+    """Let texts of estimators whose ``__repr__`` this is be wrapped as those of others are; return it.
+
+    Printing finds what to wrap by that method.
+    """
+    _EstimatorPrettyPrinter._dispatch[text] = _EstimatorPrettyPrinter._pprint_estimator
+    return text
+
+
+def visual_block(estimator: Any, caption: str) -> Any:
+    """Return what an estimator is in a diagram: a box with a caption below its name."""
+    name = type(estimator).__name__
+    return _VisualBlock(
+        "single", estimator, names=name, name_details=str(estimator), name_caption=caption or None
+    )
 
 
 # Parts of fitted trees and their ensembles.

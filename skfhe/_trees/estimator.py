@@ -69,7 +69,9 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         Parameters
         ----------
         fitted : estimator
-            Fitted, of the class that this stands for.
+            Fitted, of the class that this stands for or one derived from it. A boosting library's own model,
+            such as `xgboost.Booster`, is converted, too, and so is its ranker, by the regressor: its score is
+            the sum of the trees.
         X : array-like of shape (n_rows, n_features), default=None
             Rows such as those it was trained on. With ``n_bits=None`` they help to choose the precision of
             leaf values and can be left out; otherwise features are quantized by them.
@@ -98,6 +100,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         UnsupportedModelError
             If it has a part that cannot be evaluated.
         """
+        fitted = cls._as_original(fitted)
         check_is_fitted(fitted)
         own = {"n_bits": n_bits, "leaves": leaves, "score_tolerance": score_tolerance}
         estimator = from_original(cls, fitted, **{name: own[name] for name in cls._own_params})
@@ -111,6 +114,11 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         quantizer = None if n_bits is None else calibrate_levels(dense(rows), n_bits)
         estimator._take_over(estimator, TreeRows(rows, quantizer))
         return estimator
+
+    @classmethod
+    def _as_original(cls, fitted: Any) -> Any:
+        """Return what is to be converted as a fitted original, if it is one that its library can make so."""
+        return fitted
 
     def _check_own(self) -> None:
         """Raise a `ValueError` for parameters that are not the original's."""

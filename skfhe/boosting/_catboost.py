@@ -44,6 +44,8 @@ REGRESSION: dict[str, Head] = {
         (
             *("RMSE", "MAE", "Quantile", "LogLinQuantile", "MAPE", "Lq", "Huber", "Expectile", "LogCosh"),
             *("RMSPE", "MultiRMSE", "MultiRMSEWithMissingValues", "MultiQuantile"),
+            *("YetiRank", "YetiRankPairwise", "PairLogit", "PairLogitPairwise", "QueryRMSE"),
+            *("QuerySoftMax", "StochasticRank", "LambdaMart", "GroupQuantile"),
         ),
         Values(),
     ),
@@ -64,16 +66,13 @@ def _no_categories(name: str) -> str:
 
 def _described(fitted: Any, heads: dict[str, Head]) -> Description:
     """Read a fitted model: the scaled sum of its trees, added to its biases."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.json")
-        fitted.save_model(str(path), format="json")
-        model = json.loads(path.read_text("utf-8"))
+    model = _saved(fitted)
     features = model["features_info"]
     others = [kind for kind in features if kind.endswith("_features") and kind != "float_features"]
     for kind in others:
         if features[kind]:
             raise UnsupportedModelError(_no_categories(kind))
-    loss = model["model_info"]["params"]["loss_function"]["type"]
+    loss = _loss(model)
     if loss not in heads:
         raise UnsupportedModelError(
             f"loss_function={loss!r} of {type(fitted).__name__} cannot be evaluated; expected one of "
@@ -87,6 +86,18 @@ def _described(fitted: Any, heads: dict[str, Head]) -> Description:
         trees = [_nested(tree, splits, scale) for tree in model["trees"]]
     n_features = len(fitted.feature_names_)
     return Description(trees, np.array(bias, dtype=np.float64), RULE, heads[loss], n_features, stage=1)
+
+
+def _saved(fitted: Any) -> dict[str, Any]:
+    """Return what the library saves of a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.json")
+        fitted.save_model(str(path), format="json")
+        return json.loads(path.read_text("utf-8"))
+
+
+def _loss(saved: dict[str, Any]) -> str:
+    return saved["model_info"]["params"]["loss_function"]["type"]
 
 
 class _FloatSplits:
@@ -144,6 +155,23 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
+
+    @classmethod
+    def _stands_for_native(cls, model: catboost.CatBoost) -> bool:
+        """Whether a model of the library's own predicts what this estimator does, classes or values."""
+        return issubclass(cls, ClassifierMixin) == (_loss(_saved(model)) in CLASSIFICATION)
+
+    @classmethod
+    def _as_original(cls: Any, fitted: Any) -> Any:
+        """Return a model of the library's own in its estimator."""
+        if type(fitted) is not catboost.CatBoost:
+            return fitted
+        model = cls._original()
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder, "model.cbm"))
+            fitted.save_model(path)
+            model.load_model(path)
+        return model
 
     def _adopt(self: Any, original: Any) -> None:
         super()._adopt(original)

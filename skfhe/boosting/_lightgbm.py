@@ -33,7 +33,12 @@ ZERO = float(np.float32(1e-35))
 CATEGORICAL = ("categorical_feature", "cat_feature", "categorical_column", "cat_column")
 """Names of the parameter that tells which features are categories."""
 
-IDENTITY = ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "custom")
+IDENTITY = (
+    *("regression", "regression_l1", "huber", "fair", "quantile", "mape", "custom"),
+    *("lambdarank", "rank_xendcg"),
+)
+CLASSES = ("binary", "multiclass", "multiclassova")
+"""Objectives of classifiers."""
 EXP = ("poisson", "gamma", "tweedie")
 
 
@@ -142,6 +147,29 @@ def _head(objective: str, classifier: bool) -> Head:
     return found[name]
 
 
+# Models of the library's own.
+
+
+def _objective(model: lightgbm.Booster) -> tuple[str, dict[str, str]]:
+    """Return the objective of a model, "custom" for one that the library does not know, and its options."""
+    name, *options = model.dump_model(num_iteration=1).get("objective", "custom").split()
+    return name, dict(option.partition(":")[::2] for option in options)
+
+
+def _in_estimator(original: Any, model: lightgbm.Booster) -> Any:
+    """Return an estimator of the library's that predicts by a model which was trained without one."""
+    name, options = _objective(model)
+    given = {"zero_as_missing": True} if model.params.get("zero_as_missing") else {}
+    estimator = original(objective=None if name == "custom" else name, **given)
+    n_classes = max(2, int(options.get("num_class", 2)))
+    learnt: dict[str, Any] = {"_Booster": model, "_objective": name, "fitted_": True}
+    learnt |= dict.fromkeys(("_n_features", "_n_features_in"), model.num_feature())
+    if hasattr(original, "predict_proba"):
+        learnt |= {"_n_classes": n_classes, "_classes": np.arange(n_classes)}
+    vars(estimator).update(learnt)
+    return estimator
+
+
 # Estimators.
 
 
@@ -169,6 +197,16 @@ class BaseLGBM(EvaluationSetsMixin, lightgbm.LGBMModel):
     def _pandas_categorical(self) -> Any:
         """The categories of each categorical column of a frame that training had."""
         return super().booster_.pandas_categorical
+
+    @classmethod
+    def _stands_for_native(cls, model: lightgbm.Booster) -> bool:
+        """Whether a model of the library's own predicts what this estimator does, classes or values."""
+        return issubclass(cls, lightgbm.LGBMClassifier) == (_objective(model)[0] in CLASSES)
+
+    @classmethod
+    def _as_original(cls: Any, fitted: Any) -> Any:
+        """Return a model of the library's own in its estimator."""
+        return _in_estimator(cls._original, fitted) if isinstance(fitted, lightgbm.Booster) else fitted
 
     def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
         given = [arguments.get("categorical_feature"), *(self.get_params().get(name) for name in CATEGORICAL)]

@@ -45,6 +45,7 @@ CLASSIFICATION: dict[str, Head] = {
     "reg:logistic": Margins("logistic"),
     # the original's predict takes the margin for a probability
     "binary:logitraw": Margins("logistic", boundary=0.5),
+    "binary:hinge": Margins("logistic"),
     "multi:softprob": Margins("softmax"),
     "multi:softmax": Margins("softmax"),
 }
@@ -53,12 +54,17 @@ REGRESSION: dict[str, Head] = {
         (
             *("reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror"),
             *("reg:quantileerror", "binary:logitraw"),
+            *("rank:ndcg", "rank:map", "rank:pairwise"),
         ),
         Values(),
     ),
     **dict.fromkeys(("reg:logistic", "binary:logistic"), Values("logistic")),
-    **dict.fromkeys(("count:poisson", "reg:gamma", "reg:tweedie"), Values("exp")),
+    **dict.fromkeys(
+        ("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft"), Values("exp")
+    ),
 }
+WITHOUT_PROBABILITIES = ("binary:logitraw", "binary:hinge")
+"""Objectives whose scores do not stand for probabilities of the classes."""
 LOGIT = ("binary:logistic", "reg:logistic")
 """Objectives whose ``base_score`` is a probability."""
 
@@ -218,6 +224,23 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
         tags.input_tags.allow_nan = tags.input_tags.sparse = True
         return tags
 
+    @classmethod
+    def _stands_for_native(cls, model: xgboost.Booster) -> bool:
+        """Whether a model of the library's own predicts what this estimator does, classes or values."""
+        config = json.loads(model.save_config())
+        objective = config["learner"]["objective"]["name"]
+        return issubclass(cls, ClassifierMixin) == objective.startswith(("binary:", "multi:"))
+
+    @classmethod
+    def _as_original(cls: Any, fitted: Any) -> Any:
+        """Return a model of the library's own in its estimator, with all trees, as it predicts by itself."""
+        if not isinstance(fitted, xgboost.Booster):
+            return fitted
+        model, booster = cls._original(), fitted.copy()
+        booster.set_attr(best_iteration=None)
+        model.load_model(bytearray(booster.save_raw("json")))
+        return model
+
     def _train_original(self: Any, method: Any, arguments: dict[str, Any], learnt: Mapping[str, Any]) -> None:
         model = arguments.get("xgb_model")
         resumed = model._held if isinstance(model, XGBoostMixin) else model
@@ -305,9 +328,9 @@ class XGBClassifier(XGBoostMixin, TreePredictorMixin, ClassifierMixin, BaseEstim
             arguments["eval_set"] = [(X, _codes(labels, classes)) for X, labels in sets]
         self._train_original(method, arguments | {"y": codes}, learnt | {"classes_": classes})
 
-    @available_if(lambda self: self.objective != "binary:logitraw")
+    @available_if(lambda self: self.objective not in WITHOUT_PROBABILITIES)
     def predict_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
-        """Return the probability of each class; there is none with ``objective="binary:logitraw"``.
+        """Return the probability of each class, which scores of logitraw and hinge objectives do not tell.
 
         Parameters and errors are those of `predict`.
 

@@ -67,7 +67,7 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
             check_is_fitted(estimator)
         raise TypeError(
             f"only estimators of skfhe can be compiled, and {type(estimator).__name__} is not one, nor has "
-            "it any inside; put one at the end of the pipeline"
+            "it any inside; skfhe.convert(fitted, X) makes a copy that has"
         )
     circuits = [member.compile(**options) for member in members]
     if len(circuits) > 1:

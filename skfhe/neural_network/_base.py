@@ -222,7 +222,8 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
         if "net_" in state:
             net = state.pop("net_")
-            state["_net_state"] = (net.module_.state_dict(), net.history, net.annealing_history)
+            weights = {name: value.cpu().numpy() for name, value in net.module_.state_dict().items()}
+            state["_net_state"] = (weights, net.history, net.annealing_history)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -231,6 +232,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         super().__setstate__({name: value for name, value in state.items() if name != "_net_state"})  # type: ignore[misc]
         if rebuild is not None:
             weights, history, annealing_history = rebuild
+            weights = {name: torch.as_tensor(value) for name, value in weights.items()}
             self.net_ = rebuilt(make_net(self, self._plan, fresh=False), weights)
             self.net_.module_.eval()
             self.net_.history, self.net_.annealing_history = history, annealing_history

@@ -1,0 +1,66 @@
+"""A fitted estimator says in its text and its diagram whether it is compiled and what a row costs."""
+
+import pytest
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skfhe
+from skfhe.linear_model import LogisticRegression
+from skfhe.tree import DecisionTreeClassifier
+
+X, Y = load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return LogisticRegression(max_iter=300, n_bits=6).fit(X, Y)
+
+
+def test_texts_are_what_makes_an_estimator_and_then_how_it_is(model):
+    """The latter is a comment, so that the text is Python still, and what is not fitted has none."""
+    made = "LogisticRegression(max_iter=300, n_bits=6)"
+    assert repr(clone(model)) == made
+    assert repr(model).startswith(f"{made}  # not compiled; no lookups; about ")
+    assert eval(repr(model)).get_params() == model.get_params()
+    compiled = LogisticRegression(max_iter=300).fit(X, Y)
+    skfhe.set_mode(compiled, "execute", clear="forbid").compile()
+    assert "# compiled; no lookups; about " in repr(compiled)
+    assert repr(compiled).endswith("; mode 'execute', clear evaluation forbidden")
+    assert (
+        repr(clone(compiled))
+        == "LogisticRegression(max_iter=300)  # mode 'execute', clear evaluation forbidden"
+    )
+    assert repr(compiled).isascii()
+
+
+def test_lookups_are_counted_by_their_width():
+    tree = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, Y)
+    (bits, count), *_ = sorted(tree.cost_.lookups.items())
+    assert f"lookups: {count} of {bits} bits" in repr(tree)
+
+
+def test_long_texts_are_wrapped_as_those_of_other_estimators():
+    """By themselves and inside of others."""
+    ours = LogisticRegression(max_iter=300)
+    for whole in (ours, make_pipeline(StandardScaler(), ours)):
+        with config_context(print_changed_only=False):
+            lines = repr(whole).splitlines()
+            assert len(lines) > 1
+            assert max(map(len, lines)) <= 80
+
+
+def test_diagrams_say_it_below_the_name(model):
+    """Of an estimator by itself, and of the step of a pipeline."""
+    for whole in (model, make_pipeline(StandardScaler(), model)):
+        assert '<div class="caption">not compiled; no lookups; about ' in whole._repr_html_()
+    assert '<div class="caption">' not in clone(model)._repr_html_()
+
+
+def test_compiling_what_is_not_ours_says_how_it_becomes_ours():
+    fitted = LogisticRegression._original(max_iter=300).fit(X, Y)
+    with pytest.raises(TypeError, match=r"skfhe\.convert\(fitted, X\)"):
+        skfhe.compile(fitted)
+    skfhe.compile(skfhe.convert(fitted, X))
