@@ -40,7 +40,7 @@ OWN = {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),
         *("exceptions", "_originals"),
     },
-    "linear_model": {"_linear", "_originals"},
+    "linear_model": {"encoding", "exceptions", "_linear", "_originals"},
     "svm": {"_linear", "_originals"},
     "_trees": {
         *("base", "cost", "encoding", "encrypted_model", "passes", "program"),

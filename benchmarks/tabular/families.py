@@ -136,8 +136,8 @@ def measured(family: Family, data: str, n_rows: int) -> Result:
     return found | {"equal_rows": int(same.sum()), "checked_rows": len(rows)}
 
 
-COLUMNS = ("family", "data", "original", "clear", "agreement", "difference", "lookups", "inputs", "output bits",
-           "seconds", "equal", "warned", "the client learns")  # fmt: skip
+COLUMNS = ("family", "data", "original", "clear", "agreement", "difference", "lookups", "inputs",
+           "output bits", "seconds", "equal", "warned", "the client learns")  # fmt: skip
 
 
 def cells(result: Result) -> list[str]:
@@ -150,9 +150,9 @@ def cells(result: Result) -> list[str]:
 
     checked = f"{result['equal_rows']} of {result['checked_rows']}" if "checked_rows" in result else ""
     return [result["family"], result["data"], shown("original", ".4f"), shown("clear", ".4f"),
-            shown("agreement", ".4f"), shown("difference", ".1e"), shown("lookups", "d"), shown("inputs", "d"),
-            shown("output_bits", "d"), shown("seconds", ".4f"), checked, result["warned"],
-            FAMILIES[result["family"]].learns]  # fmt: skip
+            shown("agreement", ".4f"), shown("difference", ".1e"), shown("lookups", "d"),
+            shown("inputs", "d"), shown("output_bits", "d"), shown("seconds", ".4f"), checked,
+            result["warned"], FAMILIES[result["family"]].learns]  # fmt: skip
 
 
 def show(console: Console, results: list[Result], markdown: bool) -> None:

@@ -60,9 +60,12 @@ def bound_arguments(
     TypeError
         If they do not fit its signature.
     """
-    bound = inspect.signature(function).bind(None, *args, **kwargs).arguments
-    named = dict(list(bound.items())[1:])
-    return named | named.pop("kwargs", {})
+    signature = inspect.signature(function)
+    named = dict(list(signature.bind(None, *args, **kwargs).arguments.items())[1:])
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= named.pop(parameter.name, {})
+    return named
 
 
 def takes(cls: type, name: str) -> bool:
