@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["bound_arguments", "joined_signature", "takes"]
+__all__ = ["bound_arguments", "joined_signature", "of_calls", "takes"]
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -48,6 +48,12 @@ def joined_signature(
     ]
     others = [p for p in found.values() if open_ended and p.kind is p.VAR_KEYWORD]
     return inspect.Signature([*named, *extra, *others])
+
+
+def of_calls(initialize: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a class by that of its ``__init__``: for one that inherits another class's."""
+    found = inspect.signature(initialize)
+    return found.replace(parameters=list(found.parameters.values())[1:])
 
 
 def bound_arguments(

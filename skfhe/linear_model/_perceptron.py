@@ -6,6 +6,7 @@ from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.docstrings import LINEAR
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._originals.signatures import of_calls
 
 __all__ = ["PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "Perceptron"]
 
@@ -56,6 +57,7 @@ class PassiveAggressiveClassifier(LinearPredictorMixin, linear_model.PassiveAggr
 
     _original = linear_model.PassiveAggressiveClassifier
     __init__ = parameters_of(linear_model.PassiveAggressiveClassifier, n_bits=8, range_margin=7.5)
+    __signature__ = of_calls(__init__)
     fit = method_of(linear_model.PassiveAggressiveClassifier.fit)
     partial_fit = method_of(linear_model.PassiveAggressiveClassifier.partial_fit)
 
@@ -81,5 +83,6 @@ class PassiveAggressiveRegressor(LinearPredictorMixin, linear_model.PassiveAggre
 
     _original = linear_model.PassiveAggressiveRegressor
     __init__ = parameters_of(linear_model.PassiveAggressiveRegressor, n_bits=8, range_margin=7.5)
+    __signature__ = of_calls(__init__)
     fit = method_of(linear_model.PassiveAggressiveRegressor.fit)
     partial_fit = method_of(linear_model.PassiveAggressiveRegressor.partial_fit)

@@ -23,7 +23,6 @@ REGRESSORS = [
     linear_model.PoissonRegressor(),
     linear_model.GammaRegressor(),
     linear_model.TweedieRegressor(power=1.5, link="log"),
-    linear_model.RANSACRegressor(min_samples=100, random_state=0),
     svm.LinearSVR(random_state=0, max_iter=10_000),
 ]
 """One of each way in which scores are read, or predictions made of them."""
@@ -49,6 +48,7 @@ ALIKE = {
     "PassiveAggressiveRegressor": {},
     "Perceptron": {},
     "QuantileRegressor": {"alpha": 0.01},
+    "RANSACRegressor": {"min_samples": 100},
     "RidgeCV": {},
     "RidgeClassifierCV": {},
     "SGDOneClassSVM": {},
