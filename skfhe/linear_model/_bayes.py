@@ -18,7 +18,7 @@ __all__ = ["ARDRegression", "BayesianRidge"]
 class MeanMixin:
     """What the Bayesian regressions share, which predict a mean; goes before `LinearPredictorMixin`."""
 
-    def predict(self: Any, X: ArrayLike, return_std: bool = False, *, fhe: str = "disable") -> Array:
+    def predict(self: Any, X: ArrayLike, return_std: bool = False, *, fhe: str | None = None) -> Array:
         """Return the mean of the predictive distribution of each row.
 
         Parameters
@@ -27,7 +27,7 @@ class MeanMixin:
         return_std : bool, default=False
             There is no standard deviation: it is a quadratic form of all features, which the program of a
             linear model does not compute.
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
             As of any linear model.
 
         Returns

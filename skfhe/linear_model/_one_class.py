@@ -56,13 +56,13 @@ class SGDOneClassSVM(LinearPredictorMixin, linear_model.SGDOneClassSVM):
         """Return the type that the original computes scores of these rows in."""
         return np.result_type(rows.dtype, self.coef_.dtype, self.offset_.dtype)
 
-    def score_samples(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def score_samples(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the scores of rows before the threshold ``offset_`` is taken off.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
 
         Returns
         -------

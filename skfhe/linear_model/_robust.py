@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.docstrings import LINEAR
 from skfhe._linear.scores import LinearScores
+from skfhe._originals.compat import dropped_by_pipelines
 from skfhe._originals.conversion import estimator_for, public_name
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
@@ -144,7 +145,9 @@ class RANSACRegressor(LinearPredictorMixin, linear_model.RANSACRegressor):
         """Return the type that the estimator inside computes scores of these rows in."""
         return LinearPredictorMixin._score_type(self.estimator_, rows)
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(
+        self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: Any = None, *, fhe: str | None = None
+    ) -> float:
         """Return R² of the predictions.
 
         Parameters
@@ -152,9 +155,14 @@ class RANSACRegressor(LinearPredictorMixin, linear_model.RANSACRegressor):
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
         y : array-like of shape (n_rows,) or (n_rows, n_targets)
         sample_weight : array-like of shape (n_rows,), default=None
+        fhe : {"disable", "simulate", "execute"}, default=None
+            As in `predict`.
 
         Returns
         -------
         float
         """
-        return float(RegressorMixin.score(self, X, y, sample_weight))
+        if fhe is None:
+            fhe = dropped_by_pipelines("fhe")
+        scored: Any = self if fhe is None else self._in_mode(fhe)
+        return float(RegressorMixin.score(scored, X, y, sample_weight))
