@@ -4,7 +4,7 @@
 
 A quarter of the rows is held out. "Original" is the score of the float model on them, "clear" that of the
 integers that run encrypted: accuracy, R², or nothing for a transformation. "Agreement" is the share of equal
-labels, "difference" the largest distance of two numbers in standard deviations of the original's. "Seconds"
+labels, of all rows, "difference" the largest distance of two numbers in standard deviations. "Seconds"
 is the predicted cost of a row, "equal" how many rows gave the very integers of the clear run when they were
 encrypted. "Warned" says what the estimator warned of when it was fitted.
 
@@ -14,7 +14,7 @@ A further family is a line in ``FAMILIES``.
 import argparse
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.preprocessing import KBinsDiscretizer, RobustScaler
 
 from benchmarks.measure import machine, save
 from benchmarks.tabular.families_data import CLASSES, VALUES, Split, prepared, standardized
@@ -66,12 +67,77 @@ class Family:
         return getattr(import_module(f"skfhe.{room}"), name)(**self.settings)
 
 
+TRANSFORMED = "projections, so d + 1 rows give the directions; ranges of features"
+BITS_OF_ROWS = "scores, so d + 1 rows give the weights; the threshold of its bits"
+CATEGORIES = "scores, so as many rows as categories give the weights; the number of categories"
+
+
+def as_it_is(_: str) -> None:
+    """Leave rows as they are."""
+
+
+def above_median(_: str) -> Any:
+    """Return what subtracts the median of each feature."""
+    return RobustScaler(with_scaling=False)
+
+
+def five_bins(_: str) -> Any:
+    """Return what makes five categories of each feature."""
+    return KBinsDiscretizer(5, encode="ordinal", quantile_method="averaged_inverted_cdf")
+
+
+def linear(name: str, data: tuple[str, ...] = VALUES, room: str = "linear_model", **settings: Any) -> Family:
+    """Return a linear family; its random numbers are those of every run."""
+    family = Family(f"{room}.{name}", data, settings)
+    seed = {"random_state": 0} if hasattr(family.estimator(), "random_state") else {}
+    return replace(family, settings=seed | settings)
+
+
 FAMILIES = {
-    "LogisticRegression": Family("linear_model.LogisticRegression", CLASSES, {"max_iter": 1000}),
-    "Ridge": Family("linear_model.Ridge", VALUES),
-    "LinearSVC": Family("svm.LinearSVC", CLASSES, {"random_state": 0}),
-    "LinearSVR": Family("svm.LinearSVR", VALUES, {"random_state": 0, "max_iter": 10_000}),
+    "LogisticRegression": linear("LogisticRegression", CLASSES, max_iter=1000),
+    "LogisticRegressionCV": linear("LogisticRegressionCV", CLASSES, Cs=3, cv=3, l1_ratios=(0,)),
+    "RidgeClassifier": linear("RidgeClassifier", CLASSES),
+    "RidgeClassifierCV": linear("RidgeClassifierCV", CLASSES),
+    "SGDClassifier": linear("SGDClassifier", CLASSES),
+    "Perceptron": linear("Perceptron", CLASSES),
+    "PassiveAggressiveClassifier": linear("PassiveAggressiveClassifier", CLASSES),
+    "LinearSVC": linear("LinearSVC", CLASSES, "svm"),
+    "SGDOneClassSVM": linear("SGDOneClassSVM", CLASSES),
+    "LinearRegression": linear("LinearRegression"),
+    "Ridge": linear("Ridge"),
+    "RidgeCV": linear("RidgeCV"),
+    "Lasso": linear("Lasso", alpha=0.1),
+    "LassoCV": linear("LassoCV"),
+    "ElasticNet": linear("ElasticNet", alpha=0.01),
+    "ElasticNetCV": linear("ElasticNetCV"),
+    "Lars": linear("Lars"),
+    "LarsCV": linear("LarsCV"),
+    "LassoLars": linear("LassoLars", alpha=0.1),
+    "LassoLarsCV": linear("LassoLarsCV"),
+    "LassoLarsIC": linear("LassoLarsIC"),
+    "OrthogonalMatchingPursuit": linear("OrthogonalMatchingPursuit"),
+    "OrthogonalMatchingPursuitCV": linear("OrthogonalMatchingPursuitCV"),
+    "BayesianRidge": linear("BayesianRidge"),
+    "ARDRegression": linear("ARDRegression"),
+    "HuberRegressor": linear("HuberRegressor", max_iter=1000),
+    "QuantileRegressor": linear("QuantileRegressor", alpha=0.01),
+    "TheilSenRegressor": linear("TheilSenRegressor", max_subpopulation=200),
+    "RANSACRegressor": linear("RANSACRegressor", min_samples=100),
+    "SGDRegressor": linear("SGDRegressor"),
+    "PassiveAggressiveRegressor": linear("PassiveAggressiveRegressor"),
+    "LinearSVR": linear("LinearSVR", room="svm", max_iter=10_000),
+    "LinearDiscriminantAnalysis": Family("discriminant_analysis.LinearDiscriminantAnalysis", CLASSES),
+    "LinearDiscriminantAnalysis, transform": Family(
+        "discriminant_analysis.LinearDiscriminantAnalysis", CLASSES, method="transform", learns=TRANSFORMED
+    ),
+    "MultinomialNB": Family("naive_bayes.MultinomialNB", CLASSES, transformer=as_it_is),
+    "ComplementNB": Family("naive_bayes.ComplementNB", CLASSES, transformer=as_it_is),
+    "BernoulliNB": Family("naive_bayes.BernoulliNB", CLASSES, learns=BITS_OF_ROWS, transformer=above_median),
+    "CategoricalNB": Family(
+        "naive_bayes.CategoricalNB", CLASSES, {"min_categories": 5}, learns=CATEGORIES, transformer=five_bins
+    ),
 }
+"""By the name that the table shows; a further family is a line here."""
 
 
 def original_of(estimator: Any) -> Any:
@@ -81,8 +147,8 @@ def original_of(estimator: Any) -> Any:
 
 
 def score(split: Split, method: str, found: np.ndarray) -> float | None:
-    """Return accuracy or R², or None for what is not a prediction of the target."""
-    if method != "predict" or len(found) != len(split.test_targets):
+    """Return accuracy or R² on the rows that are held out, or None for what does not predict the target."""
+    if method != "predict" or found.shape != split.test_targets.shape:
         return None
     if not split.regression and found.dtype.kind != split.test_targets.dtype.kind:
         return None
@@ -90,9 +156,10 @@ def score(split: Split, method: str, found: np.ndarray) -> float | None:
 
 
 def compared(split: Split, method: str, of_float: Any, clear: Any) -> Result:
-    """Return how near two results of one method are to each other."""
-    of_float, clear = np.asarray(of_float), np.asarray(clear)
-    found: Result = {"original": score(split, method, of_float), "clear": score(split, method, clear)}
+    """Return how near two results of one method are to each other, on all rows, those held out first."""
+    of_float, clear, n_test = np.asarray(of_float), np.asarray(clear), len(split.test_rows)
+    scores = [score(split, method, of_one[:n_test]) for of_one in (of_float, clear)]
+    found: Result = {"original": scores[0], "clear": scores[1]}
     if of_float.dtype.kind != "f" or not (split.regression or method != "predict"):
         return found | {"agreement": float(np.mean(of_float == clear))}
     spread = np.std(of_float, axis=0)
@@ -114,8 +181,9 @@ def measured(family: Family, data: str, n_rows: int) -> Result:
     warned = sorted({w.category.__name__ for w in caught if w.category.__module__.startswith("skfhe")})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        of_float = getattr(original, family.method)(split.test_rows)
-        clear = getattr(estimator, family.method)(split.test_rows)
+        every = np.concatenate([split.test_rows, split.rows])
+        of_float = getattr(original, family.method)(every)
+        clear = getattr(estimator, family.method)(every)
         found = compared(split, family.method, of_float, clear)
         cost = estimator.cost_
         found |= {

@@ -56,10 +56,6 @@ def standardized(name: str) -> Any:
     return None if name in MADE else StandardScaler()
 
 
-def as_it_is(_name: str) -> None:
-    """Leave rows as they are."""
-
-
 def prepared(name: str, transformer: Callable[[str], Any] = standardized) -> Split:
     """Split a data set, and transform it by what ``transformer`` returns, fitted on the training part."""
     X, y = made(name) if name in MADE else load(name)

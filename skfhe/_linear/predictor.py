@@ -58,7 +58,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 
     @classmethod
     def from_sklearn_model(
-        cls, fitted: Any, X: ArrayLike | None = None, n_bits: Any = 8, range_margin: float = RANGE_MARGIN
+        cls, fitted: Any, X: ArrayLike | None = None, n_bits: Any = None, range_margin: float = RANGE_MARGIN
     ) -> Any:
         """Convert a fitted original.
 
@@ -68,8 +68,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
             Fitted, of the class that this stands for.
         X : array-like of shape (n_rows, n_features)
             Rows to calibrate the input quantizer on, such as those it was trained on.
-        n_bits : int or dict, default=8
-            Bits of inputs and weights; see the class.
+        n_bits : int or dict, default=None
+            Bits of inputs and weights; None takes the class's default.
         range_margin : float, default=7.5
             How far beyond the range of ``X`` features are represented; see the class.
 
@@ -88,7 +88,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         NotFittedError
             If ``fitted`` is not fitted.
         """
-        estimator = from_original(cls, fitted, n_bits=n_bits, range_margin=range_margin)
+        bits = {} if n_bits is None else {"n_bits": n_bits}
+        estimator = from_original(cls, fitted, **bits, range_margin=range_margin)
         check_is_fitted(fitted)
         if X is None:
             raise ValueError(

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["LinearDiscriminantAnalysis"]
 
 
-@documented(LINEAR)
+BITS = """\
+n_bits : int or dict, default=12
+    Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+    feature's values is cut into ``2**i`` steps; values far from it add bits."""
+
+
+@documented(LINEAR, n_bits=BITS)
 class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.LinearDiscriminantAnalysis):
     """Linear discriminant analysis on encrypted data: classification and projection.
 
@@ -56,7 +62,7 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
     _original = discriminant_analysis.LinearDiscriminantAnalysis
     _own_state = (*LinearPredictorMixin._own_state, "_projection")
     _projection: EncryptedModel | None
-    __init__ = parameters_of(discriminant_analysis.LinearDiscriminantAnalysis, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(discriminant_analysis.LinearDiscriminantAnalysis, n_bits=12, range_margin=7.5)
     fit = method_of(discriminant_analysis.LinearDiscriminantAnalysis.fit)
 
     def _link(self, fitted: Any) -> str:

@@ -31,6 +31,10 @@ __all__ = ["BernoulliNB", "CategoricalNB", "ComplementNB", "MultinomialNB"]
 NEVER = -1e30
 """Stands for the logarithm of 0, of a class that no row was of: it is never the likeliest."""
 PARTS = LINEAR | {
+    "n_bits": """\
+n_bits : int or dict, default=12
+    Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+    feature's values is cut into ``2**i`` steps; values far from it add bits.""",
     "program_": """\
 program_ : Program
     The linear function on integers: what runs encrypted. It and what is around it follow
@@ -104,7 +108,7 @@ def of_bits(calibration: Calibration) -> Calibration:
     """Return what is known of rows of zeros and ones, whichever of them occurred."""
     n_columns = len(calibration.mean)
     either = np.stack([np.zeros(n_columns), np.ones(n_columns)])
-    return replace(calibration, spread=spread_of(either), range_margin=0.0)
+    return replace(calibration, spread=spread_of(either), n_input_bits=0, range_margin=0.0)
 
 
 @documented(PARTS)
@@ -129,7 +133,7 @@ class MultinomialNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.Multinomial
     """
 
     _original = naive_bayes.MultinomialNB
-    __init__ = parameters_of(naive_bayes.MultinomialNB, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(naive_bayes.MultinomialNB, n_bits=12, range_margin=7.5)
     fit = method_of(naive_bayes.MultinomialNB.fit)
     partial_fit = method_of(naive_bayes.MultinomialNB.partial_fit)
 
@@ -154,7 +158,7 @@ class ComplementNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.ComplementNB
     """
 
     _original = naive_bayes.ComplementNB
-    __init__ = parameters_of(naive_bayes.ComplementNB, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(naive_bayes.ComplementNB, n_bits=12, range_margin=7.5)
     fit = method_of(naive_bayes.ComplementNB.fit)
     partial_fit = method_of(naive_bayes.ComplementNB.partial_fit)
 
@@ -188,7 +192,7 @@ class BernoulliNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.BernoulliNB):
     """
 
     _original = naive_bayes.BernoulliNB
-    __init__ = parameters_of(naive_bayes.BernoulliNB, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(naive_bayes.BernoulliNB, n_bits=12, range_margin=7.5)
     fit = method_of(naive_bayes.BernoulliNB.fit)
     partial_fit = method_of(naive_bayes.BernoulliNB.partial_fit)
 
@@ -234,7 +238,7 @@ class CategoricalNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.Categorical
     """
 
     _original = naive_bayes.CategoricalNB
-    __init__ = parameters_of(naive_bayes.CategoricalNB, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(naive_bayes.CategoricalNB, n_bits=12, range_margin=7.5)
     fit = method_of(naive_bayes.CategoricalNB.fit)
     partial_fit = method_of(naive_bayes.CategoricalNB.partial_fit)
 
