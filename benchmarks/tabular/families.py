@@ -89,7 +89,7 @@ def five_bins(_: str) -> Any:
 def linear(name: str, data: tuple[str, ...] = VALUES, room: str = "linear_model", **settings: Any) -> Family:
     """Return a linear family; its random numbers are those of every run."""
     family = Family(f"{room}.{name}", data, settings)
-    seed = {"random_state": 0} if hasattr(family.estimator(), "random_state") else {}
+    seed = {"random_state": 0} if "random_state" in family.estimator().get_params() else {}
     return replace(family, settings=seed | settings)
 
 

@@ -10,7 +10,7 @@ from sklearn import discriminant_analysis
 from sklearn.utils.validation import check_is_fitted
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR
+from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
 from skfhe._linear.scores import Calibration, LinearScores
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LinearDiscriminantAnalysis"]
 
 
-BITS = """\
-n_bits : int or dict, default=12
-    Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-    feature's values is cut into ``2**i`` steps; values far from it add bits."""
-
-
-@documented(LINEAR, n_bits=BITS)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.LinearDiscriminantAnalysis):
     """Linear discriminant analysis on encrypted data: classification and projection.
 

@@ -3,7 +3,7 @@
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR
+from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 
@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class Lars(LinearPredictorMixin, linear_model.Lars):
     """Least angle regression on encrypted data.
 
@@ -38,7 +38,7 @@ class Lars(LinearPredictorMixin, linear_model.Lars):
     """
 
     _original = linear_model.Lars
-    __init__ = parameters_of(linear_model.Lars, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.Lars, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.Lars.fit)
 
 

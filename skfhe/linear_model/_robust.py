@@ -7,7 +7,7 @@ from sklearn import linear_model
 from sklearn.base import RegressorMixin
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR
+from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
 from skfhe._linear.scores import LinearScores
 from skfhe._originals.compat import dropped_by_pipelines
 from skfhe._originals.conversion import estimator_for, public_name
@@ -68,7 +68,7 @@ class QuantileRegressor(LinearPredictorMixin, linear_model.QuantileRegressor):
     fit = method_of(linear_model.QuantileRegressor.fit)
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class TheilSenRegressor(LinearPredictorMixin, linear_model.TheilSenRegressor):
     """Theil-Sen regression on encrypted data.
 
@@ -88,11 +88,11 @@ class TheilSenRegressor(LinearPredictorMixin, linear_model.TheilSenRegressor):
     """
 
     _original = linear_model.TheilSenRegressor
-    __init__ = parameters_of(linear_model.TheilSenRegressor, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.TheilSenRegressor, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.TheilSenRegressor.fit)
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class RANSACRegressor(LinearPredictorMixin, linear_model.RANSACRegressor):
     """Regression on the rows that agree with each other (RANSAC), on encrypted data.
 
@@ -115,7 +115,7 @@ class RANSACRegressor(LinearPredictorMixin, linear_model.RANSACRegressor):
     """
 
     _original = linear_model.RANSACRegressor
-    __init__ = parameters_of(linear_model.RANSACRegressor, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.RANSACRegressor, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.RANSACRegressor.fit)
 
     def _describe(self, fitted: Any) -> LinearScores:

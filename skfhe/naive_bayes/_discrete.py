@@ -18,7 +18,7 @@ from sklearn.preprocessing import binarize
 from sklearn.utils.validation import check_non_negative, validate_data
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR
+from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
 from skfhe._linear.scores import Calibration, LinearScores
 from skfhe._linear.spread import spread_of
 from skfhe._originals.docstrings import documented
@@ -31,10 +31,7 @@ __all__ = ["BernoulliNB", "CategoricalNB", "ComplementNB", "MultinomialNB"]
 NEVER = -1e30
 """Stands for the logarithm of 0, of a class that no row was of: it is never the likeliest."""
 PARTS = LINEAR | {
-    "n_bits": """\
-n_bits : int or dict, default=12
-    Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
-    feature's values is cut into ``2**i`` steps; values far from it add bits.""",
+    "n_bits": TWELVE_BITS,
     "program_": """\
 program_ : Program
     The linear function on integers: what runs encrypted. It and what is around it follow
