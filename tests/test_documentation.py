@@ -5,10 +5,12 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from numpydoc.docscrape import ClassDoc, FunctionDoc
 from sklearn.base import is_classifier
 from sklearn.datasets import load_diabetes
+from sklearn.utils import get_tags
 
 from skfhe import compile_brevitas_qat_model, compile_onnx_model, compile_torch_model
 from skfhe.importers import QuantizedModule
@@ -58,7 +60,7 @@ def test_docstrings_are_whole(cls):
 
 
 SMALL = {
-    **{"n_estimators": 2, "max_iter": 5, "max_epochs": 2, "verbosity": 0, "random_state": 0},
+    **{"n_estimators": 2, "max_iter": 4, "max_epochs": 2, "verbosity": 0, "random_state": 0},
     **{"logging_level": "Silent", "allow_writing_files": False},
 }
 """Parameters of one or the other estimator that make it small and silent."""
@@ -69,6 +71,11 @@ SMALL = {
 def test_documented_attributes_are_there_after_fit(cls):
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     X, y = X.iloc[:100, :4], (y[:100] > 150 if is_classifier(cls()) else y[:100])
+    tags = get_tags(cls())
+    if tags.input_tags.positive_only:
+        X = X.abs()
+    if not tags.target_tags.single_output:
+        y = np.column_stack([y, y])
     params = {name: value for name, value in SMALL.items() if name in inspect.signature(cls).parameters}
     model = cls(**params).fit(X, y)
     documented = {name for p in ClassDoc(cls)["Attributes"] for name in p.name.split(", ")}

@@ -2,7 +2,7 @@
 
 from skfhe._originals.docstrings import COMMON
 
-__all__ = ["LINEAR"]
+__all__ = ["LINEAR", "TWELVE_BITS"]
 
 LINEAR = COMMON | {
     "parameters": """\
@@ -53,3 +53,6 @@ cost_ : Cost
     Predicted seconds a row; there are no lookups.""",
 }
 """Of the classes: whole sections, and the entries that they are made of."""
+
+TWELVE_BITS = LINEAR["n_bits"].replace("default=8", "default=12")
+"""Of classes whose scores lie close to a threshold, or are differences of large numbers."""

@@ -50,7 +50,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 
     _original: type
     _own_params = ("n_bits", "range_margin")
-    _own_state = ("_calibration", "_encrypted_model", "_lowered_coefficients")
+    _own_state: tuple[str, ...] = ("_calibration", "_encrypted_model", "_lowered_coefficients")
     n_bits: Any
     range_margin: Any
     coef_: Any
@@ -58,7 +58,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 
     @classmethod
     def from_sklearn_model(
-        cls, fitted: Any, X: ArrayLike | None = None, n_bits: Any = 8, range_margin: float = RANGE_MARGIN
+        cls, fitted: Any, X: ArrayLike | None = None, n_bits: Any = None, range_margin: float = RANGE_MARGIN
     ) -> Any:
         """Convert a fitted original.
 
@@ -68,8 +68,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
             Fitted, of the class that this stands for.
         X : array-like of shape (n_rows, n_features)
             Rows to calibrate the input quantizer on, such as those it was trained on.
-        n_bits : int or dict, default=8
-            Bits of inputs and weights; see the class.
+        n_bits : int or dict, default=None
+            Bits of inputs and weights; None takes the class's default.
         range_margin : float, default=7.5
             How far beyond the range of ``X`` features are represented; see the class.
 
@@ -88,7 +88,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         NotFittedError
             If ``fitted`` is not fitted.
         """
-        estimator = from_original(cls, fitted, n_bits=n_bits, range_margin=range_margin)
+        bits = {} if n_bits is None else {"n_bits": n_bits}
+        estimator = from_original(cls, fitted, **bits, range_margin=range_margin)
         check_is_fitted(fitted)
         if X is None:
             raise ValueError(
@@ -109,13 +110,17 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         method(original, **arguments)
         calibration = self._calibrated(original, arguments["X"], arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
-        self._take_over(original, calibration if earlier is None else calibration.joined(earlier))
+        self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
 
     def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
         """Return what is known of the rows that an original was trained on."""
         rows = self._rows(fitted, X)
         weights = check_sample_weight(sample_weight, rows, dtype=np.float64)
         return Calibration.on(rows, weights, self.n_bits, check_range_margin(self.range_margin))
+
+    def _joined(self, calibration: Calibration, earlier: Calibration) -> Calibration:
+        """Return what is known of the rows that ``partial_fit`` was given now and of earlier ones."""
+        return calibration.joined(earlier)
 
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
         """Lower a fitted original, and take both over."""
@@ -214,16 +219,20 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 
     def _scores_of_rows(self, rows: Any, fhe: str | None) -> FloatArray:
         """Return the scores of validated rows, of the original's type, shape (n_rows, n_scores)."""
-        clipped = self.encoder_.watch.describe(rows, getattr(self, "feature_names_in_", None))
-        if clipped:
-            message = f"{type(self).__name__}: {clipped}"
-            warnings.warn(message, InputClippingWarning, stacklevel=_frames_to_caller())
+        self._warn_of_clipped(rows, self.encoder_)
         kind = self._score_type(rows)
         with np.errstate(over="ignore"):
             found = super()._scores_of_rows(rows, fhe).astype(kind, copy=False)
         if not np.isfinite(found).all():
             raise ValueError(f"the scores of some of these rows exceed the largest {kind}")
         return found
+
+    def _warn_of_clipped(self, rows: Any, encoder: GridEncoder) -> None:
+        """Warn if values of validated rows lie beyond what an encoder represents."""
+        clipped = encoder.watch.describe(rows, getattr(self, "feature_names_in_", None))
+        if clipped:
+            message = f"{type(self).__name__}: {clipped}"
+            warnings.warn(message, InputClippingWarning, stacklevel=_frames_to_caller())
 
     def _score_type(self, rows: Any) -> Any:
         """Return the type that the original computes scores of these rows in."""

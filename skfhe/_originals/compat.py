@@ -52,6 +52,7 @@ __all__ = [
     "histogram_stages",
     "initial_scores",
     "output_container",
+    "predicts_labels",
     "preprocessed_rows",
     "printed_as_estimators",
     "rows_of_tree",
@@ -167,6 +168,14 @@ def categories_by_feature(boosting: Any) -> dict[int, frozenset[int]]:
         int(feature): frozenset(int(category) for category in mapper.bin_thresholds_[feature])
         for feature in np.flatnonzero(mapper.is_categorical_)
     }
+
+
+# Parts of linear classifiers.
+
+
+def predicts_labels(ridge: Any) -> bool:
+    """Whether a classifier by ridge regression was trained on labels of which a row can have several."""
+    return ridge._label_binarizer.y_type_.startswith("multilabel")
 
 
 # Fitted transformers.

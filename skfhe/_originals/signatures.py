@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["bound_arguments", "joined_signature", "takes"]
+__all__ = ["bound_arguments", "joined_signature", "of_calls", "takes"]
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -50,6 +50,12 @@ def joined_signature(
     return inspect.Signature([*named, *extra, *others])
 
 
+def of_calls(initialize: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a class by that of its ``__init__``: for one that inherits another class's."""
+    found = inspect.signature(initialize)
+    return found.replace(parameters=list(found.parameters.values())[1:])
+
+
 def bound_arguments(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
@@ -60,9 +66,12 @@ def bound_arguments(
     TypeError
         If they do not fit its signature.
     """
-    bound = inspect.signature(function).bind(None, *args, **kwargs).arguments
-    named = dict(list(bound.items())[1:])
-    return named | named.pop("kwargs", {})
+    signature = inspect.signature(function)
+    named = dict(list(signature.bind(None, *args, **kwargs).arguments.items())[1:])
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= named.pop(parameter.name, {})
+    return named
 
 
 def takes(cls: type, name: str) -> bool:

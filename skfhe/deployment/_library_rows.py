@@ -1,4 +1,4 @@
-"""Rows as libraries of boosting take them: categories as their numbers, and what they take for missing."""
+"""Rows as their originals take them: categories as numbers or indicators, bits, and what is missing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import numpy as np
 
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.deployment._rows import RowRules, feature_names_of, is_frame, is_sparse
+from skfhe.encoding import one_hot
 
-__all__ = ["HistogramRows", "LightGBMRows", "XGBoostRows"]
+__all__ = ["BinarizedRows", "HistogramRows", "IndicatorRows", "LightGBMRows", "XGBoostRows"]
 
 NEAR_ZERO = float(np.float32(1e-35))
 """Values no larger than this are taken for zeros by LightGBM's predictions."""
+MOST_INDICATORS = 1 << 24
+"""Categories of all features together that a client takes rows of."""
 TEXTS = ("category", "object", "str", "string")
 """Types of columns that hold categories or text."""
 
@@ -68,6 +71,77 @@ class _LibraryRows:
     def dtype_of(self, X: Any) -> str:
         """Return the name of the type that ``validated`` gives any rows."""
         return self.rules.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class BinarizedRows(_LibraryRows):
+    """Rows of which a bit says whether a value exceeds a threshold.
+
+    Parameters
+    ----------
+    rules : RowRules
+    threshold : float
+    """
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not self.threshold >= 0:
+            raise ValueError(f"expected a threshold of at least 0, got {self.threshold}")
+
+    def validated(self, X: Any) -> Any:
+        """Return rows of zeros and ones.
+
+        Raises
+        ------
+        ValueError
+            If rows are not as `RowRules` say.
+        """
+        rows = self.rules.validated(X)
+        if is_sparse(rows):
+            rows = rows.copy()
+            rows.data = (rows.data > self.threshold).astype(np.float64)
+            return rows
+        return (rows > self.threshold).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class IndicatorRows(_LibraryRows):
+    """Rows of numbers of categories, as an indicator for each category.
+
+    Parameters
+    ----------
+    rules : RowRules
+    n_categories : sequence of int
+        Of each feature.
+    """
+
+    n_categories: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if len(self.n_categories) != self.rules.n_features or not all(n >= 1 for n in self.n_categories):
+            raise ValueError(f"expected categories of each of {self.rules.n_features} features")
+        if self.n_columns > MOST_INDICATORS:
+            raise ValueError(f"expected at most {MOST_INDICATORS} categories, got {self.n_columns}")
+
+    @property
+    def n_columns(self) -> int:
+        """Indicators of a row."""
+        return sum(self.n_categories)
+
+    def validated(self, X: Any) -> FloatArray:
+        """Return the indicators of rows, shape (n_rows, n_columns).
+
+        Raises
+        ------
+        ValueError
+            If a number is negative or that of no category, or rows are not as `RowRules` say.
+        """
+        numbers = np.trunc(self.rules.validated(X))
+        if (numbers < 0).any():
+            raise ValueError(f"Negative values in data passed to {self.estimator} (input X).")
+        whole = np.minimum(numbers, MOST_INDICATORS).astype(np.int64)
+        return one_hot(whole, self.n_categories, self.estimator)
 
 
 @dataclass(frozen=True, eq=False)

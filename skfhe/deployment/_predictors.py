@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
+from skfhe.deployment._library_rows import IndicatorRows
 from skfhe.deployment._rows import Rows, frames_to_caller
 from skfhe.encoding import (
     AffineDecoder,
@@ -90,6 +91,8 @@ class EstimatorPredictor:
     def _check_encoder(self) -> None:
         """Raise an error if rows have not the features that are encoded."""
         encoder, n_features = self.encoder, self.rows.n_features
+        if isinstance(self.rows, IndicatorRows):
+            n_features = self.rows.n_columns
         if isinstance(encoder, AffineEncoder):
             fits = all(index == 0 for index, _ in encoder.quantizers)
         elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
@@ -176,6 +179,8 @@ class EstimatorPredictor:
             return self.head.predict(scores)
         if method == "decision_function":
             return scores[:, 0] if scores.shape[1] == 1 else scores
+        if method == "predict_log_proba" and isinstance(self.head, Margins):
+            return self.head.predict_log_proba(scores)
         found = self.head.predict_proba(scores)  # type: ignore[attr-defined]
         if method == "predict_proba":
             return found

@@ -147,6 +147,7 @@ CLASSES: dict[str, Entry] = {
     "PowerTransformer": Entry(f"{_STEPS}.curves", "Step", non_finite=("powers",)),
     "Projection": Entry(f"{_STEPS}.projections", "Step"),
     "QuantileTransformer": Entry(f"{_STEPS}.curves", "Step", non_finite=("quantiles",)),
+    "RandomFeatures": Entry(f"{_STEPS}.kernels", "Step"),
     "Scaler": Entry(f"{_STEPS}.scalers", "Step", non_finite=("center", "scale")),
     "Selection": Entry(f"{_STEPS}.projections", "Step"),
     "SimpleImputer": Entry(f"{_STEPS}.imputers", "Step", non_finite=("fills",)),
@@ -178,7 +179,9 @@ CLASSES: dict[str, Entry] = {
     "Temperature": Entry(_COMBINED, "Calibrator"),
     "RowRules": Entry("skfhe.deployment._rows", "Rows"),
     "ShapedRows": Entry("skfhe.deployment._rows", "Rows"),
+    "BinarizedRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "HistogramRows": Entry("skfhe.deployment._library_rows", "Rows"),
+    "IndicatorRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "LightGBMRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "XGBoostRows": Entry("skfhe.deployment._library_rows", "Rows", non_finite=("missing",)),
 }

@@ -20,6 +20,7 @@ from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumD
 from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
+from skfhe.encoding._one_hot import one_hot
 from skfhe.encoding._seam import Decoder, Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
 from skfhe.encoding._structure import Structure, structured
@@ -89,6 +90,7 @@ __all__ = [
     "labelled",
     "logistic",
     "network_inputs",
+    "one_hot",
     "softmax",
     "structured",
 ]

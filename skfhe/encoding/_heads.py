@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skfhe._typing import Array, FloatArray, IntArray
-from skfhe.encoding._links import logistic, softmax
+from skfhe.encoding._links import log_softmax, logistic, softmax
 
 __all__ = ["ClassFractions", "Indicators", "Margins", "Values", "labelled"]
 
@@ -89,11 +89,13 @@ class Margins:
 
     Parameters
     ----------
-    link : {"logistic", "softmax", "one_vs_rest", "normalized", "modified_huber", "probability"}
+    link : {"logistic", "softmax", "one_vs_rest", "normalized", "modified_huber", "probability", "posterior"}
         How probabilities follow: the logistic function of the only score; the softmax; the logistic function
         of each score, whose sum need not be 1; the same divided by their sum; scores clipped to [-1, 1]
         and brought to [0, 1], divided by their sum [1]_; or the scores themselves, clipped to [0, 1] and
-        divided by their sum. With a single score, the last three are those of the second of two classes.
+        divided by their sum. With a single score, these three are those of the second of two classes.
+        "posterior" is for logarithms of probabilities but for a constant of each row: the softmax, or the
+        logistic function of the only score, with logarithms that stay exact where probabilities are 0.
     factor : float, default=1
         Scores are multiplied by it first.
     zero_wins : bool, default=False
@@ -117,7 +119,9 @@ class Margins:
     array([[0.5, 0.5]])
     """
 
-    link: Literal["logistic", "softmax", "one_vs_rest", "normalized", "modified_huber", "probability"]
+    link: Literal[
+        "logistic", "softmax", "one_vs_rest", "normalized", "modified_huber", "probability", "posterior"
+    ]
     factor: float = 1.0
     zero_wins: bool = False
     boundary: float = 0.0
@@ -131,7 +135,7 @@ class Margins:
         """Return the probabilities of the classes, shape (n_rows, n_classes)."""
         if self.factor != 1:
             scores = scores * self.factor
-        if self.link == "softmax":
+        if self.link == "softmax" or (self.link == "posterior" and scores.shape[1] > 1):
             return softmax(scores if scores.shape[1] > 1 else np.concatenate([-scores, scores], axis=1))
         if self.link == "one_vs_rest":
             return logistic(scores)
@@ -146,6 +150,16 @@ class Margins:
         if none.any():
             likely, total = np.where(none, 1, likely), np.where(none, likely.shape[1], total)
         return likely / total
+
+    def predict_log_proba(self, scores: FloatArray) -> FloatArray:
+        """Return the logarithms of the probabilities of the classes, shape (n_rows, n_classes)."""
+        if self.link != "posterior":
+            with np.errstate(divide="ignore"):
+                found: FloatArray = np.log(self.predict_proba(scores))
+            return found
+        if self.factor != 1:
+            scores = scores * self.factor
+        return log_softmax(scores if scores.shape[1] > 1 else np.concatenate([0 * scores, scores], axis=1))
 
     def predict(self, scores: FloatArray) -> Array:
         """Return the predicted classes, shape (n_rows,)."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from skfhe._typing import Array
 
-__all__ = ["logistic", "softmax"]
+__all__ = ["log_softmax", "logistic", "softmax"]
 
 
 def logistic(x: Array) -> Array:
@@ -29,3 +29,15 @@ def softmax(x: Array) -> Array:
     """
     powers = np.exp(x - x.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def log_softmax(x: Array) -> Array:
+    """Return the logarithms of the softmax of each row.
+
+    Examples
+    --------
+    >>> log_softmax(np.array([[0.0, 1000.0]]))
+    array([[-1000.,     0.]])
+    """
+    x = x - x.max(axis=1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))

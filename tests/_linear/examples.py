@@ -5,34 +5,56 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skfhe import linear_model, svm
-from skfhe.linear_model import (
-    ElasticNet,
-    GammaRegressor,
-    Lasso,
-    LinearRegression,
-    LogisticRegression,
-    PoissonRegressor,
-    Ridge,
-    SGDClassifier,
-    SGDRegressor,
-    TweedieRegressor,
-)
-from skfhe.svm import LinearSVC, LinearSVR
 from tests.with_originals import seeded
 
 ALL = [seeded(getattr(module, name)) for module in (linear_model, svm) for name in module.__all__]
-CLASSIFIERS = [LogisticRegression(max_iter=1000), SGDClassifier(random_state=0), LinearSVC(random_state=0)]
-REGRESSORS = [
-    LinearRegression(),
-    Ridge(),
-    Lasso(),
-    ElasticNet(alpha=0.01),
-    SGDRegressor(random_state=0),
-    PoissonRegressor(),
-    GammaRegressor(),
-    TweedieRegressor(power=1.5, link="log"),
-    LinearSVR(random_state=0, max_iter=10_000),
+CLASSIFIERS = [
+    linear_model.LogisticRegression(max_iter=1000),
+    linear_model.SGDClassifier(random_state=0),
+    svm.LinearSVC(random_state=0),
+    linear_model.RidgeClassifier(),
 ]
+REGRESSORS = [
+    linear_model.LinearRegression(),
+    linear_model.Ridge(),
+    linear_model.Lasso(),
+    linear_model.ElasticNet(alpha=0.01),
+    linear_model.SGDRegressor(random_state=0),
+    linear_model.PoissonRegressor(),
+    linear_model.GammaRegressor(),
+    linear_model.TweedieRegressor(power=1.5, link="log"),
+    svm.LinearSVR(random_state=0, max_iter=10_000),
+]
+"""One of each way in which scores are read, or predictions made of them."""
+ALIKE = {
+    "ARDRegression": {},
+    "BayesianRidge": {},
+    "ElasticNetCV": {"alphas": 5, "cv": 2},
+    "HuberRegressor": {"max_iter": 1000},
+    "Lars": {},
+    "LarsCV": {"cv": 2},
+    "LassoCV": {"alphas": 5, "cv": 2},
+    "LassoLars": {"alpha": 0.1},
+    "LassoLarsCV": {"cv": 2},
+    "LassoLarsIC": {},
+    "LogisticRegressionCV": {"Cs": 2, "cv": 2},
+    "MultiTaskElasticNet": {"alpha": 0.1},
+    "MultiTaskElasticNetCV": {"alphas": 3, "cv": 2},
+    "MultiTaskLasso": {"alpha": 0.1},
+    "MultiTaskLassoCV": {"alphas": 3, "cv": 2},
+    "OrthogonalMatchingPursuit": {},
+    "OrthogonalMatchingPursuitCV": {"cv": 2},
+    "PassiveAggressiveClassifier": {},
+    "PassiveAggressiveRegressor": {},
+    "Perceptron": {},
+    "QuantileRegressor": {"alpha": 0.01},
+    "RANSACRegressor": {"min_samples": 100},
+    "RidgeCV": {},
+    "RidgeClassifierCV": {},
+    "SGDOneClassSVM": {},
+    "TheilSenRegressor": {"max_subpopulation": 50},
+}
+"""Others, which differ from those in how they are trained alone: parameters of a short training."""
 
 
 def name(estimator):

@@ -7,18 +7,22 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import is_classifier
 
-from skfhe import linear_model, svm
+from skfhe import linear_model
 from skfhe.exceptions import NotCompiledError
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
+from tests._linear.examples import ALIKE, CLASSIFIERS, REGRESSORS
 from tests.with_originals import original_of, seeded
 
-ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
+CLASSES = [type(estimator) for estimator in (*CLASSIFIERS, *REGRESSORS)]
+OTHERS = [pytest.param(getattr(linear_model, kind), marks=pytest.mark.slow) for kind in ALIKE]
 METHODS = ("predict", "decision_function", "predict_proba", "predict_log_proba")
 
 
 def problem(cls, n_rows=60, kind=np.float64):
     X = np.random.default_rng(0).normal(size=(n_rows, 3)).astype(kind)
     y = np.exp(X[:, 0])
+    if cls.__name__.startswith("MultiTask"):
+        return X, np.column_stack([y, -y]).astype(kind)
     return X, (y > 1).astype(int) if is_classifier(cls()) else y.astype(kind)
 
 
@@ -36,7 +40,7 @@ def change_in_place(model):
 
 
 @pytest.mark.parametrize("change", [assign, change_in_place])
-@pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_predictions_follow_the_coefficients(cls, change):
     X, y = problem(cls)
     model, original = seeded(cls, n_bits=14).fit(X, y), seeded(cls._original).fit(X, y)
@@ -139,7 +143,7 @@ def test_training_goes_on_from_changed_coefficients():
 # Types.
 
 
-@pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [*CLASSES, *OTHERS], ids=lambda cls: cls.__name__)
 def test_predictions_have_the_type_of_the_original_s(cls):
     for trained in (np.float32, np.float64):
         X, y = problem(cls, kind=trained)

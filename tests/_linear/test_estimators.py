@@ -1,6 +1,7 @@
 """What users of scikit-learn expect of any estimator, of linear ones."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skfhe
+from skfhe import linear_model
 from skfhe.exceptions import InputClippingWarning, NotCompiledError
 from skfhe.linear_model import LogisticRegression, Ridge
-from tests._linear.examples import ALL, CLASSIFIERS, REGRESSORS, name, split
-from tests.with_originals import failed_checks, original_of
+from tests._linear.examples import ALIKE, ALL, CLASSIFIERS, REGRESSORS, name, split
+from tests.with_originals import failed_checks, original_of, seeded
 
-SIMILAR = ("GammaRegressor", "TweedieRegressor")
-"""That take long, and are made as PoissonRegressor is."""
+SIMILAR = {
+    *("ElasticNetCV", "GammaRegressor", "HuberRegressor", "LassoCV", "LogisticRegressionCV"),
+    *("MultiTaskElasticNetCV", "MultiTaskLassoCV", "Perceptron", "QuantileRegressor", "RANSACRegressor"),
+    *("RidgeCV", "RidgeClassifierCV", "TheilSenRegressor", "TweedieRegressor"),
+}
+"""That take long, and are made as others are."""
 CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in ALL]
 
 
@@ -32,7 +38,8 @@ def test_no_check_fails_that_the_original_passes(estimator):
 
 def test_every_estimator_is_tested():
     assert {name(estimator) for estimator in ALL} == {
-        name(estimator) for estimator in CLASSIFIERS + REGRESSORS
+        *(name(estimator) for estimator in CLASSIFIERS + REGRESSORS),
+        *ALIKE,
     }
 
 
@@ -60,6 +67,42 @@ def test_encrypted_predictions_equal_the_clear_ones_without_a_lookup(estimator, 
     model.compile()
     np.testing.assert_array_equal(model.predict(X[:9], fhe="execute"), model.predict(X[:9]))
     np.testing.assert_array_equal(model.predict(X[:9], fhe="simulate"), model.predict(X[:9]))
+
+
+def alike(kind, iris, diabetes):
+    """Return an estimator that was fitted as its original was, that original, and rows."""
+    estimator = seeded(getattr(linear_model, kind), **ALIKE[kind])
+    X, y = iris if is_classifier(estimator) else diabetes
+    targets = np.column_stack([y, -y]) if kind.startswith("MultiTask") else y
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return estimator.fit(X, targets), original_of(estimator).fit(X, targets), X
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_others_have_the_scores_of_their_originals_and_convert_them(kind, iris, diabetes):
+    """They are read from weights as those above are, and precise in the spread of their scores."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class that scikit-learn is to drop says so
+        model, original, X = alike(kind, iris, diabetes)
+        converted = type(model).from_sklearn_model(original, X)
+    method = "decision_function" if hasattr(model, "decision_function") else "predict"
+    found, expected = getattr(model, method)(X), getattr(original, method)(X)
+    assert found.shape == expected.shape
+    assert found.dtype == expected.dtype
+    assert (np.abs(found - expected) <= 0.1 * expected.std(axis=0)).all()
+    np.testing.assert_array_equal(getattr(converted, method)(X), found)
+    assert model.predict(X).dtype == original.predict(X).dtype
+    assert model.program_.lookups == ()
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=() if k == "SGDOneClassSVM" else pytest.mark.slow) for k in ALIKE]
+)
+def test_others_predict_encrypted(kind, iris, diabetes):
+    model, _, X = alike(kind, iris, diabetes)
+    model.compile()
+    np.testing.assert_array_equal(model.predict(X[:2], fhe="execute"), model.predict(X[:2]))
 
 
 def test_values_far_beyond_training_are_clipped(diabetes):

@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from skfhe import linear_model, svm
 from skfhe.exceptions import InputClippingWarning
 from skfhe.linear_model import (
     Lasso,
@@ -22,9 +21,10 @@ from skfhe.linear_model import (
     SGDRegressor,
 )
 from skfhe.svm import LinearSVR
+from tests._linear.examples import CLASSIFIERS, REGRESSORS
 from tests.with_originals import original_of, seeded
 
-ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
+CLASSES = [type(estimator) for estimator in (*CLASSIFIERS, *REGRESSORS)]
 
 
 def fitted(estimator, X, y):
@@ -148,7 +148,7 @@ def test_sparse_rows_are_encoded_as_dense_ones():
 # How far beyond the training range.
 
 
-@pytest.mark.parametrize("cls", ALL, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("margin", [0.0, 0.5, 30])
 def test_range_margin_says_how_far_beyond_the_training_range(cls, margin):
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import is_classifier
+from sklearn.utils import get_tags
 
 from skfhe import compile_torch_model
 from skfhe.deployment._reading import read_predictor
@@ -64,15 +65,19 @@ SMALL = {"max_depth": 3, "verbose": 0, "n_jobs": 1, "allow_writing_files": False
 @pytest.mark.parametrize("cls", ORIGINALS, ids=lambda cls: cls.__name__)
 def test_every_estimator_has_a_half_for_the_client(cls):
     """One that is new is found by its room's face: it predicts alike, or has to say why it is refused."""
-    X = rows()
+    X, new = rows(), rows(1)
     known = {"n_estimators": 3} | SMALL
     estimator = seeded(
         cls, **{name: known[name] for name in inspect.signature(cls).parameters if name in known}
     )
+    tags = get_tags(estimator)
+    if tags.input_tags.positive_only:
+        X, new = np.abs(X), np.minimum(np.abs(new), np.abs(X).max(axis=0))
+    y = labels(X) if is_classifier(estimator) else np.abs(targets(X)) + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = estimator.fit(X, labels(X) if is_classifier(estimator) else np.abs(targets(X)) + 1)
-        assert_alike(model, through_a_file(estimator_predictor(model)), rows(1))
+        model = estimator.fit(X, y if tags.target_tags.single_output else np.column_stack([y, -y]))
+        assert_alike(model, through_a_file(estimator_predictor(model)), new)
 
 
 def two_targets(X):

@@ -22,6 +22,7 @@ from sklearn.feature_selection import (
     SequentialFeatureSelector,
     VarianceThreshold,
 )
+from sklearn.kernel_approximation import Nystroem, RBFSampler
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import (
     Binarizer,
@@ -78,6 +79,7 @@ OTHERS = [
     ),
     KBinsDiscretizer(3, encode="onehot-dense", strategy="uniform", dtype=np.float32),
     *(FunctionTransformer(), FunctionTransformer(validate=True)),
+    RBFSampler(n_components=5, random_state=0),
 ]
 PROJECTIONS = [
     *(
@@ -106,6 +108,11 @@ def test_scalers_equal_the_originals(scaler):
 def test_transformers_of_finite_rows_equal_the_originals(transformer):
     for fitted_on in (X, X.astype(np.float32), X.round().astype(int)):
         assert_equal_on(clone(transformer).fit(fitted_on), adversarial_rows(3))
+
+
+def test_maps_that_are_made_of_training_rows_are_refused():
+    with pytest.raises(UnsupportedModelError, match=r"rows that it was trained on.* Use RBFSampler"):
+        read_steps(Nystroem(n_components=5).fit(X))
 
 
 @pytest.mark.parametrize("extrapolation", ["error", "constant", "linear", "continue", "periodic"])

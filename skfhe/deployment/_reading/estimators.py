@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.naive_bayes import BernoulliNB, CategoricalNB
 from sklearn.utils import get_tags
 
 from skfhe._originals.compat import histogram_categories
 from skfhe._typing import Array
-from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, XGBoostRows
+from skfhe.deployment._library_rows import (
+    BinarizedRows,
+    HistogramRows,
+    IndicatorRows,
+    LightGBMRows,
+    XGBoostRows,
+)
 from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._rows import RowRules, Rows, ShapedRows
 from skfhe.encoding import (
@@ -98,6 +105,11 @@ def _score_types(estimator: Any) -> dict[str, str]:
 def _rows(estimator: Any) -> Rows:
     """Return how the estimator checks and converts rows."""
     encoder = estimator.encoder_
+    if isinstance(estimator, CategoricalNB):
+        known = tuple(of_feature.shape[1] for of_feature in estimator.feature_log_prob_)
+        return IndicatorRows(_rules(estimator, "numeric", "all", "no"), known)
+    if isinstance(estimator, BernoulliNB) and estimator.binarize is not None:
+        return BinarizedRows(_rules(estimator, "numeric", "all", "csr"), float(estimator.binarize))
     if isinstance(encoder, GridEncoder):
         return _rules(estimator, "numeric", "all", "csr")
     if isinstance(encoder, ThermometerEncoder):

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-from sklearn import decomposition, feature_selection, preprocessing
+from sklearn import decomposition, feature_selection, kernel_approximation, preprocessing
 from sklearn.utils import get_tags
 
 from skfhe._originals.compat import IN_WIDTH_OF_ROWS, output_container, standardizer
@@ -19,6 +19,7 @@ from skfhe.deployment._steps.curves import (
     PowerTransformer,
     QuantileTransformer,
 )
+from skfhe.deployment._steps.kernels import RandomFeatures
 from skfhe.deployment._steps.projections import Projection, Selection
 from skfhe.deployment._steps.scalers import Binarizer, MinMaxScaler, Normalizer, Scaler
 from skfhe.deployment._steps.splines import SplineTransformer
@@ -201,6 +202,18 @@ def _selector(selector: Any, place: Place) -> Read:
     return Read(Selection(fitted_on(selector), support, allow_nan, keep_frames), place.sparse)
 
 
+def _rbf_sampler(sampler: Any, place: Place) -> Read:
+    place.check_dense("whose products the original adds in another order")
+    return Read(RandomFeatures(fitted_on(sampler), sampler.random_weights_, sampler.random_offset_))
+
+
+def _nystroem(_: Any, place: Place) -> Read:
+    raise place.refusal(
+        "is made of rows that it was trained on, which every client would have",
+        "Use RBFSampler, which is drawn from its random_state alone.",
+    )
+
+
 READERS: dict[type, Callable[[Any, Place], Read]] = {
     preprocessing.StandardScaler: _standard_scaler,
     preprocessing.RobustScaler: _robust_scaler,
@@ -215,6 +228,8 @@ READERS: dict[type, Callable[[Any, Place], Read]] = {
     preprocessing.SplineTransformer: _spline_transformer,
     decomposition.PCA: _projection,
     decomposition.TruncatedSVD: _projection,
+    kernel_approximation.RBFSampler: _rbf_sampler,
+    kernel_approximation.Nystroem: _nystroem,
     **{
         getattr(feature_selection, name): _selector
         for name in feature_selection.__all__
