@@ -53,3 +53,19 @@ cost_ : Cost
     Predicted seconds a row; there are no lookups.""",
 }
 """Of the classes: whole sections, and the entries that they are made of."""
+
+TRANSFORM = LINEAR | {
+    "notes": """\
+Notes
+-----
+All attributes of the fitted original are there, too; they are those of the float model.""",
+    "program_": """\
+program_ : Program
+    The projection on integers: what runs encrypted. It and what is around it follow the original's arrays
+    when these are changed after ``fit``.""",
+    "n_bits": """\
+n_bits : int or dict, default=12
+    Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+    feature's values is cut into ``2**i`` steps; values far from it add bits.""",
+}
+"""Of transformers."""

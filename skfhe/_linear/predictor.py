@@ -33,7 +33,7 @@ from skfhe.exceptions import CompilationError, InputClippingWarning
 if TYPE_CHECKING:
     from skfhe.circuit import Circuit
 
-__all__ = ["LinearPredictorMixin"]
+__all__ = ["LinearPredictorMixin", "frames_to_caller"]
 
 
 RANGE_MARGIN = 7.5
@@ -217,7 +217,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         clipped = self.encoder_.watch.describe(rows, getattr(self, "feature_names_in_", None))
         if clipped:
             message = f"{type(self).__name__}: {clipped}"
-            warnings.warn(message, InputClippingWarning, stacklevel=_frames_to_caller())
+            warnings.warn(message, InputClippingWarning, stacklevel=frames_to_caller())
         kind = self._score_type(rows)
         with np.errstate(over="ignore"):
             found = super()._scores_of_rows(rows, fhe).astype(kind, copy=False)
@@ -236,7 +236,7 @@ def _coefficients(fitted: Any) -> tuple[FloatArray, FloatArray]:
     return coef, np.asarray(fitted.intercept_)
 
 
-def _frames_to_caller() -> int:
+def frames_to_caller() -> int:
     """Return the level, counted from whoever asks, of the call that a user made."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):

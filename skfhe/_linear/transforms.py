@@ -1,0 +1,89 @@
+"""Transforming rows by a program: what estimators share whose scores are coordinates of rows, or hold them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+from sklearn.base import TransformerMixin
+from sklearn.utils.metaestimators import available_if
+
+from skfhe._originals.inherited import original_has
+from skfhe._typing import Array
+
+__all__ = ["TransformMixin"]
+
+
+class TransformMixin(TransformerMixin):
+    """Mixin of transformers; goes before `LinearPredictorMixin`.
+
+    The head of the model has ``transform``. Training is in the clear, and so is what follows from it for the
+    very rows that it was given.
+    """
+
+    __metadata_request__transform = {"fhe": True}
+
+    @available_if(original_has("predict"))
+    def predict(self: Any, X: ArrayLike, *, fhe: str = "disable") -> Array:
+        """Return the prediction for each row.
+
+        Parameters, errors and warnings are those of `transform`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_targets)
+        """
+        found: Array = super().predict(X, fhe=fhe)  # type: ignore[misc]
+        return found
+
+    def transform(self: Any, X: ArrayLike, *, fhe: str = "disable") -> Any:
+        """Return the coordinates of each row.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+            Sparse where the original takes that.
+        fhe : {"disable", "simulate", "execute"}, default="disable"
+            Evaluate the integers of ``program_`` in the clear, in the clear as an encrypted run does, or
+            encrypted.
+
+        Returns
+        -------
+        ndarray of float, shape (n_rows, n_features_out)
+            Or a data frame, see ``set_output``.
+
+        Raises
+        ------
+        NotCompiledError
+            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+
+        Warns
+        -----
+        InputClippingWarning
+            If values lie beyond the range that is represented; see ``range_margin``.
+        """
+        return self._transformed(X, fhe)
+
+    def fit_transform(self: Any, X: ArrayLike, y: Any = None, **fit_params: Any) -> Any:
+        """Train in the clear, and transform the same rows by the program in the clear.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+        y : array-like, default=None
+            Targets, where ``fit`` takes them.
+        **fit_params
+            Further parameters of ``fit``.
+
+        Returns
+        -------
+        ndarray of float, shape (n_rows, n_features_out)
+            What ``fit(X, y).transform(X)`` gives.
+        """
+        return self.fit(X, y, **fit_params)._transformed(X, "disable")
+
+    def _transformed(self: Any, X: ArrayLike, fhe: str) -> Array:
+        """Return the coordinates of rows, of the type of the original's."""
+        scores = self._scores(X, fhe)
+        found: Array = self.head_.transform(scores)
+        return found
