@@ -45,6 +45,7 @@ __all__ = [
     "initial_scores",
     "output_container",
     "preprocessed_rows",
+    "references_and_targets",
     "rows_of_tree",
     "standardizer",
 ]
@@ -174,6 +175,14 @@ def centers_and_scales(fitted: Any) -> tuple[FloatArray, FloatArray, FloatArray,
 def has_flat_predictions(fitted: Any) -> bool:
     """Whether partial least squares were trained on a single target without an axis of its own."""
     return bool(fitted._predict_1d)
+
+
+# Nearest neighbors.
+
+
+def references_and_targets(fitted: Any) -> tuple[Any, Array]:
+    """Return the rows that neighbors are sought among, and their targets; of a classifier, numbers of classes."""
+    return fitted._fit_X, fitted._y
 
 
 # Meta-estimators.

@@ -106,7 +106,7 @@ class KMeans(NearestCentreMixin, LinearPredictorMixin, cluster.KMeans):
     """
 
     _original = cluster.KMeans
-    __init__ = parameters_of(cluster.KMeans, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(cluster.KMeans, n_bits=14, range_margin=7.5)
     fit = method_of(cluster.KMeans.fit)
 
 
@@ -134,6 +134,6 @@ class MiniBatchKMeans(NearestCentreMixin, LinearPredictorMixin, cluster.MiniBatc
     """
 
     _original = cluster.MiniBatchKMeans
-    __init__ = parameters_of(cluster.MiniBatchKMeans, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(cluster.MiniBatchKMeans, n_bits=14, range_margin=7.5)
     fit = method_of(cluster.MiniBatchKMeans.fit)
     partial_fit = method_of(cluster.MiniBatchKMeans.partial_fit)

@@ -115,7 +115,7 @@ class Discriminants:
 
     Examples
     --------
-    >>> head = Discriminants(Margins("logistic", labels=(np.array(["no", "yes"]),)), 1, None)
+    >>> head = Discriminants(Margins("softmax", labels=(np.array(["no", "yes"]),)), 1, None)
     >>> head.predict(np.array([[1.0, -1.0]])).tolist(), head.decision_function(np.array([[1.0, -1.0]]))
     (['yes'], array([-1.]))
     """
@@ -134,7 +134,7 @@ class Discriminants:
 
     def predict_proba(self, scores: FloatArray) -> FloatArray:
         """Return the probabilities of the classes, shape (n_rows, n_classes)."""
-        return self.margins.predict_proba(scores[:, self.n_nearest :])
+        return np.exp(self.predict_log_proba(scores))
 
     def predict_log_proba(self, scores: FloatArray) -> FloatArray:
         """Return their logarithms, finite for whatever is improbable."""
