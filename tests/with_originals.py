@@ -5,11 +5,24 @@ import warnings
 
 from sklearn.utils.estimator_checks import check_estimator
 
-from skfhe import boosting, ensemble, linear_model, svm, tree
+from skfhe import (
+    boosting,
+    cluster,
+    cross_decomposition,
+    decomposition,
+    ensemble,
+    linear_model,
+    neighbors,
+    svm,
+    tree,
+)
 
 ORIGINALS = [
     getattr(module, name)
-    for module in (linear_model, svm, tree, ensemble, boosting)
+    for module in (
+        *(linear_model, svm, tree, ensemble, boosting),
+        *(decomposition, cross_decomposition, cluster, neighbors),
+    )
     for name in module.__all__
 ]
 """Every estimator that has an original."""

@@ -49,8 +49,10 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     """
 
     _original: type
-    _own_params = ("n_bits", "range_margin")
-    _own_state = ("_calibration", "_encrypted_model", "_lowered_coefficients")
+    _own_params: tuple[str, ...] = ("n_bits", "range_margin")
+    _own_state: tuple[str, ...] = ("_calibration", "_encrypted_model", "_lowered_coefficients")
+    _accept_sparse: Any = "csr"
+    """What sparse rows are converted to, or False if the original takes none."""
     n_bits: Any
     range_margin: Any
     coef_: Any
@@ -207,7 +209,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     # Prediction.
 
     def _rows(self, fitted: Any, X: Any) -> Any:
-        return validate_data(fitted, X, reset=False, accept_sparse="csr")
+        return validate_data(fitted, X, reset=False, accept_sparse=self._accept_sparse)
 
     def _offers(self, method: str) -> bool:
         return original_has("predict_proba" if method == "predict_log_proba" else method)(self)

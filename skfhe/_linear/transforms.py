@@ -1,4 +1,4 @@
-"""Transforming rows by a program: what estimators share whose scores are coordinates of rows, or hold them."""
+"""Transforming rows by a program: what estimators share whose scores hold coordinates of rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TransformMixin(TransformerMixin):
         -------
         ndarray of shape (n_rows,) or (n_rows, n_targets)
         """
-        found: Array = super().predict(X, fhe=fhe)  # type: ignore[misc]
+        found: Array = super().predict(X, fhe=fhe)
         return found
 
     def transform(self: Any, X: ArrayLike, *, fhe: str = "disable") -> Any:

@@ -181,7 +181,7 @@ def has_flat_predictions(fitted: Any) -> bool:
 
 
 def references_and_targets(fitted: Any) -> tuple[Any, Array]:
-    """Return the rows that neighbors are sought among, and their targets; of a classifier, numbers of classes."""
+    """Return the rows that neighbors are sought among, and their targets; of classes, their numbers."""
     return fitted._fit_X, fitted._y
 
 

@@ -24,9 +24,9 @@ __all__ = ["KMeans", "MiniBatchKMeans"]
 
 LEARNT = """\
 All attributes of the fitted original are there, too; they are those of the float model. The client learns
-    the distances of its rows from all centres, and decides in the clear which is the nearest; from those of
-    as many rows as there are features and one more, it learns the centres. ``labels_``, and what
-    ``fit_predict`` returns, are of training, which is in the clear."""
+the distances of its rows from all centres, and decides in the clear which is the nearest; from those of as
+many rows as there are features and one more, it learns the centres. ``labels_``, and what ``fit_predict``
+returns, are of training, which is in the clear."""
 
 
 class NearestCentreMixin(DistanceMixin, TransformMixin):

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 from sklearn import cross_decomposition
 from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.docstrings import TRANSFORM
@@ -25,8 +24,8 @@ __all__ = ["CCA", "PLSSVD", "PLSCanonical", "PLSRegression"]
 
 LEARNT = """\
 All attributes of the fitted original are there, too; they are those of the float model. The client learns
-    the projections and predictions of its rows; from those of as many rows as there are features and one
-    more, it learns the rotations and coefficients. Targets, and what is transformed back, stay in the clear."""
+the projections and predictions of its rows; from those of as many rows as there are features and one more, it
+learns the rotations and coefficients. Targets, and what is transformed back, stay in the clear."""
 
 
 class PartialLeastSquaresMixin(TransformMixin):
@@ -34,6 +33,8 @@ class PartialLeastSquaresMixin(TransformMixin):
 
     Its scores are the predictions, where the original has them, and then the projections.
     """
+
+    _accept_sparse = False
 
     @available_if(original_has("predict"))
     def predict(self: Any, X: ArrayLike, copy: bool = True, *, fhe: str = "disable") -> Array:
@@ -89,7 +90,7 @@ class PartialLeastSquaresMixin(TransformMixin):
         found = self._transformed(X, fhe)
         return found if y is None else (found, self._projected_targets(y))
 
-    def fit_transform(self: Any, X: ArrayLike, y: ArrayLike | None = None) -> Any:
+    def fit_transform(self: Any, X: ArrayLike, y: Any = None, **fit_params: Any) -> Any:
         """Train in the clear, and transform the same rows by the program in the clear.
 
         Parameters
@@ -97,13 +98,15 @@ class PartialLeastSquaresMixin(TransformMixin):
         X : array-like of shape (n_rows, n_features)
         y : array-like of shape (n_rows,) or (n_rows, n_targets)
             Targets.
+        **fit_params
+            Further parameters of ``fit``, which takes none.
 
         Returns
         -------
         tuple of ndarray of float
             What ``fit(X, y).transform(X, y)`` gives.
         """
-        return self.fit(X, y)._transformed(X, "disable"), self._projected_targets(y)
+        return self.fit(X, y, **fit_params)._transformed(X, "disable"), self._projected_targets(y)
 
     def _projected_targets(self: Any, y: Any) -> FloatArray:
         targets = check_array(y, input_name="y", dtype=np.float64, ensure_2d=False)
@@ -134,9 +137,6 @@ class PartialLeastSquaresMixin(TransformMixin):
 
     def _score_type(self: Any, rows: Any) -> Any:
         return np.dtype(np.float64)
-
-    def _rows(self: Any, fitted: Any, X: Any) -> Any:
-        return validate_data(fitted, X, reset=False, dtype="numeric")
 
 
 def _rotations(fitted: Any, side: str) -> FloatArray:

@@ -67,20 +67,26 @@ agreement_ : float
     part of the variance that is explained.""",
     "learnt": """\
 Which references are nearest cannot be decided under encryption in a reasonable time, and distances from all
-    references reveal these. So rows are compared with a few prototypes, centres of k-means, and these vote by
-    how near they are, after decryption: each counts ``exp(-sharpness * squared distance)``. The sharpness is
-    chosen by the original's predictions of training rows, and so is what ``agreement_`` tells; where that is
-    low, `fit` warns. The client learns the distances from prototypes, and what each votes for.
+references reveal these. So rows are compared with a few prototypes, centres of k-means, and these vote by how
+near they are, after decryption: each counts ``exp(-sharpness * squared distance)``. The sharpness is chosen
+by the original's predictions of training rows, with which ``agreement_`` compares; where it is low, ``fit``
+warns. The client learns how far its rows are from prototypes, and what each of these votes for.
 
-    Metrics are Euclidean: with another, ``fit`` raises an `UnsupportedModelError`.""",
+Metrics are Euclidean: with another, ``fit`` raises an `UnsupportedModelError`.""",
 }
 
 
 class KNeighborsMixin(DistanceMixin):
     """Mixin of nearest neighbors; goes before `LinearPredictorMixin`."""
 
-    _own_params = ("n_bits", "range_margin", "n_prototypes", "reveal_references")
-    _own_state = ("_agreement", "_calibration", "_encrypted_model", "_lowered_coefficients", "_prototypes")
+    _own_params: tuple[str, ...] = ("n_bits", "range_margin", "n_prototypes", "reveal_references")
+    _own_state: tuple[str, ...] = (
+        "_agreement",
+        "_calibration",
+        "_encrypted_model",
+        "_lowered_coefficients",
+        "_prototypes",
+    )
     n_bits: Any
     n_prototypes: Any
     reveal_references: Any
@@ -132,13 +138,14 @@ class KNeighborsMixin(DistanceMixin):
     def prototypes_(self: Any) -> FloatArray:
         """What rows are compared with."""
         self._lowered_model()
-        return self._prototypes  # type: ignore[no-any-return]
+        found: FloatArray = self._prototypes
+        return found
 
     @property
     def agreement_(self: Any) -> float:
         """How well predictions of training rows agree with the original's."""
         self._lowered_model()
-        return self._agreement  # type: ignore[no-any-return]
+        return float(self._agreement)
 
     def _offers(self, method: str) -> bool:
         return bool(original_has(method)(self))
@@ -191,8 +198,8 @@ class KNeighborsMixin(DistanceMixin):
         if self.reveal_references:
             return f"{agreement} {what} the original's with n_bits={self.n_bits}; raise n_bits"
         return (
-            f"{agreement} {what} the original's, for {len(self._prototypes)} prototypes stand for them; raise "
-            "n_prototypes or, if clients may know the training rows, give reveal_references=True"
+            f"{agreement} {what} the original's, for {len(self._prototypes)} prototypes stand for them; "
+            "raise n_prototypes or, if clients may know the training rows, give reveal_references=True"
         )
 
     def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
@@ -236,7 +243,7 @@ class KNeighborsMixin(DistanceMixin):
     def kneighbors_graph(
         self: Any, X: ArrayLike, n_neighbors: int | None = None, mode: str = "connectivity"
     ) -> Any:
-        """Return the graph of nearest training rows, by `kneighbors`; only with ``reveal_references=True``."""
+        """Return the graph of nearest training rows; only with ``reveal_references=True``."""
         return super().kneighbors_graph(X, n_neighbors, mode)  # type: ignore[misc]
 
 
@@ -266,16 +273,17 @@ def _factor(fitted: Any) -> FloatArray:
     if metric == "seuclidean" and "V" in params:
         return 1 / np.asarray(params["V"], dtype=np.float64)
     raise UnsupportedModelError(
-        f"{type(fitted).__name__} with metric={fitted.metric!r} cannot be evaluated on encrypted rows: of all "
-        'metrics, only Euclidean ones need no lookups. Use metric="euclidean", or "minkowski" with p=2'
+        f"{type(fitted).__name__} with metric={fitted.metric!r} cannot be evaluated on encrypted rows: of "
+        'all metrics, only Euclidean ones need no lookups. Use metric="euclidean", or "minkowski" with p=2'
     )
 
 
 def _references(fitted: Any, factor: FloatArray) -> LinearScores:
-    weights = "uniform" if fitted.weights is None else fitted.weights
+    weights: Any = "uniform" if fitted.weights is None else fitted.weights
     if weights not in ("uniform", "distance"):
         raise UnsupportedModelError(
-            f'weights of neighbors must be "uniform" or "distance" with reveal_references=True, got {weights!r}'
+            'weights of neighbors must be "uniform" or "distance" with reveal_references=True, '
+            f"got {weights!r}"
         )
     rows, targets = references_and_targets(fitted)
     if fitted.n_neighbors > rows.shape[0]:

@@ -16,7 +16,7 @@ from skfhe._linear.scores import LinearScores
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, original_has, parameters_of
 from skfhe._typing import FloatArray
-from skfhe.encoding import Discriminants, Margins, RowSquares, labelled
+from skfhe.encoding import Discriminants, Head, Margins, RowSquares, labelled
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["NearestCentroid"]
@@ -32,14 +32,14 @@ class NearestCentroid(DistanceMixin, LinearPredictorMixin, neighbors.NearestCent
 
     Notes
     -----
-    All attributes of the fitted original are there, too; they are those of the float model. As in the original,
-    classes of equal priors are told apart by plain distances, and ``decision_function`` and ``predict_proba``
-    scale features by their deviations within classes; both are computed for each row. The client learns
-    differences of distances from the centroids; those of more than two classes need the deviations within
-    classes as well, which are a part of what a client has.
+    All attributes of the fitted original are there, too; they are those of the float model. As in the
+    original, classes of equal priors are told apart by plain distances, while ``decision_function`` and
+    ``predict_proba`` scale features by their deviations within classes; both are computed for each row. The
+    client learns differences of distances from the centroids; with more than two classes, it is also given
+    the deviations within classes, which ``decision_function`` takes.
 
-    With ``metric="manhattan"``, ``fit`` raises an `UnsupportedModelError`: absolute differences need a lookup for
-    each feature and class.
+    With ``metric="manhattan"``, ``fit`` raises an `UnsupportedModelError`: absolute differences need a lookup
+    for each feature and class.
 
     Examples
     --------
@@ -59,8 +59,8 @@ class NearestCentroid(DistanceMixin, LinearPredictorMixin, neighbors.NearestCent
     def _describe(self, fitted: Any) -> LinearScores:
         if self.metric != "euclidean":
             raise UnsupportedModelError(
-                f"NearestCentroid with metric={self.metric!r} cannot be evaluated on encrypted rows without a "
-                'lookup for each feature and class; use metric="euclidean"'
+                f"NearestCentroid with metric={self.metric!r} cannot be evaluated on encrypted rows without "
+                'a lookup for each feature and class; use metric="euclidean"'
             )
         deviations = np.asarray(fitted.within_class_std_dev_, dtype=np.float64).ravel()
         factor = np.where(deviations != 0, 1 / np.square(np.where(deviations != 0, deviations, 1.0)), 1.0)
@@ -70,16 +70,16 @@ class NearestCentroid(DistanceMixin, LinearPredictorMixin, neighbors.NearestCent
         if not np.isfinite(likely).all():
             raise ValueError(f"priors must be positive, got {priors}")
         centroids = np.asarray(fitted.centroids_, dtype=np.float64)
-        parts = [_discriminants(centroids, factor, likely)]
+        margins = labelled(Margins("softmax"), fitted.classes_)
+        parts = [_discriminants(centroids, factor, likely, margins)]
         if np.isclose(priors, 1 / len(priors)).all():
-            parts.insert(0, _discriminants(centroids, 1.0, np.zeros(len(priors))))
+            parts.insert(0, _discriminants(centroids, 1.0, np.zeros(len(priors)), margins))
         n_each = parts[0].weight.shape[1]
         n_nearest = n_each * (len(parts) - 1)
         squares = None
         if n_each > 1:
             times = np.repeat([0.0, -1.0], [n_nearest, n_each])
             squares = RowSquares(middle_of(centroids), factor, times)
-        margins = labelled(Margins("softmax"), fitted.classes_)
         weight, bias, exact_at = (
             np.concatenate([getattr(part, name) for part in parts], axis=-1)
             for name in ("weight", "bias", "exact_at")
@@ -101,24 +101,28 @@ class NearestCentroid(DistanceMixin, LinearPredictorMixin, neighbors.NearestCent
         ndarray of float, shape (n_rows,) or (n_rows, n_classes)
         """
         scores = self._scores(X, fhe)
-        return self.head_.decision_function(scores)  # type: ignore[attr-defined, no-any-return]
+        found: FloatArray = self.head_.decision_function(scores)  # type: ignore[attr-defined]
+        return found
 
     @available_if(original_has("predict_log_proba"))
     def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
         """Return the logarithm of `predict_proba`, finite for whatever is improbable."""
         scores = self._scores(X, fhe)
-        return self.head_.predict_log_proba(scores)  # type: ignore[attr-defined, no-any-return]
+        found: FloatArray = self.head_.predict_log_proba(scores)  # type: ignore[attr-defined]
+        return found
 
 
-def _discriminants(centroids: FloatArray, factor: FloatArray | float, likely: FloatArray) -> LinearScores:
-    """Return negated squared distances with what is added to them; of two classes, the second's less the first's.
+def _discriminants(
+    centroids: FloatArray, factor: FloatArray | float, likely: FloatArray, head: Head
+) -> LinearScores:
+    """Return negated squared distances and what is added to them; of two classes, their difference.
 
     The difference is exact halfway between the two.
     """
-    scores = distances_from(centroids, head=None, factor=factor)
+    scores = distances_from(centroids, head, factor)
     weight, bias = -scores.weight, likely - scores.bias
     if len(centroids) > 2:
-        return LinearScores(weight, bias, scores.head, scores.exact_at)
+        return LinearScores(weight, bias, head, scores.exact_at)
     return LinearScores(
-        weight[:, 1:] - weight[:, :1], bias[1:] - bias[:1], scores.head, centroids.mean(axis=0)[:, None]
+        weight[:, 1:] - weight[:, :1], bias[1:] - bias[:1], head, centroids.mean(axis=0)[:, None]
     )

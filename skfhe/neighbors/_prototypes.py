@@ -48,9 +48,7 @@ def centres_by_group(rows: Any, groups: Array, n_each: int) -> tuple[FloatArray,
     return np.concatenate(centres), np.concatenate(of)
 
 
-def class_votes(
-    squares: FloatArray, votes: FloatArray, head: ClassFractions, expected: Array
-) -> SoftVotes:
+def class_votes(squares: FloatArray, votes: FloatArray, head: ClassFractions, expected: Array) -> SoftVotes:
     """Return votes that are as sharp as agrees best with what is expected.
 
     Parameters
