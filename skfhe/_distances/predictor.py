@@ -20,7 +20,7 @@ class DistanceMixin:
 
     encoder_: GridEncoder
 
-    def _scores_of_rows(self: Any, rows: Any, fhe: str) -> FloatArray:
+    def _scores_of_rows(self: Any, rows: Any, fhe: str | None) -> FloatArray:
         """Return the scores of validated rows, with what is the rows' own."""
         found: FloatArray = super()._scores_of_rows(rows, fhe)  # type: ignore[misc]
         squares = getattr(self.head_, "squares", None)

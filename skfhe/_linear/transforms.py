@@ -17,14 +17,14 @@ __all__ = ["TransformMixin"]
 class TransformMixin(TransformerMixin):
     """Mixin of transformers; goes before `LinearPredictorMixin`.
 
-    The head of the model has ``transform``. Training is in the clear, and so is what follows from it for the
-    very rows that it was given.
+    The head of the model has ``transform``. Training is in the clear; the rows that it was given are then
+    transformed by the program, as any rows are.
     """
 
     __metadata_request__transform = {"fhe": True}
 
     @available_if(original_has("predict"))
-    def predict(self: Any, X: ArrayLike, *, fhe: str = "disable") -> Array:
+    def predict(self: Any, X: ArrayLike, *, fhe: str | None = None) -> Array:
         """Return the prediction for each row.
 
         Parameters, errors and warnings are those of `transform`.
@@ -36,16 +36,17 @@ class TransformMixin(TransformerMixin):
         found: Array = super().predict(X, fhe=fhe)
         return found
 
-    def transform(self: Any, X: ArrayLike, *, fhe: str = "disable") -> Any:
+    def transform(self: Any, X: ArrayLike, *, fhe: str | None = None) -> Any:
         """Return the coordinates of each row.
 
         Parameters
         ----------
         X : array-like of float, shape (n_rows, n_features)
             Sparse where the original takes that.
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
             Evaluate the integers of ``program_`` in the clear, in the clear as an encrypted run does, or
-            encrypted.
+            encrypted. None is the estimator's mode, which is "disable" unless `skfhe.set_mode` has said
+            otherwise.
 
         Returns
         -------
@@ -56,6 +57,8 @@ class TransformMixin(TransformerMixin):
         ------
         NotCompiledError
             If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+        ClearEvaluationError
+            If it is not ``"execute"`` after ``set_mode(…, clear="forbid")``.
 
         Warns
         -----
@@ -65,7 +68,7 @@ class TransformMixin(TransformerMixin):
         return self._transformed(X, fhe)
 
     def fit_transform(self: Any, X: ArrayLike, y: Any = None, **fit_params: Any) -> Any:
-        """Train in the clear, and transform the same rows by the program in the clear.
+        """Train in the clear, and transform the same rows by the program, in the estimator's mode.
 
         Parameters
         ----------
@@ -80,9 +83,9 @@ class TransformMixin(TransformerMixin):
         ndarray of float, shape (n_rows, n_features_out)
             What ``fit(X, y).transform(X)`` gives.
         """
-        return self.fit(X, y, **fit_params)._transformed(X, "disable")
+        return self.fit(X, y, **fit_params)._transformed(X, None)
 
-    def _transformed(self: Any, X: ArrayLike, fhe: str) -> Array:
+    def _transformed(self: Any, X: ArrayLike, fhe: str | None) -> Array:
         """Return the coordinates of rows, of the type of the original's."""
         scores = self._scores(X, fhe)
         found: Array = self.head_.transform(scores)

@@ -14,7 +14,7 @@ from skfhe._distances.docstrings import DISTANCES
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.scores import LinearScores
 from skfhe._linear.transforms import TransformMixin
-from skfhe._originals.compat import check_sample_weight
+from skfhe._originals.compat import check_sample_weight, dropped_by_pipelines
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._typing import Array, FloatArray
@@ -40,7 +40,7 @@ class NearestCentreMixin(DistanceMixin, TransformMixin):
         y: Any = None,
         sample_weight: ArrayLike | None = None,
         *,
-        fhe: str = "disable",
+        fhe: str | None = None,
     ) -> float:
         """Return the sum of squared distances of rows from the nearest centre, negated.
 
@@ -51,18 +51,20 @@ class NearestCentreMixin(DistanceMixin, TransformMixin):
             Not used.
         sample_weight : array-like of float, shape (n_rows,), default=None
             What each row counts.
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
             As in `transform`.
 
         Returns
         -------
         float
         """
+        if fhe is None:
+            fhe = dropped_by_pipelines("fhe")
         nearest = np.maximum(self._scores(X, fhe).min(axis=1), 0)
         weights = check_sample_weight(sample_weight, nearest[:, None], dtype=np.float64)
         return -float(nearest @ weights)
 
-    def _transformed(self: Any, X: ArrayLike, fhe: str) -> Array:
+    def _transformed(self: Any, X: ArrayLike, fhe: str | None) -> Array:
         check_is_fitted(self, "program_")
         rows = self._rows(self, X)
         found = self.head_.transform(self._scores(X, fhe))

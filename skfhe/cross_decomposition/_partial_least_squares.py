@@ -37,7 +37,7 @@ class PartialLeastSquaresMixin(TransformMixin):
     _accept_sparse = False
 
     @available_if(original_has("predict"))
-    def predict(self: Any, X: ArrayLike, copy: bool = True, *, fhe: str = "disable") -> Array:
+    def predict(self: Any, X: ArrayLike, copy: bool = True, *, fhe: str | None = None) -> Array:
         """Return the predicted targets of each row.
 
         Parameters
@@ -45,7 +45,7 @@ class PartialLeastSquaresMixin(TransformMixin):
         X : array-like of float, shape (n_rows, n_features)
         copy : bool, default=True
             Not used: rows stay as they are.
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
             As in `transform`, whose errors and warnings are those of this method.
 
         Returns
@@ -57,7 +57,7 @@ class PartialLeastSquaresMixin(TransformMixin):
         return found
 
     def transform(
-        self: Any, X: ArrayLike, y: ArrayLike | None = None, copy: bool = True, *, fhe: str = "disable"
+        self: Any, X: ArrayLike, y: ArrayLike | None = None, copy: bool = True, *, fhe: str | None = None
     ) -> Any:
         """Return the projections of rows, and of targets if they are given.
 
@@ -68,9 +68,10 @@ class PartialLeastSquaresMixin(TransformMixin):
             Targets, which are projected in the clear.
         copy : bool, default=True
             Not used: rows and targets stay as they are.
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
             Evaluate the integers of ``program_`` in the clear, in the clear as an encrypted run does, or
-            encrypted.
+            encrypted. None is the estimator's mode, which is "disable" unless `skfhe.set_mode` has said
+            otherwise.
 
         Returns
         -------
@@ -81,6 +82,8 @@ class PartialLeastSquaresMixin(TransformMixin):
         ------
         NotCompiledError
             If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.
+        ClearEvaluationError
+            If it is not ``"execute"`` after ``set_mode(…, clear="forbid")``.
 
         Warns
         -----
@@ -91,7 +94,7 @@ class PartialLeastSquaresMixin(TransformMixin):
         return found if y is None else (found, self._projected_targets(y))
 
     def fit_transform(self: Any, X: ArrayLike, y: Any = None, **fit_params: Any) -> Any:
-        """Train in the clear, and transform the same rows by the program in the clear.
+        """Train in the clear, and transform the same rows by the program, in the estimator's mode.
 
         Parameters
         ----------
@@ -106,7 +109,7 @@ class PartialLeastSquaresMixin(TransformMixin):
         tuple of ndarray of float
             What ``fit(X, y).transform(X, y)`` gives.
         """
-        return self.fit(X, y, **fit_params)._transformed(X, "disable"), self._projected_targets(y)
+        return self.fit(X, y, **fit_params)._transformed(X, None), self._projected_targets(y)
 
     def _projected_targets(self: Any, y: Any) -> FloatArray:
         targets = check_array(y, input_name="y", dtype=np.float64, ensure_2d=False)

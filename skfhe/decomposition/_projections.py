@@ -81,13 +81,13 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
         kind = rows.dtype if rows.dtype == np.float32 else np.dtype(np.float64)
         return np.result_type(kind, self.components_.dtype)
 
-    def score_samples(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def score_samples(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the log-likelihood of each row, computed from its projections in the clear.
 
         Parameters
         ----------
         X : array-like of float, shape (n_rows, n_features)
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
             As in `transform`, whose errors and warnings are those of this method.
 
         Returns
@@ -110,23 +110,6 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
             others = np.maximum(squares - np.square(scores).sum(axis=1), 0)
             found = found + others / noise + n_others * np.log(noise)
         return np.asarray(-found / 2)
-
-    def score(self, X: ArrayLike, y: Any = None, *, fhe: str = "disable") -> float:
-        """Return the mean of `score_samples`.
-
-        Parameters
-        ----------
-        X : array-like of float, shape (n_rows, n_features)
-        y : object, default=None
-            Not used.
-        fhe : {"disable", "simulate", "execute"}, default="disable"
-            As in `transform`.
-
-        Returns
-        -------
-        float
-        """
-        return float(np.mean(self.score_samples(X, fhe=fhe)))
 
 
 @documented(TRANSFORM)

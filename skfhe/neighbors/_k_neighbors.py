@@ -185,7 +185,9 @@ class KNeighborsMixin(DistanceMixin):
         teacher = as_original(self, fitted=True) if fitted is self else fitted
         rows, _ = references_and_targets(teacher)
         some = rows[:: -(-rows.shape[0] // MOST_COMPARED)]
-        found = self.head_.predict(self._scores_of_rows(some, "disable"))
+        model = self._encrypted_model  # whatever the mode: this is training, which is in the clear
+        scores, squares = model.scores(some), getattr(model.head, "squares", None)
+        found = model.head.predict(scores if squares is None else squares.added(scores, some, model.encoder))
         of_classes = is_classifier(self)
         self._agreement = agreement_of(teacher.predict(some), found, of_classes)
         if self._agreement < WANTED[of_classes]:
@@ -212,7 +214,7 @@ class KNeighborsMixin(DistanceMixin):
         n_neighbors: int | None = None,
         return_distance: bool = True,
         *,
-        fhe: str = "disable",
+        fhe: str | None = None,
     ) -> tuple[FloatArray, IntArray] | IntArray:
         """Return the nearest training rows; only with ``reveal_references=True``.
 
@@ -222,7 +224,7 @@ class KNeighborsMixin(DistanceMixin):
         n_neighbors : int, default=None
             How many; by default the parameter of the estimator.
         return_distance : bool, default=True
-        fhe : {"disable", "simulate", "execute"}, default="disable"
+        fhe : {"disable", "simulate", "execute"}, default=None
             As in `predict`.
 
         Returns

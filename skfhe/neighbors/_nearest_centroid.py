@@ -91,7 +91,7 @@ class NearestCentroid(DistanceMixin, LinearPredictorMixin, neighbors.NearestCent
         return tuple(np.asarray(values) for values in arrays)
 
     @available_if(original_has("decision_function"))
-    def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def decision_function(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the discriminant score of each class, or the difference of those of two.
 
         Parameters, errors and warnings are those of `predict`.
@@ -105,7 +105,7 @@ class NearestCentroid(DistanceMixin, LinearPredictorMixin, neighbors.NearestCent
         return found
 
     @available_if(original_has("predict_log_proba"))
-    def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def predict_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the logarithm of `predict_proba`, finite for whatever is improbable."""
         scores = self._scores(X, fhe)
         found: FloatArray = self.head_.predict_log_proba(scores)  # type: ignore[attr-defined]
