@@ -56,12 +56,14 @@ class RowSquares:
         """
         found = np.zeros(X.shape[0])
         grid = encoder.grid
+        varies = grid.low < grid.high  # a program without weights has an input that says nothing
+        sent = encoder.features[varies]
         size = max(1, BLOCK // max(X.shape[1], 1))
         for start in range(0, X.shape[0], size):
             some = X[start : start + size]
             rows = np.array(dense(some), dtype=np.float64)
             (integers,) = encoder.encode(some)
-            rows[:, encoder.features] = grid.origin + grid.step * integers
+            rows[:, sent] = (grid.origin + grid.step * integers)[:, varies]
             found[start : start + size] = (np.square(rows - self.middle) * self.factor).sum(axis=1)
         return found
 

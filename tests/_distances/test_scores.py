@@ -1,4 +1,4 @@
-"""Squared distances are a linear score and the row's own part, which does not depend on how it is computed."""
+"""Squared distances are a linear score and the row's own part, however that is computed."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
