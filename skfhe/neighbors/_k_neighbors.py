@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from numbers import Integral
 from typing import Any
@@ -17,7 +18,7 @@ from skfhe._distances import DistanceMixin, distances_from, middle_of
 from skfhe._distances.docstrings import DISTANCES
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.predictor import frames_to_caller
-from skfhe._linear.scores import Calibration, LinearScores
+from skfhe._linear.scores import Calibration, LinearScores, check_range_margin
 from skfhe._originals.compat import references_and_targets
 from skfhe._originals.conversion import from_original
 from skfhe._originals.docstrings import documented
@@ -130,8 +131,13 @@ class KNeighborsMixin(DistanceMixin):
             If ``fitted`` is not fitted.
         """
         estimator = from_original(cls, fitted, n_bits=n_bits, range_margin=range_margin, **own)
-        rows = references_and_targets(fitted)[0] if X is None else X
-        estimator._take_over(estimator, estimator._calibrated(estimator, rows))
+        if X is None:
+            rows, _ = references_and_targets(estimator)
+            margin = check_range_margin(range_margin)
+            calibration = Calibration.on(rows, np.ones(rows.shape[0]), n_bits, margin)
+        else:
+            calibration = estimator._calibrated(estimator, X)
+        estimator._take_over(estimator, calibration)
         return estimator
 
     @property
@@ -160,8 +166,7 @@ class KNeighborsMixin(DistanceMixin):
         rows, targets = references_and_targets(fitted)
         rows = rows.astype(np.float64)
         some = rows[:: -(-rows.shape[0] // MOST_COMPARED)]
-        teacher = as_original(self, fitted=True) if fitted is self else fitted
-        expected, n_each = teacher.predict(some), int(self.n_prototypes)
+        expected, n_each = self._expected(fitted, some), int(self.n_prototypes)
         of_values = _head(fitted)
         head: SoftVotes
         if isinstance(of_values, ClassFractions):
@@ -182,16 +187,22 @@ class KNeighborsMixin(DistanceMixin):
 
     def _take_over(self: Any, fitted: Any, calibration: Calibration) -> None:
         super()._take_over(fitted, calibration)  # type: ignore[misc]
-        teacher = as_original(self, fitted=True) if fitted is self else fitted
-        rows, _ = references_and_targets(teacher)
+        rows, _ = references_and_targets(fitted)
         some = rows[:: -(-rows.shape[0] // MOST_COMPARED)]
         model = self._encrypted_model  # whatever the mode: this is training, which is in the clear
         scores, squares = model.scores(some), getattr(model.head, "squares", None)
         found = model.head.predict(scores if squares is None else squares.added(scores, some, model.encoder))
         of_classes = is_classifier(self)
-        self._agreement = agreement_of(teacher.predict(some), found, of_classes)
+        self._agreement = agreement_of(self._expected(fitted, some), found, of_classes)
         if self._agreement < WANTED[of_classes]:
             warnings.warn(self._disagreement(), ToleranceWarning, stacklevel=frames_to_caller())
+
+    def _expected(self: Any, fitted: Any, rows: Any) -> Array:
+        """Return what the original predicts, in the clear, of rows that it keeps."""
+        original = copy.copy(as_original(self, fitted=True) if fitted is self else fitted)
+        vars(original).pop("feature_names_in_", None)  # which the rows that it keeps have no more
+        found: Array = original.predict(rows)
+        return found
 
     def _disagreement(self: Any) -> str:
         """Say how well predictions agree with the original's, and what to change."""

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
@@ -141,8 +142,11 @@ def test_wrong_parameters_say_what_is_expected(wrong, iris):
 
 def test_a_converted_original_equals_a_fit(iris):
     X, y = iris
-    fitted = KNeighborsClassifier._original().fit(X, y)
-    converted = KNeighborsClassifier.from_sklearn_model(fitted, n_prototypes=4)
-    np.testing.assert_array_equal(
-        converted.predict_proba(X), KNeighborsClassifier(n_prototypes=4).fit(X, y).predict_proba(X)
-    )
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])  # of whose names no warning speaks
+    fitted = KNeighborsClassifier._original().fit(frame, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ToleranceWarning)
+        converted = KNeighborsClassifier.from_sklearn_model(fitted, n_prototypes=4)
+        model = KNeighborsClassifier(n_prototypes=4).fit(frame, y)
+        np.testing.assert_array_equal(converted.predict_proba(frame), model.predict_proba(frame))
