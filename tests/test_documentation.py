@@ -60,14 +60,15 @@ def test_docstrings_are_whole(cls):
 
 
 SMALL = {
-    **{"n_estimators": 2, "max_iter": 4, "max_epochs": 2, "verbosity": 0, "random_state": 0},
-    **{"logging_level": "Silent", "allow_writing_files": False},
+    **{"n_estimators": 2, "max_iter": 5, "max_epochs": 2, "verbosity": 0, "random_state": 0},
+    **{"logging_level": "Silent", "allow_writing_files": False, "n_components": 1},
 }
 """Parameters of one or the other estimator that make it small and silent."""
 
 
 @pytest.mark.parametrize("cls", [*ORIGINALS, *NETWORKS], ids=lambda cls: cls.__name__)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::skfhe.exceptions.ToleranceWarning")
 def test_documented_attributes_are_there_after_fit(cls):
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     X, y = X.iloc[:100, :4], (y[:100] > 150 if is_classifier(cls()) else y[:100])

@@ -5,11 +5,26 @@ import warnings
 
 from sklearn.utils.estimator_checks import check_estimator
 
-from skfhe import boosting, discriminant_analysis, ensemble, linear_model, naive_bayes, svm, tree
+from skfhe import (
+    boosting,
+    cluster,
+    cross_decomposition,
+    decomposition,
+    discriminant_analysis,
+    ensemble,
+    linear_model,
+    naive_bayes,
+    neighbors,
+    svm,
+    tree,
+)
 
 ORIGINALS = [
     getattr(module, name)
-    for module in (linear_model, svm, naive_bayes, discriminant_analysis, tree, ensemble, boosting)
+    for module in (
+        *(linear_model, svm, naive_bayes, discriminant_analysis, tree, ensemble, boosting),
+        *(decomposition, cross_decomposition, cluster, neighbors),
+    )
     for name in module.__all__
 ]
 """Every estimator that has an original."""

@@ -56,3 +56,18 @@ cost_ : Cost
 
 TWELVE_BITS = LINEAR["n_bits"].replace("default=8", "default=12")
 """Of classes whose scores lie close to a threshold, or are differences of large numbers."""
+TRANSFORM = LINEAR | {
+    "notes": """\
+Notes
+-----
+All attributes of the fitted original are there, too; they are those of the float model.""",
+    "program_": """\
+program_ : Program
+    The projection on integers: what runs encrypted. It and what is around it follow the original's arrays
+    when these are changed after ``fit``.""",
+    "n_bits": """\
+n_bits : int or dict, default=12
+    Bits of the inputs and of the weights, or ``{"op_inputs": i, "op_weights": w}``. The bulk of a
+    feature's values is cut into ``2**i`` steps; values far from it add bits.""",
+}
+"""Of transformers."""

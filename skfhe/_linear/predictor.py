@@ -33,7 +33,7 @@ from skfhe.exceptions import CompilationError, InputClippingWarning
 if TYPE_CHECKING:
     from skfhe.circuit import Circuit
 
-__all__ = ["LinearPredictorMixin"]
+__all__ = ["LinearPredictorMixin", "frames_to_caller"]
 
 
 RANGE_MARGIN = 7.5
@@ -49,8 +49,10 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     """
 
     _original: type
-    _own_params = ("n_bits", "range_margin")
+    _own_params: tuple[str, ...] = ("n_bits", "range_margin")
     _own_state: tuple[str, ...] = ("_calibration", "_encrypted_model", "_lowered_coefficients")
+    _accept_sparse: Any = "csr"
+    """What sparse rows are converted to, or False if the original takes none."""
     n_bits: Any
     range_margin: Any
     coef_: Any
@@ -212,7 +214,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     # Prediction.
 
     def _rows(self, fitted: Any, X: Any) -> Any:
-        return validate_data(fitted, X, reset=False, accept_sparse="csr")
+        return validate_data(fitted, X, reset=False, accept_sparse=self._accept_sparse)
 
     def _offers(self, method: str) -> bool:
         return original_has("predict_proba" if method == "predict_log_proba" else method)(self)
@@ -232,7 +234,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         clipped = encoder.watch.describe(rows, getattr(self, "feature_names_in_", None))
         if clipped:
             message = f"{type(self).__name__}: {clipped}"
-            warnings.warn(message, InputClippingWarning, stacklevel=_frames_to_caller())
+            warnings.warn(message, InputClippingWarning, stacklevel=frames_to_caller())
 
     def _score_type(self, rows: Any) -> Any:
         """Return the type that the original computes scores of these rows in."""
@@ -245,7 +247,7 @@ def _coefficients(fitted: Any) -> tuple[FloatArray, FloatArray]:
     return coef, np.asarray(fitted.intercept_)
 
 
-def _frames_to_caller() -> int:
+def frames_to_caller() -> int:
     """Return the level, counted from whoever asks, of the call that a user made."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):

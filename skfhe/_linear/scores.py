@@ -115,11 +115,14 @@ class LinearScores:
     bias : ndarray of float, shape (n_scores,)
     head : Head
         Scores to predictions.
+    exact_at : ndarray of float, shape (n_features, n_scores), optional
+        For each score a row where it stays exactly what it was; by default one that is typical of training.
     """
 
     weight: FloatArray
     bias: FloatArray
     head: Head
+    exact_at: FloatArray | None = None
 
 
 def precision_of(program: Program) -> float:
@@ -202,7 +205,10 @@ def quantize_scores(scores: LinearScores, calibration: Calibration) -> Encrypted
     step, (integers, scale), possible = _fitted(weight, calibration)
     margin = min(calibration.range_margin, max(possible, 0.0))
     grid = _grid(calibration.spread, step, margin)
-    offset = _offset(weight, bias, calibration, grid, integers * scale)
+    exact_at = calibration.typical[:, None]
+    if scores.exact_at is not None:  # where a feature is constant, at what it is
+        exact_at = np.where(calibration.spread.width[:, None] > 0, scores.exact_at, exact_at)
+    offset = _offset(weight, bias, exact_at, grid, integers * scale)
     sent = integers.any(axis=1)
     builder = ProgramBuilder()
     x = builder.input(np.where(sent, grid.low, 0), np.where(sent, grid.high, 0), label="features")
@@ -328,16 +334,16 @@ def _grid(spread: FeatureSpread, step: FloatArray, margin: float) -> FeatureGrid
 
 
 def _offset(
-    weight: FloatArray, bias: FloatArray, calibration: Calibration, grid: FeatureGrid, effective: FloatArray
+    weight: FloatArray, bias: FloatArray, exact_at: FloatArray, grid: FeatureGrid, effective: FloatArray
 ) -> FloatArray:
-    """Return the scores of the grid's origin such that those of a typical row are exact.
+    """Return the scores of the grid's origin such that those of a row, or one for each score, are exact.
 
     Computed in the longest floats there are, for an intercept and large values may cancel.
     """
-    typical = calibration.typical.astype(np.longdouble)
-    steps = (typical / grid.step - grid.origin / grid.step)[:, None]
+    row = exact_at.astype(np.longdouble)
+    steps = row / grid.step[:, None] - (grid.origin / grid.step)[:, None]
     with np.errstate(over="ignore", invalid="ignore"):
-        offset = bias + (typical[:, None] * weight - steps * effective).sum(axis=0)
+        offset = bias + (row * weight - steps * effective).sum(axis=0)
         offset = offset.astype(np.float64)
     if not np.isfinite(offset).all():
         raise ValueError("scores exceed the largest float")

@@ -39,6 +39,7 @@ __all__ = [
     "baseline",
     "callbacks_of",
     "categories_by_feature",
+    "centers_and_scales",
     "check_method_params",
     "check_sample_weight",
     "columns_by_part",
@@ -48,6 +49,7 @@ __all__ = [
     "fit_and_score",
     "fit_context",
     "get_feature_names",
+    "has_flat_predictions",
     "histogram_categories",
     "histogram_stages",
     "initial_scores",
@@ -55,6 +57,7 @@ __all__ = [
     "predicts_labels",
     "preprocessed_rows",
     "printed_as_estimators",
+    "references_and_targets",
     "rows_of_tree",
     "standardizer",
     "visual_block",
@@ -212,6 +215,27 @@ def dtype_of_rows_at_fit(imputer: Any) -> Any:
 def dtype_of_fills(imputer: Any) -> Any:
     """Return the dtype that fills of a SimpleImputer are converted to, which is done from 1.8 on, or None."""
     return getattr(imputer, "_fill_dtype", None)
+
+
+# Partial least squares.
+
+
+def centers_and_scales(fitted: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return what rows are centred and scaled by, and what targets are: their means and deviations."""
+    return fitted._x_mean, fitted._x_std, fitted._y_mean, fitted._y_std
+
+
+def has_flat_predictions(fitted: Any) -> bool:
+    """Whether partial least squares were trained on a single target without an axis of its own."""
+    return bool(fitted._predict_1d)
+
+
+# Nearest neighbors.
+
+
+def references_and_targets(fitted: Any) -> tuple[Any, Array]:
+    """Return the rows that neighbors are sought among, and their targets; of classes, their numbers."""
+    return fitted._fit_X, fitted._y
 
 
 # Meta-estimators.

@@ -198,6 +198,20 @@ class AsyncClient:
         """
         return await self._ask("decision_function", X)
 
+    async def transform(self, X: Any) -> Any:
+        """Return what the original's ``transform`` returns, computed encrypted by the server.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of float, shape (n_rows, n_features_out)
+            Errors are those of `predict`.
+        """
+        return await self._ask("transform", X)
+
     async def forward(self, *X: Any) -> Any:
         """Return what a network's ``forward`` returns, computed encrypted by the server.
 

@@ -436,6 +436,21 @@ class Client:
         return self._ask("decision_function", X)
 
     @_if_answered
+    def transform(self, X: Any) -> Any:
+        """Return what the original's ``transform`` returns, computed encrypted by the server.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of float, shape (n_rows, n_features_out)
+            Errors are those of `predict`.
+        """
+        return self._ask("transform", X)
+
+    @_if_answered
     def forward(self, *X: Any) -> Any:
         """Return what a network's ``forward`` returns, computed encrypted by the server.
 

@@ -22,6 +22,8 @@ from skfhe.encoding import (
     ClassFractions,
     Decoder,
     DigitSumDecoder,
+    Discriminants,
+    Distances,
     Encoder,
     GridEncoder,
     Head,
@@ -31,8 +33,11 @@ from skfhe.encoding import (
     LeafTableDecoder,
     LevelBitsEncoder,
     Margins,
+    NearestVotes,
     OutputDecoders,
+    Projections,
     ScoresDecoder,
+    SoftVotes,
     SplitEncoder,
     Structure,
     SummedDecoders,
@@ -46,7 +51,8 @@ from skfhe.exceptions import InputClippingWarning
 
 __all__ = ["EstimatorPredictor", "ModulePredictor"]
 
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+_PROJECTED = (Discriminants, Distances, NearestVotes, Projections, SoftVotes)
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +84,13 @@ class EstimatorPredictor:
     score_types: dict[str, str]
 
     def __post_init__(self) -> None:
-        if "predict" not in self.methods or set(self.methods) - set(METHODS):
-            raise ValueError(f"expected predict, and others of {', '.join(METHODS)}, got {self.methods}")
-        lacking = [name for name in self.methods if name == "predict_proba" and not hasattr(self.head, name)]
-        if lacking:
-            raise ValueError(f"a {type(self.head).__name__} gives no probabilities")
+        if not {"predict", "transform"} & set(self.methods) or set(self.methods) - set(METHODS):
+            raise ValueError(
+                f"expected predict or transform, and others of {', '.join(METHODS)}, got {self.methods}"
+            )
+        for name in ("predict_proba", "transform"):
+            if name in self.methods and not hasattr(self.head, name):
+                raise ValueError(f"a {type(self.head).__name__} has no {name}")
         if not all(kind in ("float16", "float32", "float64") for kind in self.score_types.values()):
             raise ValueError(f"scores are floats, got {self.score_types}")
         self._check_encoder()
@@ -122,12 +130,21 @@ class EstimatorPredictor:
             fits = not head.labels or len(head.labels[0]) == n_scores or n_scores == 1
         elif isinstance(head, Indicators):
             fits = True
+        elif isinstance(head, _PROJECTED):
+            fits = head.fits(n_scores) and self._squares_fit()
         elif not isinstance(head, Values):
             raise ValueError(f"scores of an estimator have no {type(head).__name__}")
         else:
             fits = all(np.size(part) in (1, n_scores) for part in (head.scale, head.offset))
         if not fits:
             raise ValueError(f"a {type(head).__name__} of another number of scores than {n_scores}")
+
+    def _squares_fit(self) -> bool:
+        """Whether the rows' own part of scores, if there is one, is that of rows on a grid."""
+        squares = getattr(self.head, "squares", None)
+        return squares is None or (
+            isinstance(self.encoder, GridEncoder) and len(squares.middle) == self.rows.n_features
+        )
 
     def encode(self, *rows: Any) -> tuple[IntArray, ...]:
         """Return the integers of each input of the program; see `Predictor`.
@@ -161,42 +178,58 @@ class EstimatorPredictor:
             One of `methods`.
         outputs : tuple of ndarray of int64, rows first
         rows : sequence, optional
-            Of which the outputs are. Without them, those of scores in double precision are taken for granted.
+            Of which the outputs are. Without them, those of scores in double precision are taken for granted,
+            and there are no distances, which depend on the rows themselves.
 
         Raises
         ------
         AttributeError
             If the estimator does not offer the method.
         ValueError
-            If scores exceed the largest float.
+            If scores exceed the largest float, or the rows are needed and not given.
         """
         if method not in self.methods:
             raise AttributeError(
                 f"this {self.rows.estimator} offers {', '.join(self.methods)}, and not {method!r}"
             )
-        scores = self._scores(outputs, rows)
+        scores = self._scores(method, outputs, rows)
+        head: Any = self.head
         if method == "predict":
-            return self.head.predict(scores)
+            return head.predict(scores)
+        if method == "transform":
+            return np.asarray(head.transform(scores)).astype(self._kind(rows), copy=False)
         if method == "decision_function":
+            if hasattr(head, method):
+                return head.decision_function(scores)
             return scores[:, 0] if scores.shape[1] == 1 else scores
-        if method == "predict_log_proba" and isinstance(self.head, Margins):
-            return self.head.predict_log_proba(scores)
-        found = self.head.predict_proba(scores)  # type: ignore[attr-defined]
-        if method == "predict_proba":
-            return found
+        if hasattr(head, method):
+            return getattr(head, method)(scores)
+        found = head.predict_proba(scores)
         with np.errstate(divide="ignore"):
             return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
 
-    def _scores(self, outputs: tuple[IntArray, ...], rows: Sequence[Any] | None) -> FloatArray:
+    def _kind(self, rows: Sequence[Any] | None) -> str:
+        """Return the type of scores of rows."""
+        if not self.score_types:
+            return "float64"
+        given = "float64" if rows is None else self.rows.dtype_of(rows[0])
+        return self.score_types.get(given, "float64")
+
+    def _scores(self, method: str, outputs: tuple[IntArray, ...], rows: Sequence[Any] | None) -> FloatArray:
+        squares = getattr(self.head, "squares", None)
+        kind = self._kind(rows) if squares is None else "float64"
         with np.errstate(over="ignore"):
             scores: Any = self.decoder.decode(*outputs)
-            kind = "float64"
             if self.score_types:
-                given = "float64" if rows is None else self.rows.dtype_of(rows[0])
-                kind = self.score_types.get(given, "float64")
                 scores = scores.astype(kind, copy=False)
         if isinstance(self.encoder, GridEncoder) and not np.isfinite(scores).all():
             raise ValueError(f"the scores of some of these rows exceed the largest {kind}")
+        if squares is not None and rows is not None:
+            scores = squares.added(scores, self.rows.validated(rows[0]), self.encoder)
+        elif squares is not None and self.head.needs_squares(method):  # type: ignore[attr-defined]
+            raise ValueError(
+                f"{method} of a {self.rows.estimator} needs the rows, too: decrypt(result, X=rows)"
+            )
         found: FloatArray = scores
         return found
 

@@ -21,6 +21,8 @@ from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
 from skfhe.encoding._one_hot import one_hot
+from skfhe.encoding._projected import Discriminants, Distances, NearestVotes, Projections, SoftVotes
+from skfhe.encoding._row_squares import RowSquares
 from skfhe.encoding._seam import Decoder, Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
 from skfhe.encoding._structure import Structure, structured
@@ -48,6 +50,8 @@ __all__ = [
     "ClippingWatch",
     "Decoder",
     "DigitSumDecoder",
+    "Discriminants",
+    "Distances",
     "Encoder",
     "FeatureGrid",
     "GridEncoder",
@@ -60,9 +64,13 @@ __all__ = [
     "LevelQuantizer",
     "Levels",
     "Margins",
+    "NearestVotes",
     "OutputDecoders",
+    "Projections",
+    "RowSquares",
     "Rule",
     "ScoresDecoder",
+    "SoftVotes",
     "Split",
     "SplitEncoder",
     "Splits",

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import is_classifier
+from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from skfhe import compile_torch_model
+from skfhe.cluster import KMeans
+from skfhe.decomposition import PCA
 from skfhe.deployment._reading import read_predictor
 from skfhe.deployment._reading.estimators import estimator_predictor
 from skfhe.deployment._values import from_values, to_values
@@ -18,12 +21,13 @@ from skfhe.encoding import DigitSumDecoder, LeafTableDecoder
 from skfhe.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from skfhe.exceptions import InputClippingWarning, UnsupportedModelError
 from skfhe.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from skfhe.neighbors import KNeighborsClassifier
 from skfhe.program import run_batched
 from skfhe.tree import DecisionTreeClassifier
 from tests.digested_models import MODELS, classes, frame, labels, rows, targets, with_missing
 from tests.with_originals import ORIGINALS, seeded
 
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 
 
 def through_a_file(predictor):
@@ -66,7 +70,7 @@ SMALL = {"max_depth": 3, "verbose": 0, "n_jobs": 1, "allow_writing_files": False
 def test_every_estimator_has_a_half_for_the_client(cls):
     """One that is new is found by its room's face: it predicts alike, or has to say why it is refused."""
     X, new = rows(), rows(1)
-    known = {"n_estimators": 3} | SMALL
+    known = {"n_estimators": 3, "n_components": 1} | SMALL
     estimator = seeded(
         cls, **{name: known[name] for name in inspect.signature(cls).parameters if name in known}
     )
@@ -224,3 +228,38 @@ def test_a_network_of_several_inputs_and_outputs_is_alike(module):
     for wrong in ((x,), (x, x), (x, y[:3]), (x * np.nan, y), (x.astype(str), y)):
         with pytest.raises(ValueError):  # noqa: PT011  the module's own messages
             predictor.encode(*wrong)
+
+
+def test_distances_need_the_rows_and_what_is_nearest_does_not():
+    """The row's own part of a squared distance is the client's to add, and the same for every centre."""
+    X = rows()
+    model = KMeans(3, n_init=1, random_state=0).fit(X)
+    predictor = through_a_file(estimator_predictor(model))
+    outputs = run_batched(model.program_, *predictor.encode(X))
+    np.testing.assert_array_equal(predictor.answer("predict", outputs), model.predict(X))
+    with pytest.raises(
+        ValueError, match=r"transform of a KMeans needs the rows, too: decrypt\(result, X=rows\)"
+    ):
+        predictor.answer("transform", outputs)
+
+
+@pytest.mark.filterwarnings("ignore::skfhe.exceptions.ToleranceWarning")
+@pytest.mark.parametrize("two", [False, True])
+def test_references_and_targets_that_clients_may_know(two):
+    X = rows()
+    targets_ = two_targets(X) if two else classes(X, 3)
+    for params in ({"reveal_references": True, "weights": "distance"}, {"n_prototypes": 2}):
+        model = KNeighborsClassifier(**params).fit(X, targets_)
+        assert_alike(model, through_a_file(estimator_predictor(model)), rows(1))
+
+
+def test_a_step_that_is_encrypted_itself_needs_a_round_of_its_own():
+    X = rows()
+    pipe = make_pipeline(PCA(2), LogisticRegression()).fit(X, labels(X))
+    for step in pipe:
+        step.compile()
+    with pytest.raises(UnsupportedModelError, match=r"second round.*[Pp]ut its original in its place"):
+        read_predictor(pipe)
+    alike = make_pipeline(PCA._original(2), LogisticRegression()).fit(X, labels(X))
+    alike[-1].compile()
+    assert read_predictor(alike).predictor.methods[0] == "predict"

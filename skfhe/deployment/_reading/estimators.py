@@ -96,7 +96,8 @@ def _score_types(estimator: Any) -> dict[str, str]:
     found = {}
     for letter in _ROW_TYPES:
         rows = np.zeros((0, estimator.n_features_in_), dtype=letter)
-        kind = np.dtype(estimator._score_type(rows)).name
+        type_of = getattr(estimator, "_transformed_type", estimator._score_type)
+        kind = np.dtype(type_of(rows)).name
         if kind != "float64":
             found[rows.dtype.name] = kind
     return found
@@ -111,7 +112,7 @@ def _rows(estimator: Any) -> Rows:
     if isinstance(estimator, BernoulliNB) and estimator.binarize is not None:
         return BinarizedRows(_rules(estimator, "numeric", "all", "csr"), float(estimator.binarize))
     if isinstance(encoder, GridEncoder):
-        return _rules(estimator, "numeric", "all", "csr")
+        return _rules(estimator, "numeric", "all", estimator._accept_sparse or "no")
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
     if isinstance(encoder, AffineEncoder):

@@ -164,6 +164,11 @@ def _kept(transformer: Any, place: Place) -> Read:
     if name not in place.trusted:
         if kind == "FunctionTransformer":
             reason = "calls a function of Python, which no file without code can hold"
+        elif hasattr(type(transformer), "program_"):
+            raise place.refusal(
+                "is evaluated encrypted, and what follows it would need a second round",
+                "Put its original in its place, which the client computes, or save this step by itself.",
+            )
         elif any(issubclass(type(transformer), known) for known in READERS):
             reason = "is a subclass of a transformer that a client computes, and may mean something else"
         else:
