@@ -8,6 +8,7 @@ __all__ = [
     "AccumulatorBudgetError",
     "AccumulatorOverflowError",
     "CiphertextMismatchError",
+    "CoarseInputWarning",
     "CompilationError",
     "ForkedProcessError",
     "InputClippingWarning",
@@ -76,6 +77,10 @@ class UnsupportedOperatorError(ValueError):
 
 class InputClippingWarning(UserWarning):
     """Rows have values beyond the range that a model represents, and are evaluated at its ends."""
+
+
+class CoarseInputWarning(UserWarning):
+    """Scores are so steep that rounding the inputs changes them by more than predictions bear."""
 
 
 class ServerError(RuntimeError):

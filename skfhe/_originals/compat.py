@@ -41,6 +41,7 @@ __all__ = [
     "histogram_categories",
     "histogram_stages",
     "initial_scores",
+    "kernel_coefficient",
     "output_container",
     "preprocessed_rows",
     "rows_of_tree",
@@ -65,6 +66,14 @@ KEPT_BY_CLONES = frozenset({METADATA_REQUEST, "_sklearn_output_config", "_skl_ca
 def callbacks_of(estimator: Any) -> tuple[Any, ...]:
     """Return the callbacks of an estimator, which its clones share; from 1.9 on."""
     return tuple(getattr(estimator, "_skl_callbacks", ()))
+
+
+# Parts of fitted support vector machines.
+
+
+def kernel_coefficient(machine: Any) -> float:
+    """Return what ``gamma`` was for the kernel of a fitted support vector machine."""
+    return float(machine._gamma)
 
 
 # Parts of fitted trees and their ensembles.

@@ -19,7 +19,11 @@ from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
 from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
+from skfhe.encoding._limbs import LimbDecoder
 from skfhe.encoding._links import logistic, softmax
+from skfhe.encoding._log_densities import LogDensities
+from skfhe.encoding._monomials import MonomialEncoder
+from skfhe.encoding._pair_votes import PairVotes
 from skfhe.encoding._seam import Decoder, Encoder, Head
 from skfhe.encoding._splits import Categories, Rule, Split, SplitEncoder, Splits
 from skfhe.encoding._structure import Structure, structured
@@ -58,8 +62,12 @@ __all__ = [
     "LevelBitsEncoder",
     "LevelQuantizer",
     "Levels",
+    "LimbDecoder",
+    "LogDensities",
     "Margins",
+    "MonomialEncoder",
     "OutputDecoders",
+    "PairVotes",
     "Rule",
     "ScoresDecoder",
     "Split",

@@ -1,0 +1,5 @@
+"""Naive Bayes classifiers whose predictions run on encrypted data."""
+
+from skfhe.naive_bayes._gaussian import GaussianNB
+
+__all__ = ["GaussianNB"]
