@@ -5,11 +5,14 @@ import warnings
 
 from sklearn.utils.estimator_checks import check_estimator
 
-from skfhe import boosting, ensemble, linear_model, svm, tree
+from skfhe import boosting, discriminant_analysis, ensemble, linear_model, mixture, naive_bayes, svm, tree
 
 ORIGINALS = [
     getattr(module, name)
-    for module in (linear_model, svm, tree, ensemble, boosting)
+    for module in (
+        *(linear_model, svm, naive_bayes, discriminant_analysis, mixture),
+        *(tree, ensemble, boosting),
+    )
     for name in module.__all__
 ]
 """Every estimator that has an original."""

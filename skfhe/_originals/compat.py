@@ -42,6 +42,7 @@ __all__ = [
     "histogram_stages",
     "initial_scores",
     "kernel_coefficient",
+    "kernel_probabilities",
     "output_container",
     "preprocessed_rows",
     "rows_of_tree",
@@ -74,6 +75,11 @@ def callbacks_of(estimator: Any) -> tuple[Any, ...]:
 def kernel_coefficient(machine: Any) -> float:
     """Return what ``gamma`` was for the kernel of a fitted support vector machine."""
     return float(machine._gamma)
+
+
+def kernel_probabilities(machine: Any) -> tuple[FloatArray, FloatArray]:
+    """Return the slopes and intercepts of a support vector machine's probabilities; empty if it has none."""
+    return np.asarray(machine._probA), np.asarray(machine._probB)
 
 
 # Parts of fitted trees and their ensembles.

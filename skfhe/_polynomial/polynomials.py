@@ -61,6 +61,10 @@ class Described(Protocol):
     def degree(self) -> int:
         """The largest number of factors of a product."""
 
+    @property
+    def narrowest(self) -> FloatArray:
+        """How far each feature varies at least, where other features are known; shape (n_features,)."""
+
     def input_error(self, step: FloatArray) -> FloatArray:
         """Return what the scores of a typical row differ by if its values are rounded to these steps.
 
@@ -132,12 +136,22 @@ class QuadraticScores:
         axes = (0,) if self.factor.ndim == 2 else (0, 2)
         return np.flatnonzero((self.factor != 0).any(axis=axes))
 
+    @property
+    def _steepness(self) -> FloatArray:
+        """The diagonal of each inverse covariance, shape (n_scores, n_features)."""
+        squares = np.square(self.factor)
+        return squares if squares.ndim == 2 else squares.sum(axis=2)
+
+    @property
+    def narrowest(self) -> FloatArray:
+        """The smallest standard deviation of each feature, where other features are known."""
+        with np.errstate(divide="ignore"):
+            found: FloatArray = 1 / np.sqrt(self._steepness.max(axis=0))
+        return found
+
     def input_error(self, step: FloatArray) -> FloatArray:
         """Return what scores differ by for the rounding of a row that is drawn from the density."""
-        steepness = np.square(self.factor)
-        if steepness.ndim == 3:
-            steepness = steepness.sum(axis=2)
-        found: FloatArray = np.sqrt(steepness @ np.square(step) / 12)
+        found: FloatArray = np.sqrt(self._steepness @ np.square(step) / 12)
         return found
 
     def on_grid(self, origin: FloatArray, step: FloatArray, features: IntArray) -> Polynomial:
@@ -195,6 +209,11 @@ class KernelScores:
     def used(self) -> IntArray:
         """Numbers of the features that scores depend on."""
         return np.flatnonzero((self.support != 0).any(axis=0))
+
+    @property
+    def narrowest(self) -> FloatArray:
+        """There is nothing that says how finely each feature matters."""
+        return np.full(self.support.shape[1], np.inf)
 
     def input_error(self, step: FloatArray) -> FloatArray:
         """Return what scores differ by for the rounding of a row that is a typical support vector."""

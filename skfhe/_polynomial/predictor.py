@@ -51,9 +51,16 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
     _original: type
     _own_params = ("n_bits", "range_margin")
     _own_state = ("_calibration", "_encrypted_model", "_lowered_parameters")
+    _takes_rows = ("numeric", "no")
+    """What rows are converted to, and whether and how sparse ones are taken."""
     _why_steep = "a feature, or a difference of several, hardly varies in a class or component"
     n_bits: Any
     range_margin: Any
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.array_api_support = False  # programs are evaluated on arrays of NumPy
+        return tags
 
     @classmethod
     def from_sklearn_model(
@@ -210,11 +217,12 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
 
         Where that is too small for a float, its logarithm is not, unless it follows from votes.
         """
+        scores = self._scores(X, fhe)
         head: Any = self.head_
         if hasattr(head, "predict_log_proba"):
-            return head.predict_log_proba(self._scores(X, fhe))
+            return head.predict_log_proba(scores)
         with np.errstate(divide="ignore"):
-            return np.log(head.predict_proba(self._scores(X, fhe)))
+            return np.log(head.predict_proba(scores))
 
     @available_if(_has_decisions)
     def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:

@@ -24,6 +24,8 @@ MOST_TERMS = 6000
 """Products that are sent of a row, where there are more than of two factors."""
 HEADROOM = 1.2
 """A grid has 2**n_bits steps over at least the bulk, and at most twice as many."""
+NARROW_BITS = 8
+"""Fewer than n_bits: a standard deviation, in the class where it is smallest, has steps of the rest."""
 TYPICAL = 4.0
 """Parts of the bulk: a typical value's distance from the middle is one."""
 RESOLUTION = 2.0**-12
@@ -106,11 +108,14 @@ def quantize(scores: Described, calibration: Calibration) -> Quantized:
             f"ciphertext that a client sends, and {MOST_TERMS} are the most; lower degree, or the number of "
             "features before it"
         )
-    finest = _steps(calibration)
+    finest = _steps(calibration, scores.narrowest)
     with np.errstate(over="ignore", invalid="ignore"):
         polynomial = scores.on_grid(calibration.spread.middle, finest, features)
-    if not all(np.isfinite(part).all() for part in (polynomial.weight, polynomial.constant)):
+    # a class of no probability at all has a score of minus infinity
+    if not np.isfinite(polynomial.weight).all() or not (polynomial.constant < np.inf).all():
         raise ValueError("the parameters of its scores are not finite, or too large")
+    if not len(polynomial.terms):
+        polynomial = _with_a_term(polynomial)
     for doublings, margin in _attempts(calibration, finest):
         grid = _grid(calibration, np.ldexp(finest, doublings), margin)
         fitted = _fitted(scores, polynomial.coarser(doublings[features]), calibration, grid, features)
@@ -124,6 +129,13 @@ def quantize(scores: Described, calibration: Calibration) -> Quantized:
         )
     model = _built(scores, polynomial, fitted, features, grid, calibration, margin)
     return Quantized(model, fitted.input_error)
+
+
+def _with_a_term(polynomial: Polynomial) -> Polynomial:
+    """Return constant scores as those of a product without a weight."""
+    terms = np.full((1, max(polynomial.terms.shape[1], 1)), -1)
+    terms[0, -1] = 0
+    return Polynomial(terms, np.zeros((1, len(polynomial.constant))), polynomial.constant)
 
 
 def _built(
@@ -184,14 +196,25 @@ def _attempts(calibration: Calibration, step: FloatArray) -> Iterator[tuple[IntA
     yield doublings, 0.0
 
 
-def _steps(calibration: Calibration) -> FloatArray:
-    """Return the powers of two that cut each feature's bulk into 2**n_bits steps, or up to twice as many."""
+def _steps(calibration: Calibration, narrowest: FloatArray) -> FloatArray:
+    """Return the powers of two that cut each feature's bulk into 2**n_bits steps, or up to twice as many.
+
+    They are smaller for a feature that varies much less in one of the classes, unless all its values are
+    multiples of them already.
+    """
     spread = calibration.spread
     bulk = np.where(spread.bulk > 0, spread.bulk, np.abs(spread.middle))
     bulk[bulk == 0] = 1.0
+    step = _power_of_two(bulk * HEADROOM, calibration.n_bits)
+    finer = np.minimum(step, _power_of_two(np.minimum(narrowest, bulk), calibration.n_bits - NARROW_BITS))
+    return np.maximum(finer, np.minimum(calibration.grain, step))
+
+
+def _power_of_two(width: FloatArray, n_bits: int) -> FloatArray:
+    """Return the largest power of two of which there are 2**n_bits in a width."""
     with np.errstate(over="ignore"):
-        exponent = np.frexp(np.minimum(bulk * HEADROOM, np.finfo(np.float64).max))[1] - 1
-    return np.ldexp(1.0, np.maximum(exponent - calibration.n_bits, -1074))
+        exponent = np.frexp(np.clip(width, np.finfo(np.float64).tiny, np.finfo(np.float64).max))[1] - 1
+    return np.ldexp(1.0, np.maximum(exponent - n_bits, -1074))
 
 
 def _grid(calibration: Calibration, step: FloatArray, margin: float) -> FeatureGrid:

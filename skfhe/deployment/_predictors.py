@@ -25,12 +25,17 @@ from skfhe.encoding import (
     GridEncoder,
     Head,
     Indicators,
+    Inliers,
     LeafDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
     LevelBitsEncoder,
+    LimbDecoder,
+    LogDensities,
     Margins,
+    MonomialEncoder,
     OutputDecoders,
+    PairVotes,
     ScoresDecoder,
     SplitEncoder,
     Structure,
@@ -45,7 +50,7 @@ from skfhe.exceptions import InputClippingWarning
 
 __all__ = ["EstimatorPredictor", "ModulePredictor"]
 
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +84,9 @@ class EstimatorPredictor:
     def __post_init__(self) -> None:
         if "predict" not in self.methods or set(self.methods) - set(METHODS):
             raise ValueError(f"expected predict, and others of {', '.join(METHODS)}, got {self.methods}")
-        lacking = [name for name in self.methods if name == "predict_proba" and not hasattr(self.head, name)]
-        if lacking:
-            raise ValueError(f"a {type(self.head).__name__} gives no probabilities")
+        for name in ("predict_proba", "score_samples"):
+            if name in self.methods and not hasattr(self.head, name):
+                raise ValueError(f"a {type(self.head).__name__} has no {name}")
         if not all(kind in ("float16", "float32", "float64") for kind in self.score_types.values()):
             raise ValueError(f"scores are floats, got {self.score_types}")
         self._check_encoder()
@@ -95,10 +100,11 @@ class EstimatorPredictor:
         elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
-        elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
+        elif not isinstance(encoder, GridEncoder | MonomialEncoder | LevelBitsEncoder | BlockEncoder):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
         else:
-            read = [encoder.features, *([encoder.watch.features] if isinstance(encoder, GridEncoder) else [])]
+            watched = isinstance(encoder, GridEncoder | MonomialEncoder)
+            read = [encoder.features, *([encoder.watch.features] if watched else [])]
             fits = all(features.max(initial=0) < n_features for features in read)
         if not fits:
             raise ValueError(f"the encoder reads others than the {n_features} features of a row")
@@ -117,6 +123,12 @@ class EstimatorPredictor:
             fits = len(head.n_classes) * head.width <= n_scores
         elif isinstance(head, Margins):
             fits = not head.labels or len(head.labels[0]) == n_scores or n_scores == 1
+        elif isinstance(head, LogDensities):
+            fits = not head.labels or len(head.labels[0]) == n_scores
+        elif isinstance(head, PairVotes):
+            fits = head.n_scores == n_scores
+        elif isinstance(head, Inliers):
+            fits = n_scores == 1
         elif isinstance(head, Indicators):
             fits = True
         elif not isinstance(head, Values):
@@ -142,7 +154,7 @@ class EstimatorPredictor:
         if len(rows) != 1:
             raise ValueError(f"{self.rows.estimator} takes rows X alone, got {len(rows)} arguments")
         validated = self.rows.validated(rows[0])
-        if isinstance(self.encoder, GridEncoder):
+        if isinstance(self.encoder, GridEncoder | MonomialEncoder):
             clipped = self.encoder.watch.describe(validated, self.rows.feature_names)
             if clipped:
                 message = f"{self.rows.estimator}: {clipped}"
@@ -172,8 +184,9 @@ class EstimatorPredictor:
                 f"this {self.rows.estimator} offers {', '.join(self.methods)}, and not {method!r}"
             )
         scores = self._scores(outputs, rows)
-        if method == "predict":
-            return self.head.predict(scores)
+        if method in ("predict", "score_samples") or hasattr(self.head, method):
+            found = getattr(self.head, method)(scores)
+            return found[:, 0] if method == "decision_function" and found.shape[1:] == (1,) else found
         if method == "decision_function":
             return scores[:, 0] if scores.shape[1] == 1 else scores
         found = self.head.predict_proba(scores)  # type: ignore[attr-defined]
@@ -204,6 +217,8 @@ def _n_scores(decoder: Decoder) -> int:
         decoder = decoder.decoders[0]
     if isinstance(decoder, DigitSumDecoder):
         decoder = decoder.sums
+    if isinstance(decoder, LimbDecoder):
+        return decoder.n_scores
     if isinstance(decoder, LeafSumDecoder):
         return decoder.n_outputs
     if isinstance(decoder, LeafDecoder | LeafTableDecoder):

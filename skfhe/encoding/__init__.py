@@ -15,6 +15,7 @@ from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
+from skfhe.encoding._inliers import Inliers
 from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
 from skfhe.encoding._level_bits import LevelBitsEncoder
@@ -56,6 +57,7 @@ __all__ = [
     "GridEncoder",
     "Head",
     "Indicators",
+    "Inliers",
     "LeafDecoder",
     "LeafSumDecoder",
     "LeafTableDecoder",

@@ -98,7 +98,8 @@ class GaussianMixture(PolynomialPredictorMixin, mixture.GaussianMixture):
         -------
         ndarray of float, shape (n_rows,)
         """
-        found: FloatArray = self.head_.score_samples(self._scores(X, fhe))  # type: ignore[attr-defined]
+        scores = self._scores(X, fhe)
+        found: FloatArray = self.head_.score_samples(scores)  # type: ignore[attr-defined]
         return found
 
     def score(self, X: ArrayLike, y: Any = None, *, fhe: str = "disable") -> float:

@@ -50,6 +50,11 @@ class GaussianNB(PolynomialPredictorMixin, naive_bayes.GaussianNB):
 
     def _describe(self, fitted: Any) -> QuadraticScores:
         variance = np.asarray(fitted.var_, dtype=np.float64)
+        if not (variance > 0).all():
+            raise ValueError(
+                f"{type(self).__name__} has no density where variances are zero: all features are constant, as "
+                "those of one sample are; fit it on rows that vary"
+            )
         with np.errstate(divide="ignore"):
             prior = np.log(np.asarray(fitted.class_prior_, dtype=np.float64))
             constant = prior - 0.5 * np.log(2 * np.pi * variance).sum(axis=1)

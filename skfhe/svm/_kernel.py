@@ -12,13 +12,13 @@ from scipy.sparse import issparse
 from sklearn import svm
 from sklearn.utils.validation import validate_data
 
-from skfhe._originals.compat import kernel_coefficient
+from skfhe._originals.compat import kernel_coefficient, kernel_probabilities
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._polynomial import KernelScores, PolynomialPredictorMixin
 from skfhe._polynomial.docstrings import POLYNOMIAL
 from skfhe._typing import Array, FloatArray
-from skfhe.encoding import Head, Margins, PairVotes, Values, dense
+from skfhe.encoding import Head, Inliers, PairVotes, Values, dense
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["SVC", "SVR", "NuSVC", "NuSVR", "OneClassSVM"]
@@ -41,6 +41,7 @@ class KernelMachineMixin:
     degree: Any
     coef0: Any
     _unit: float | None = None
+    _takes_rows = ("float64", "csr")
     _why_steep = "support vectors of large coefficients lie close together"
 
     def _check_evaluable(self) -> None:
@@ -110,12 +111,9 @@ class PairwiseMixin(KernelMachineMixin):
         return self._scored(fitted, dual, np.asarray(fitted.intercept_), self._head(fitted))
 
     def _head(self, fitted: Any) -> PairVotes:
-        slopes, intercepts = (getattr(fitted, name, np.empty(0)) for name in ("probA_", "probB_"))
+        slopes, intercepts = kernel_probabilities(fitted)
         return PairVotes(
-            len(fitted.classes_),
-            slopes=np.asarray(slopes, dtype=np.float64),
-            intercepts=np.asarray(intercepts, dtype=np.float64),
-            labels=(fitted.classes_,),
+            len(fitted.classes_), slopes=slopes, intercepts=intercepts, labels=(fitted.classes_,)
         )
 
     @property
@@ -276,8 +274,8 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
     __init__ = parameters_of(svm.OneClassSVM, n_bits=12, range_margin=3.0)
     fit = method_of(svm.OneClassSVM.fit)
 
-    def _head(self, fitted: Any) -> Margins:
-        return Margins("normalized", labels=(np.array([-1, 1]),))
+    def _head(self, fitted: Any) -> Inliers:
+        return Inliers(float(np.asarray(fitted.offset_).item()))
 
     def score_samples(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
         """Return the scores before ``offset_`` is subtracted.
@@ -288,5 +286,6 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
         -------
         ndarray of float, shape (n_rows,)
         """
-        found: FloatArray = self.decision_function(X, fhe=fhe) + self.offset_
+        scores = self._scores(X, fhe)
+        found: FloatArray = self.head_.score_samples(scores)  # type: ignore[attr-defined]
         return found

@@ -7,12 +7,12 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import is_classifier
 
-from skfhe import linear_model, svm
 from skfhe.exceptions import NotCompiledError
 from skfhe.linear_model import LinearRegression, LogisticRegression, Ridge, SGDClassifier, SGDRegressor
+from tests._linear.examples import ALL as EVERY
 from tests.with_originals import original_of, seeded
 
-ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
+ALL = [type(estimator) for estimator in EVERY]
 METHODS = ("predict", "decision_function", "predict_proba", "predict_log_proba")
 
 

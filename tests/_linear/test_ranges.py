@@ -10,7 +10,6 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from skfhe import linear_model, svm
 from skfhe.exceptions import InputClippingWarning
 from skfhe.linear_model import (
     Lasso,
@@ -22,9 +21,10 @@ from skfhe.linear_model import (
     SGDRegressor,
 )
 from skfhe.svm import LinearSVR
+from tests._linear.examples import ALL as EVERY
 from tests.with_originals import original_of, seeded
 
-ALL = [getattr(module, name) for module in (linear_model, svm) for name in module.__all__]
+ALL = [type(estimator) for estimator in EVERY]
 
 
 def fitted(estimator, X, y):

@@ -23,6 +23,7 @@ from skfhe.encoding import (
     LeafDecoder,
     LeafSumDecoder,
     LevelBitsEncoder,
+    MonomialEncoder,
     Splits,
     ThermometerEncoder,
 )
@@ -59,7 +60,7 @@ def estimator_predictor(estimator: Any) -> EstimatorPredictor:
         estimator.head_,
         len(program.inputs),
         len(program.outputs),
-        _score_types(estimator) if isinstance(encoder, GridEncoder) else {},
+        _score_types(estimator) if isinstance(encoder, GridEncoder | MonomialEncoder) else {},
     )
 
 
@@ -69,6 +70,8 @@ def _public_encoder(encoder: Any) -> Encoder:
         return encoder.encoder
     if isinstance(encoder, GridEncoder):
         return replace(encoder, watch=encoder.watch.public(encoder.features))
+    if isinstance(encoder, MonomialEncoder):
+        return replace(encoder, factors=_public_encoder(encoder.factors))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
     if isinstance(encoder, AffineEncoder):
@@ -100,6 +103,9 @@ def _rows(estimator: Any) -> Rows:
     encoder = estimator.encoder_
     if isinstance(encoder, GridEncoder):
         return _rules(estimator, "numeric", "all", "csr")
+    if isinstance(encoder, MonomialEncoder):
+        dtype, sparse = estimator._takes_rows
+        return _rules(estimator, dtype, "all", sparse)
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
     if isinstance(encoder, AffineEncoder):
