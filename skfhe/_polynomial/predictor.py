@@ -199,7 +199,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         assert isinstance(encoder, MonomialEncoder)
         return encoder.watch
 
-    def _scores_of_rows(self, rows: Any, fhe: str) -> FloatArray:
+    def _scores_of_rows(self, rows: Any, fhe: str | None) -> FloatArray:
         """Return the scores of validated rows, of the original's type, shape (n_rows, n_scores)."""
         clipped = self._watch.describe(rows, getattr(self, "feature_names_in_", None))
         if clipped:
@@ -212,7 +212,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         return np.float64
 
     @available_if(_has_probabilities)
-    def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
+    def predict_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
         """Return the logarithm of `predict_proba`.
 
         Where that is too small for a float, its logarithm is not, unless it follows from votes.
@@ -225,7 +225,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
             return np.log(head.predict_proba(scores))
 
     @available_if(_has_decisions)
-    def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def decision_function(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the score of each class, or that of the second of two.
 
         Parameters, errors and warnings are those of `predict`.

@@ -41,7 +41,7 @@ class PairVotes:
     .. [1] Platt, "Probabilistic Outputs for Support Vector Machines", Advances in Large Margin Classifiers,
        1999.
     .. [2] Wu, Lin and Weng, "Probability Estimates for Multi-class Classification by Pairwise Coupling",
-       JMLR 5, 2004: the second of its methods gives the probabilities of classes.
+       JMLR 5, 2004: the second of its methods gives the probabilities of classes, of two as well.
 
     Examples
     --------
@@ -113,8 +113,6 @@ class PairVotes:
             raise ValueError("this model was not trained to tell probabilities")
         first = logistic(-(self._for_the_first(scores) * self.slopes + self.intercepts))
         first = np.clip(first, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-        if self.n_classes == 2:
-            return np.concatenate([first, 1 - first], axis=1)
         between = np.zeros((len(scores), self.n_classes, self.n_classes))
         one, other = self._pairs.T
         between[:, one, other], between[:, other, one] = first, 1 - first

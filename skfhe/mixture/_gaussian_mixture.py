@@ -40,14 +40,12 @@ class GaussianMixture(PolynomialPredictorMixin, mixture.GaussianMixture):
     True
     """
 
-    __metadata_request__score = {"fhe": True}
-
     _original = mixture.GaussianMixture
     __init__ = parameters_of(mixture.GaussianMixture, n_bits=12, range_margin=3.0)
     fit = method_of(mixture.GaussianMixture.fit)
 
     def fit_predict(self, X: ArrayLike, y: Any = None) -> IntArray:
-        """Train as `fit` does, and return the component of each row by the program, in the clear.
+        """Train as `fit` does, and return the component of each row by the program, in the estimator's mode.
 
         Parameters
         ----------
@@ -59,7 +57,7 @@ class GaussianMixture(PolynomialPredictorMixin, mixture.GaussianMixture):
         -------
         ndarray of int64, shape (n_rows,)
         """
-        found: IntArray = self.fit(X, y).predict(X, fhe="disable")
+        found: IntArray = self.fit(X, y).predict(X)
         return found
 
     def _describe(self, fitted: Any) -> QuadraticScores:
@@ -89,7 +87,7 @@ class GaussianMixture(PolynomialPredictorMixin, mixture.GaussianMixture):
             np.float32 if rows.dtype == np.float32 else np.float64, self.means_.dtype, self.weights_.dtype
         )
 
-    def score_samples(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def score_samples(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the logarithm of the probability density at each row.
 
         Parameters, errors and warnings are those of `predict`.
@@ -101,10 +99,3 @@ class GaussianMixture(PolynomialPredictorMixin, mixture.GaussianMixture):
         scores = self._scores(X, fhe)
         found: FloatArray = self.head_.score_samples(scores)  # type: ignore[attr-defined]
         return found
-
-    def score(self, X: ArrayLike, y: Any = None, *, fhe: str = "disable") -> float:
-        """Return the mean of `score_samples`.
-
-        Parameters, errors and warnings are those of `predict`; ``y`` is not used.
-        """
-        return float(self.score_samples(X, fhe=fhe).mean())

@@ -67,7 +67,7 @@ class GaussianNB(PolynomialPredictorMixin, naive_bayes.GaussianNB):
     def _steepness_advice(self) -> str:
         return "raise var_smoothing or n_bits"
 
-    def predict_joint_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def predict_joint_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the logarithm of the joint probability of each row and each class.
 
         Parameters, errors and warnings are those of `predict`.

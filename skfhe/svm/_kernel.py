@@ -124,7 +124,7 @@ class PairwiseMixin(KernelMachineMixin):
             head, one_vs_rest=self.decision_function_shape == "ovr", break_ties=bool(self.break_ties)
         )
 
-    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> Array:
+    def predict(self, X: ArrayLike, *, fhe: str | None = None) -> Array:
         """Return the class of each row: that of most votes, as the original breaks ties.
 
         Parameters, errors and warnings are those of every predictor; see `skfhe.linear_model`.
@@ -277,7 +277,7 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
     def _head(self, fitted: Any) -> Inliers:
         return Inliers(float(np.asarray(fitted.offset_).item()))
 
-    def score_samples(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def score_samples(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the scores before ``offset_`` is subtracted.
 
         Parameters, errors and warnings are those of `predict`.
