@@ -33,7 +33,8 @@ All attributes of the fitted original are there, too; they are those of the floa
     "n_bits": """\
 n_bits : int, default=12
     Bits of the inputs: the bulk of a feature's values is cut into ``2**n_bits`` steps, or up to twice as
-    many; values far from it add bits. Weights are as fine as that deserves.""",
+    many. Values far from it add bits, and so do classes or components in which it varies much less. Where
+    products are too wide for the engine, steps are larger. Weights are as fine as that deserves.""",
     "range_margin": """\
 range_margin : float, default=3.0
     How far beyond the training range of a feature its values are represented, in widths of that range,

@@ -162,8 +162,8 @@ class QuadraticScores:
             projected = away * factor
             scaled = (factor * step)[:, features]
             linear = -projected[:, features] * scaled
-            terms = np.arange(n_features)
-            terms = np.concatenate([np.stack([np.full(n_features, -1), terms], axis=1), np.stack([terms] * 2, 1)])
+            one = np.arange(n_features)
+            terms = np.concatenate([np.stack([pair, one], axis=1) for pair in (np.full(n_features, -1), one)])
             weight = np.concatenate([linear, -np.square(scaled) / 2], axis=1).T
         else:
             projected = np.einsum("sf,sfd->sd", away, factor)
@@ -235,7 +235,7 @@ class KernelScores:
         constant = self.intercept + self.dual @ shift**self.degree
         terms, weights = [np.empty((0, self.degree), dtype=np.int64)], [np.empty((0, len(self.dual)))]
         for power in range(1, self.degree + 1):
-            dual = self.dual * shift ** (self.degree - power) * comb(self.degree, power)
+            dual: FloatArray = self.dual * shift ** (self.degree - power) * float(comb(self.degree, power))
             if not dual.any():
                 continue
             of_power = _all_terms(len(features), self.degree, range(power, power + 1))

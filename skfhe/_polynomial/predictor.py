@@ -162,9 +162,9 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         worst = float(found.input_error.max(initial=0.0))
         if described.unit is not None and worst > COARSE * described.unit:
             warnings.warn(
-                f"{type(self).__name__}: rounding the features to n_bits={calibration.n_bits} changes some scores "
-                f"of typical rows by about {worst:.2g}, for {self._why_steep}; predictions can differ from the "
-                f"float model's: {self._steepness_advice()}",
+                f"{type(self).__name__}: rounding the features to n_bits={calibration.n_bits} changes some "
+                f"scores of typical rows by about {worst:.2g}, for {self._why_steep}; predictions can differ "
+                f"from the float model's: {self._steepness_advice()}",
                 CoarseInputWarning,
                 stacklevel=_frames_to_caller(),
             )

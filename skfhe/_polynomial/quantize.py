@@ -31,7 +31,7 @@ TYPICAL = 4.0
 RESOLUTION = 2.0**-12
 """What rounding the weights may cost of a score, in its units."""
 OF_INPUTS = 0.25
-"""What rounding the weights may cost of a score, where it is more, in parts of what rounding the inputs costs."""
+"""The same in parts of what rounding the inputs costs, where that is more."""
 LEAST_RESOLUTION = 2.0**-20
 """The same of scores that have no unit, in parts of what they are sums of."""
 USUAL_MARGIN = 0.5
@@ -123,9 +123,9 @@ def quantize(scores: Described, calibration: Calibration) -> Quantized:
             break
     else:
         raise UnsupportedModelError(
-            f"products of {scores.degree} of its features are wider than the engine takes even in steps of "
-            f"{min(LEAST_BITS, calibration.n_bits)} bits; lower degree, or scale features whose values reach far "
-            "beyond their bulk"
+            f"products of {scores.degree} of its features are wider than the engine takes, even in steps of "
+            f"{min(LEAST_BITS, calibration.n_bits)} bits; lower degree, or transform features whose values "
+            "reach far beyond their bulk"
         )
     model = _built(scores, polynomial, fitted, features, grid, calibration, margin)
     return Quantized(model, fitted.input_error)
@@ -158,16 +158,12 @@ def _built(
     watched = np.union1d(features, scores.used[width[scores.used] == 0])
     possible = None if margin == calibration.range_margin else margin
     watch = ClippingWatch(watched, grid.select(watched), width[watched], None, margin, possible)
-    encoder = MonomialEncoder(
-        GridEncoder(features, grid.select(features), watch), terms, fitted.shifts[kept]
-    )
+    encoder = MonomialEncoder(GridEncoder(features, grid.select(features), watch), terms, fitted.shifts[kept])
     builder = ProgramBuilder()
     x = builder.input(*encoder.interval, label="products")
     nothing = np.zeros(integers.shape[1], dtype=np.int64)
     y = builder.add(ops.Linear(integers, nothing), x, label="scores")
-    decoder = LimbDecoder(
-        fitted.limbs.bits, len(fitted.limbs.weights), fitted.scale, polynomial.constant
-    )
+    decoder = LimbDecoder(fitted.limbs.bits, len(fitted.limbs.weights), fitted.scale, polynomial.constant)
     return EncryptedModel(encoder, optimize(builder.finish(y)), decoder, scores.head)
 
 
@@ -294,7 +290,8 @@ def _fits(limbs: _Limbs, widest: FloatArray) -> bool:
 def _digits(integers: IntArray, bits: int) -> _Limbs:
     """Return balanced digits, from ``-2**(bits - 1)`` to ``2**(bits - 1) - 1``, the lowest first."""
     base, half = 1 << bits, 1 << (bits - 1)
-    rest, found = integers, []
+    found: list[IntArray] = []
+    rest = integers
     while rest.any() or not found:
         digit = (rest + half) % base - half
         found.append(digit)

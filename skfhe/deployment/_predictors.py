@@ -103,8 +103,9 @@ class EstimatorPredictor:
         elif not isinstance(encoder, GridEncoder | MonomialEncoder | LevelBitsEncoder | BlockEncoder):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
         else:
-            watched = isinstance(encoder, GridEncoder | MonomialEncoder)
-            read = [encoder.features, *([encoder.watch.features] if watched else [])]
+            read = [encoder.features]
+            if isinstance(encoder, GridEncoder | MonomialEncoder):
+                read.append(encoder.watch.features)
             fits = all(features.max(initial=0) < n_features for features in read)
         if not fits:
             raise ValueError(f"the encoder reads others than the {n_features} features of a row")

@@ -45,9 +45,7 @@ class QuadraticDiscriminantAnalysis(
     """
 
     _original = discriminant_analysis.QuadraticDiscriminantAnalysis
-    __init__ = parameters_of(
-        discriminant_analysis.QuadraticDiscriminantAnalysis, n_bits=12, range_margin=3.0
-    )
+    __init__ = parameters_of(discriminant_analysis.QuadraticDiscriminantAnalysis, n_bits=12, range_margin=3.0)
     fit = method_of(discriminant_analysis.QuadraticDiscriminantAnalysis.fit)
 
     def _describe(self, fitted: Any) -> QuadraticScores:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skfhe._typing import Array, FloatArray, IntArray
+from skfhe._typing import Array, FloatArray
 
 __all__ = ["LimbDecoder"]
 

@@ -95,7 +95,8 @@ class MonomialEncoder:
             lowest, highest = _of_power(
                 self.factors.grid.low[factor], self.factors.grid.high[factor], power[done]
             )
-            corners = np.stack([end * other for end in (low[done], high[done]) for other in (lowest, highest)])
+            so_far = (low[done], high[done])
+            corners = np.stack([end * other for end in so_far for other in (lowest, highest)])
             low[done], high[done] = corners.min(axis=0), corners.max(axis=0)
             power[done] = 0
             if not last:

@@ -28,9 +28,9 @@ class GaussianNB(PolynomialPredictorMixin, naive_bayes.GaussianNB):
 
     {notes}
 
-    A feature that hardly varies in one class makes its scores steep: with the default ``var_smoothing`` a row
-    may be told apart by the thousandth digit of one value. Where the steps of the inputs cannot follow, ``fit``
-    warns of it, unless all values of training are multiples of a step, as counts are.
+    A feature that hardly varies in one class makes its scores steep: with the default ``var_smoothing`` rows
+    may be told apart by the last digits of one value. Its steps are finer then, and where they cannot be fine
+    enough, ``fit`` warns of it. Counts, and other values that are multiples of a step, are exact.
 
     Examples
     --------
@@ -52,8 +52,8 @@ class GaussianNB(PolynomialPredictorMixin, naive_bayes.GaussianNB):
         variance = np.asarray(fitted.var_, dtype=np.float64)
         if not (variance > 0).all():
             raise ValueError(
-                f"{type(self).__name__} has no density where variances are zero: all features are constant, as "
-                "those of one sample are; fit it on rows that vary"
+                f"{type(self).__name__} has no density where variances are zero: all features are constant, "
+                "as those of one sample are; fit it on rows that vary"
             )
         with np.errstate(divide="ignore"):
             prior = np.log(np.asarray(fitted.class_prior_, dtype=np.float64))

@@ -23,14 +23,13 @@ from skfhe.exceptions import UnsupportedModelError
 
 __all__ = ["SVC", "SVR", "NuSVC", "NuSVR", "OneClassSVM"]
 
-KERNELS = ("linear", "poly")
 KERNEL_MACHINE = POLYNOMIAL | {
     "kernels": """\
-The kernel has to be ``"linear"``, which sends the features alone, or ``"poly"``, which sends every product of up
-to ``degree`` of them: two of any number, three of up to 31. For ``"rbf"``, let the client apply a map that
-approximates the kernel, whose seed is no secret, before a linear model:
-``make_pipeline(RBFSampler(random_state=0), LinearSVC())``, or `sklearn.kernel_approximation.Nystroem`, whose
-map has rows of training in it.""",
+The kernel has to be ``"linear"``, for which the client sends the features alone, or ``"poly"``, for which it
+sends every product of up to ``degree`` of them: two of any number, three of up to 30. For ``"rbf"``, let
+the client apply a map that approximates the kernel, whose seed is no secret, before a linear model:
+``make_pipeline(RBFSampler(random_state=0), {after_a_map})``.
+The map of `sklearn.kernel_approximation.Nystroem` would tell it rows of training.""",
 }
 
 
@@ -41,6 +40,7 @@ class KernelMachineMixin:
     degree: Any
     coef0: Any
     _unit: float | None = None
+    _after_a_map = "skfhe.svm.LinearSVR()"
     _takes_rows = ("float64", "csr")
     _why_steep = "support vectors of large coefficients lie close together"
 
@@ -51,18 +51,11 @@ class KernelMachineMixin:
         """
         if self.kernel in ("rbf", "sigmoid", "precomputed") or callable(self.kernel):
             given = "a callable" if callable(self.kernel) else repr(self.kernel)
-            name = "SVR" if "SVR" in type(self).__name__ else "SVC"
-            instead = {
-                "SVC": "LinearSVC()) from skfhe.svm",
-                "SVR": "LinearSVR()) from skfhe.svm",
-            }[name]
-            if type(self).__name__ == "OneClassSVM":
-                instead = "OneClassSVM(kernel='linear')) from skfhe.svm"
             raise UnsupportedModelError(
                 f"{type(self).__name__} evaluates kernel='linear' and kernel='poly' on encrypted rows, got "
                 f"kernel={given}; approximate the kernel by a map that the client applies, such as "
-                f"make_pipeline(RBFSampler(random_state=0), {instead}, with RBFSampler or Nystroem of "
-                "sklearn.kernel_approximation, or take kernel='poly', degree=2"
+                f"make_pipeline(RBFSampler(random_state=0), {self._after_a_map}) with "
+                "sklearn.kernel_approximation.RBFSampler, or take kernel='poly', degree=2"
             )
 
     def _scored(self, fitted: Any, dual: FloatArray, intercept: FloatArray, head: Head) -> KernelScores:
@@ -95,6 +88,7 @@ class PairwiseMixin(KernelMachineMixin):
     decision_function_shape: Any
     break_ties: Any
     _unit = 0.25
+    _after_a_map = "skfhe.svm.LinearSVC()"
 
     def _describe(self, fitted: Any) -> KernelScores:
         dual = np.asarray(dense(fitted.dual_coef_), dtype=np.float64)
@@ -135,7 +129,7 @@ class PairwiseMixin(KernelMachineMixin):
         return found
 
 
-@documented(KERNEL_MACHINE)
+@documented(KERNEL_MACHINE, after_a_map="LinearSVC()")
 class SVC(PairwiseMixin, PolynomialPredictorMixin, svm.SVC):
     """Support vector classification with a polynomial kernel on encrypted data.
 
@@ -163,7 +157,7 @@ class SVC(PairwiseMixin, PolynomialPredictorMixin, svm.SVC):
     fit = method_of(svm.SVC.fit)
 
 
-@documented(KERNEL_MACHINE)
+@documented(KERNEL_MACHINE, after_a_map="LinearSVC()")
 class NuSVC(PairwiseMixin, PolynomialPredictorMixin, svm.NuSVC):
     """Nu-support vector classification with a polynomial kernel on encrypted data.
 
@@ -191,7 +185,7 @@ class NuSVC(PairwiseMixin, PolynomialPredictorMixin, svm.NuSVC):
     fit = method_of(svm.NuSVC.fit)
 
 
-@documented(KERNEL_MACHINE)
+@documented(KERNEL_MACHINE, after_a_map="LinearSVR()")
 class SVR(KernelMachineMixin, PolynomialPredictorMixin, svm.SVR):
     """Support vector regression with a polynomial kernel on encrypted data.
 
@@ -219,7 +213,7 @@ class SVR(KernelMachineMixin, PolynomialPredictorMixin, svm.SVR):
     fit = method_of(svm.SVR.fit)
 
 
-@documented(KERNEL_MACHINE)
+@documented(KERNEL_MACHINE, after_a_map="LinearSVR()")
 class NuSVR(KernelMachineMixin, PolynomialPredictorMixin, svm.NuSVR):
     """Nu-support vector regression with a polynomial kernel on encrypted data.
 
@@ -247,7 +241,7 @@ class NuSVR(KernelMachineMixin, PolynomialPredictorMixin, svm.NuSVR):
     fit = method_of(svm.NuSVR.fit)
 
 
-@documented(KERNEL_MACHINE)
+@documented(KERNEL_MACHINE, after_a_map="OneClassSVM(kernel='linear')")
 class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM):
     """Outliers, told by a support vector machine with a polynomial kernel on encrypted data.
 
@@ -273,6 +267,7 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
     _original = svm.OneClassSVM
     __init__ = parameters_of(svm.OneClassSVM, n_bits=12, range_margin=3.0)
     fit = method_of(svm.OneClassSVM.fit)
+    _after_a_map = "skfhe.svm.OneClassSVM(kernel='linear')"
 
     def _head(self, fitted: Any) -> Inliers:
         return Inliers(float(np.asarray(fitted.offset_).item()))

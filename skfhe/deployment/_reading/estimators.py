@@ -71,7 +71,8 @@ def _public_encoder(encoder: Any) -> Encoder:
     if isinstance(encoder, GridEncoder):
         return replace(encoder, watch=encoder.watch.public(encoder.features))
     if isinstance(encoder, MonomialEncoder):
-        return replace(encoder, factors=_public_encoder(encoder.factors))
+        factors = encoder.factors
+        return replace(encoder, factors=replace(factors, watch=factors.watch.public(factors.features)))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
     if isinstance(encoder, AffineEncoder):
