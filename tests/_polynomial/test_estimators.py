@@ -23,7 +23,9 @@ from tests.with_originals import failed_checks, original_of
 
 SIMILAR = ("NuSVC", "NuSVR", "SVR")
 """That are made as SVC is."""
-CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in EXAMPLES]
+CHECKED = [
+    pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in EXAMPLES
+]
 
 
 @pytest.mark.parametrize("estimator", CHECKED)
@@ -87,7 +89,11 @@ def test_scales_and_tails_of_any_kind(cls, sizes):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 600)
     X = rng.normal(size=(600, 4)) + y[:, None]
-    X = np.exp(1.2 * X) if sizes == "heavy tails" else X * 10.0 ** np.array([-6, 0, 3, 8]) + [1, 50, -4e3, 1e9]
+    X = (
+        np.exp(1.2 * X)
+        if sizes == "heavy tails"
+        else X * 10.0 ** np.array([-6, 0, 3, 8]) + [1, 50, -4e3, 1e9]
+    )
     if cls is SVC:
         X = (X - X.mean(axis=0)) / X.std(axis=0)
     estimator = cls(**({"kernel": "poly", "degree": 2, "coef0": 1.0} if cls is SVC else {}))

@@ -7,7 +7,9 @@ import pytest
 
 from skfhe.encoding import ClippingWatch, FeatureGrid, GridEncoder, LimbDecoder, MonomialEncoder
 
-TERMS = np.array([[-1, -1, 0], [-1, 0, 0], [0, 0, 0], [-1, 0, 1], [0, 0, 1], [0, 1, 1], [1, 1, 2], [-1, -1, -1]])
+TERMS = np.array(
+    [[-1, -1, 0], [-1, 0, 0], [0, 0, 0], [-1, 0, 1], [0, 0, 1], [0, 1, 1], [1, 1, 2], [-1, -1, -1]]
+)
 
 
 def encoder(low, high, terms=TERMS, shifts=None, step=0.25):
