@@ -183,7 +183,7 @@ def test_rows_of_zero_weight_stay_out_of_calibration():
 
 
 def test_sparse_rows_give_the_same_as_dense_ones():
-    X, y = rows()
+    X, _ = rows()
     X[np.abs(X) < 0.3] = 0.0
     model = OneClassSVM(kernel="poly", degree=2, nu=0.2).fit(csr_matrix(X))
     np.testing.assert_array_equal(model.decision_function(csr_matrix(X)), model.decision_function(X))

@@ -1,4 +1,4 @@
-"""Support vector machines with kernels: votes, probabilities, degrees, and kernels that are no polynomials."""
+"""Support vector machines: votes, probabilities, degrees, and kernels that are no polynomials."""
 
 import warnings
 
