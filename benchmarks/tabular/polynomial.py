@@ -1,6 +1,6 @@
 """Polynomial scores beside their originals: agreement, products sent, width, and predicted cost of a row.
 
-``python -m benchmarks.tabular.polynomial`` prints a table in Markdown; names of data sets after it choose some.
+``python -m benchmarks.tabular.polynomial`` prints a table in Markdown; names of data sets choose some.
 """
 
 import sys

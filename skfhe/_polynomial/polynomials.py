@@ -206,6 +206,16 @@ class KernelScores:
     unit: float | None
 
     @property
+    def typical_size(self) -> float | None:
+        """How far from their middle scores of support vectors are, in the median; None if they are alike."""
+        seen = self.rows[:: -(-max(len(self.rows), 1) // SEEN_ROWS)]
+        if not len(seen):
+            return None
+        scores = self.dual @ (self.support @ seen.T + self.coef0) ** self.degree
+        away = np.abs(scores - np.median(scores, axis=1)[:, None])
+        return float(np.median(away)) or None
+
+    @property
     def used(self) -> IntArray:
         """Numbers of the features that scores depend on."""
         return np.flatnonzero((self.support != 0).any(axis=0))

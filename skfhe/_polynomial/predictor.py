@@ -33,8 +33,8 @@ COARSE = 0.25
 """Units of a score, such as a logarithm of a probability, that the rounding of inputs may cost unwarned."""
 
 
-def _has_probabilities(estimator: Any) -> bool:
-    return bool(estimator._offers("predict_proba"))
+def _has_log_probabilities(estimator: Any) -> bool:
+    return bool(estimator._offers("predict_log_proba"))
 
 
 def _has_decisions(estimator: Any) -> bool:
@@ -191,7 +191,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         return validate_data(fitted, X, reset=False)
 
     def _offers(self, method: str) -> bool:
-        return original_has("predict_proba" if method == "predict_log_proba" else method)(self)
+        return original_has(method)(self)
 
     @property
     def _watch(self) -> ClippingWatch:
@@ -211,7 +211,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         """Return the type that the original computes scores of these rows in."""
         return np.float64
 
-    @available_if(_has_probabilities)
+    @available_if(_has_log_probabilities)
     def predict_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
         """Return the logarithm of `predict_proba`.
 

@@ -33,6 +33,11 @@ The map of `sklearn.kernel_approximation.Nystroem` would tell it rows of trainin
 }
 
 
+def _part(size: float | None) -> float | None:
+    """Return what differences matter of scores that are of this size."""
+    return None if size is None else size / 10
+
+
 class KernelMachineMixin:
     """Mixin of support vector machines: their scores are polynomials if their kernel is."""
 
@@ -65,7 +70,10 @@ class KernelMachineMixin:
         gamma, coef0 = (1.0, 0.0) if self.kernel == "linear" else (kernel_coefficient(fitted), self.coef0)
         if degree == 0:  # a kernel that is one everywhere
             gamma, coef0, degree = 0.0, 1.0, 1
-        return KernelScores(dual, support, gamma * support, intercept, float(coef0), degree, head, self._unit)
+        scores = KernelScores(
+            dual, support, gamma * support, intercept, float(coef0), degree, head, self._unit
+        )
+        return scores if self._unit is not None else replace(scores, unit=_part(scores.typical_size))
 
     def _describe(self, fitted: Any) -> KernelScores:
         dual = np.asarray(dense(fitted.dual_coef_), dtype=np.float64)

@@ -12,6 +12,7 @@ from skfhe.encoding import LogDensities, Values
 from skfhe.exceptions import CoarseInputWarning, InputClippingWarning, UnsupportedModelError
 from skfhe.naive_bayes import GaussianNB
 from skfhe.program import ops, run_batched
+from skfhe.svm import SVR
 from tests.with_originals import original_of
 
 
@@ -130,9 +131,19 @@ def test_too_many_products_are_refused_and_too_wide_ones_get_larger_steps():
     wide, narrow = (quantize(kernel(rng, 4), Calibration.on(X, np.ones(50), b, 0.5)).model for b in (16, 8))
     steps = [each.encoder.factors.grid.step for each in (wide, narrow)]
     assert (steps[0] <= steps[1]).all()
-    X[0] = 1e9
     with pytest.raises(UnsupportedModelError, match="wider than the engine takes"):
-        quantize(kernel(rng, 4), Calibration.on(X, np.ones(50), 10, 0.5))
+        quantize(kernel(rng, 9), Calibration.on(X, np.ones(50), 10, 0.5))
+
+
+def test_steps_that_an_outlier_makes_too_large_are_warned_of():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = X[:, 0] * X[:, 1]
+    X[0] = 1e9
+    with pytest.warns(
+        CoarseInputWarning, match="SVR: rounding the features to n_bits=12 changes some scores"
+    ):
+        SVR(kernel="poly", coef0=1.0, gamma=1e-3, max_iter=1000).fit(X, y)
 
 
 def test_rows_beyond_the_margin_are_clipped_with_a_warning():
