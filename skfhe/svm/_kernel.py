@@ -45,6 +45,8 @@ class KernelMachineMixin:
     degree: Any
     coef0: Any
     _unit: float | None = None
+    _sized_by_vectors = True
+    """Whether scores are as large as those of support vectors; those of a boundary are all near zero."""
     _after_a_map = "skfhe.svm.LinearSVR()"
     _takes_rows = ("float64", "csr")
     _why_steep = "support vectors of large coefficients lie close together"
@@ -73,7 +75,7 @@ class KernelMachineMixin:
         scores = KernelScores(
             dual, support, gamma * support, intercept, float(coef0), degree, head, self._unit
         )
-        return scores if self._unit is not None else replace(scores, unit=_part(scores.typical_size))
+        return replace(scores, unit=_part(scores.typical_size)) if self._sized_by_vectors else scores
 
     def _describe(self, fitted: Any) -> KernelScores:
         dual = np.asarray(dense(fitted.dual_coef_), dtype=np.float64)
@@ -96,6 +98,7 @@ class PairwiseMixin(KernelMachineMixin):
     decision_function_shape: Any
     break_ties: Any
     _unit = 0.25
+    _sized_by_vectors = False
     _after_a_map = "skfhe.svm.LinearSVC()"
 
     def _describe(self, fitted: Any) -> KernelScores:
@@ -275,6 +278,7 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
     _original = svm.OneClassSVM
     __init__ = parameters_of(svm.OneClassSVM, n_bits=12, range_margin=3.0)
     fit = method_of(svm.OneClassSVM.fit)
+    _sized_by_vectors = False
     _after_a_map = "skfhe.svm.OneClassSVM(kernel='linear')"
 
     def _head(self, fitted: Any) -> Inliers:
