@@ -4,6 +4,9 @@ Of integers a and b that count in steps of s and t, ``m * a + n * b`` says all t
 ``s * a + t * b`` needs, if no two pairs that lead to different integers there have it in common. The
 multipliers found are those of the shortest range; m and n near the ratio of s and t do at the latest when the
 two stand side by side, digit by digit.
+
+Side by side, low bits cannot be rounded. Where accumulators are rounded, and more bits stand side by side
+than they are rounded to, multipliers whose ratio is near that of the steps do: rounding errs more.
 """
 
 from __future__ import annotations
@@ -23,13 +26,15 @@ from skfhe.network._node import Node
 from skfhe.network._operations import Affine, Concatenate, Elementwise, Move, Quantize, Univariate
 from skfhe.network._symbolic import Symbolic
 
-__all__ = ["Multipliers", "find_multipliers", "sum_on_two_grids", "what_reads"]
+__all__ = ["Multipliers", "find_multipliers", "near_multipliers", "sum_on_two_grids", "what_reads"]
 
 MOST_VALUES = 1 << 10
 """What takes more values than a quantizer would, needs its argument as it is."""
 MOST_EVALUATIONS = 1 << 28
 MOST_COMPARISONS = 1 << 31
 """Limits of the search, in elements."""
+MORE_BITS = 6
+"""Than rounding leaves, of sums with multipliers that are near the ratio of the steps."""
 CHUNK = 1 << 22
 """Elements that are evaluated at a time."""
 
@@ -78,6 +83,9 @@ def sum_on_two_grids(
         return operation.function(a.evaluate(p), b.evaluate(q)).to(torch.float64)
 
     found = find_multipliers(value, reads, (ends[0], ends[1]), ratio, most)
+    rounding = emitter.rounding
+    if rounding is not None and aligned is None and (found is None or found.packs_more_than(rounding[0])):
+        found = near_multipliers((ends[0], ends[1]), ratio, rounding[0] + MORE_BITS)
     if found is None:
         return None
     position = emitter.combine([a.position, b.position], [found.first, found.second], -found.low)
@@ -160,6 +168,10 @@ class Multipliers:
     b: IntArray
     proportional: bool
 
+    def packs_more_than(self, n_bits: int) -> bool:
+        """Whether the two stand side by side in more bits than some."""
+        return not self.proportional and (len(self.a) - 1).bit_length() > n_bits
+
     def pair(self, sums: Tensor) -> tuple[Tensor, Tensor]:
         """Return pairs of integers that have given sums, or the nearest to what lies between."""
         cells = torch.round(sums.double()).long().clamp(0, len(self.a) - 1)
@@ -209,6 +221,48 @@ def find_multipliers(
         if all(_is_function_of(sums, row) for row in results):
             return Multipliers(m, n, low, *_pairs(sums, first, second), proportional)
     return None
+
+
+def near_multipliers(
+    ends: tuple[tuple[int, int], tuple[int, int]], ratio: float, most_bits: int
+) -> Multipliers | None:
+    """Find the multipliers whose ratio is nearest to that of the steps.
+
+    Parameters
+    ----------
+    ends : pair of pairs of int
+        Intervals of the two integers.
+    ratio : float
+        Of the second's step and the first's; negative if it is subtracted.
+    most_bits : int
+        Bits of the longest range that may be.
+
+    Returns
+    -------
+    Multipliers
+    None
+        If there are none of so few bits.
+
+    Examples
+    --------
+    >>> found = near_multipliers(((0, 15), (0, 15)), 0.66, 7)
+    >>> found.first, found.second
+    (3, 2)
+    """
+    a, b = (np.arange(low, high + 1) for low, high in ends)
+    if len(a) * len(b) > MOST_EVALUATIONS or not np.isfinite(ratio) or ratio == 0:
+        return None
+    tried = [
+        (abs(n / m / ratio - 1), m, n)
+        for m, n, proportional in _candidates(len(a) - 1, len(b) - 1, ratio, most_bits)
+        if proportional
+    ]
+    if not tried:
+        return None
+    _, m, n = min(tried)
+    first, second = (v.ravel() for v in np.meshgrid(a, b, indexing="ij"))
+    low = m * int(a[0]) + min(n * int(b[0]), n * int(b[-1]))
+    return Multipliers(m, n, low, *_pairs(m * first + n * second - low, first, second), True)
 
 
 def _results(

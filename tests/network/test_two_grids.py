@@ -11,7 +11,7 @@ from torch import nn
 from skfhe import compile_brevitas_qat_model
 from skfhe.importers import quantize_brevitas_qat_model
 from skfhe.importers._torch.reader import in_double_precision
-from skfhe.network._two_grids import find_multipliers
+from skfhe.network._two_grids import find_multipliers, near_multipliers
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,3 +133,24 @@ def test_a_sum_on_two_grids_encrypted(X):
     module = compile_brevitas_qat_model(net, X)
     assert max(module.accumulator_bits_) <= 6
     np.testing.assert_allclose(module.forward(X[:3], fhe="execute"), exact[:3], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_bits", [6, 7])
+def test_wide_sums_on_two_grids_are_rounded_as_others_are(n_bits, X):
+    """Sixteen bits side by side could not be. Rounding may need one more bit."""
+    net, exact = seen(residual(8, hidden_bits=8), X)
+    rounding = {"n_bits": n_bits, "method": "approximate"}
+    module = quantize_brevitas_qat_model(net, X, rounding_threshold_bits=rounding)
+    assert max(module.cost_.lookups) <= n_bits + 1
+    assert np.abs(module.forward(X) - exact).max() <= 3 * np.ptp(exact) / (1 << n_bits)
+
+
+@pytest.mark.parametrize("ratio", [0.37, -2.6])
+def test_near_multipliers_leave_pairs_in_the_order_of_their_sums(ratio):
+    found = near_multipliers(((-8, 7), (0, 15)), ratio, 10)
+    a, b = (v.ravel() for v in np.meshgrid(np.arange(-8, 8), np.arange(16)))
+    sums = found.first * a + found.second * b - found.low
+    assert sums.min() == 0
+    assert sums.max() < 1 << 10
+    p, q = (v.numpy() for v in found.pair(torch.from_numpy(sums)))
+    np.testing.assert_allclose(p + ratio * q, a + ratio * b, atol=0.5)
