@@ -9,6 +9,7 @@ __all__ = [
     "AccumulatorOverflowError",
     "CiphertextMismatchError",
     "ClearEvaluationError",
+    "CoarseInputWarning",
     "CompilationError",
     "ForkedProcessError",
     "InputClippingWarning",
@@ -81,6 +82,10 @@ class UnsupportedOperatorError(ValueError):
 
 class InputClippingWarning(UserWarning):
     """Rows have values beyond the range that a model represents, and are evaluated at its ends."""
+
+
+class CoarseInputWarning(UserWarning):
+    """Scores are so steep that rounding the inputs changes them by more than predictions bear."""
 
 
 class ServerError(RuntimeError):

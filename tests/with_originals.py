@@ -13,6 +13,7 @@ from skfhe import (
     discriminant_analysis,
     ensemble,
     linear_model,
+    mixture,
     naive_bayes,
     neighbors,
     svm,
@@ -23,7 +24,7 @@ ORIGINALS = [
     getattr(module, name)
     for module in (
         *(linear_model, svm, naive_bayes, discriminant_analysis, tree, ensemble, boosting),
-        *(decomposition, cross_decomposition, cluster, neighbors),
+        *(decomposition, cross_decomposition, cluster, neighbors, mixture),
     )
     for name in module.__all__
 ]

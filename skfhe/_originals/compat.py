@@ -53,6 +53,8 @@ __all__ = [
     "histogram_categories",
     "histogram_stages",
     "initial_scores",
+    "kernel_coefficient",
+    "kernel_probabilities",
     "output_container",
     "predicts_labels",
     "preprocessed_rows",
@@ -113,6 +115,19 @@ def visual_block(estimator: Any, caption: str) -> Any:
     return _VisualBlock(
         "single", estimator, names=name, name_details=str(estimator), name_caption=caption or None
     )
+
+
+# Parts of fitted support vector machines.
+
+
+def kernel_coefficient(machine: Any) -> float:
+    """Return what ``gamma`` was for the kernel of a fitted support vector machine."""
+    return float(machine._gamma)
+
+
+def kernel_probabilities(machine: Any) -> tuple[FloatArray, FloatArray]:
+    """Return the slopes and intercepts of a support vector machine's probabilities; empty if it has none."""
+    return np.asarray(machine._probA), np.asarray(machine._probB)
 
 
 # Parts of fitted trees and their ensembles.

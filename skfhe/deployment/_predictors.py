@@ -28,13 +28,18 @@ from skfhe.encoding import (
     GridEncoder,
     Head,
     Indicators,
+    Inliers,
     LeafDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
     LevelBitsEncoder,
+    LimbDecoder,
+    LogDensities,
     Margins,
+    MonomialEncoder,
     NearestVotes,
     OutputDecoders,
+    PairVotes,
     Projections,
     ScoresDecoder,
     SoftVotes,
@@ -52,7 +57,10 @@ from skfhe.exceptions import InputClippingWarning
 __all__ = ["EstimatorPredictor", "ModulePredictor"]
 
 _PROJECTED = (Discriminants, Distances, NearestVotes, Projections, SoftVotes)
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
+METHODS = (
+    *("predict", "predict_proba", "predict_log_proba", "decision_function"),
+    *("score_samples", "transform"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +96,7 @@ class EstimatorPredictor:
             raise ValueError(
                 f"expected predict or transform, and others of {', '.join(METHODS)}, got {self.methods}"
             )
-        for name in ("predict_proba", "transform"):
+        for name in ("predict_proba", "score_samples", "transform"):
             if name in self.methods and not hasattr(self.head, name):
                 raise ValueError(f"a {type(self.head).__name__} has no {name}")
         if not all(kind in ("float16", "float32", "float64") for kind in self.score_types.values()):
@@ -106,10 +114,12 @@ class EstimatorPredictor:
         elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
-        elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
+        elif not isinstance(encoder, GridEncoder | MonomialEncoder | LevelBitsEncoder | BlockEncoder):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
         else:
-            read = [encoder.features, *([encoder.watch.features] if isinstance(encoder, GridEncoder) else [])]
+            read = [encoder.features]
+            if isinstance(encoder, GridEncoder | MonomialEncoder):
+                read.append(encoder.watch.features)
             fits = all(features.max(initial=0) < n_features for features in read)
         if not fits:
             raise ValueError(f"the encoder reads others than the {n_features} features of a row")
@@ -128,6 +138,12 @@ class EstimatorPredictor:
             fits = len(head.n_classes) * head.width <= n_scores
         elif isinstance(head, Margins):
             fits = not head.labels or len(head.labels[0]) == n_scores or n_scores == 1
+        elif isinstance(head, LogDensities):
+            fits = not head.labels or len(head.labels[0]) == n_scores
+        elif isinstance(head, PairVotes):
+            fits = head.n_scores == n_scores
+        elif isinstance(head, Inliers):
+            fits = n_scores == 1
         elif isinstance(head, Indicators):
             fits = True
         elif isinstance(head, _PROJECTED):
@@ -162,7 +178,7 @@ class EstimatorPredictor:
         if len(rows) != 1:
             raise ValueError(f"{self.rows.estimator} takes rows X alone, got {len(rows)} arguments")
         validated = self.rows.validated(rows[0])
-        if isinstance(self.encoder, GridEncoder):
+        if isinstance(self.encoder, GridEncoder | MonomialEncoder):
             clipped = self.encoder.watch.describe(validated, self.rows.feature_names)
             if clipped:
                 message = f"{self.rows.estimator}: {clipped}"
@@ -194,16 +210,13 @@ class EstimatorPredictor:
             )
         scores = self._scores(method, outputs, rows)
         head: Any = self.head
-        if method == "predict":
-            return head.predict(scores)
         if method == "transform":
             return np.asarray(head.transform(scores)).astype(self._kind(rows), copy=False)
+        if method in ("predict", "score_samples") or hasattr(head, method):
+            found = getattr(head, method)(scores)
+            return found[:, 0] if method == "decision_function" and found.shape[1:] == (1,) else found
         if method == "decision_function":
-            if hasattr(head, method):
-                return head.decision_function(scores)
             return scores[:, 0] if scores.shape[1] == 1 else scores
-        if hasattr(head, method):
-            return getattr(head, method)(scores)
         found = head.predict_proba(scores)
         with np.errstate(divide="ignore"):
             return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
@@ -242,6 +255,8 @@ def _n_scores(decoder: Decoder) -> int:
         decoder = decoder.decoders[0]
     if isinstance(decoder, DigitSumDecoder):
         decoder = decoder.sums
+    if isinstance(decoder, LimbDecoder):
+        return decoder.n_scores
     if isinstance(decoder, LeafSumDecoder):
         return decoder.n_outputs
     if isinstance(decoder, LeafDecoder | LeafTableDecoder):

@@ -15,12 +15,17 @@ from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
+from skfhe.encoding._inliers import Inliers
 from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
 from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
+from skfhe.encoding._limbs import LimbDecoder
 from skfhe.encoding._links import logistic, softmax
+from skfhe.encoding._log_densities import LogDensities
+from skfhe.encoding._monomials import MonomialEncoder
 from skfhe.encoding._one_hot import one_hot
+from skfhe.encoding._pair_votes import PairVotes
 from skfhe.encoding._projected import Discriminants, Distances, NearestVotes, Projections, SoftVotes
 from skfhe.encoding._row_squares import RowSquares
 from skfhe.encoding._seam import Decoder, Encoder, Head
@@ -57,15 +62,20 @@ __all__ = [
     "GridEncoder",
     "Head",
     "Indicators",
+    "Inliers",
     "LeafDecoder",
     "LeafSumDecoder",
     "LeafTableDecoder",
     "LevelBitsEncoder",
     "LevelQuantizer",
     "Levels",
+    "LimbDecoder",
+    "LogDensities",
     "Margins",
+    "MonomialEncoder",
     "NearestVotes",
     "OutputDecoders",
+    "PairVotes",
     "Projections",
     "RowSquares",
     "Rule",

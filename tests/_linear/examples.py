@@ -5,9 +5,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skfhe import linear_model, svm
+from skfhe._linear import LinearPredictorMixin
 from tests.with_originals import seeded
 
-ALL = [seeded(getattr(module, name)) for module in (linear_model, svm) for name in module.__all__]
+ALL = [
+    seeded(cls)
+    for cls in (getattr(module, name) for module in (linear_model, svm) for name in module.__all__)
+    if issubclass(cls, LinearPredictorMixin)
+]
 CLASSIFIERS = [
     linear_model.LogisticRegression(max_iter=1000),
     linear_model.SGDClassifier(random_state=0),

@@ -12,8 +12,10 @@ from skfhe.deployment import save
 from skfhe.deployment._client_model import ClientModel
 from skfhe.ensemble import GradientBoostingRegressor, RandomForestClassifier
 from skfhe.linear_model import LogisticRegression, Ridge
+from skfhe.naive_bayes import GaussianNB
 from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
 from skfhe.program import ops
+from skfhe.svm import SVC
 from skfhe.tree import DecisionTreeClassifier
 from tests.digested_models import FEW, NET, labels, rows, targets
 
@@ -24,6 +26,8 @@ TYPES = ("<i1", "<i2", "<i4", "<i8", "<f4", "<f8")
 MODELS = {
     "linear": lambda: LogisticRegression().fit(X, labels(rows())),
     "two targets": lambda: Ridge().fit(X, targets(rows(), 2)),
+    "products": lambda: GaussianNB().fit(X, labels(rows())),
+    "votes": lambda: SVC(kernel="poly", degree=2).fit(X, labels(rows())),
     "tree": lambda: DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, labels(rows())),
     "tree of 3 bits": lambda: DecisionTreeClassifier(n_bits=3, max_depth=3, random_state=0).fit(
         X, labels(rows())

@@ -30,6 +30,7 @@ from skfhe.encoding import (
     LeafDecoder,
     LeafSumDecoder,
     LevelBitsEncoder,
+    MonomialEncoder,
     Splits,
     ThermometerEncoder,
 )
@@ -66,7 +67,7 @@ def estimator_predictor(estimator: Any) -> EstimatorPredictor:
         estimator.head_,
         len(program.inputs),
         len(program.outputs),
-        _score_types(estimator) if isinstance(encoder, GridEncoder) else {},
+        _score_types(estimator) if isinstance(encoder, GridEncoder | MonomialEncoder) else {},
     )
 
 
@@ -76,6 +77,9 @@ def _public_encoder(encoder: Any) -> Encoder:
         return encoder.encoder
     if isinstance(encoder, GridEncoder):
         return replace(encoder, watch=encoder.watch.public(encoder.features))
+    if isinstance(encoder, MonomialEncoder):
+        factors = encoder.factors
+        return replace(encoder, factors=replace(factors, watch=factors.watch.public(factors.features)))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
     if isinstance(encoder, AffineEncoder):
@@ -113,6 +117,9 @@ def _rows(estimator: Any) -> Rows:
         return BinarizedRows(_rules(estimator, "numeric", "all", "csr"), float(estimator.binarize))
     if isinstance(encoder, GridEncoder):
         return _rules(estimator, "numeric", "all", estimator._accept_sparse or "no")
+    if isinstance(encoder, MonomialEncoder):
+        dtype, sparse = estimator._takes_rows
+        return _rules(estimator, dtype, "all", sparse)
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
     if isinstance(encoder, AffineEncoder):

@@ -1,0 +1,247 @@
+"""The estimators' side of polynomial scores: training by the original, predictions by the program."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skfhe._linear.scores import check_range_margin
+from skfhe._originals.compat import check_sample_weight
+from skfhe._originals.conversion import from_original
+from skfhe._originals.inherited import adopt, as_original, original_has
+from skfhe._polynomial.calibration import Calibration, check_bits
+from skfhe._polynomial.polynomials import Described
+from skfhe._polynomial.quantize import quantize
+from skfhe._typing import Array, FloatArray
+from skfhe.base import EncryptedPredictorMixin, squeezed
+from skfhe.encoding import ClippingWatch, MonomialEncoder
+from skfhe.encrypted_model import EncryptedModel
+from skfhe.exceptions import CoarseInputWarning, InputClippingWarning, UnsupportedModelError
+
+__all__ = ["N_BITS", "RANGE_MARGIN", "PolynomialPredictorMixin"]
+
+N_BITS = 12
+RANGE_MARGIN = 3.0
+"""By default seven times the training range is represented."""
+COARSE = 0.25
+"""Units of a score, such as a logarithm of a probability, that the rounding of inputs may cost unwarned."""
+
+
+def _has_log_probabilities(estimator: Any) -> bool:
+    return bool(estimator._offers("predict_log_proba"))
+
+
+def _has_decisions(estimator: Any) -> bool:
+    return bool(estimator._offers("decision_function"))
+
+
+class PolynomialPredictorMixin(EncryptedPredictorMixin):
+    """Mixin of models whose scores are polynomials: training by the original, predictions by the program.
+
+    A family says in `_describe` what its scores are, in `_followed` which arrays they come from, and in
+    `_steepness_advice` what to change where they are too steep for the steps of the inputs.
+    """
+
+    _original: type
+    _own_params = ("n_bits", "range_margin")
+    _own_state = ("_calibration", "_encrypted_model", "_lowered_parameters")
+    _takes_rows = ("numeric", "no")
+    """What rows are converted to, and whether and how sparse ones are taken."""
+    _why_steep = "a feature, or a difference of several, hardly varies in a class or component"
+    n_bits: Any
+    range_margin: Any
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.array_api_support = False  # programs are evaluated on arrays of NumPy
+        return tags
+
+    @classmethod
+    def from_sklearn_model(
+        cls, fitted: Any, X: ArrayLike | None = None, n_bits: int = N_BITS, range_margin: float = RANGE_MARGIN
+    ) -> Any:
+        """Convert a fitted original.
+
+        Parameters
+        ----------
+        fitted : estimator
+            Fitted, of the class that this stands for.
+        X : array-like of shape (n_rows, n_features)
+            Rows to calibrate the input quantizer on, such as those it was trained on.
+        n_bits : int, default=12
+            Bits of inputs; see the class.
+        range_margin : float, default=3.0
+            How far beyond the range of ``X`` features are represented; see the class.
+
+        Returns
+        -------
+        estimator
+            Fitted, with the parameters of ``fitted``.
+
+        Raises
+        ------
+        TypeError
+            If ``fitted`` is of another class.
+        ValueError
+            If ``X`` is not given: the features' ranges are not in the model. Or if a parameter or what was
+            learnt cannot be used.
+        NotFittedError
+            If ``fitted`` is not fitted.
+        """
+        estimator = from_original(cls, fitted, n_bits=n_bits, range_margin=range_margin)
+        check_is_fitted(fitted)
+        if X is None:
+            raise ValueError(
+                f"{cls.__name__}.from_sklearn_model needs rows to calibrate the input quantizer on, for the "
+                "features' ranges are not in the model; give X, for example the training data"
+            )
+        estimator._check_evaluable()
+        estimator._take_over(estimator, estimator._calibrated(estimator, X))
+        return estimator
+
+    # Training.
+
+    def _check_evaluable(self) -> None:
+        """Raise an error if what parameters ask for has no program."""
+
+    def _train(self, method: Any, arguments: dict[str, Any]) -> None:
+        """Train an original by one of its own methods, lower it, and take both over."""
+        check_bits(self.n_bits)
+        check_range_margin(self.range_margin)
+        self._check_evaluable()
+        further = method.__name__ == "partial_fit"
+        original = as_original(self, fitted=further or getattr(self, "warm_start", False))
+        method(original, **arguments)
+        calibration = self._calibrated(original, arguments["X"], arguments.get("sample_weight"))
+        earlier = vars(self).get("_calibration") if further else None
+        self._take_over(original, calibration if earlier is None else calibration.joined(earlier))
+
+    def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
+        """Return what is known of the rows that an original was trained on."""
+        rows = self._rows(fitted, X)
+        weights = check_sample_weight(sample_weight, rows, dtype=np.float64)
+        return Calibration.on(rows, weights, self.n_bits, self.range_margin)
+
+    def _take_over(self, fitted: Any, calibration: Calibration) -> None:
+        """Lower a fitted original, and take both over."""
+        model = self._lower(self._describe(fitted), calibration)
+        parameters = tuple(np.copy(values) for values in self._followed(fitted))
+        if fitted is not self:
+            self._adopt(fitted)
+        self._encrypted_model, self._calibration = model, calibration
+        self._lowered_parameters = parameters
+
+    def _adopt(self, original: Any) -> None:
+        adopt(self, original)
+
+    def _describe(self, fitted: Any) -> Described:
+        """Return the scores of a fitted original."""
+        raise NotImplementedError
+
+    def _followed(self, fitted: Any) -> tuple[Array, ...]:
+        """Return the arrays of what was learnt that scores follow when they are changed after ``fit``."""
+        raise NotImplementedError
+
+    def _steepness_advice(self) -> str:
+        """Return what makes scores less steep, beside what every family has."""
+        return "raise n_bits"
+
+    def _lower(self, described: Described, calibration: Calibration) -> EncryptedModel:
+        """Quantize the scores of a fitted original."""
+        try:
+            found = quantize(described, calibration)
+        except ValueError as error:
+            kind = UnsupportedModelError if isinstance(error, UnsupportedModelError) else ValueError
+            raise kind(f"this {type(self).__name__} cannot be evaluated on integers: {error}") from None
+        worst = float(found.input_error.max(initial=0.0))
+        if described.unit is not None and worst > COARSE * described.unit:
+            warnings.warn(
+                f"{type(self).__name__}: rounding the features to n_bits={calibration.n_bits} changes some "
+                f"scores of typical rows by about {worst:.2g}, for {self._why_steep}; predictions can differ "
+                f"from the float model's: {self._steepness_advice()}",
+                CoarseInputWarning,
+                stacklevel=_frames_to_caller(),
+            )
+        return found.model
+
+    def _lowered_model(self) -> EncryptedModel:
+        """Return the model that predicts.
+
+        It follows what was learnt: where that is no longer what was lowered, whether assigned or changed in
+        place, it is lowered again and the circuit is dropped.
+        """
+        model = super()._lowered_model()
+        now = self._followed(self)
+        if len(now) != len(self._lowered_parameters) or not all(
+            map(np.array_equal, self._lowered_parameters, now)
+        ):
+            self._take_over(self, self._calibration)
+            model = self._encrypted_model
+        return model
+
+    # Prediction.
+
+    def _rows(self, fitted: Any, X: Any) -> Any:
+        return validate_data(fitted, X, reset=False)
+
+    def _offers(self, method: str) -> bool:
+        return original_has(method)(self)
+
+    @property
+    def _watch(self) -> ClippingWatch:
+        encoder = self._lowered_model().encoder
+        assert isinstance(encoder, MonomialEncoder)
+        return encoder.watch
+
+    def _scores_of_rows(self, rows: Any, fhe: str | None) -> FloatArray:
+        """Return the scores of validated rows, of the original's type, shape (n_rows, n_scores)."""
+        clipped = self._watch.describe(rows, getattr(self, "feature_names_in_", None))
+        if clipped:
+            message = f"{type(self).__name__}: {clipped}"
+            warnings.warn(message, InputClippingWarning, stacklevel=_frames_to_caller())
+        return super()._scores_of_rows(rows, fhe).astype(self._score_type(rows), copy=False)
+
+    def _score_type(self, rows: Any) -> Any:
+        """Return the type that the original computes scores of these rows in."""
+        return np.float64
+
+    @available_if(_has_log_probabilities)
+    def predict_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
+        """Return the logarithm of `predict_proba`.
+
+        Where that is too small for a float, its logarithm is not, unless it follows from votes.
+        """
+        scores = self._scores(X, fhe)
+        head: Any = self.head_
+        if hasattr(head, "predict_log_proba"):
+            return head.predict_log_proba(scores)
+        with np.errstate(divide="ignore"):
+            return np.log(head.predict_proba(scores))
+
+    @available_if(_has_decisions)
+    def decision_function(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
+        """Return the score of each class, or that of the second of two.
+
+        Parameters, errors and warnings are those of `predict`.
+
+        Returns
+        -------
+        ndarray of float, shape (n_rows,) or (n_rows, n_classes)
+        """
+        scores, head = self._scores(X, fhe), self.head_
+        found: FloatArray = head.decision_function(scores) if hasattr(head, "decision_function") else scores
+        return squeezed(found) if found.ndim > 1 else found
+
+
+def _frames_to_caller() -> int:
+    """Return the level, counted from whoever asks, of the call that a user made."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,0 +1,81 @@
+"""Support vector machines: votes, probabilities, degrees, and kernels that are no polynomials."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from skfhe.exceptions import UnsupportedModelError
+from skfhe.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
+from tests._polynomial.examples import rows
+from tests.with_originals import original_of
+
+
+def fitted(estimator, X, y):
+    """Return an estimator and its original, fitted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # probability=True
+        return estimator.fit(X, y), original_of(estimator).fit(X, y)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize(
+    "params", [{"decision_function_shape": "ovr"}, {"decision_function_shape": "ovo"}, {"break_ties": True}]
+)
+def test_votes_and_probabilities_are_those_of_the_original(n_classes, params):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 3)), np.arange(100) % n_classes
+    X[:, 0] += y
+    estimator = SVC(kernel="poly", degree=2, coef0=1.0, probability=True, random_state=0, **params)
+    model, original = fitted(estimator, X, y)
+    np.testing.assert_array_equal(model.predict(X), original.predict(X))
+    expected = original.decision_function(X)
+    near = np.abs(model.decision_function(X) - expected) < 0.005
+    # a pair whose score is nearly zero may vote for the other
+    assert near.mean() >= 0.99
+    np.testing.assert_allclose(model.predict_proba(X), original.predict_proba(X), atol=0.005)
+
+
+def test_parameters_of_votes_are_read_when_rows_are_predicted():
+    X, y = rows()
+    model = SVC(kernel="linear").fit(X, y)
+    assert model.decision_function(X).shape == (60, 3)
+    model.set_params(decision_function_shape="ovo", break_ties=True)
+    assert model.decision_function(X).shape == (60, 3)
+    with pytest.raises(ValueError, match="break_ties must be False"):
+        model.predict(X)
+    assert not hasattr(model, "predict_proba")
+
+
+@pytest.mark.parametrize("degree", [0, 1, 3, 4])
+def test_degrees(degree):
+    X, y = rows()
+    model, original = fitted(SVR(kernel="poly", degree=degree, coef0=0.5), X / 2, y)
+    expected = original.predict(X / 2)
+    np.testing.assert_allclose(model.predict(X / 2), expected, atol=0.005 * max(np.ptp(expected), 1.0))
+
+
+def test_a_linear_kernel_sends_features_alone():
+    model = NuSVR(kernel="linear").fit(*rows())
+    assert model.encoder_.terms.tolist() == [[0], [1], [2]]
+    np.testing.assert_array_equal(model.coef_, model.dual_coef_ @ model.support_vectors_)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "instead"),
+    [
+        (SVC(), "LinearSVC"),
+        (NuSVC(kernel="sigmoid"), "LinearSVC"),
+        (SVR(kernel=lambda x, y: x @ y.T), "LinearSVR"),
+        (OneClassSVM(), "OneClassSVM"),
+    ],
+)
+def test_kernels_that_are_no_polynomials_are_refused_before_training(estimator, instead):
+    X, y = rows()
+    with pytest.raises(
+        UnsupportedModelError, match=rf"RBFSampler\(random_state=0\), skfhe\.svm\.{instead}\("
+    ):
+        estimator.fit(X, y)
+    original = original_of(estimator).fit(X, y)
+    with pytest.raises(UnsupportedModelError, match="approximate the kernel"):
+        type(estimator).from_sklearn_model(original, X)
