@@ -9,6 +9,7 @@ __all__ = [
     "AccumulatorOverflowError",
     "CiphertextMismatchError",
     "CompilationError",
+    "CostWarning",
     "ForkedProcessError",
     "InputClippingWarning",
     "InsecureKeyCacheWarning",
@@ -56,6 +57,10 @@ class KeysExpiredError(ValueError):
 
 class CompilationError(ValueError):
     """The engine refused a program; the message names the layer, its bits and what to turn."""
+
+
+class CostWarning(UserWarning):
+    """A row takes long under encryption; the message says how long, and what would be faster."""
 
 
 class ToleranceError(ValueError):

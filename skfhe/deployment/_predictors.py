@@ -26,11 +26,13 @@ from skfhe.encoding import (
     Head,
     Indicators,
     LeafDecoder,
+    LeafMedianDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
     LevelBitsEncoder,
     Margins,
     OutputDecoders,
+    PathLengths,
     ScoresDecoder,
     SplitEncoder,
     Structure,
@@ -45,7 +47,7 @@ from skfhe.exceptions import InputClippingWarning
 
 __all__ = ["EstimatorPredictor", "ModulePredictor"]
 
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +81,9 @@ class EstimatorPredictor:
     def __post_init__(self) -> None:
         if "predict" not in self.methods or set(self.methods) - set(METHODS):
             raise ValueError(f"expected predict, and others of {', '.join(METHODS)}, got {self.methods}")
-        lacking = [name for name in self.methods if name == "predict_proba" and not hasattr(self.head, name)]
-        if lacking:
-            raise ValueError(f"a {type(self.head).__name__} gives no probabilities")
+        for name in ("predict_proba", "score_samples"):
+            if name in self.methods and not hasattr(self.head, name):
+                raise ValueError(f"a {type(self.head).__name__} gives no {name}")
         if not all(kind in ("float16", "float32", "float64") for kind in self.score_types.values()):
             raise ValueError(f"scores are floats, got {self.score_types}")
         self._check_encoder()
@@ -119,6 +121,8 @@ class EstimatorPredictor:
             fits = not head.labels or len(head.labels[0]) == n_scores or n_scores == 1
         elif isinstance(head, Indicators):
             fits = True
+        elif isinstance(head, PathLengths):
+            fits = n_scores == 1
         elif not isinstance(head, Values):
             raise ValueError(f"scores of an estimator have no {type(head).__name__}")
         else:
@@ -174,6 +178,8 @@ class EstimatorPredictor:
         scores = self._scores(outputs, rows)
         if method == "predict":
             return self.head.predict(scores)
+        if method in ("decision_function", "score_samples") and hasattr(self.head, method):
+            return getattr(self.head, method)(scores)
         if method == "decision_function":
             return scores[:, 0] if scores.shape[1] == 1 else scores
         found = self.head.predict_proba(scores)  # type: ignore[attr-defined]
@@ -206,6 +212,8 @@ def _n_scores(decoder: Decoder) -> int:
         decoder = decoder.sums
     if isinstance(decoder, LeafSumDecoder):
         return decoder.n_outputs
+    if isinstance(decoder, LeafMedianDecoder):
+        return 1
     if isinstance(decoder, LeafDecoder | LeafTableDecoder):
         return decoder.leaves.shape[1]
     if not isinstance(decoder, AffineDecoder) or np.ndim(decoder.scale) != 1:

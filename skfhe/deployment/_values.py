@@ -82,6 +82,7 @@ CLASSES: dict[str, Entry] = {
     "AffineDecoder": Entry(_ENCODING, "Decoder"),
     "DigitSumDecoder": Entry(_ENCODING, "Decoder"),
     "LeafDecoder": Entry(_ENCODING, "Decoder"),
+    "LeafMedianDecoder": Entry(_ENCODING, "Decoder"),
     "LeafSumDecoder": Entry(_ENCODING, "Decoder"),
     "LeafTableDecoder": Entry(_ENCODING, "Decoder"),
     "OutputDecoders": Entry(_ENCODING, "Decoder"),
@@ -102,6 +103,7 @@ CLASSES: dict[str, Entry] = {
     "ClassFractions": Entry(_ENCODING, "Head"),
     "Indicators": Entry(_ENCODING, "Head"),
     "Margins": Entry(_ENCODING, "Head"),
+    "PathLengths": Entry(_ENCODING, "Head"),
     "Values": Entry(_ENCODING, "Head"),
     # Programs.
     "IntegerType": Entry(_PROGRAM, "IntegerType"),

@@ -16,7 +16,14 @@ from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
-from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
+from skfhe.encoding._isolation import PathLengths
+from skfhe.encoding._leaf_decoders import (
+    DigitSumDecoder,
+    LeafDecoder,
+    LeafMedianDecoder,
+    LeafSumDecoder,
+    LeafTableDecoder,
+)
 from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._links import logistic, softmax
@@ -53,6 +60,7 @@ __all__ = [
     "Head",
     "Indicators",
     "LeafDecoder",
+    "LeafMedianDecoder",
     "LeafSumDecoder",
     "LeafTableDecoder",
     "LevelBitsEncoder",
@@ -60,6 +68,7 @@ __all__ = [
     "Levels",
     "Margins",
     "OutputDecoders",
+    "PathLengths",
     "Rule",
     "ScoresDecoder",
     "Split",

@@ -9,7 +9,13 @@ from typing import Any, Protocol
 
 from skfhe._typing import IntArray
 from skfhe.encoding._decoders import AffineDecoder, OutputDecoders, SummedDecoders
-from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
+from skfhe.encoding._leaf_decoders import (
+    DigitSumDecoder,
+    LeafDecoder,
+    LeafMedianDecoder,
+    LeafSumDecoder,
+    LeafTableDecoder,
+)
 from skfhe.encoding._tail import ScoresDecoder, TailDecoder
 
 __all__ = ["Decoder", "Encoder", "Head"]
@@ -24,6 +30,7 @@ Decoder = (
     | DigitSumDecoder
     | LeafDecoder
     | LeafTableDecoder
+    | LeafMedianDecoder
 )
 """What turns the outputs of a program into floats: ``decode`` takes an array for each of them."""
 

@@ -22,7 +22,7 @@ from skfhe.tree import DecisionTreeClassifier
 from tests.digested_models import MODELS, classes, frame, labels, rows, targets, with_missing
 from tests.with_originals import ORIGINALS, seeded
 
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples")
 
 
 def through_a_file(predictor):

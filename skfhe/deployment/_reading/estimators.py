@@ -115,6 +115,7 @@ def _rows(estimator: Any) -> Rows:
     if library == "lightgbm":
         return _lightgbm_rows(estimator)
     finite = "allow-nan" if get_tags(estimator).input_tags.allow_nan else "all"
+    finite = getattr(estimator, "_finite", finite)
     return _rules(estimator, np.dtype(estimator._precision).name, finite, "csr")
 
 
