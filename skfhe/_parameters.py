@@ -81,7 +81,7 @@ def what_to_lower(parameters: Mapping[str, Any]) -> str:
 
 
 def frames_to_caller() -> int:
-    """Return the level, counted from whoever asks, of the call that a user made: a warning's ``stacklevel``."""
+    """Return the ``stacklevel``, counted from whoever asks, of the call that a user made."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):
         frame, level = frame.f_back, level + 1

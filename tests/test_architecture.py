@@ -47,7 +47,14 @@ OWN = {
         *("exceptions", "_originals"),
     },
     "tree": {"encoding", "_trees", "_originals"},
-    "ensemble": {"encoding", "exceptions", "_trees", "_originals"},
+    "ensemble": {
+        *("encoding", "encrypted_model", "_trees"),
+        *("exceptions", "_parameters", "_originals"),
+    },
+    "_radial": {
+        *("cost", "encoding", "encrypted_model", "passes", "program"),
+        *("exceptions", "_parameters", "_originals"),
+    },
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "neural_network": {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
@@ -78,7 +85,7 @@ OUTSIDE = {
     "sklearn": {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
         "_originals",
-        *("_linear", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
+        *("_linear", "_radial", "linear_model", "svm", "_trees", "tree", "ensemble", "boosting"),
     },
 }
 

@@ -43,6 +43,7 @@ __all__ = [
     "histogram_stages",
     "initial_scores",
     "isolation_lengths",
+    "kernel_coefficient",
     "output_container",
     "preprocessed_rows",
     "rows_of_tree",
@@ -145,6 +146,14 @@ def isolation_lengths(forest: Any) -> tuple[list[FloatArray], float]:
         )
     ]
     return lengths, float(len(lengths) * _average_path_length([forest._max_samples])[0])
+
+
+# Parts of fitted support vector machines.
+
+
+def kernel_coefficient(machine: Any) -> float:
+    """Return what ``gamma`` was for the kernel of a fitted support vector machine."""
+    return float(machine._gamma)
 
 
 # Fitted transformers.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from skfhe.encoding import (
     Decoder,
     DigitSumDecoder,
     Encoder,
+    GridBitsEncoder,
     GridEncoder,
     Head,
     Indicators,
@@ -97,10 +98,10 @@ class EstimatorPredictor:
         elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
-        elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
+        elif not isinstance(encoder, GridEncoder | GridBitsEncoder | LevelBitsEncoder | BlockEncoder):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
         else:
-            read = [encoder.features, *([encoder.watch.features] if isinstance(encoder, GridEncoder) else [])]
+            read = [encoder.features, *([encoder.watch.features] if _is_watched(encoder) else [])]
             fits = all(features.max(initial=0) < n_features for features in read)
         if not fits:
             raise ValueError(f"the encoder reads others than the {n_features} features of a row")
@@ -146,7 +147,7 @@ class EstimatorPredictor:
         if len(rows) != 1:
             raise ValueError(f"{self.rows.estimator} takes rows X alone, got {len(rows)} arguments")
         validated = self.rows.validated(rows[0])
-        if isinstance(self.encoder, GridEncoder):
+        if _is_watched(self.encoder):
             clipped = self.encoder.watch.describe(validated, self.rows.feature_names)
             if clipped:
                 message = f"{self.rows.estimator}: {clipped}"
@@ -196,10 +197,15 @@ class EstimatorPredictor:
                 given = "float64" if rows is None else self.rows.dtype_of(rows[0])
                 kind = self.score_types.get(given, "float64")
                 scores = scores.astype(kind, copy=False)
-        if isinstance(self.encoder, GridEncoder) and not np.isfinite(scores).all():
+        if _is_watched(self.encoder) and not np.isfinite(scores).all():
             raise ValueError(f"the scores of some of these rows exceed the largest {kind}")
         found: FloatArray = scores
         return found
+
+
+def _is_watched(encoder: Encoder) -> TypeGuard[GridEncoder | GridBitsEncoder]:
+    """Whether an encoder says which values it clips."""
+    return isinstance(encoder, GridEncoder | GridBitsEncoder)
 
 
 def _n_scores(decoder: Decoder) -> int:

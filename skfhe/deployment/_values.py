@@ -71,6 +71,7 @@ CLASSES: dict[str, Entry] = {
     "Categories": Entry(_ENCODING, "Categories"),
     "ClippingWatch": Entry(_ENCODING, "Watch"),
     "FeatureGrid": Entry(_ENCODING, "Grid"),
+    "GridBitsEncoder": Entry(_ENCODING, "Encoder"),
     "GridEncoder": Entry(_ENCODING, "Encoder"),
     "LevelBitsEncoder": Entry(_ENCODING, "Encoder"),
     "Levels": Entry(_ENCODING, "Quantizer", non_finite=("boundaries",)),

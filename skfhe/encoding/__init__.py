@@ -13,6 +13,7 @@ from skfhe.encoding._decoders import (
 )
 from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
+from skfhe.encoding._grid_bits import GridBitsEncoder
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
 from skfhe.encoding._inputs import as_floats, network_inputs
@@ -56,6 +57,7 @@ __all__ = [
     "DigitSumDecoder",
     "Encoder",
     "FeatureGrid",
+    "GridBitsEncoder",
     "GridEncoder",
     "Head",
     "Indicators",

@@ -39,7 +39,8 @@ class PathLengths:
     def __post_init__(self) -> None:
         if not 0 <= self.usual < np.inf or not np.isfinite(self.offset):
             raise ValueError(
-                f"expected a finite length that is not negative, and an offset, got {self.usual}, {self.offset}"
+                "expected a finite length that is not negative, and an offset, got "
+                f"{self.usual} and {self.offset}"
             )
 
     def score_samples(self, scores: FloatArray) -> FloatArray:

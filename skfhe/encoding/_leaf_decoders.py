@@ -261,7 +261,7 @@ class LeafTableDecoder:
 
 @dataclass(frozen=True, eq=False)
 class LeafMedianDecoder:
-    """From the numbers of the leaves that a row reaches, one in each tree, to the weighted median of their values.
+    """From the numbers of the leaves that a row reaches, one a tree, to the weighted median of their values.
 
     A number beyond a tree's last, as a wrong lookup can make it, is taken for the nearest.
 
@@ -298,8 +298,8 @@ class LeafMedianDecoder:
         _check_multiple(self.multiple)
         if self.counts.ndim != 1 or self.leaves.ndim != 1 or self.weights.shape != self.counts.shape:
             raise ValueError(
-                f"expected a count and a weight of each tree, and a value of each leaf, got {self.counts.shape}, "
-                f"{self.weights.shape} and {self.leaves.shape}"
+                "expected a count and a weight of each tree, and a value of each leaf, got "
+                f"{self.counts.shape}, {self.weights.shape} and {self.leaves.shape}"
             )
         if not len(self.counts) or (self.counts < 1).any() or sum(self.counts.tolist()) != len(self.leaves):
             raise ValueError(f"expected trees of {len(self.leaves)} leaves together, got {self.counts}")

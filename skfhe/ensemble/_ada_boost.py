@@ -56,11 +56,11 @@ class AdaBoostMixin:
             inside = f"skfhe.{ours.__module__.split('.')[1]}.{ours.__name__}"
             known = ours.__module__.startswith("skfhe.")
             raise UnsupportedModelError(
-                f"estimator is a {type(member).__name__}: a {name} is one program, and can be if its members are "
+                f"estimator is a {type(member).__name__}: {name} is one program, which takes members that are "
                 f"decision trees; use sklearn.ensemble.{name} "
                 + (f"with estimator={inside}()" if known else "with an estimator of skfhe")
-                + ", whose members skfhe.compile and skfhe.set_mode reach one by one, and their predictions are "
-                "put together in the clear"
+                + ", whose members skfhe.compile and skfhe.set_mode reach one by one; their predictions are put "
+                "together in the clear"
             )
         if not hasattr(member, "_own_params"):
             return member

@@ -83,8 +83,8 @@ class IsolationForest(TreePredictorMixin, ensemble.IsolationForest):
         n_lookups = self.cost_.n_lookups
         if n_trees * n_samples > MOST_SAMPLES and n_lookups > MOST_SAMPLES / 4:
             warnings.warn(
-                f"{type(self).__name__}: {n_trees} trees of {n_samples} samples take {n_lookups} lookups, about "
-                f"{self.cost_.seconds:.2g} s a row under encryption; n_estimators=20, max_samples=32 "
+                f"{type(self).__name__}: {n_trees} trees of {n_samples} samples take {n_lookups} lookups, "
+                f"about {self.cost_.seconds:.2g} s a row under encryption; n_estimators=20, max_samples=32 "
                 'take less than 200, less than 100 with leaves="index"',
                 CostWarning,
                 stacklevel=frames_to_caller(),

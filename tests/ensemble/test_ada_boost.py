@@ -81,7 +81,7 @@ def test_encrypted_predictions_equal_the_clear_ones(estimator, iris, diabetes):
 
 
 def test_members_of_ours_are_trained_as_floats(iris):
-    """A member that were ours would be lowered, and could be evaluated encrypted, at every step of training."""
+    """A member that were ours would be lowered, and could be run encrypted, at every step of training."""
     X, y = iris
     model = AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), **FEW).fit(X, y)
     assert {type(member) for member in model.estimators_} == {float_tree.DecisionTreeClassifier}
@@ -98,7 +98,7 @@ def test_other_members_are_refused_with_the_way_to_have_them(iris, diabetes):
         AdaBoostClassifier(logistic).fit(*iris)
     fitted = float_ensemble.AdaBoostClassifier(logistic, **FEW).fit(*iris)
     with pytest.raises(
-        UnsupportedModelError, match="a LogisticRegression: a AdaBoostClassifier is one program"
+        UnsupportedModelError, match="a LogisticRegression: AdaBoostClassifier is one program"
     ):
         AdaBoostClassifier.from_sklearn_model(fitted)
     with pytest.raises(ValueError, match="estimator"):

@@ -26,17 +26,18 @@ def test_no_check_fails_that_the_original_passes():
     assert failed_checks(estimator) <= failed_checks(original_of(estimator))
 
 
-def variants():
-    yield {}
-    yield {"leaves": "index"}
-    yield {"max_features": 0.5, "bootstrap": True}
-    yield {"max_samples": 1}  # paths have no length
-    yield {"n_estimators": 1}
+VARIANTS = [
+    {},
+    {"leaves": "index"},
+    {"max_features": 0.5, "bootstrap": True},
+    {"max_samples": 1},  # paths have no length
+    {"n_estimators": 1},
+]
 
 
-@pytest.mark.parametrize("params", variants(), ids=str)
+@pytest.mark.parametrize("params", VARIANTS, ids=str)
 def test_scores_are_those_of_the_float_trees(params, iris):
-    """A row that took another path would be off by whole splits; what remains is the rounding of path lengths.
+    """A row that took another path would be off by whole splits; what remains is the rounding of lengths.
 
     Labels can differ within that of the offset alone.
     """

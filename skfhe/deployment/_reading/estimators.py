@@ -19,6 +19,7 @@ from skfhe.encoding import (
     Decoder,
     DigitSumDecoder,
     Encoder,
+    GridBitsEncoder,
     GridEncoder,
     LeafDecoder,
     LeafSumDecoder,
@@ -59,7 +60,7 @@ def estimator_predictor(estimator: Any) -> EstimatorPredictor:
         estimator.head_,
         len(program.inputs),
         len(program.outputs),
-        _score_types(estimator) if isinstance(encoder, GridEncoder) else {},
+        _score_types(estimator) if isinstance(encoder, GridEncoder | GridBitsEncoder) else {},
     )
 
 
@@ -69,6 +70,9 @@ def _public_encoder(encoder: Any) -> Encoder:
         return encoder.encoder
     if isinstance(encoder, GridEncoder):
         return replace(encoder, watch=encoder.watch.public(encoder.features))
+    if isinstance(encoder, GridBitsEncoder):
+        levels = encoder.levels
+        return replace(encoder, levels=replace(levels, watch=levels.watch.public(levels.features)))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
     if isinstance(encoder, AffineEncoder):
@@ -98,7 +102,7 @@ def _score_types(estimator: Any) -> dict[str, str]:
 def _rows(estimator: Any) -> Rows:
     """Return how the estimator checks and converts rows."""
     encoder = estimator.encoder_
-    if isinstance(encoder, GridEncoder):
+    if isinstance(encoder, GridEncoder | GridBitsEncoder):
         return _rules(estimator, "numeric", "all", "csr")
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
