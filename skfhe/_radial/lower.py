@@ -41,6 +41,8 @@ MOST_LEVELS = 128
 AGREEMENT, DEVIATION = 0.998, 0.01
 """Rows that have to be on the side of the float model, and standard deviations that scores may be off by."""
 MARGIN = 0.05
+ROUNDING = 0.5
+"""What rounding the results of lookups may cost, as a part of what the coarse distances do."""
 
 
 def lower_rbf(
@@ -221,14 +223,44 @@ class _Distances:
         offset = sum(table[:, 0] for table in rounded) - least
         return cls(weight, offset, unit, constant + unit * least, n_bits, further)
 
+    def cells(self, bits: IntArray) -> IntArray:
+        """Return which cell each lookup reads, shape (n_rows, n_vectors)."""
+        return (bits @ self.weight + self.offset + (1 << self.further >> 1)) >> self.further
+
     def kernel(self, scores: RadialScores, bits: IntArray, rows: FloatArray) -> FloatArray:
         """Return the kernel in each cell, shape (n_vectors, n_cells), right on average over rows."""
         cell = self.unit[:, None] * (1 << self.further)
         cells = np.exp(-scores.gamma * (cell * np.arange(1 << self.n_bits) + self.constant[:, None]))
-        read = (bits @ self.weight + self.offset + (1 << self.further >> 1)) >> self.further
-        given, wanted = np.take_along_axis(cells.T, read, axis=0).sum(axis=0), scores.kernel(rows).sum(axis=0)
+        given = np.take_along_axis(cells.T, self.cells(bits), axis=0).sum(axis=0)
+        wanted = scores.kernel(rows).sum(axis=0)
         ratio = np.divide(wanted, given, out=np.ones_like(given), where=given > 0)
         return np.minimum(cells * np.clip(ratio, 0.5, 2.0)[:, None], 1.0)
+
+
+def _scale(span: FloatArray, summands: IntArray, n_bits: int, error: FloatArray) -> FloatArray:
+    """Return what a unit of each sum is worth.
+
+    Of those with which lookups become dearer if they are any finer, it is the largest whose rounding costs
+    less than the coarse distances do.
+
+    Parameters
+    ----------
+    span : ndarray of float64, shape (n_scores,)
+        How far apart sums can be.
+    summands : ndarray of int64, shape (n_scores,)
+    n_bits : int
+        What lookups read.
+    error : ndarray of float64, shape (n_scores,)
+        Root mean square of what the distances cost.
+    """
+    for step in precision_steps(n_bits, DEFAULT_P_ERROR):
+        n_sum_bits = int(step - 0.5 * np.log2(summands.max()))
+        if n_sum_bits < 1:
+            continue
+        scale = span / np.maximum(2.0**n_sum_bits - 1 - summands, 1)
+        if (scale * np.sqrt(summands / 12) <= ROUNDING * error).all():
+            break
+    return np.where(scale > 0, scale, 1.0)
 
 
 def _largest(n_bits: int, further: int) -> int:
@@ -247,15 +279,13 @@ def _program(
     if not len(vectors):
         vectors, columns = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
     summands = np.bincount(columns, minlength=n_scores)
-    # as precise as lookups are without becoming dearer by more than a step
-    steps = precision_steps(distances.n_bits, DEFAULT_P_ERROR)
-    n_sum_bits = max(2, int(steps[min(1, len(steps) - 1)] - 0.5 * np.log2(summands.max())))
     values = scores.dual[columns, vectors][:, None] * kernel[vectors]
     least, most = np.zeros((2, n_scores))
     np.add.at(least, columns, values.min(axis=1))
     np.add.at(most, columns, values.max(axis=1))
-    scale = (most - least) / np.maximum((1 << n_sum_bits) - 1 - summands, 1)
-    scale = np.where(scale > 0, scale, 1.0)
+    read = np.take_along_axis(kernel.T, distances.cells(bits), axis=0)
+    error = np.sqrt(np.square((read - scores.kernel(scores.support)) @ scores.dual.T).mean(axis=0))
+    scale = _scale(most - least, summands, distances.n_bits, error)
     tables = np.rint((values - values.min(axis=1, keepdims=True)) / scale[columns][:, None]).astype(np.int64)
     weight = np.zeros((len(vectors), n_scores), dtype=np.int64)
     weight[np.arange(len(vectors)), columns] = 1

@@ -56,18 +56,19 @@ class AdaBoostMixin:
             inside = f"skfhe.{ours.__module__.split('.')[1]}.{ours.__name__}"
             known = ours.__module__.startswith("skfhe.")
             raise UnsupportedModelError(
-                f"estimator is a {type(member).__name__}: {name} is one program, which takes members that are "
-                f"decision trees; use sklearn.ensemble.{name} "
+                f"estimator is a {type(member).__name__}: {name} is one program, which decision trees can be; "
+                f"use sklearn.ensemble.{name} "
                 + (f"with estimator={inside}()" if known else "with an estimator of skfhe")
-                + ", whose members skfhe.compile and skfhe.set_mode reach one by one; their predictions are put "
-                "together in the clear"
+                + ", whose members skfhe.compile and skfhe.set_mode reach one by one; their predictions are "
+                "put together in the clear"
             )
         if not hasattr(member, "_own_params"):
             return member
-        if member.n_bits is not None:
+        n_bits = member.get_params()["n_bits"]
+        if n_bits is not None:
             raise UnsupportedModelError(
-                f"estimator has n_bits={member.n_bits}, and the trees of a {name} share the levels of their "
-                f"features; give n_bits={member.n_bits} to the {name}"
+                f"estimator has n_bits={n_bits}, and the trees of {name} share the levels of their features; "
+                f"give n_bits={n_bits} to {name}"
             )
         return as_original(member, fitted=False)
 
@@ -236,7 +237,8 @@ class AdaBoostRegressor(AdaBoostMixin, TreePredictorMixin, ensemble.AdaBoostRegr
         (numbers,) = model.evaluate(*model.encoder.encode(self._rows(self, X)))
         decoder = model.decoder
         if not isinstance(decoder, LeafMedianDecoder):
-            yield model.decoder.decode(numbers)
+            alone: Any = decoder  # a single tree
+            yield alone.decode(numbers)
             return
         for n_trees in range(1, len(decoder.counts) + 1):
             yield decoder.first(n_trees).decode(numbers[:, :n_trees])

@@ -88,7 +88,7 @@ def test_members_of_ours_are_trained_as_floats(iris):
     np.testing.assert_array_equal(
         model.predict(X), float_ensemble.AdaBoostClassifier(DEEPER, **FEW).fit(X, y).predict(X)
     )
-    with pytest.raises(UnsupportedModelError, match="give n_bits=3 to the AdaBoostClassifier"):
+    with pytest.raises(UnsupportedModelError, match="give n_bits=3 to AdaBoostClassifier"):
         AdaBoostClassifier(DecisionTreeClassifier(n_bits=3)).fit(X, y)
 
 
