@@ -56,8 +56,8 @@ class AdaBoostMixin:
             inside = f"skfhe.{ours.__module__.split('.')[1]}.{ours.__name__}"
             known = ours.__module__.startswith("skfhe.")
             raise UnsupportedModelError(
-                f"estimator is a {type(member).__name__}: {name} is one program, which decision trees can be; "
-                f"use sklearn.ensemble.{name} "
+                f"estimator is a {type(member).__name__}: {name} is one program, as decision trees can be; use "
+                f"sklearn.ensemble.{name} "
                 + (f"with estimator={inside}()" if known else "with an estimator of skfhe")
                 + ", whose members skfhe.compile and skfhe.set_mode reach one by one; their predictions are "
                 "put together in the clear"
@@ -127,7 +127,7 @@ class AdaBoostClassifier(AdaBoostMixin, TreePredictorMixin, ensemble.AdaBoostCla
         return Description(trees, np.zeros(trees[0].values.shape[1]), TREE_RULE, head, n_features, stage=1)
 
     @documented(TREES)
-    def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def decision_function(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the weighted votes for each class, or those for the second of two less those for the first.
 
         Parameters
@@ -234,6 +234,7 @@ class AdaBoostRegressor(AdaBoostMixin, TreePredictorMixin, ensemble.AdaBoostRegr
 
     def _staged_scores(self, X: ArrayLike) -> Iterator[FloatArray]:
         model = self._fitted_model()
+        self._mode.check_clear("staged_predict", type(self).__name__)
         (numbers,) = model.evaluate(*model.encoder.encode(self._rows(self, X)))
         decoder = model.decoder
         if not isinstance(decoder, LeafMedianDecoder):

@@ -115,7 +115,7 @@ class IsolationForest(TreePredictorMixin, ensemble.IsolationForest):
         return self.head_.error_of(super().score_error_)
 
     @documented(TREES)
-    def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def decision_function(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return `score_samples` less ``offset_``, which is negative for outliers.
 
         Parameters
@@ -136,7 +136,7 @@ class IsolationForest(TreePredictorMixin, ensemble.IsolationForest):
         return self.head_.decision_function(scores)
 
     @documented(TREES)
-    def score_samples(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
+    def score_samples(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return how usual rows are, from -1 to 0.
 
         Parameters
