@@ -52,15 +52,12 @@ class AdaBoostMixin:
             return member
         name = type(self).__name__
         if not isinstance(member, self._members):
-            ours = estimator_for(type(member)) or type(member)
-            inside = f"skfhe.{ours.__module__.split('.')[1]}.{ours.__name__}"
-            known = ours.__module__.startswith("skfhe.")
+            ours = estimator_for(type(member))
+            inside = "an estimator of skfhe" if ours is None else f"skfhe's {ours.__name__}"
             raise UnsupportedModelError(
                 f"estimator is a {type(member).__name__}: {name} is one program, as decision trees can be; use "
-                f"sklearn.ensemble.{name} "
-                + (f"with estimator={inside}()" if known else "with an estimator of skfhe")
-                + ", whose members skfhe.compile and skfhe.set_mode reach one by one; their predictions are "
-                "put together in the clear"
+                f"sklearn.ensemble.{name} of {inside}, whose members skfhe.compile and skfhe.set_mode reach "
+                "one by one; their predictions are put together in the clear"
             )
         if not hasattr(member, "_own_params"):
             return member
