@@ -1,4 +1,4 @@
-"""Isolation forests, AdaBoost, boosting of depth 1 and radial kernels: agreement, lookups and predicted seconds.
+"""Isolation forests, AdaBoost and radial kernels: agreement, lookups and predicted seconds.
 
 Run as ``python -m benchmarks.tabular.outliers_and_votes``; the rows of the tables are printed.
 """

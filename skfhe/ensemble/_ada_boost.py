@@ -50,18 +50,18 @@ class AdaBoostMixin:
         """
         if member is None or not (hasattr(member, "fit") and hasattr(member, "predict")):
             return member
-        name = type(self).__name__
+        name, ours = type(self).__name__, member
         if not isinstance(member, self._members):
-            ours = estimator_for(type(member))
-            inside = "an estimator of skfhe" if ours is None else f"skfhe's {ours.__name__}"
+            known = estimator_for(type(member))
+            inside = "an estimator of skfhe" if known is None else f"skfhe's {known.__name__}"
             raise UnsupportedModelError(
-                f"estimator is a {type(member).__name__}: {name} is one program, as decision trees can be; use "
-                f"sklearn.ensemble.{name} of {inside}, whose members skfhe.compile and skfhe.set_mode reach "
-                "one by one; their predictions are put together in the clear"
+                f"estimator is a {type(member).__name__}: {name} is one program, as decision trees can be; "
+                f"use sklearn.ensemble.{name} of {inside}, whose members skfhe.compile and skfhe.set_mode "
+                "reach one by one; their predictions are put together in the clear"
             )
         if not hasattr(member, "_own_params"):
             return member
-        n_bits = member.get_params()["n_bits"]
+        n_bits = ours.n_bits
         if n_bits is not None:
             raise UnsupportedModelError(
                 f"estimator has n_bits={n_bits}, and the trees of {name} share the levels of their features; "

@@ -75,9 +75,10 @@ def test_stumps_take_no_lookup(iris, diabetes):
 )
 def test_encrypted_predictions_equal_the_clear_ones(estimator, iris, diabetes):
     X, y = iris if is_classifier(estimator) else diabetes
-    model = estimator.fit(X, y)
+    model = estimator.set_params(n_estimators=2).fit(X, y)
     model.compile()
-    np.testing.assert_array_equal(model.predict(X[::40], fhe="execute"), model.predict(X[::40]))
+    rows = X[:: len(X) // 3]
+    np.testing.assert_array_equal(model.predict(rows, fhe="execute"), model.predict(rows))
 
 
 def test_members_of_ours_are_trained_as_floats(iris):
