@@ -71,19 +71,22 @@ def encrypted(network: Network, module: QuantizedModule, n_rows: int) -> str:
 
 def outcome(network: Network, n_rows: int, most_seconds: float) -> tuple[str, str, str, str, str]:
     """Return what becomes of a network, its error, lookups, seconds, and what its encrypted rows are."""
+    not_compiled = ""
     try:
-        module = network.quantize()
+        module = network.compile()
     except Exception as error:
-        return f"refused: {_first(error)}", "–", "–", "–", "–"
+        not_compiled = f"imported; not compiled: {_first(error)}"
+        try:
+            module = network.quantize()
+        except Exception as refusal:
+            return f"refused: {_first(refusal)}", "–", "–", "–", "–"
     if network.refusal:
         return "imported, though it cannot be", "–", "–", "–", "–"
     cost = module.cost_
     widths = ", ".join(f"{n} × {bits}-bit" for bits, n in sorted(cost.lookups.items())) or "none"
     figures = (f"{relative_error(network, module):.1%}", widths, f"{cost.seconds:.2g}")
-    try:
-        module.compile()
-    except Exception as error:
-        return f"imported; not compiled: {_first(error)}", *figures, "–"
+    if not_compiled:
+        return not_compiled, *figures, "–"
     if cost.seconds > most_seconds or cost.key_bytes > MOST_KEY_BYTES:
         return "compiled", *figures, "–"
     return "compiled", *figures, encrypted(network, module, n_rows)

@@ -142,6 +142,9 @@ def _emit_lookup(op: ops.Lookup, n_rows: int, types: list[IntegerType], x: Any) 
         # Integers outside the table never occur and repeat its ends.
         return cells[numbers * n_cells + np.clip((integers - start) // op.step, 0, n_cells - 1)]
 
+    if op.tables.min() == op.tables.max() < 0:  # the engine folds such a table, and loses the sign
+        zero = fhe.univariate(lambda integers: look_up(integers) - op.tables.min())(x)
+        return zero + int(op.tables.min())
     # A table of the engine's own has a cell for each integer of the argument before rounding. Of a function,
     # it asks what it needs.
     return fhe.univariate(look_up)(x)

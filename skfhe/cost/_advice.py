@@ -224,7 +224,8 @@ def _rounding(
     if program.range_source == "proven" or value.type.min < 0 or value.type.max <= top:
         return [_appended(ops.Round(lsbs, method), value, position)]
     # calibrated intervals end where rounding up needs no more bits
-    bound = _appended(ops.Bound(value.type.low, np.minimum(value.type.high, top)), value, position)
+    high = np.maximum(value.type.low, np.minimum(value.type.high, top))
+    bound = _appended(ops.Bound(value.type.low, high), value, position)
     return [bound, _appended(ops.Round(lsbs, method), bound, n_values)]
 
 

@@ -54,32 +54,32 @@ def protect_roundings(program: Program) -> Program:
     while overflowing:
         program = _protected(program, overflowing)
         overflowing = _overflowing(program)  # cells that are cut off may narrow what is rounded behind them
-        several = _rounded_in_several_ways(program, overflowing)
-        if all(_is_guarded(program, at) for at in overflowing) and not several:
+        widened = _to_be_widened(program, overflowing)
+        if all(_is_guarded(program, at) for at in overflowing) and not widened:
             break
     return program
 
 
 def _protected(program: Program, overflowing: set[int]) -> Program:
     """Return ``program`` with what stands at some positions held, if its intervals stay what they are."""
-    several = _rounded_in_several_ways(program, overflowing)
+    widened = _to_be_widened(program, overflowing)
 
     def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
         value = program.values[position]
         op = value.op
-        if position in overflowing:
-            (source,) = value.arguments
-            before = program.values[source].type
-            if position in several or not _is_guarded(program, position):
-                assert isinstance(op, ops.Round)
-                near = _neighbours(program, position) >= _limit(before)  # other elements stay where they are
-                up_from = _limit(before) - (0 if position in several else (1 << op.lsbs) // 2)
-                rounded_up = np.maximum(before.high, up_from)
-                reached = np.where(near, rounded_up, before.high)
+        if isinstance(op, ops.Round):
+            before = program.values[value.arguments[0]].type
+            reached = None
+            if position in overflowing and (position in widened or not _is_guarded(program, position)):
+                reached = _reached(program, position, position in widened)
+            elif builder.type_of(arguments[0]).bits <= op.lsbs < before.bits:  # what was cut off narrowed it
+                reached = before.high
+            if reached is not None:
                 arguments = (builder.add(ops.Bound(before.low, reached), *arguments, label=value.label),)
         if isinstance(op, ops.Lookup):
             for rounded in overflowing & set(program.roundings_of(position)):
-                op = _cut_off(op, _limit(program.values[program.values[rounded].arguments[0]].type))
+                limit = _limit(program.values[program.values[rounded].arguments[0]].type)
+                op = _with_cells_up_to(op, limit, cut_off=rounded not in widened)
         if isinstance(op, ops.Bound) and value.arguments[0] in overflowing:
             return arguments[0]  # what it states of the rounded value holds no longer
         return builder.add(op, *arguments, label=value.label)
@@ -87,20 +87,36 @@ def _protected(program: Program, overflowing: set[int]) -> Program:
     return rewrite(program, emit)
 
 
-def _rounded_in_several_ways(program: Program, overflowing: set[int]) -> set[int]:
-    """Return those of some roundings whose values share ciphertexts with others that are rounded otherwise.
+def _reached(program: Program, position: int, widened: bool) -> IntArray:
+    """Return how far the values that are rounded are to be stated to reach, element by element."""
+    before = program.values[program.values[position].arguments[0]].type
+    near = _neighbours(program, position) >= _limit(before)  # other elements stay where they are
+    up_from = _limit(before) - (0 if widened else (1 << _lsbs(program, position)) // 2)
+    return np.where(near, np.maximum(before.high, up_from), before.high)
 
-    The engine cannot guard both: it ends the process for want of a key (concrete-python 2.11,
-    ``CircuitSolutionWrapper::lookupConversionKeyswitchKey``). Such values take one more bit, which needs no
-    guard.
+
+def _to_be_widened(program: Program, overflowing: set[int]) -> set[int]:
+    """Return those of some roundings whose values take one more bit, in place of a guard.
+
+    Those whose values share ciphertexts with others that are rounded to other bits: the engine cannot guard
+    them, and ends the process for want of a key (concrete-python 2.11,
+    ``CircuitSolutionWrapper::lookupConversionKeyswitchKey``). And those of which an element is always rounded
+    up to the power of two: it would never be read as what it is.
     """
-    if len(overflowing) < 2:
+    if not overflowing:
         return set()
     block_of = blocks(program)
     ways: dict[int, set[int]] = {}
-    for at in overflowing:
-        ways.setdefault(block_of[at], set()).add(_lsbs(program, at))
-    return {at for at in overflowing if len(ways[block_of[at]]) > 1}
+    for at, value in enumerate(program.values):
+        if isinstance(value.op, ops.Round) and value.op.method == "approximate":
+            ways.setdefault(block_of[at], set()).add(value.op.lsbs)
+    several = {at for at in overflowing if len(ways[block_of[at]]) > 1}
+    return several | {at for at in overflowing if _always_overflows(program, at)}
+
+
+def _always_overflows(program: Program, position: int) -> bool:
+    value = program.values[position]
+    return int(value.type.low.max(initial=0)) >= _limit(program.values[value.arguments[0]].type)
 
 
 def _lsbs(program: Program, position: int) -> int:
@@ -146,9 +162,14 @@ def _neighbours(program: Program, position: int) -> IntArray:
     return value.type.high + np.where(before.high > value.type.high, 1 << value.op.lsbs, 0)
 
 
-def _cut_off(op: ops.Lookup, limit: int) -> ops.Lookup:
-    """Return a lookup of what is less than ``limit``, which reads its last cell from there on."""
+def _with_cells_up_to(op: ops.Lookup, limit: int, cut_off: bool) -> ops.Lookup:
+    """Return a lookup of what is at most ``limit``, where it reads its last cell if it has none there.
+
+    With ``cut_off``, it reads the last one below it in any case.
+    """
     start = op.start[..., None]
     cells = np.arange(int((limit - start).max()) // op.step + 1)
-    read = np.minimum(cells, (limit - start - 1) // op.step)
-    return replace(op, tables=read_tables(op.tables, read))
+    last = (limit - start - 1) // op.step if cut_off else op.tables.shape[-1] - 1
+    if not cut_off and len(cells) <= op.tables.shape[-1]:
+        return op
+    return replace(op, tables=read_tables(op.tables, np.minimum(cells, last)))

@@ -190,3 +190,14 @@ def test_a_product_of_one_row_and_one_column_is_a_matrix_product():
     circuit = compile_program(program, batch_sizes=(1,))
     assert "matmul_eint_int" in circuit.mlir
     assert "dot" not in circuit.mlir
+
+
+@pytest.mark.parametrize("cell", [-3, 5])
+def test_a_table_of_one_number_is_that_number_whatever_its_sign(cell):
+    """The engine folds it, and took a negative one for one near 2**64."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 7), label="x")
+    y = builder.add(ops.Lookup(np.full((1, 8), cell), np.array([0])), x, label="y")
+    compiled = compile_program(builder.finish(builder.add(ops.Add(), y, y, label="z")))
+    compiled.keygen()
+    np.testing.assert_array_equal(compiled.execute(np.array([[0, 5]]))[0], [[2 * cell, 2 * cell]])
