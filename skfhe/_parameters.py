@@ -1,12 +1,13 @@
 """Checks of parameters that several families of estimators take, and imported networks with them."""
 
+import sys
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
 from skfhe._typing import Rounding
 
-__all__ = ["check_fhe_mode", "check_rounding", "what_to_lower"]
+__all__ = ["check_fhe_mode", "check_rounding", "frames_to_caller", "what_to_lower"]
 
 FHE_MODES = ("disable", "simulate", "execute")
 METHODS = ("exact", "approximate")
@@ -77,3 +78,11 @@ def what_to_lower(parameters: Mapping[str, Any]) -> str:
     """
     given = [name for name in WIDTHS if parameters.get(name) is not None]
     return f"lower {' or '.join(given)}" if given else ""
+
+
+def frames_to_caller() -> int:
+    """Return the ``stacklevel``, counted from whoever asks, of the call that a user made."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):
+        frame, level = frame.f_back, level + 1
+    return level

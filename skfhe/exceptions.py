@@ -11,6 +11,7 @@ __all__ = [
     "ClearEvaluationError",
     "CoarseInputWarning",
     "CompilationError",
+    "CostWarning",
     "ForkedProcessError",
     "InputClippingWarning",
     "InsecureKeyCacheWarning",
@@ -62,6 +63,10 @@ class ClearEvaluationError(RuntimeError):
 
 class CompilationError(ValueError):
     """The engine refused a program; the message names the layer, its bits and what to turn."""
+
+
+class CostWarning(UserWarning):
+    """A row takes long under encryption; the message says how long, and what would be faster."""
 
 
 class ToleranceError(ValueError):

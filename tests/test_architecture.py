@@ -67,7 +67,14 @@ OWN = {
         *("exceptions", "_originals"),
     },
     "tree": {"encoding", "_trees", "_originals"},
-    "ensemble": {"encoding", "exceptions", "_trees", "_originals"},
+    "ensemble": {
+        *("encoding", "encrypted_model", "_trees"),
+        *("exceptions", "_parameters", "_originals"),
+    },
+    "_radial": {
+        *("cost", "encoding", "encrypted_model", "passes", "program"),
+        *("exceptions", "_parameters", "_originals"),
+    },
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "neural_network": {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
@@ -99,7 +106,7 @@ OUTSIDE = {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
         *("_conversion", "_originals"),
         *("_linear", "linear_model", "svm", "_polynomial", "naive_bayes", "discriminant_analysis"),
-        *("_trees", "tree", "ensemble", "boosting", "mixture"),
+        *("_trees", "tree", "ensemble", "boosting", "mixture", "_radial"),
         *("decomposition", "cross_decomposition", "cluster", "neighbors"),
     },
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from skfhe._linear.scores import (
 from skfhe._originals.compat import check_sample_weight
 from skfhe._originals.conversion import from_original
 from skfhe._originals.inherited import adopt, as_original, original_has
+from skfhe._parameters import frames_to_caller
 from skfhe._typing import FloatArray
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.encoding import GridEncoder, Head, Margins, Values, labelled
@@ -33,7 +33,7 @@ from skfhe.exceptions import CompilationError, InputClippingWarning
 if TYPE_CHECKING:
     from skfhe.circuit import Circuit
 
-__all__ = ["LinearPredictorMixin", "frames_to_caller"]
+__all__ = ["LinearPredictorMixin"]
 
 
 RANGE_MARGIN = 7.5
@@ -245,11 +245,3 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 def _coefficients(fitted: Any) -> tuple[FloatArray, FloatArray]:
     coef = fitted.coef_.toarray() if issparse(fitted.coef_) else np.asarray(fitted.coef_)
     return coef, np.asarray(fitted.intercept_)
-
-
-def frames_to_caller() -> int:
-    """Return the level, counted from whoever asks, of the call that a user made."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):
-        frame, level = frame.f_back, level + 1
-    return level

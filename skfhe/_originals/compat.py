@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import sklearn
 from sklearn.base import _fit_context as fit_context
+from sklearn.ensemble._iforest import _average_path_length
 from sklearn.model_selection._validation import _fit_and_score as fit_and_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
@@ -53,6 +54,7 @@ __all__ = [
     "histogram_categories",
     "histogram_stages",
     "initial_scores",
+    "isolation_lengths",
     "kernel_coefficient",
     "kernel_probabilities",
     "output_container",
@@ -186,6 +188,26 @@ def categories_by_feature(boosting: Any) -> dict[int, frozenset[int]]:
         int(feature): frozenset(int(category) for category in mapper.bin_thresholds_[feature])
         for feature in np.flatnonzero(mapper.is_categorical_)
     }
+
+
+def isolation_lengths(forest: Any) -> tuple[list[FloatArray], float]:
+    """Return what an isolation forest adds up, and what it divides the sum by.
+
+    Returns
+    -------
+    lengths : list of ndarray of float64, each of shape (n_nodes,)
+        For each tree, the length of a path that ends in a node, and what it would go on by if the node were
+        split until every row is alone.
+    usual : float
+        The sum over trees for a row like any other.
+    """
+    lengths = [
+        depths + further - 1.0
+        for depths, further in zip(
+            forest._decision_path_lengths, forest._average_path_length_per_tree, strict=True
+        )
+    ]
+    return lengths, float(len(lengths) * _average_path_length([forest._max_samples])[0])
 
 
 # Parts of linear classifiers.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any
 
@@ -15,6 +14,7 @@ from skfhe._linear.scores import check_range_margin
 from skfhe._originals.compat import check_sample_weight
 from skfhe._originals.conversion import from_original
 from skfhe._originals.inherited import adopt, as_original, original_has
+from skfhe._parameters import frames_to_caller
 from skfhe._polynomial.calibration import Calibration, check_bits
 from skfhe._polynomial.polynomials import Described
 from skfhe._polynomial.quantize import quantize
@@ -166,7 +166,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
                 f"scores of typical rows by about {worst:.2g}, for {self._why_steep}; predictions can differ "
                 f"from the float model's: {self._steepness_advice()}",
                 CoarseInputWarning,
-                stacklevel=_frames_to_caller(),
+                stacklevel=frames_to_caller(),
             )
         return found.model
 
@@ -204,7 +204,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         clipped = self._watch.describe(rows, getattr(self, "feature_names_in_", None))
         if clipped:
             message = f"{type(self).__name__}: {clipped}"
-            warnings.warn(message, InputClippingWarning, stacklevel=_frames_to_caller())
+            warnings.warn(message, InputClippingWarning, stacklevel=frames_to_caller())
         return super()._scores_of_rows(rows, fhe).astype(self._score_type(rows), copy=False)
 
     def _score_type(self, rows: Any) -> Any:
@@ -237,11 +237,3 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         scores, head = self._scores(X, fhe), self.head_
         found: FloatArray = head.decision_function(scores) if hasattr(head, "decision_function") else scores
         return squeezed(found) if found.ndim > 1 else found
-
-
-def _frames_to_caller() -> int:
-    """Return the level, counted from whoever asks, of the call that a user made."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("skfhe."):
-        frame, level = frame.f_back, level + 1
-    return level

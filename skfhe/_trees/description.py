@@ -54,6 +54,8 @@ class Description:
         All leaf values are likely multiples of it.
     stage : int, optional
         Trees of one stage of boosting; by default as many as there are outputs.
+    weights : ndarray of float64, shape (n_trees,), optional
+        Of the trees, where scores are weighted medians of what these predict, and not sums.
     """
 
     trees: Sequence[RawTree]
@@ -63,6 +65,7 @@ class Description:
     n_features: int
     unit: float | None = None
     stage: int | None = None
+    weights: FloatArray | None = None
 
 
 @dataclass(frozen=True)

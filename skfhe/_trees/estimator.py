@@ -146,7 +146,7 @@ class TreePredictorMixin(EncryptedPredictorMixin):
         self._check_trainable()
         goes_on = bool(getattr(self, "warm_start", False)) and hasattr(self, "program_")
         if goes_on:
-            self._check_goes_on(arguments["X"], arguments["y"])
+            self._check_goes_on(arguments["X"], arguments.get("y"))
         original = as_original(self, fitted=goes_on)
         X, weight = arguments["X"], arguments.get("sample_weight")
         if self.n_bits is None:
@@ -166,9 +166,11 @@ class TreePredictorMixin(EncryptedPredictorMixin):
 
         Trees of another number of features or scores cannot be added, though the original grows them.
         """
-        targets = np.asarray(y)
-        if targets.ndim not in (1, 2) or len(np.shape(X)) != 2:
+        if len(np.shape(X)) != 2:
             return  # whatever the original says of it
+        targets = np.zeros(np.shape(X)[0]) if y is None else np.asarray(y)
+        if targets.ndim not in (1, 2):
+            return
         targets = targets.reshape(len(targets), -1)
         n_targets = getattr(self, "n_outputs_", 1)
         counts: dict[str, tuple[Any, Any]] = {

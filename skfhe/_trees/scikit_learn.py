@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skfhe._trees.ensemble import RawTree
+from skfhe._typing import FloatArray, IntArray
 from skfhe.encoding import Categories, ClassFractions, Rule, Split
 
-__all__ = ["HISTOGRAM_RULE", "TREE_RULE", "class_fractions", "histogram_tree", "raw_tree"]
+__all__ = ["HISTOGRAM_RULE", "TREE_RULE", "class_fractions", "histogram_tree", "isolation_tree", "raw_tree"]
 
 TREE_RULE = Rule("<=", "float32")
 HISTOGRAM_RULE = Rule("<=", "float64")
@@ -32,6 +33,27 @@ def raw_tree(tree: Any, factor: float = 1.0) -> RawTree:
     ]
     values = tree.value.reshape(tree.node_count, -1) * factor
     return RawTree(splits, tree.children_left, tree.children_right, values)
+
+
+def isolation_tree(tree: Any, features: IntArray, lengths: FloatArray) -> RawTree:
+    """Return a tree of an isolation forest.
+
+    Parameters
+    ----------
+    tree : Tree
+        The ``tree_`` of a member.
+    features : ndarray of int64
+        Numbers of the features that it was grown on.
+    lengths : ndarray of float64, shape (n_nodes,)
+        What it adds to the score of a row that ends in a node.
+    """
+    splits = [
+        None if left < 0 else Split(int(features[feature]), float(threshold), not missing_left)
+        for left, feature, threshold, missing_left in zip(
+            tree.children_left, tree.feature, tree.threshold, tree.missing_go_to_left, strict=True
+        )
+    ]
+    return RawTree(splits, tree.children_left, tree.children_right, lengths[:, None])
 
 
 def histogram_tree(predictor: Any, column: int, n_outputs: int, known: dict[int, frozenset[int]]) -> RawTree:

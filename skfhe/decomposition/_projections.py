@@ -11,11 +11,11 @@ from sklearn import decomposition
 
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.docstrings import TRANSFORM
-from skfhe._linear.predictor import frames_to_caller
 from skfhe._linear.scores import Calibration, LinearScores
 from skfhe._linear.transforms import TransformMixin
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
+from skfhe._parameters import frames_to_caller
 from skfhe._typing import FloatArray
 from skfhe.encoding import AffineDecoder, GridEncoder, Projections, RowSquares
 from skfhe.encrypted_model import EncryptedModel

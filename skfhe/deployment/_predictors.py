@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -25,11 +25,13 @@ from skfhe.encoding import (
     Discriminants,
     Distances,
     Encoder,
+    GridBitsEncoder,
     GridEncoder,
     Head,
     Indicators,
     Inliers,
     LeafDecoder,
+    LeafMedianDecoder,
     LeafSumDecoder,
     LeafTableDecoder,
     LevelBitsEncoder,
@@ -40,6 +42,7 @@ from skfhe.encoding import (
     NearestVotes,
     OutputDecoders,
     PairVotes,
+    PathLengths,
     Projections,
     ScoresDecoder,
     SoftVotes,
@@ -114,12 +117,12 @@ class EstimatorPredictor:
         elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
             known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
             fits = known.n_features == n_features
-        elif not isinstance(encoder, GridEncoder | MonomialEncoder | LevelBitsEncoder | BlockEncoder):
+        elif not isinstance(
+            encoder, GridEncoder | GridBitsEncoder | MonomialEncoder | LevelBitsEncoder | BlockEncoder
+        ):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")
         else:
-            read = [encoder.features]
-            if isinstance(encoder, GridEncoder | MonomialEncoder):
-                read.append(encoder.watch.features)
+            read = [encoder.features, *([encoder.watch.features] if _is_watched(encoder) else [])]
             fits = all(features.max(initial=0) < n_features for features in read)
         if not fits:
             raise ValueError(f"the encoder reads others than the {n_features} features of a row")
@@ -146,6 +149,8 @@ class EstimatorPredictor:
             fits = n_scores == 1
         elif isinstance(head, Indicators):
             fits = True
+        elif isinstance(head, PathLengths):
+            fits = n_scores == 1
         elif isinstance(head, _PROJECTED):
             fits = head.fits(n_scores) and self._squares_fit()
         elif not isinstance(head, Values):
@@ -178,7 +183,7 @@ class EstimatorPredictor:
         if len(rows) != 1:
             raise ValueError(f"{self.rows.estimator} takes rows X alone, got {len(rows)} arguments")
         validated = self.rows.validated(rows[0])
-        if isinstance(self.encoder, GridEncoder | MonomialEncoder):
+        if _is_watched(self.encoder):
             clipped = self.encoder.watch.describe(validated, self.rows.feature_names)
             if clipped:
                 message = f"{self.rows.estimator}: {clipped}"
@@ -235,7 +240,7 @@ class EstimatorPredictor:
             scores: Any = self.decoder.decode(*outputs)
             if self.score_types:
                 scores = scores.astype(kind, copy=False)
-        if isinstance(self.encoder, GridEncoder) and not np.isfinite(scores).all():
+        if _is_watched(self.encoder) and not np.isfinite(scores).all():
             raise ValueError(f"the scores of some of these rows exceed the largest {kind}")
         if squares is not None and rows is not None:
             scores = squares.added(scores, self.rows.validated(rows[0]), self.encoder)
@@ -245,6 +250,11 @@ class EstimatorPredictor:
             )
         found: FloatArray = scores
         return found
+
+
+def _is_watched(encoder: Encoder) -> TypeGuard[GridEncoder | GridBitsEncoder | MonomialEncoder]:
+    """Whether an encoder says which values it clips."""
+    return isinstance(encoder, GridEncoder | GridBitsEncoder | MonomialEncoder)
 
 
 def _n_scores(decoder: Decoder) -> int:
@@ -259,6 +269,8 @@ def _n_scores(decoder: Decoder) -> int:
         return decoder.n_scores
     if isinstance(decoder, LeafSumDecoder):
         return decoder.n_outputs
+    if isinstance(decoder, LeafMedianDecoder):
+        return 1
     if isinstance(decoder, LeafDecoder | LeafTableDecoder):
         return decoder.leaves.shape[1]
     if not isinstance(decoder, AffineDecoder) or np.ndim(decoder.scale) != 1:

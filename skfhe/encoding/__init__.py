@@ -13,11 +13,19 @@ from skfhe.encoding._decoders import (
 )
 from skfhe.encoding._dense import dense
 from skfhe.encoding._grid import FeatureGrid
+from skfhe.encoding._grid_bits import GridBitsEncoder
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
 from skfhe.encoding._inliers import Inliers
 from skfhe.encoding._inputs import as_floats, network_inputs
-from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
+from skfhe.encoding._isolation import PathLengths
+from skfhe.encoding._leaf_decoders import (
+    DigitSumDecoder,
+    LeafDecoder,
+    LeafMedianDecoder,
+    LeafSumDecoder,
+    LeafTableDecoder,
+)
 from skfhe.encoding._level_bits import LevelBitsEncoder
 from skfhe.encoding._levels import BlockEncoder, LevelQuantizer, Levels, calibrate_levels
 from skfhe.encoding._limbs import LimbDecoder
@@ -59,11 +67,13 @@ __all__ = [
     "Distances",
     "Encoder",
     "FeatureGrid",
+    "GridBitsEncoder",
     "GridEncoder",
     "Head",
     "Indicators",
     "Inliers",
     "LeafDecoder",
+    "LeafMedianDecoder",
     "LeafSumDecoder",
     "LeafTableDecoder",
     "LevelBitsEncoder",
@@ -76,6 +86,7 @@ __all__ = [
     "NearestVotes",
     "OutputDecoders",
     "PairVotes",
+    "PathLengths",
     "Projections",
     "RowSquares",
     "Rule",

@@ -8,7 +8,7 @@ import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
 
-__all__ = ["DigitSumDecoder", "LeafDecoder", "LeafSumDecoder", "LeafTableDecoder"]
+__all__ = ["DigitSumDecoder", "LeafDecoder", "LeafMedianDecoder", "LeafSumDecoder", "LeafTableDecoder"]
 
 MOST_MULTIPLE = 1 << 16
 
@@ -257,6 +257,67 @@ class LeafTableDecoder:
         for of_rows in (np.clip(found, 0, self.counts - 1) + first).T:
             scores += self.leaves[of_rows]
         return scores
+
+
+@dataclass(frozen=True, eq=False)
+class LeafMedianDecoder:
+    """From the numbers of the leaves that a row reaches, one a tree, to the weighted median of their values.
+
+    A number beyond a tree's last, as a wrong lookup can make it, is taken for the nearest.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (n_trees,)
+        Different leaves of each tree.
+    leaves : ndarray of float64, shape (n_different,)
+        Their values, those of the first tree first.
+    weights : ndarray of float64, shape (n_trees,)
+        Of the trees. The median is the least value at which the weights of trees with no larger ones are at
+        least half of all.
+    multiple : int, default=1
+        The program returns so many times the numbers.
+    error : float, default=0
+        Scores are values of leaves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> leaves = np.array([0.5, 1.25, 10.0, 20.0, 1.0])
+    >>> decoder = LeafMedianDecoder(np.array([2, 2, 1]), leaves, np.array([1.0, 3.0, 1.0]))
+    >>> decoder.decode(np.array([[1, 0, 0]])), decoder.first(1).decode(np.array([[7]]))
+    (array([[10.]]), array([[1.25]]))
+    """
+
+    counts: IntArray
+    leaves: FloatArray
+    weights: FloatArray
+    multiple: int = 1
+    error: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_multiple(self.multiple)
+        if self.counts.ndim != 1 or self.leaves.ndim != 1 or self.weights.shape != self.counts.shape:
+            raise ValueError(
+                "expected a count and a weight of each tree, and a value of each leaf, got "
+                f"{self.counts.shape}, {self.weights.shape} and {self.leaves.shape}"
+            )
+        if not len(self.counts) or (self.counts < 1).any() or sum(self.counts.tolist()) != len(self.leaves):
+            raise ValueError(f"expected trees of {len(self.leaves)} leaves together, got {self.counts}")
+
+    def first(self, n_trees: int) -> LeafMedianDecoder:
+        """Return the decoder of the first trees alone."""
+        n_leaves = int(self.counts[:n_trees].sum())
+        parts = self.counts[:n_trees], self.leaves[:n_leaves], self.weights[:n_trees]
+        return LeafMedianDecoder(*parts, self.multiple, self.error)
+
+    def decode(self, numbers: IntArray) -> FloatArray:
+        """Return the scores, shape (n_rows, 1)."""
+        start = np.cumsum(self.counts) - self.counts
+        values = self.leaves[np.clip(_nearest(numbers, self.multiple), 0, self.counts - 1) + start]
+        order = np.argsort(values, axis=1)
+        reached = np.cumsum(self.weights[order], axis=1)
+        median = (reached >= 0.5 * reached[:, -1:]).argmax(axis=1)[:, None]
+        return np.take_along_axis(values, np.take_along_axis(order, median, axis=1), axis=1)
 
 
 def _check_multiple(multiple: int) -> None:

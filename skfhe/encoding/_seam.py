@@ -9,7 +9,13 @@ from typing import Any, Protocol
 
 from skfhe._typing import IntArray
 from skfhe.encoding._decoders import AffineDecoder, OutputDecoders, SummedDecoders
-from skfhe.encoding._leaf_decoders import DigitSumDecoder, LeafDecoder, LeafSumDecoder, LeafTableDecoder
+from skfhe.encoding._leaf_decoders import (
+    DigitSumDecoder,
+    LeafDecoder,
+    LeafMedianDecoder,
+    LeafSumDecoder,
+    LeafTableDecoder,
+)
 from skfhe.encoding._limbs import LimbDecoder
 from skfhe.encoding._tail import ScoresDecoder, TailDecoder
 
@@ -26,6 +32,7 @@ Decoder = (
     | LeafDecoder
     | LeafTableDecoder
     | LimbDecoder
+    | LeafMedianDecoder
 )
 """What turns the outputs of a program into floats: ``decode`` takes an array for each of them."""
 

@@ -38,7 +38,8 @@ def test_no_check_fails_that_the_original_passes(estimator):
 
 def test_every_estimator_is_tested():
     tested = {name(estimator) for estimator in (*CLASSIFIERS, *REGRESSORS)}
-    assert tested == {*tree.__all__, *ensemble.__all__}
+    in_files_of_their_own = {"AdaBoostClassifier", "AdaBoostRegressor", "IsolationForest"}
+    assert tested | in_files_of_their_own == {*tree.__all__, *ensemble.__all__}
 
 
 def test_sample_weight_and_class_weight_train_the_original(iris):

@@ -26,6 +26,7 @@ from skfhe.encoding import (
     Decoder,
     DigitSumDecoder,
     Encoder,
+    GridBitsEncoder,
     GridEncoder,
     LeafDecoder,
     LeafSumDecoder,
@@ -67,7 +68,9 @@ def estimator_predictor(estimator: Any) -> EstimatorPredictor:
         estimator.head_,
         len(program.inputs),
         len(program.outputs),
-        _score_types(estimator) if isinstance(encoder, GridEncoder | MonomialEncoder) else {},
+        _score_types(estimator)
+        if isinstance(encoder, GridEncoder | GridBitsEncoder | MonomialEncoder)
+        else {},
     )
 
 
@@ -80,6 +83,9 @@ def _public_encoder(encoder: Any) -> Encoder:
     if isinstance(encoder, MonomialEncoder):
         factors = encoder.factors
         return replace(encoder, factors=replace(factors, watch=factors.watch.public(factors.features)))
+    if isinstance(encoder, GridBitsEncoder):
+        levels = encoder.levels
+        return replace(encoder, levels=replace(levels, watch=levels.watch.public(levels.features)))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
     if isinstance(encoder, AffineEncoder):
@@ -117,6 +123,8 @@ def _rows(estimator: Any) -> Rows:
         return BinarizedRows(_rules(estimator, "numeric", "all", "csr"), float(estimator.binarize))
     if isinstance(encoder, GridEncoder):
         return _rules(estimator, "numeric", "all", estimator._accept_sparse or "no")
+    if isinstance(encoder, GridBitsEncoder):
+        return _rules(estimator, "numeric", "all", "csr")
     if isinstance(encoder, MonomialEncoder):
         dtype, sparse = estimator._takes_rows
         return _rules(estimator, dtype, "all", sparse)
@@ -135,6 +143,7 @@ def _rows(estimator: Any) -> Rows:
     if library == "lightgbm":
         return _lightgbm_rows(estimator)
     finite = "allow-nan" if get_tags(estimator).input_tags.allow_nan else "all"
+    finite = getattr(estimator, "_finite", finite)
     return _rules(estimator, np.dtype(estimator._precision).name, finite, "csr")
 
 
