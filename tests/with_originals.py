@@ -5,11 +5,11 @@ import warnings
 
 from sklearn.utils.estimator_checks import check_estimator
 
-from skfhe import boosting, ensemble, linear_model, svm, tree
+from skfhe import additive, boosting, ensemble, linear_model, svm, tree
 
 ORIGINALS = [
     getattr(module, name)
-    for module in (linear_model, svm, tree, ensemble, boosting)
+    for module in (linear_model, svm, tree, ensemble, boosting, additive)
     for name in module.__all__
 ]
 """Every estimator that has an original."""

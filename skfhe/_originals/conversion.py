@@ -12,7 +12,7 @@ from skfhe._originals.signatures import takes
 
 __all__ = ["check_original", "estimator_for", "from_original", "public_name"]
 
-ROOMS = {"xgboost": "boosting", "lightgbm": "boosting", "catboost": "boosting"}
+ROOMS = {"xgboost": "boosting", "lightgbm": "boosting", "catboost": "boosting", "interpret": "additive"}
 """Where the estimators of a library are; those of scikit-learn are in rooms that are called as its own."""
 
 

@@ -17,6 +17,7 @@ from skfhe.deployment._rows import Rows, frames_to_caller
 from skfhe.encoding import (
     AffineDecoder,
     AffineEncoder,
+    AnswersEncoder,
     BlockEncoder,
     ClassFractions,
     Decoder,
@@ -92,8 +93,8 @@ class EstimatorPredictor:
         encoder, n_features = self.encoder, self.rows.n_features
         if isinstance(encoder, AffineEncoder):
             fits = all(index == 0 for index, _ in encoder.quantizers)
-        elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
-            known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
+        elif isinstance(encoder, AnswersEncoder | SplitEncoder | ThermometerEncoder):
+            known = encoder.thresholds if isinstance(encoder, ThermometerEncoder) else encoder
             fits = known.n_features == n_features
         elif not isinstance(encoder, GridEncoder | LevelBitsEncoder | BlockEncoder):
             raise ValueError(f"rows of an estimator are not encoded by a {type(encoder).__name__}")

@@ -67,13 +67,16 @@ CLASSES: dict[str, Entry] = {
     # Rows to integers.
     "AffineEncoder": Entry(_ENCODING, "Encoder"),
     "AffineQuantizer": Entry(_ENCODING, "Quantizer"),
+    "AnswersEncoder": Entry(_ENCODING, "Encoder"),
     "BlockEncoder": Entry(_ENCODING, "Encoder"),
     "Categories": Entry(_ENCODING, "Categories"),
     "ClippingWatch": Entry(_ENCODING, "Watch"),
+    "DigitSums": Entry(_ENCODING, "Digits"),
     "FeatureGrid": Entry(_ENCODING, "Grid"),
     "GridEncoder": Entry(_ENCODING, "Encoder"),
     "LevelBitsEncoder": Entry(_ENCODING, "Encoder"),
     "Levels": Entry(_ENCODING, "Quantizer", non_finite=("boundaries",)),
+    "NamedCategories": Entry(_ENCODING, "NamedCategories"),
     "Rule": Entry(_ENCODING, "Rule"),
     "SplitEncoder": Entry(_ENCODING, "Encoder", non_finite=("thresholds",)),
     "ThermometerEncoder": Entry(_ENCODING, "Encoder"),
@@ -180,6 +183,7 @@ CLASSES: dict[str, Entry] = {
     "ShapedRows": Entry("skfhe.deployment._rows", "Rows"),
     "HistogramRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "LightGBMRows": Entry("skfhe.deployment._library_rows", "Rows"),
+    "NamedRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "XGBoostRows": Entry("skfhe.deployment._library_rows", "Rows", non_finite=("missing",)),
 }
 """Every class that files can hold. A name that was released keeps its meaning."""

@@ -5,6 +5,7 @@ is expected of each.
 """
 
 from skfhe.encoding._affine import AffineEncoder, AffineQuantizer
+from skfhe.encoding._columns import UNKNOWN, NamedCategories
 from skfhe.encoding._decoders import (
     AffineDecoder,
     OutputDecoders,
@@ -12,6 +13,7 @@ from skfhe.encoding._decoders import (
     TableDecoder,
 )
 from skfhe.encoding._dense import dense
+from skfhe.encoding._digits import AnswersEncoder, DigitSums
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
 from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
@@ -38,15 +40,18 @@ from skfhe.encoding._tail_steps import (
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
+    "UNKNOWN",
     "AffineDecoder",
     "AffineEncoder",
     "AffineQuantizer",
+    "AnswersEncoder",
     "BlockEncoder",
     "Categories",
     "ClassFractions",
     "ClippingWatch",
     "Decoder",
     "DigitSumDecoder",
+    "DigitSums",
     "Encoder",
     "FeatureGrid",
     "GridEncoder",
@@ -59,6 +64,7 @@ __all__ = [
     "LevelQuantizer",
     "Levels",
     "Margins",
+    "NamedCategories",
     "OutputDecoders",
     "Rule",
     "ScoresDecoder",

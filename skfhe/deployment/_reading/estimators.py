@@ -11,11 +11,12 @@ from sklearn.utils import get_tags
 
 from skfhe._originals.compat import histogram_categories
 from skfhe._typing import Array
-from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, XGBoostRows
+from skfhe.deployment._library_rows import HistogramRows, LightGBMRows, NamedRows, XGBoostRows
 from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._rows import RowRules, Rows, ShapedRows
 from skfhe.encoding import (
     AffineEncoder,
+    AnswersEncoder,
     Decoder,
     DigitSumDecoder,
     Encoder,
@@ -71,7 +72,7 @@ def _public_encoder(encoder: Any) -> Encoder:
         return replace(encoder, watch=encoder.watch.public(encoder.features))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
-    if isinstance(encoder, AffineEncoder):
+    if isinstance(encoder, AffineEncoder | AnswersEncoder):
         return encoder
     assert isinstance(encoder, LevelBitsEncoder), type(encoder)
     return encoder
@@ -107,6 +108,9 @@ def _rows(estimator: Any) -> Rows:
         if len(shape) > 1:
             return ShapedRows(type(estimator).__name__, tuple(int(n) for n in shape))
         return _rules(estimator, "float64", "all", "no")
+    if isinstance(encoder, AnswersEncoder):
+        rules, named = _rules(estimator, "float64", "any", "dense"), estimator.named_categories_
+        return rules if all(known is None for known in named.categories) else NamedRows(rules, named)
     if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
         return _histogram_rows(estimator)
     library = type(estimator)._original.__module__.partition(".")[0]
