@@ -72,8 +72,8 @@ def merged_runs(values: FloatArray, weights: FloatArray, most: int) -> Merging:
     Examples
     --------
     >>> found = merged_runs(np.array([[0.0], [0.1], [5.0]]), np.array([2.0, 2, 1]), 3)
-    >>> found.groups(2), found.errors.round(3)
-    (array([0, 0, 1]), array([3.844, 0.002, 0.   ]))
+    >>> found.groups(2).tolist(), found.errors.round(3).tolist()
+    ([0, 0, 1], [3.922, 0.002, 0.0])
     """
     if weights.ndim == 1:
         weights = np.repeat(weights[:, None], values.shape[1], axis=1) / values.shape[1]

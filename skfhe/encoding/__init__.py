@@ -5,7 +5,7 @@ is expected of each.
 """
 
 from skfhe.encoding._affine import AffineEncoder, AffineQuantizer
-from skfhe.encoding._columns import UNKNOWN, NamedCategories
+from skfhe.encoding._columns import NamedCategories
 from skfhe.encoding._decoders import (
     AffineDecoder,
     OutputDecoders,
@@ -40,7 +40,6 @@ from skfhe.encoding._tail_steps import (
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
-    "UNKNOWN",
     "AffineDecoder",
     "AffineEncoder",
     "AffineQuantizer",
