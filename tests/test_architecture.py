@@ -17,6 +17,7 @@ OWN = {
     "exceptions": set(),
     "_typing": set(),
     "_parameters": set(),
+    "_modes": {"exceptions", "_parameters"},
     "encoding": set(),
     "encryption": {"exceptions"},
     "program": {"exceptions"},
@@ -32,9 +33,9 @@ OWN = {
     "model_selection": {"_originals"},
     "base": {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
-        *("exceptions", "_parameters"),
+        *("exceptions", "_modes", "_originals", "_parameters"),
     },
-    "compose": {"base"},
+    "compose": {"_modes", "base"},
     "_originals": {"exceptions"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),

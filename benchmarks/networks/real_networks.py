@@ -31,8 +31,12 @@ from benchmarks.networks.digits_networks import digits_split
 from skfhe.importers import QuantizedModule, quantize_onnx_model, quantize_torch_model
 
 BATCH = 32
+MOST_KEY_BYTES = 2e9
+"""Rows are not encrypted under larger keys, which take minutes to make."""
 STEPS = 6
 """Values of the EEG that the next one is told from."""
+EEG_MARGIN = 1.0
+"""What the EEG's last quarter needs: it reaches farther than those before it."""
 QAT_BITS = 3
 
 
@@ -156,7 +160,11 @@ def lstm(epochs: int) -> Trained:
     n = 3 * len(X) // 4  # the last quarter is told; windows that overlap it are left out
     net = fit(Series(), X[: n - STEPS], y[: n - STEPS], functional.mse_loss, 2 * epochs, 0.02)
     return Trained(
-        lambda: quantize_torch_model(net, X[: n - STEPS]), predictor(net), X[n:], y[n:], determination
+        lambda: quantize_torch_model(net, X[: n - STEPS], margin=EEG_MARGIN),
+        predictor(net),
+        X[n:],
+        y[n:],
+        determination,
     )
 
 
@@ -288,7 +296,7 @@ def measured(
     n = min(simulated_rows, len(X))
     results["simulated rows"] = n
     results["simulated"] = trained.score(y[:n], module.forward(X[:n], fhe="simulate"))
-    if module.cost_.seconds <= most_seconds:
+    if module.cost_.seconds <= most_seconds and module.cost_.key_bytes <= MOST_KEY_BYTES:
         rows = module.quantize_input(X[:encrypted_rows])
         found: list[Any] = []
         results["seconds a row"] = seconds(

@@ -103,7 +103,8 @@ def _keys(parameters: bytes) -> list[tuple[str, dict[str, Any]]]:
         if _key_bytes(kind, values) >= _MOST_KEY_BYTES:
             raise ValueError(
                 f"one of the evaluation keys has {_key_bytes(kind, values) >> 20} MiB, and keys of "
-                f"{_MOST_KEY_BYTES >> 20} MiB and more cannot be sent"
+                f"{_MOST_KEY_BYTES >> 20} MiB and more cannot be sent; lookups of fewer bits have smaller "
+                "ones: see accumulator_bits_ for those that read most, and have these rounded"
             )
     return keys
 

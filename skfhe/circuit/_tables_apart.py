@@ -49,7 +49,20 @@ def _apart(
         order.append(elements)
         taken = builder.add(ops.Gather(elements, 0), flat, label=label)
         one = ops.Lookup(cells[index][None], op.start.reshape(-1)[index : index + 1], op.step)
+        taken = _with_bits_left(builder, taken, one, label)
         parts.append(builder.add(one, builder.add(rounding, taken, label=label), label=label))
     joined = builder.add(ops.Concatenate(0), *parts, label=label) if len(parts) > 1 else parts[0]
     back = np.argsort(np.concatenate(order)).astype(np.int64)
     return builder.add(ops.Reshape(shape), builder.add(ops.Gather(back, 0), joined, label=label), label=label)
+
+
+def _with_bits_left(builder: ProgramBuilder, x: int, op: ops.Lookup, label: str) -> int:
+    """Return what is rounded for a lookup, stated to reach so far that rounding leaves bits.
+
+    Elements of one table may take fewer integers than a cell stands for, where others take many.
+    """
+    found = builder.type_of(x)
+    last = int(op.start[0]) + (op.tables.shape[-1] - 1) * op.step
+    if found.bits >= op.step.bit_length() or found.max >= last:
+        return x
+    return builder.add(ops.Bound(found.low, np.full_like(found.high, last)), x, label=label)

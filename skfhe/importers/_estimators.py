@@ -30,11 +30,12 @@ SUMS_TO_ONE = 1e-6
 """How far probabilities of all classes may sum up to something else than 1."""
 
 
-class _TorchEstimator(EncryptedPredictorMixin, BaseEstimator):
+class _TorchEstimator(EncryptedPredictorMixin):
     """What the estimators around trained networks have in common."""
 
     _module: QuantizedModule
     _original: type
+    feature_names_in_: Any
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class _TorchEstimator(EncryptedPredictorMixin, BaseEstimator):
         return self.quantized_module_.report()
 
 
-class TorchClassifier(ClassifierMixin, _TorchEstimator):
+class TorchClassifier(_TorchEstimator, ClassifierMixin, BaseEstimator):
     """A trained torch network as a classifier whose predictions run on encrypted data.
 
     ``fit`` does not train: it quantizes the network on the rows that it is given, and reads the classes off
@@ -286,7 +287,7 @@ class TorchClassifier(ClassifierMixin, _TorchEstimator):
         return tags
 
 
-class TorchRegressor(RegressorMixin, _TorchEstimator):
+class TorchRegressor(_TorchEstimator, RegressorMixin, BaseEstimator):
     """A trained torch network as a regressor whose predictions run on encrypted data.
 
     ``fit`` does not train: it quantizes the network on the rows that it is given.

@@ -15,7 +15,7 @@ import numpy as np
 
 from skfhe._typing import IntArray
 from skfhe.passes._rewriting import rewrite
-from skfhe.program import IntegerType, Program, ProgramBuilder, ops, read_tables
+from skfhe.program import IntegerType, Program, ProgramBuilder, bit_width, ops, read_tables
 
 __all__ = ["protect_roundings"]
 
@@ -95,9 +95,13 @@ def _overflowing(program: Program) -> set[int]:
 
 
 def _is_guarded(program: Program, position: int) -> bool:
-    """Whether the engine sees by its interval that a rounded value may need another bit."""
+    """Whether the engine sees by the two intervals that a rounded value may need another bit.
+
+    It keeps the sign: what is negative and rounded to 0 still takes a bit for it.
+    """
     value = program.values[position]
-    return value.type.bits > program.values[value.arguments[0]].type.bits
+    before = program.values[value.arguments[0]].type
+    return bit_width(min(before.min, value.type.min), value.type.max) > before.bits
 
 
 def _overflows(program: Program, position: int) -> bool:

@@ -32,6 +32,19 @@ def test_results_are_the_same(program):
     assert_array_equal(run(apart, ROWS)[0], run(program, ROWS)[0])
 
 
+def test_elements_that_take_fewer_integers_than_a_cell_stands_for():
+    """Alone, they would have no bits left after rounding."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(3, dtype=np.int64), np.array([1, 63, 63]), label="x")
+    rounded = builder.add(ops.Round(3, "approximate"), x, label="rounded")
+    lookup = ops.Lookup(np.arange(1, 4)[:, None] * np.arange(9), np.zeros(3, dtype=np.int64), 8)
+    program = builder.finish(builder.add(lookup, rounded, label="y"))
+    apart = with_tables_apart(program)
+    assert len(apart.lookups) == 3
+    rows = ROWS[:, :3] % np.array([2, 64, 64])
+    assert_array_equal(run(apart, rows)[0], run(program, rows)[0])
+
+
 def test_it_is_compiled_and_reads_a_neighbouring_cell_at_most(program, monkeypatch):
     """The engine cannot cut tables of each element to what rounding leaves: it is given one for each."""
     given = []

@@ -6,7 +6,7 @@ import pytest
 from skfhe.circuit import compile_program
 from skfhe.cost import ErrorRate
 from skfhe.passes import protect_roundings
-from skfhe.program import ProgramBuilder, ops, run, verify
+from skfhe.program import ProgramBuilder, bit_width, ops, run, verify
 from tests.network.test_noise import rounded
 
 
@@ -18,13 +18,14 @@ def bits_held(program):
             before = program.values[value.arguments[0]].type
             step = 1 << value.op.lsbs
             neighbour = value.type.high + np.where(before.high > value.type.high, step, 0)
-            signed = min(before.min, value.type.min) < 0
-            found.append((1 << (max(before.bits, value.type.bits) - signed), int(neighbour.max())))
+            least = min(before.min, value.type.min)  # as the engine takes the two, with one sign
+            bits = max(before.bits, bit_width(least, value.type.max))
+            found.append((1 << (bits - (least < 0)), int(neighbour.max())))
     return found
 
 
 @pytest.mark.parametrize("lsbs", [1, 2, 3])
-@pytest.mark.parametrize("lowest", [0, -20])
+@pytest.mark.parametrize("lowest", [0, -1, -3, -20])
 def test_every_neighbour_is_held(lowest, lsbs):
     """Results are the same but for what is rounded up to a power of two: the last cell below is read."""
     for highest in range(16, 66):
@@ -72,3 +73,19 @@ def test_the_top_cell_does_not_wrap_in_the_engine():
     ]
     assert (found[0] == 0).any()
     assert (found[1] == 15).all()
+
+
+def test_the_top_cell_does_not_wrap_where_all_that_is_negative_is_rounded_to_zero():
+    """The result is in [0, 128], in 8 bits; with the sign that the engine keeps it takes 9."""
+    builder = ProgramBuilder()
+    x = builder.input(np.full(1, -3), np.full(1, 127), label="x")
+    h = builder.add(ops.Round(3, "approximate"), x, label="x")
+    table = np.arange(17)[None]
+    protected = protect_roundings(
+        builder.finish(builder.add(ops.Lookup(table, np.array([0]), 8), h, label="x"))
+    )
+    found = compile_program(protected, ErrorRate(2**-40)).simulate(
+        np.repeat([[-3], [126], [127]], 100, axis=0)
+    )
+    assert set(found[0][:100].ravel()) == {0}
+    assert set(found[0][100:].ravel()) == {15}
