@@ -238,7 +238,7 @@ def _checked(estimator: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any],
 
 
 @documented(ADDITIVE)
-class ExplainableBoostingClassifier(ClassifierMixin, AdditivePredictorMixin, BaseEstimator):
+class ExplainableBoostingClassifier(AdditivePredictorMixin, ClassifierMixin, BaseEstimator):
     """Explainable boosting machine for classification on encrypted data.
 
     {parameters}
@@ -286,7 +286,7 @@ class ExplainableBoostingClassifier(ClassifierMixin, AdditivePredictorMixin, Bas
 
 
 @documented(ADDITIVE)
-class ExplainableBoostingRegressor(RegressorMixin, AdditivePredictorMixin, BaseEstimator):
+class ExplainableBoostingRegressor(AdditivePredictorMixin, RegressorMixin, BaseEstimator):
     """Explainable boosting machine for regression on encrypted data.
 
     {parameters}
