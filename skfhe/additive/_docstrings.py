@@ -31,6 +31,9 @@ pairs : {"lookups", "cells"}, default="lookups"
 interactions_ : tuple of Interaction
     The interactions that were trained, in the order in which they are chosen: ``features`` and ``names``,
     whether each was ``kept``, what it ``adds``, and what it costs as ``lookups`` and ``seconds`` a row.
+score_deviation_ : float
+    Root mean squared distance of scores from the original's, on the rows of training; NaN after a conversion
+    without rows.
 {n_features_in_}
 {feature_names_in_}
 program_ : Program

@@ -52,7 +52,7 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
     _original: type
     _heads: dict[str, Head]
     _own_params = tuple(OWN)
-    _own_state = ("_encrypted_model", "_categories", "_interactions")
+    _own_state = ("_encrypted_model", "_categories", "_interactions", "_score_deviation")
     n_bits: int | None
     n_pairs: int | None
     pairs: str
@@ -162,7 +162,7 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
             vars(self).update(learnt)
         self._encrypted_model = found
         self._categories = named_categories(original)
-        self._interactions = lowered.interactions
+        self._interactions, self._score_deviation = lowered.interactions, lowered.deviation
 
     def _adopt(self: Any, original: Any) -> None:
         super()._adopt(original)
@@ -189,6 +189,12 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         """The interactions that were trained, in the order in which they are chosen."""
         self._lowered_model()
         return self._interactions
+
+    @property
+    def score_deviation_(self) -> float:
+        """How far scores are from the original's on the rows of training: the root of the mean square."""
+        self._lowered_model()
+        return self._score_deviation
 
     @property
     def named_categories_(self) -> NamedCategories:

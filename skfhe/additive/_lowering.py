@@ -63,10 +63,20 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """A program with its edges, and what became of the interactions."""
+    """A program with its edges, and what is known of it.
+
+    Parameters
+    ----------
+    model : EncryptedModel
+    interactions : tuple of Interaction
+        What became of them.
+    deviation : float
+        Root mean squared distance of scores from the float model's, on rows of training; NaN without any.
+    """
 
     model: EncryptedModel
     interactions: tuple[Interaction, ...]
+    deviation: float
 
 
 def lower_additive(described: Additive, asked: Asked, known: Known | None = None) -> Lowered:
@@ -103,7 +113,11 @@ def lower_additive(described: Additive, asked: Asked, known: Known | None = None
         )
         for position, (number, adds) in enumerate(order)
     )
-    return Lowered(model, interactions)
+    deviation = np.nan
+    if known is not None:
+        distance = model.scores(known.rows) - described.scores(known.rows)
+        deviation = float(np.sqrt(np.square(distance).mean()))
+    return Lowered(model, interactions, deviation)
 
 
 def _order(

@@ -73,6 +73,8 @@ def test_merged_models_agree_with_the_original(example):
     expected = raw_scores(fitted, X)
     error = np.sqrt(np.square(model._scores(X, "disable") - expected).mean())
     assert error < 0.2 * expected.std()
+    assert model.score_deviation_ == pytest.approx(error)
+    assert np.isnan(cls.from_sklearn_model(fitted, n_pairs=0).score_deviation_)
     if cls is ExplainableBoostingClassifier:
         assert (model.predict(X) == fitted.predict(X)).mean() > 0.95
         np.testing.assert_allclose(model.predict_proba(X), fitted.predict_proba(X), atol=0.2)
