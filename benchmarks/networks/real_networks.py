@@ -28,7 +28,8 @@ from torch.nn import functional
 
 from benchmarks.measure import machine, save, seconds
 from benchmarks.networks.digits_networks import digits_split
-from skfhe.importers import QuantizedModule, quantize_onnx_model, quantize_torch_model
+from skfhe import compile_onnx_model, compile_torch_model
+from skfhe.importers import QuantizedModule
 
 BATCH = 32
 MOST_KEY_BYTES = 2e9
@@ -130,7 +131,7 @@ def attention(epochs: int) -> Trained:
     X_train, X_test, y_train, y_test = digits_split()
     X_train, X_test = X_train[:, 0], X_test[:, 0]
     net = fit(Tokens(), X_train, y_train, functional.cross_entropy, epochs)
-    return Trained(lambda: quantize_torch_model(net, X_train), predictor(net), X_test, y_test, accuracy)
+    return Trained(lambda: compile_torch_model(net, X_train), predictor(net), X_test, y_test, accuracy)
 
 
 class Series(nn.Module):
@@ -160,7 +161,7 @@ def lstm(epochs: int) -> Trained:
     n = 3 * len(X) // 4  # the last quarter is told; windows that overlap it are left out
     net = fit(Series(), X[: n - STEPS], y[: n - STEPS], functional.mse_loss, 2 * epochs, 0.02)
     return Trained(
-        lambda: quantize_torch_model(net, X[: n - STEPS], margin=EEG_MARGIN),
+        lambda: compile_torch_model(net, X[: n - STEPS], margin=EEG_MARGIN),
         predictor(net),
         X[n:],
         y[n:],
@@ -192,7 +193,7 @@ def residual(epochs: int) -> Trained:
     net = fit(ResidualCNN(), X_train, y_train, functional.cross_entropy, epochs)
     model = statically_quantized(net, X_train)
     return Trained(
-        lambda: quantize_onnx_model(model, X_train, import_qat=True), runtime(model), X_test, y_test, accuracy
+        lambda: compile_onnx_model(model, X_train, import_qat=True), runtime(model), X_test, y_test, accuracy
     )
 
 
@@ -267,7 +268,7 @@ def qat(epochs: int) -> Trained:
     fit(net, X_train, y_train, functional.cross_entropy, epochs, after_epoch=freeze)
     net.apply(quantization.disable_observer)
     return Trained(
-        lambda: quantize_torch_model(net, X_train, import_qat=True),
+        lambda: compile_torch_model(net, X_train, import_qat=True),
         predictor(copy.deepcopy(net)),
         X_test,
         y_test,
@@ -292,10 +293,11 @@ def measured(
     results["clear"] = trained.score(y, module.forward(X))
     results["predicted"] = str(module.cost_)
     results["advice"] = [str(advice) for advice in module.report().advice]
-    results["seconds to compile"] = seconds(module.compile)
     n = min(simulated_rows, len(X))
     results["simulated rows"] = n
     results["simulated"] = trained.score(y[:n], module.forward(X[:n], fhe="simulate"))
+    results["clear, of these rows"] = trained.score(y[:n], module.forward(X[:n]))
+    results["float, of these rows"] = trained.score(y[:n], trained.predict(X[:n]))
     if module.cost_.seconds <= most_seconds and module.cost_.key_bytes <= MOST_KEY_BYTES:
         rows = module.quantize_input(X[:encrypted_rows])
         found: list[Any] = []

@@ -5,17 +5,21 @@ Markdown table with a row for each: whether it was imported and compiled, how fa
 network (root mean square over its deviation, in the clear), what a row is predicted to cost, and whether
 encrypted rows equal those in the clear. Where rounding is approximate, the clear evaluation is not the
 encrypted one; an encrypted row then has to be no farther from it than the farthest of its simulations.
-Networks that must be refused are listed with the reason given. A summary follows.
+Networks that must be refused are listed with the reason given. A summary follows. Networks are tried in
+another process, so that one which ends it is seen.
 """
 
 import argparse
 import contextlib
 import io
 import logging
+import multiprocessing
 import re
 import time
 import warnings
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import torch
@@ -28,6 +32,7 @@ HEAD = ("network", "by", "outcome", "error", "lookups", "seconds a row", "encryp
 REPETITIONS = 20
 """Simulations of each row that approximate rounding is compared with."""
 MOST_KEY_BYTES = 4e9
+ENDED = "ended the process"
 
 
 def relative_error(network: Network, module: QuantizedModule) -> float:
@@ -84,12 +89,24 @@ def outcome(network: Network, n_rows: int, most_seconds: float) -> tuple[str, st
     return "compiled", *figures, encrypted(network, module, n_rows)
 
 
+def outcome_of(name: str, n_rows: int, most_seconds: float) -> tuple[str, ...]:
+    """Return the outcome of a network by its name, with nothing printed."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.ERROR)  # what torch says of networks that it cannot export is in the error
+    torch.set_num_threads(1)
+    (network,) = (one for one in (*ZOO, *REFUSED) if one.name == name)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return outcome(network, n_rows, most_seconds)
+
+
 def _first(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".replace("|", "\\|")
 
 
 def verdict(network: Network, what: str, compared: str) -> str:
     """Return what the summary counts a network as."""
+    if what == ENDED:
+        return ENDED
     if network.refusal:
         truly = what.startswith("refused") and re.search(network.refusal, what)
         return "refused truly" if truly else "not refused truly"
@@ -104,6 +121,10 @@ def verdict(network: Network, what: str, compared: str) -> str:
     return f"encrypted, {as_expected}" if found == of else "encrypted, WRONG"
 
 
+def started() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -116,19 +137,23 @@ def main() -> None:
         default=2.0,
         help="predicted seconds a row up to which rows are encrypted",
     )
+    parser.add_argument("--after", help="name of the network to begin after")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.ERROR)  # what torch says of networks that it cannot export is in the error
-    torch.set_num_threads(1)
     chosen = [
         n for n in (*ZOO, *REFUSED) if not arguments.names or any(part in n.name for part in arguments.names)
     ]
+    chosen = chosen[[n.name for n in chosen].index(arguments.after) + 1 if arguments.after else 0 :]
     found: Counter[str] = Counter()
     print(f"| {' | '.join(HEAD)} |")
     print("|---|---|---|--:|---|--:|---|")
+    pool = started()
     for network in chosen:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            what, *figures, compared = outcome(network, arguments.encrypted_rows, arguments.most_seconds)
+        given = network.name, arguments.encrypted_rows, arguments.most_seconds
+        try:
+            what, *figures, compared = pool.submit(outcome_of, *given).result()
+        except BrokenProcessPool:
+            pool = started()
+            what, *figures, compared = ENDED, "–", "–", "–", "–"
         found[verdict(network, what, compared)] += 1
         print(f"| {' | '.join((network.name, network.by, what, *figures, compared))} |", flush=True)
     print(f"\n{len(chosen)} networks: " + ", ".join(f"{n} {name}" for name, n in found.most_common()))

@@ -15,7 +15,7 @@ import numpy as np
 
 from skfhe._typing import FloatArray
 from skfhe.cost._rules import bootstraps, counts_modulo, rounded_bits, rounds_exactly, variance
-from skfhe.program import Program, bit_width, declared_types, is_approximate, ops
+from skfhe.program import Program, bit_width, blocks, declared_types, is_approximate, ops
 
 __all__ = ["INPUT", "Demands", "Reading", "demands"]
 
@@ -112,7 +112,7 @@ def demands(program: Program) -> Demands:
     -------
     Demands
     """
-    found = Demands(block_of=_blocks(program))
+    found = Demands(block_of=blocks(program))
     found.block_bits = _block_bits(program, found.block_of)
     found.readings = _readings(program, found)
     read = {reading.position: reading for reading in found.readings}
@@ -177,17 +177,6 @@ def _readings(program: Program, found: Demands) -> list[Reading]:
             bits = found.block_bits[source]
         readings.append(Reading(position, bits, count, source))
     return readings
-
-
-def _blocks(program: Program) -> list[int]:
-    block_of = list(range(len(program.values)))
-    for position, value in enumerate(program.values):
-        if isinstance(value.op, ops.Lookup):
-            continue
-        for argument in value.arguments:
-            first, second = sorted((block_of[argument], block_of[position]))
-            block_of = [first if block == second else block for block in block_of]
-    return block_of
 
 
 def _block_bits(program: Program, block_of: list[int]) -> dict[int, int]:

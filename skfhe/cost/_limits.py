@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from skfhe.cost._rules import bits_read
 from skfhe.exceptions import CompilationError
-from skfhe.program import ops
+from skfhe.program import blocks, ops
 
 if TYPE_CHECKING:
     from skfhe.program import Program
@@ -37,16 +37,17 @@ def refusal(program: Program) -> str | None:
     str or None
         Names the layer and its bits. None says that the engine may be asked; it may still find no parameters.
     """
-    blocks = _blocks(program)
+    block_bits = _block_bits(program)
     for position in program.lookups:
         value = program.values[position]
         bits = bits_read(program, position)
         (argument,) = value.arguments
         apart = program.roundings_of(position) or isinstance(program.values[argument].op, ops.Modulo)
-        if not apart and bits <= MAX_LOOKUP_BITS < blocks[argument]:
+        if not apart and bits <= MAX_LOOKUP_BITS < block_bits[argument]:
             return (
                 f"the lookup of {value.label!r} reads {bits} bits of a value that is also added up to "
-                f"{blocks[argument]} bits, and the engine reads as many of both, {MAX_LOOKUP_BITS} at most"
+                f"{block_bits[argument]} bits, and the engine reads as many of both, {MAX_LOOKUP_BITS} at "
+                "most"
             )
         if bits > MAX_LOOKUP_BITS:
             return (
@@ -62,26 +63,16 @@ def refusal(program: Program) -> str | None:
     return None
 
 
-def _blocks(program: Program) -> list[int]:
+def _block_bits(program: Program) -> list[int]:
     """Return the bits of the widest value that each is added up with: the engine gives all of them as many.
 
     What a lookup or rounding returns begins a block of its own.
     """
-    block = list(range(len(program.values)))
-
-    def first(position: int) -> int:
-        while block[position] != position:
-            position = block[position]
-        return position
-
-    for position, value in enumerate(program.values):
-        if not isinstance(value.op, ops.Lookup | ops.Round | ops.Truncate | ops.Modulo):
-            for argument in value.arguments:
-                block[first(argument)] = first(position)
+    block_of = blocks(program, (ops.Lookup, ops.Round, ops.Truncate, ops.Modulo))
     widest: dict[int, int] = {}
-    for position, value in enumerate(program.values):
-        widest[first(position)] = max(widest.get(first(position), 0), value.type.bits)
-    return [widest[first(position)] for position in range(len(program.values))]
+    for block, value in zip(block_of, program.values, strict=True):
+        widest[block] = max(widest.get(block, 0), value.type.bits)
+    return [widest[block] for block in block_of]
 
 
 def check_limits(program: Program) -> None:

@@ -18,7 +18,7 @@ from skfhe._typing import Array, BoolArray, FloatArray, IntArray
 from skfhe.cost import MAX_CELLS
 from skfhe.exceptions import CompilationError
 
-__all__ = ["UNDEFINED", "evaluated", "fill_undefined", "rounded", "tabulated"]
+__all__ = ["UNDEFINED", "fill_undefined", "rounded", "tabulated", "values_taken"]
 
 
 UNDEFINED = int(np.iinfo(np.int64).min)
@@ -84,16 +84,38 @@ def tabulated(
     return _shared(fill_undefined(tables, tables != UNDEFINED, label))
 
 
-def evaluated(evaluate: Callable[[Tensor], Tensor], low: int, high: int, size: int, label: str) -> FloatArray:
-    """Return the floats (n, *row) of all integers in [low, high], for rows of ``size`` elements.
+def values_taken(
+    evaluate: Callable[[Tensor], Tensor], low: IntArray, high: IntArray, label: str
+) -> FloatArray:
+    """Return the finite floats, each once and ascending, that a function takes.
+
+    Parameters
+    ----------
+    evaluate : callable
+        From integers (n,) to floats (n, *row).
+    low, high : ndarray of int64, shape (*row,)
+        Between which integers each element lies.
+    label : str
 
     Raises
     ------
     CompilationError
-        If there would be too many, before there are.
+        If there would be too many to evaluate, or to keep.
     """
-    _check_size((high - low + 1) * size, MAX_CELLS, high - low + 1, size, label)
-    return evaluate(torch.arange(low, high + 1)).numpy()
+    first, last = int(low.min()), int(high.max())
+    n_integers, size = last - first + 1, low.size
+    _check_size(n_integers * size, MAX_EVALUATIONS, n_integers, size, label)
+    step = max(1, CHUNK // max(1, size))
+    taken = np.zeros(0)
+    for start in range(first, last + 1, step):
+        integers = torch.arange(start, min(start + step, last + 1))
+        floats = evaluate(integers).numpy()
+        column = integers.numpy().reshape(-1, *(1,) * low.ndim)
+        inside = np.broadcast_to((column >= low) & (column <= high), floats.shape)
+        found = floats[inside]
+        taken = np.union1d(taken, found[np.isfinite(found)])
+        _check_size(len(taken), MAX_CELLS, n_integers, size, label)
+    return taken
 
 
 def _check_size(wanted: int, most: int, n_integers: int, size: int, label: str) -> None:

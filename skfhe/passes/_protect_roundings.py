@@ -15,7 +15,7 @@ import numpy as np
 
 from skfhe._typing import IntArray
 from skfhe.passes._rewriting import rewrite
-from skfhe.program import IntegerType, Program, ProgramBuilder, bit_width, ops, read_tables
+from skfhe.program import IntegerType, Program, ProgramBuilder, bit_width, blocks, ops, read_tables
 
 __all__ = ["protect_roundings"]
 
@@ -54,13 +54,15 @@ def protect_roundings(program: Program) -> Program:
     while overflowing:
         program = _protected(program, overflowing)
         overflowing = _overflowing(program)  # cells that are cut off may narrow what is rounded behind them
-        if all(_is_guarded(program, at) for at in overflowing):
+        several = _rounded_in_several_ways(program, overflowing)
+        if all(_is_guarded(program, at) for at in overflowing) and not several:
             break
     return program
 
 
 def _protected(program: Program, overflowing: set[int]) -> Program:
     """Return ``program`` with what stands at some positions held, if its intervals stay what they are."""
+    several = _rounded_in_several_ways(program, overflowing)
 
     def emit(builder: ProgramBuilder, position: int, arguments: tuple[int, ...]) -> int:
         value = program.values[position]
@@ -68,10 +70,11 @@ def _protected(program: Program, overflowing: set[int]) -> Program:
         if position in overflowing:
             (source,) = value.arguments
             before = program.values[source].type
-            if not _is_guarded(program, position):
+            if position in several or not _is_guarded(program, position):
                 assert isinstance(op, ops.Round)
                 near = _neighbours(program, position) >= _limit(before)  # other elements stay where they are
-                rounded_up = np.maximum(before.high, _limit(before) - (1 << op.lsbs) // 2)
+                up_from = _limit(before) - (0 if position in several else (1 << op.lsbs) // 2)
+                rounded_up = np.maximum(before.high, up_from)
                 reached = np.where(near, rounded_up, before.high)
                 arguments = (builder.add(ops.Bound(before.low, reached), *arguments, label=value.label),)
         if isinstance(op, ops.Lookup):
@@ -82,6 +85,28 @@ def _protected(program: Program, overflowing: set[int]) -> Program:
         return builder.add(op, *arguments, label=value.label)
 
     return rewrite(program, emit)
+
+
+def _rounded_in_several_ways(program: Program, overflowing: set[int]) -> set[int]:
+    """Return those of some roundings whose values share ciphertexts with others that are rounded otherwise.
+
+    The engine cannot guard both: it ends the process for want of a key (concrete-python 2.11,
+    ``CircuitSolutionWrapper::lookupConversionKeyswitchKey``). Such values take one more bit, which needs no
+    guard.
+    """
+    if len(overflowing) < 2:
+        return set()
+    block_of = blocks(program)
+    ways: dict[int, set[int]] = {}
+    for at in overflowing:
+        ways.setdefault(block_of[at], set()).add(_lsbs(program, at))
+    return {at for at in overflowing if len(ways[block_of[at]]) > 1}
+
+
+def _lsbs(program: Program, position: int) -> int:
+    op = program.values[position].op
+    assert isinstance(op, ops.Round)
+    return op.lsbs
 
 
 def _limit(before: IntegerType) -> int:

@@ -5,6 +5,7 @@ clear integers; `verify` checks it.
 """
 
 from skfhe.program import ops
+from skfhe.program._blocks import blocks
 from skfhe.program._graph import Program, ProgramBuilder, Value, rebuild
 from skfhe.program._integer_products import correlate
 from skfhe.program._interpreter import evaluate, run, run_batched, trace
@@ -22,6 +23,7 @@ __all__ = [
     "ProgramBuilder",
     "Value",
     "bit_width",
+    "blocks",
     "correlate",
     "declared_types",
     "evaluate",

@@ -8,7 +8,7 @@ from torch import nn
 
 from skfhe.exceptions import CompilationError
 from skfhe.importers import quantize_brevitas_qat_model, quantize_torch_model
-from skfhe.network._cells import UNDEFINED, evaluated, fill_undefined, tabulated
+from skfhe.network._cells import UNDEFINED, fill_undefined, tabulated, values_taken
 from tests.importers.torch_examples import Function
 
 NORMAL = np.random.default_rng(0).normal(size=(300, 2))
@@ -158,4 +158,17 @@ def test_tables_have_a_bound_that_is_checked_before_they_are_made(n_integers, sh
     with pytest.raises(CompilationError, match=r"the tables of 'third' would take more than \d+ cells"):
         tabulated(never, never, Arguments(), shape, "third")
     with pytest.raises(CompilationError, match=r"'third' .* \(40 bits\) for each of its 3 elements"):
-        evaluated(never, 0, 2**40 - 1, 3, "third")
+        values_taken(never, np.zeros(3, dtype=np.int64), np.full(3, 2**40 - 1), "third")
+
+
+def test_values_taken_are_those_of_each_element_s_interval(monkeypatch):
+    """Without infinities, however many integers are evaluated at a time."""
+    from skfhe.network import _cells as cells
+
+    def inverse(integers):
+        return 1 / integers.reshape(-1, 1).double() * torch.tensor([1.0, 10.0])
+
+    for chunk in (cells.CHUNK, 2):
+        monkeypatch.setattr(cells, "CHUNK", chunk)
+        found = values_taken(inverse, np.array([-1, 2]), np.array([1, 4]), "here")
+        np.testing.assert_allclose(found, [-1, 1, 2.5, 10 / 3, 5])

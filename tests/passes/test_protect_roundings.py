@@ -89,3 +89,26 @@ def test_the_top_cell_does_not_wrap_where_all_that_is_negative_is_rounded_to_zer
     )
     assert set(found[0][:100].ravel()) == {0}
     assert set(found[0][100:].ravel()) == {15}
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_value_that_is_rounded_in_two_ways_takes_a_bit_more(moved):
+    """Guarded against both, it would end the process: the engine misses a key. It may be moved between."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(2), np.full(2, 255), label="x")
+    outputs = []
+    for lsbs in (4, 5):
+        h = builder.add(ops.Round(lsbs, "approximate"), x, label="h")
+        cells = np.arange((256 >> lsbs) + 1)[None]
+        outputs.append(builder.add(ops.Lookup(cells, np.array([0]), 1 << lsbs), h, label="h"))
+        if moved:
+            x = builder.add(ops.Gather(np.arange(2), 0), x, label="moved")
+    program = builder.finish(*outputs)
+    protected = protect_roundings(program)
+    verify(protected)
+    assert all(largest < limit for limit, largest in bits_held(protected))
+    rows = np.repeat(np.arange(256)[:, None], 2, axis=1)
+    for before, after, last in zip(run(program, rows), run(protected, rows), (15, 7), strict=True):
+        np.testing.assert_array_equal(after, np.minimum(before, last))
+    found = compile_program(protected, ErrorRate(2**-40)).simulate(np.array([[0, 255]]))
+    assert [y.tolist() for y in found] == [[[0, 15]], [[0, 7]]]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skfhe._typing import FloatArray, IntArray
 from skfhe.encoding import AffineQuantizer
-from skfhe.network._cells import evaluated, rounded
+from skfhe.network._cells import rounded, values_taken
 from skfhe.network._emitter import Emitter
 from skfhe.network._node import Node
 from skfhe.network._operations import Quantize
@@ -99,20 +99,17 @@ class Trained(Scheme):
     def _on_own_grid(self, x: Symbolic) -> Symbolic | None:
         """Look up a function whose values lie on a grid; None if they do not, and others see to it."""
         read = self.emitter.type_of(x.position)
-        floats = evaluated(x.evaluate, read.min, read.max, read.size, self.emitter.label_of(x.position))
-        integers = np.arange(read.min, read.max + 1).reshape(-1, *(1,) * len(x.shape))
-        reached = floats[np.broadcast_to((integers >= read.low) & (integers <= read.high), floats.shape)]
-        reached = reached[np.isfinite(reached)]
+        reached = values_taken(x.evaluate, read.low, read.high, self.emitter.label_of(x.position))
         if not reached.size:
             raise ValueError(f"the values of {self.emitter.label!r} are infinite or NaN whatever the input")
         offset = reached.min() if reached.min() > 0 or reached.max() < 0 else 0.0
-        found = integer_grid((np.unique(reached) - offset)[:, None], MOST_BITS)
+        found = integer_grid((reached - offset)[:, None], MOST_BITS)
         if found is None and self.others is not None:
             return None
         if found is None:
             raise ValueError(
                 f"the values of {self.emitter.label!r} reach a layer without having been quantized: they "
-                f"take {len(np.unique(reached))} floats that lie on no common grid; put a quantizer behind "
+                f"take {len(reached)} floats that lie on no common grid; put a quantizer behind "
                 f"it (brevitas.nn.QuantIdentity, or rounding to multiples of a scale), or {OTHERWISE}"
             )
         (scale,) = found[1]
