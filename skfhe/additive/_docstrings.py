@@ -16,8 +16,8 @@ Parameters
 n_bits : int, default=4
     Levels of a feature's main effect on average, as bits: 4 let each feature have 15 thresholds on average,
     and more where they bring more. The original's bins are merged to these at the least squared error,
-    weighted by the rows of training in each. None merges equal bins alone, which is exact, and sends a
-    ciphertext for each of the original's thresholds.""",
+    weighted by the rows of training in each. None merges equal bins alone, which loses nothing of main
+    effects, and sends a ciphertext for each of the original's thresholds.""",
     "n_pairs": """\
 n_pairs : int, default=8
     Interactions of two features that are kept, at most: those that add most, one after another. None keeps
@@ -57,6 +57,10 @@ steps at thresholds, or over groups of categories, which the client answers and 
 interaction is a table of up to 16 cells, to which its bins are merged. Missing values are read as the
 original reads them: where training had some, they have a step of their own, and otherwise the level nearest
 to their score; categories that training did not have likewise. Texts in a feature of numbers are an error.
+
+Levels and cells that are kept take over what can be of interactions that are left out and of merged bins:
+they are moved towards the original's scores on the rows of training. A conversion without rows leaves them at
+the means of the original's.
 
 What is changed in ``model_`` afterwards, such as by its ``monotonize``, is not followed: change the original
 before it is converted.""",

@@ -74,7 +74,8 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         fitted : estimator
             Fitted, of the class that this stands for.
         X : array-like of shape (n_rows, n_features), default=None
-            Rows such as those it was trained on.
+            Rows such as those it was trained on. By them, what is kept takes over what is lost; see the notes
+            of the class.
         y : array-like of shape (n_rows,), default=None
             Their targets. With both, interactions are chosen by how much they take off the loss of these
             rows; without, by their mean squared scores, which the original knows.
@@ -228,6 +229,10 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
             X = check_array(X, estimator=self, input_name="X", dtype=None, ensure_all_finite=False)
         if fitted is self:
             validate_data(self, X, reset=False, skip_check_array=True)
+        if not len(X):
+            raise ValueError(
+                f"Found array with 0 sample(s) while a minimum of 1 is required by {type(self).__name__}."
+            )
         return named.numbers([X.iloc[:, n] for n in range(X.shape[1])] if hasattr(X, "iloc") else list(X.T))
 
     def _offers(self, method: str) -> bool:

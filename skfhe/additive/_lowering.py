@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
+from skfhe.additive._backfitting import backfitted
 from skfhe.additive._description import Additive
 from skfhe.additive._effects import Effect, merged_effects
 from skfhe.additive._groups import questions, split_encoder
@@ -98,6 +99,8 @@ def lower_additive(described: Additive, asked: Asked, known: Known | None = None
     n_kept = sum(adds > 0 for _, adds in order)
     n_kept = n_kept if asked.n_pairs is None else min(n_kept, asked.n_pairs)
     kept = [tables[number] for number, _ in order[:n_kept]]
+    if known is not None:
+        effects, kept = backfitted(described, effects, kept, known.rows)
     model = _model(described, effects, kept, asked.pairs)
     price = _price(described, effects, tables, model, kept, asked.pairs)
     lookups = described.intercept.size if asked.pairs == "lookups" else 0

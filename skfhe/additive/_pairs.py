@@ -31,9 +31,9 @@ class Interaction:
     kept : bool
         Whether the program has it.
     adds : float
-        How much it takes off the mean loss of the rows of training, added to the main effects and to the
-        interactions before it: the log loss of a classifier, the squared error or the Poisson deviance of a
-        regressor. Where rows and targets are not known, its mean squared score.
+        How much it takes off the mean loss of the rows of training, added to the original's main effects and
+        to the interactions before it: the log loss of a classifier, the squared error or the Poisson deviance
+        of a regressor. Where rows and targets are not known, its mean squared score.
     deviation : float
         Its root mean squared score on the rows of training.
     lookups : int
@@ -71,13 +71,17 @@ class PairTable:
     values: FloatArray
     weights: FloatArray
 
-    def of(self, X: FloatArray) -> FloatArray:
-        """Return the summand of rows, shape (n_rows, n_scores)."""
+    def cells(self, X: FloatArray) -> IntArray:
+        """Return the number of the cell that each row lies in, those of one first group after another."""
         first, second = (
             groups[bins.of(X[:, feature])]
             for feature, bins, groups in zip(self.features, self.bins, self.groups, strict=True)
         )
-        return self.values[first, second]
+        return first * self.values.shape[1] + second
+
+    def of(self, X: FloatArray) -> FloatArray:
+        """Return the summand of rows, shape (n_rows, n_scores)."""
+        return self.values.reshape(-1, self.values.shape[-1])[self.cells(X)]
 
     @property
     def mean_square(self) -> float:

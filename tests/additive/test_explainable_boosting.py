@@ -125,8 +125,12 @@ def test_interactions_say_what_they_add_and_cost(mixed):
         proba = converted.predict_proba(X)
         return -np.log(proba[np.arange(len(y)), (np.asarray(y) == "stays").astype(int)]).mean()
 
+    plain, one = (
+        ExplainableBoostingClassifier.from_sklearn_model(fitted, n_pairs=n_pairs) for n_pairs in (0, 1)
+    )
+    assert one.interactions_[0].names == found[0].names
+    assert loss(plain) - loss(one) == pytest.approx(found[0].adds, rel=0.02)
     none = ExplainableBoostingClassifier.from_sklearn_model(fitted, X, y, n_pairs=0)
-    assert loss(none) - loss(model) == pytest.approx(found[0].adds, rel=0.02)
     assert not none.cost_.lookups
     assert [each.names for each in none.interactions_] == [each.names for each in found]
 
@@ -137,6 +141,18 @@ def test_without_targets_interactions_are_chosen_by_their_scores(mixed):
     assert [each.adds for each in found] == sorted((each.adds for each in found), reverse=True)
     assert found[0].deviation == pytest.approx(np.sqrt(found[0].adds))
     assert found[0].kept
+
+
+def test_what_is_kept_takes_over_what_is_left_out(example):
+    """On rows that it has not seen, too, for it approximates the original and not the targets."""
+    cls, fitted, X, _ = example
+    seen, others = (X.iloc[::2], X.iloc[1::2]) if isinstance(X, pd.DataFrame) else (X[::2], X[1::2])
+    expected = raw_scores(fitted, others)
+    far = []
+    for options in ({}, {"X": seen}):
+        model = cls.from_sklearn_model(fitted, n_pairs=0, **options)
+        far.append(np.sqrt(np.square(model._scores(others, "disable") - expected).mean()))
+    assert far[1] < far[0]
 
 
 # Rows and training.
