@@ -84,6 +84,7 @@ class Emitter:
         self._taken: dict[int, tuple[int, IntArray]] = {}
         self._builder = ProgramBuilder()
         self._narrowed = False
+        self._tried: dict[int, tuple[ops.Op, IntArray]] = {}
 
     def finish(self, outputs: list[int]) -> Program:
         """Return the program."""
@@ -156,7 +157,8 @@ class Emitter:
             What has to be added to each channel's result to get the operation's own; it broadcasts against a
             row.
         """
-        sample = evaluate(op, self.samples[argument])
+        sample = self._products(op, argument)
+        self._tried.clear()
         low, high, across = self._proven(op, argument)
         narrowed = False
         if self.range_source == "calibrated":
@@ -176,9 +178,16 @@ class Emitter:
         low, high, across = self._proven(op, argument)
         if self.range_source == "proven":
             return high - low
-        seen_low, seen_high = _seen(evaluate(op, self.samples[argument]), across)
+        seen_low, seen_high = _seen(self._products(op, argument), across)
         wider = self._margin_of(seen_low, seen_high, self.margin)
         return np.minimum(seen_high + wider, high) - np.maximum(seen_low - wider, low)
+
+    def _products(self, op: ops.Linear | ops.Convolution, argument: int) -> IntArray:
+        """Return what a linear operation makes of a value's sample; of each that is tried for it, once."""
+        known = self._tried.get(id(op))
+        if known is None:
+            known = self._tried[id(op)] = op, evaluate(op, self.samples[argument])
+        return known[1]
 
     def filled_length(self, length: int) -> int | None:
         """Return how long an interval is whose lookup uses all of its cells; None if nothing is rounded.
