@@ -76,6 +76,10 @@ OWN = {
         *("exceptions", "_parameters", "_originals"),
     },
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
+    "additive": {
+        *("base", "cost", "encoding", "encrypted_model", "passes", "program"),
+        *("exceptions", "_originals"),
+    },
     "neural_network": {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
         *("exceptions", "_parameters", "_originals"),
@@ -101,12 +105,15 @@ OUTSIDE = {
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
-    "scipy": {"_linear", "_polynomial", "boosting", "model_selection", "neural_network", "svm"},
+    "interpret": {"additive"},
+    "scipy": {
+        *("_linear", "_polynomial", "additive", "boosting", "model_selection", "neural_network", "svm"),
+    },
     "sklearn": {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
         *("_conversion", "_originals"),
         *("_linear", "linear_model", "svm", "_polynomial", "naive_bayes", "discriminant_analysis"),
-        *("_trees", "tree", "ensemble", "boosting", "mixture", "_radial"),
+        *("_trees", "tree", "ensemble", "boosting", "mixture", "_radial", "additive"),
         *("decomposition", "cross_decomposition", "cluster", "neighbors"),
     },
 }
@@ -190,6 +197,7 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.ensemble", ["torch", "concrete"]),
         ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),
         ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
+        ("import skfhe.additive", ["interpret", "sklearn", "torch", "concrete"]),
         ("import skfhe.encoding", ["torch", "concrete", "sklearn", "scipy"]),
         ("import skfhe.deployment", ["torch", "concrete", "sklearn", "scipy", "pandas", "httpx", "fastapi"]),
         ("from skfhe.deployment import Server, save", ["torch", "concrete", "sklearn", "scipy", "pandas"]),
@@ -263,7 +271,7 @@ def test_classes_are_shallow():
 
     for name in (
         *("linear_model", "svm", "naive_bayes", "discriminant_analysis", "tree", "ensemble", "boosting"),
-        *("neural_network", "model_selection", "mixture"),
+        *("neural_network", "model_selection", "mixture", "additive"),
         *("decomposition", "cross_decomposition", "cluster", "neighbors"),
     ):
         room = importlib.import_module(f"skfhe.{name}")

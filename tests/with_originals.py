@@ -6,6 +6,7 @@ import warnings
 from sklearn.utils.estimator_checks import check_estimator
 
 from skfhe import (
+    additive,
     boosting,
     cluster,
     cross_decomposition,
@@ -23,7 +24,7 @@ from skfhe import (
 ORIGINALS = [
     getattr(module, name)
     for module in (
-        *(linear_model, svm, naive_bayes, discriminant_analysis, tree, ensemble, boosting),
+        *(linear_model, svm, naive_bayes, discriminant_analysis, tree, ensemble, boosting, additive),
         *(decomposition, cross_decomposition, cluster, neighbors, mixture),
     )
     for name in module.__all__

@@ -25,7 +25,7 @@ __all__ = [
     "stands_for",
 ]
 
-ROOMS = {"xgboost": "boosting", "lightgbm": "boosting", "catboost": "boosting"}
+ROOMS = {"xgboost": "boosting", "lightgbm": "boosting", "catboost": "boosting", "interpret": "additive"}
 """Where the estimators of a library are; those of scikit-learn are in rooms that are called as its own."""
 
 UNDER_ANOTHER_NAME = {

@@ -10,9 +10,9 @@ import numpy as np
 
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.deployment._rows import RowRules, feature_names_of, is_frame, is_sparse
-from skfhe.encoding import one_hot
+from skfhe.encoding import NamedCategories, one_hot
 
-__all__ = ["BinarizedRows", "HistogramRows", "IndicatorRows", "LightGBMRows", "XGBoostRows"]
+__all__ = ["BinarizedRows", "HistogramRows", "IndicatorRows", "LightGBMRows", "NamedRows", "XGBoostRows"]
 
 NEAR_ZERO = float(np.float32(1e-35))
 """Values no larger than this are taken for zeros by LightGBM's predictions."""
@@ -369,3 +369,52 @@ class LightGBMRows(_LibraryRows):
         known_names = {name.replace(" ", "_"): name for name in self.feature_names or ()}
         X.columns = [known_names.get(str(name).replace(" ", "_"), name) for name in X.columns]
         return X
+
+
+@dataclass(frozen=True, eq=False)
+class NamedRows(_LibraryRows):
+    """Rows of additive models that have categories, which are told by how they are written.
+
+    Parameters
+    ----------
+    rules : RowRules
+    categories : NamedCategories
+    """
+
+    categories: NamedCategories
+
+    def __post_init__(self) -> None:
+        if self.categories.n_features != self.rules.n_features:
+            raise ValueError("expected the categories of each feature, or that it has none")
+
+    def validated(self, X: Any) -> FloatArray:
+        """Return rows of numbers, NaN for what is missing, and -1 for categories that are not known.
+
+        Raises
+        ------
+        ValueError
+            If there are other features than in training, or texts in a feature of numbers.
+        """
+        if is_sparse(X):
+            X = X.toarray()
+        self.rules.check_names(X)
+        if hasattr(X, "iloc"):
+            columns = [X.iloc[:, number] for number in range(X.shape[1])]
+            n_rows = len(X)
+        else:
+            if isinstance(X, np.matrix):
+                raise TypeError("np.matrix is not supported. Please convert to a numpy array.")
+            rows = np.asarray(X)
+            if rows.ndim != 2:
+                raise ValueError(f"Expected 2D array, got {rows.ndim}D array instead:\narray={rows}.")
+            if rows.dtype.kind == "c":
+                raise ValueError("Complex data not supported")
+            columns, n_rows = list(rows.T), len(rows)
+        if not n_rows:
+            raise ValueError(f"Found array with 0 rows while at least one is required by {self.estimator}.")
+        if len(columns) != self.rules.n_features:
+            raise ValueError(
+                f"X has {len(columns)} features, but {self.estimator} is expecting {self.rules.n_features} "
+                "features as input."
+            )
+        return self.categories.numbers(columns)

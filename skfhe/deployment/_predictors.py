@@ -18,6 +18,7 @@ from skfhe.deployment._rows import Rows, frames_to_caller
 from skfhe.encoding import (
     AffineDecoder,
     AffineEncoder,
+    AnswersEncoder,
     BlockEncoder,
     ClassFractions,
     Decoder,
@@ -114,8 +115,8 @@ class EstimatorPredictor:
             n_features = self.rows.n_columns
         if isinstance(encoder, AffineEncoder):
             fits = all(index == 0 for index, _ in encoder.quantizers)
-        elif isinstance(encoder, SplitEncoder | ThermometerEncoder):
-            known = encoder if isinstance(encoder, SplitEncoder) else encoder.thresholds
+        elif isinstance(encoder, AnswersEncoder | SplitEncoder | ThermometerEncoder):
+            known = encoder.thresholds if isinstance(encoder, ThermometerEncoder) else encoder
             fits = known.n_features == n_features
         elif not isinstance(
             encoder, GridEncoder | GridBitsEncoder | MonomialEncoder | LevelBitsEncoder | BlockEncoder

@@ -67,15 +67,18 @@ CLASSES: dict[str, Entry] = {
     # Rows to integers.
     "AffineEncoder": Entry(_ENCODING, "Encoder"),
     "AffineQuantizer": Entry(_ENCODING, "Quantizer"),
+    "AnswersEncoder": Entry(_ENCODING, "Encoder"),
     "BlockEncoder": Entry(_ENCODING, "Encoder"),
     "Categories": Entry(_ENCODING, "Categories"),
     "ClippingWatch": Entry(_ENCODING, "Watch"),
+    "DigitSums": Entry(_ENCODING, "Digits"),
     "FeatureGrid": Entry(_ENCODING, "Grid"),
     "GridBitsEncoder": Entry(_ENCODING, "Encoder"),
     "GridEncoder": Entry(_ENCODING, "Encoder"),
     "LevelBitsEncoder": Entry(_ENCODING, "Encoder"),
     "Levels": Entry(_ENCODING, "Quantizer", non_finite=("boundaries",)),
     "MonomialEncoder": Entry(_ENCODING, "Encoder"),
+    "NamedCategories": Entry(_ENCODING, "NamedCategories"),
     "Rule": Entry(_ENCODING, "Rule"),
     "SplitEncoder": Entry(_ENCODING, "Encoder", non_finite=("thresholds",)),
     "ThermometerEncoder": Entry(_ENCODING, "Encoder"),
@@ -197,6 +200,7 @@ CLASSES: dict[str, Entry] = {
     "HistogramRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "IndicatorRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "LightGBMRows": Entry("skfhe.deployment._library_rows", "Rows"),
+    "NamedRows": Entry("skfhe.deployment._library_rows", "Rows"),
     "XGBoostRows": Entry("skfhe.deployment._library_rows", "Rows", non_finite=("missing",)),
 }
 """Every class that files can hold. A name that was released keeps its meaning."""

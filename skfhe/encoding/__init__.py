@@ -5,6 +5,7 @@ is expected of each.
 """
 
 from skfhe.encoding._affine import AffineEncoder, AffineQuantizer
+from skfhe.encoding._columns import NamedCategories
 from skfhe.encoding._decoders import (
     AffineDecoder,
     OutputDecoders,
@@ -12,6 +13,7 @@ from skfhe.encoding._decoders import (
     TableDecoder,
 )
 from skfhe.encoding._dense import dense
+from skfhe.encoding._digits import AnswersEncoder, DigitSums
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_bits import GridBitsEncoder
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
@@ -57,12 +59,14 @@ __all__ = [
     "AffineDecoder",
     "AffineEncoder",
     "AffineQuantizer",
+    "AnswersEncoder",
     "BlockEncoder",
     "Categories",
     "ClassFractions",
     "ClippingWatch",
     "Decoder",
     "DigitSumDecoder",
+    "DigitSums",
     "Discriminants",
     "Distances",
     "Encoder",
@@ -83,6 +87,7 @@ __all__ = [
     "LogDensities",
     "Margins",
     "MonomialEncoder",
+    "NamedCategories",
     "NearestVotes",
     "OutputDecoders",
     "PairVotes",

@@ -17,12 +17,12 @@ from sklearn.utils.metaestimators import available_if
 from skfhe._distances import DistanceMixin, distances_from, middle_of
 from skfhe._distances.docstrings import DISTANCES
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.predictor import frames_to_caller
 from skfhe._linear.scores import Calibration, LinearScores, check_range_margin
 from skfhe._originals.compat import references_and_targets
 from skfhe._originals.conversion import from_original
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import as_original, method_of, original_has, parameters_of
+from skfhe._parameters import frames_to_caller
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.encoding import ClassFractions, NearestVotes, RowSquares, SoftVotes, Values, dense
 from skfhe.encrypted_model import EncryptedModel

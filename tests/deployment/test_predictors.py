@@ -67,6 +67,7 @@ def test_every_family_predicts_alike_on_the_client(name):
 
 
 SMALL = {"max_depth": 3, "verbose": 0, "n_jobs": 1, "allow_writing_files": False}
+SMALL |= {"max_rounds": 4, "outer_bags": 1, "interactions": 1}
 
 
 @pytest.mark.parametrize("cls", ORIGINALS, ids=lambda cls: cls.__name__)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skfhe.additive import ExplainableBoostingClassifier
 from skfhe.deployment import save
 from skfhe.deployment._client_model import ClientModel
 from skfhe.ensemble import GradientBoostingRegressor, RandomForestClassifier
@@ -35,6 +36,9 @@ MODELS = {
     "forest": lambda: RandomForestClassifier(**FEW).fit(X, labels(rows())),
     "forest of numbered leaves": lambda: RandomForestClassifier(leaves="index", **FEW).fit(X, labels(rows())),
     "boosting": lambda: GradientBoostingRegressor(**FEW).fit(X, targets(rows())),
+    "explainable boosting": lambda: ExplainableBoostingClassifier(
+        max_rounds=20, outer_bags=1, interactions=1, n_jobs=1
+    ).fit(X, labels(rows())),
     "network": lambda: NeuralNetClassifier(**NET).fit(X, labels(rows())),
     "network of one target": lambda: NeuralNetRegressor(**NET).fit(X, targets(rows())),
 }

@@ -17,12 +17,14 @@ from skfhe.deployment._library_rows import (
     HistogramRows,
     IndicatorRows,
     LightGBMRows,
+    NamedRows,
     XGBoostRows,
 )
 from skfhe.deployment._predictors import METHODS, EstimatorPredictor
 from skfhe.deployment._rows import RowRules, Rows, ShapedRows
 from skfhe.encoding import (
     AffineEncoder,
+    AnswersEncoder,
     Decoder,
     DigitSumDecoder,
     Encoder,
@@ -88,7 +90,7 @@ def _public_encoder(encoder: Any) -> Encoder:
         return replace(encoder, levels=replace(levels, watch=levels.watch.public(levels.features)))
     if isinstance(encoder, ThermometerEncoder):
         return encoder.reduced()
-    if isinstance(encoder, AffineEncoder):
+    if isinstance(encoder, AffineEncoder | AnswersEncoder):
         return encoder
     assert isinstance(encoder, LevelBitsEncoder), type(encoder)
     return encoder
@@ -135,6 +137,9 @@ def _rows(estimator: Any) -> Rows:
         if len(shape) > 1:
             return ShapedRows(type(estimator).__name__, tuple(int(n) for n in shape))
         return _rules(estimator, "float64", "all", "no")
+    if isinstance(encoder, AnswersEncoder):
+        rules, named = _rules(estimator, "float64", "any", "dense"), estimator.named_categories_
+        return rules if all(known is None for known in named.categories) else NamedRows(rules, named)
     if isinstance(estimator, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
         return _histogram_rows(estimator)
     library = type(estimator)._original.__module__.partition(".")[0]
