@@ -20,9 +20,9 @@ from skfhe.linear_model import LogisticRegression, Ridge
 from tests._linear.examples import ALL, CLASSIFIERS, REGRESSORS, name, split
 from tests.with_originals import failed_checks, original_of
 
-SIMILAR = ("GammaRegressor", "TweedieRegressor")
-"""That take long, and are made as PoissonRegressor is."""
-CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in ALL]
+LONG = ("GammaRegressor", "PoissonRegressor", "TweedieRegressor")
+"""Of which the originals alone take long."""
+CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in LONG else (), id=name(e)) for e in ALL]
 
 
 @pytest.mark.parametrize("estimator", CHECKED)
