@@ -14,8 +14,13 @@ from tests.with_originals import ORIGINALS, seeded
 
 X, Y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(X[:, :2], columns=["long", "wide"])
-SMALL = {"n_estimators": 2, "max_depth": 2, "depth": 2, "max_iter": 50, "verbose": 0}
+SMALL = {
+    **{"n_estimators": 2, "max_depth": 2, "depth": 2, "max_iter": 50, "verbose": 0},
+    **{"n_components": 1, "kernel": "linear", "max_rounds": 2, "outer_bags": 1, "interactions": 0},
+}
 OF_LIBRARY = {
+    "Explainable": {"max_rounds": 2, "outer_bags": 1, "interactions": 0, "n_jobs": 1},
+    "OrthogonalMatchingPursuit": {},
     "CatBoost": {"iterations": 2, "depth": 2, "verbose": 0, "allow_writing_files": False},
     "LGBM": {"n_estimators": 2, "num_leaves": 3, "verbose": -1},
     "Hist": {"max_iter": 2, "max_depth": 2},
@@ -26,10 +31,12 @@ def fitted(cls):
     """Return a small estimator that was fitted on a data frame."""
     library = next((name for name in OF_LIBRARY if cls.__name__.startswith(name)), None)
     known = seeded(cls).get_params()
-    params = OF_LIBRARY.get(library) or {name: value for name, value in SMALL.items() if name in known}
+    small = {name: value for name, value in SMALL.items() if name in known}
+    params = small if library is None else OF_LIBRARY[library]
+    y = np.stack([Y, 2 - Y], axis=1) if cls.__name__.startswith("MultiTask") else Y + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return seeded(cls, **params).fit(FRAME, Y + 1)
+        return seeded(cls, **params).fit(FRAME, y)
 
 
 @pytest.fixture(scope="module", params=ORIGINALS, ids=lambda cls: cls.__name__)

@@ -33,6 +33,11 @@ class AdaBoostMixin:
     def _check_trainable(self: Any) -> None:
         self._float_tree(self.estimator)
 
+    def staged_score(self: Any, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Iterator[float]:
+        """Yield the score after each stage, of the float model: not with ``clear="forbid"``."""
+        self._check_clear("staged evaluation")
+        return super().staged_score(X, y, sample_weight)  # type: ignore[misc]
+
     def _train(self: Any, method: Any, arguments: dict[str, Any]) -> None:
         def train(original: Any, **given: Any) -> None:
             original.estimator = self._float_tree(original.estimator)

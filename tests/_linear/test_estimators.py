@@ -22,13 +22,13 @@ from skfhe.linear_model import LogisticRegression, Ridge
 from tests._linear.examples import ALIKE, ALL, CLASSIFIERS, REGRESSORS, name, split
 from tests.with_originals import failed_checks, original_of, seeded
 
-SIMILAR = {
+LONG = {
     *("ElasticNetCV", "GammaRegressor", "HuberRegressor", "LassoCV", "LogisticRegressionCV"),
-    *("MultiTaskElasticNetCV", "MultiTaskLassoCV", "Perceptron", "QuantileRegressor", "RANSACRegressor"),
-    *("RidgeCV", "RidgeClassifierCV", "TheilSenRegressor", "TweedieRegressor"),
+    *("MultiTaskElasticNetCV", "MultiTaskLassoCV", "Perceptron", "PoissonRegressor", "QuantileRegressor"),
+    *("RANSACRegressor", "RidgeCV", "RidgeClassifierCV", "TheilSenRegressor", "TweedieRegressor"),
 }
-"""That take long, and are made as others are."""
-CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in ALL]
+"""That take long themselves, or are made as others are."""
+CHECKED = [pytest.param(e, marks=pytest.mark.slow if name(e) in LONG else (), id=name(e)) for e in ALL]
 
 
 @pytest.mark.parametrize("estimator", CHECKED)

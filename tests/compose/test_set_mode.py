@@ -26,6 +26,8 @@ from tests.with_originals import ORIGINALS
 
 TRAINING = {"fit", "partial_fit", "fit_predict", "fit_transform", "from_sklearn_model", "compile"}
 TRAINING |= {"path", "cost_complexity_pruning_path"}
+ALLOWED = {"aic", "bic", "inverse_transform"}
+"""The first two are made of `score`, which is ours; the last takes what was decrypted already."""
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_whatever_evaluates_rows_is_ours(cls):
     for name in dir(cls):
         method = inspect.getattr_static(cls, name)
         function = getattr(method, "fn", method)
-        if name.startswith("_") or name in TRAINING or not inspect.isfunction(function):
+        if name.startswith("_") or name in TRAINING | ALLOWED or not inspect.isfunction(function):
             continue
         if {"X", "x"} & {*inspect.signature(function).parameters}:
             owner = next(base for base in cls.__mro__ if name in vars(base))

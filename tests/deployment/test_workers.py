@@ -238,7 +238,8 @@ def test_an_idle_worker_that_is_killed_is_replaced(levelled):
     asyncio.run(serve())
 
 
-@pytest.mark.parametrize("how", [pytest.param("sleeps", marks=pytest.mark.slow), "stopped"])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["sleeps", "stopped"])
 def test_a_run_that_takes_too_long_is_ended_and_its_worker_replaced(levelled, how):
     async def serve():
         async with running(levelled, run_timeout=1.5) as (pool, key_id):

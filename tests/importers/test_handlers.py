@@ -143,7 +143,7 @@ def test_every_handler_and_every_rule_of_torch_s_reader_is_reached(monkeypatch):
         lambda self, name, *args: seen.add(name) or elementwise(self, name, *args),
     )
     for one in itertools.chain(*EXAMPLES.values()):
-        inputs = [torch.from_numpy(x) for x in rows(one)]
+        inputs = [torch.from_numpy(x[:8]) for x in rows(one)]
         torch_reader.read_torch(torch_reader.in_double_precision(one.net), inputs)
     assert table.called == HANDLERS.names
     assert seen >= set(torch_reader._KINDS) | torch_reader._BITWISE

@@ -33,7 +33,7 @@ AS_TRAINED = {"rounding_threshold_bits": 16}
 """Lookups read at most so many bits, and most networks need fewer: their integers are their own."""
 
 
-SOME = 20
+SOME = 25
 """Every fifteenth network is evaluated encrypted here; ``benchmarks/networks/zoo.py`` takes all."""
 
 
