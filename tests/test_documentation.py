@@ -60,7 +60,7 @@ def test_docstrings_are_whole(cls):
 
 
 SMALL = {
-    **{"n_estimators": 2, "max_iter": 5, "max_epochs": 2, "verbosity": 0, "random_state": 0},
+    **{"n_estimators": 2, "max_iter": 4, "max_epochs": 2, "verbosity": 0, "random_state": 0},
     **{"logging_level": "Silent", "allow_writing_files": False, "n_components": 1, "kernel": "linear"},
     **{"max_rounds": 2, "outer_bags": 1, "interactions": 1},
 }

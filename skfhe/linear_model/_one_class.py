@@ -31,9 +31,9 @@ class SGDOneClassSVM(LinearPredictorMixin, linear_model.SGDOneClassSVM):
     --------
     >>> import numpy as np
     >>> from skfhe.linear_model import SGDOneClassSVM
-    >>> X = np.array([[-1.0, -1.0], [-2.0, -1.0], [1.0, 1.0], [2.0, 1.0]])
-    >>> SGDOneClassSVM(random_state=0).fit(X).predict([[4.0, 4.0]])
-    array([1], dtype=int32)
+    >>> X = 5 + np.random.default_rng(0).normal(size=(50, 2))
+    >>> SGDOneClassSVM(nu=0.1, random_state=0).fit(X).predict([[5.0, 5.0], [0.1, 0.1]]).tolist()
+    [1, -1]
     """
 
     _original = linear_model.SGDOneClassSVM

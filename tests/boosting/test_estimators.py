@@ -321,7 +321,7 @@ def test_conversion_equals_training(table, name):
 REFUSED = [
     (REGRESSORS["xgboost"][0], XGB, {"booster": "gblinear"}, "gblinear"),
     (REGRESSORS["xgboost"][0], XGB, {"objective": "multi:softprob", "num_class": 2}, "multi:softprob"),
-    (CLASSIFIERS["xgboost"][0], XGB, {"objective": "reg:gamma"}, "reg:gamma"),
+    (CLASSIFIERS["xgboost"][0], XGB, {"objective": "count:poisson"}, "count:poisson"),
     (REGRESSORS["lightgbm"][0], LGBM, {"linear_tree": True}, "linear_tree"),
     (REGRESSORS["lightgbm"][0], LGBM, {"reg_sqrt": True}, "reg_sqrt"),
     (REGRESSORS["lightgbm"][0], LGBM, {"objective": "cross_entropy_lambda"}, "cross_entropy_lambda"),
@@ -356,12 +356,12 @@ def test_a_refused_fit_leaves_the_estimator_as_it_was(library):
     cls, params = REGRESSORS[library]
     model = cls(**params).fit(X, y)
     expected = model.predict(X)
-    parameter = {
-        "catboost": "RMSEWithUncertainty",
-        "xgboost": "survival:cox",
-        "lightgbm": "cross_entropy_lambda",
+    parameters = {
+        "catboost": {"objective": "RMSEWithUncertainty"},
+        "xgboost": {"booster": "gblinear"},
+        "lightgbm": {"objective": "cross_entropy_lambda"},
     }
-    model.set_params(objective=parameter[library])
+    model.set_params(**parameters[library])
     with pytest.raises(UnsupportedModelError):
         model.fit(X[:, :5], y / 400)
     np.testing.assert_array_equal(model.predict(X), expected)
