@@ -28,8 +28,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 import skfhe
-from skfhe import compose
 from skfhe.circuit import ClientSession
+from skfhe.compose._members import fitted_members
 from skfhe.deployment import Server, save
 from skfhe.deployment._client_model import ClientModel
 from skfhe.deployment._reading.estimators import estimator_predictor
@@ -218,6 +218,6 @@ def test_compile_finds_every_fitted_member(name):
         model.fit(X, y)
     leaves = []
     read(model, leaves)
-    found = compose._members(model, {})
+    found = fitted_members(model)
     assert {id(leaf) for leaf in leaves} <= {id(member) for member in found}
     assert all(hasattr(member, "program_") for member in found)

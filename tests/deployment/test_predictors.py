@@ -33,6 +33,14 @@ METHODS = (
 )
 
 
+NOT_OF_THE_CLIENT = {
+    "LinearDiscriminantAnalysis": ("transform",),
+    "PCA": ("score_samples",),
+    "SGDOneClassSVM": ("score_samples",),
+}
+"""Of programs, or of parts of the original, that a client is not given."""
+
+
 def through_a_file(predictor):
     """Return a predictor as a file gives it back."""
     values, arrays = to_values(predictor)
@@ -42,7 +50,10 @@ def through_a_file(predictor):
 def assert_alike(model, predictor, X):
     """Compare every method of a model with its client's half, on the integers of the program in the clear."""
     outputs = run_batched(model.program_, *predictor.encode(X))
-    assert predictor.methods == tuple(name for name in METHODS if hasattr(model, name))
+    missing = NOT_OF_THE_CLIENT.get(type(model).__name__, ())
+    assert predictor.methods == tuple(
+        name for name in METHODS if hasattr(model, name) and name not in missing
+    )
     for method in predictor.methods:
         found, expected = predictor.answer(method, outputs, (X,)), getattr(model, method)(X)
         pairs = zip(found, expected, strict=True) if isinstance(expected, list) else [(found, expected)]

@@ -44,6 +44,10 @@ __all__ = ["estimator_predictor"]
 _ROW_TYPES = ("?", *"bhilBHIL", *"efd")
 
 
+OF_HEADS = ("score_samples", "transform")
+"""Some estimators compute them by what is no head: the client is not given that."""
+
+
 def estimator_predictor(estimator: Any) -> EstimatorPredictor:
     """Return the client's half of a fitted estimator.
 
@@ -52,7 +56,11 @@ def estimator_predictor(estimator: Any) -> EstimatorPredictor:
     UnsupportedModelError
         If a class of its user overrides a method, or rows cannot be converted without its library.
     """
-    methods = tuple(name for name in METHODS if hasattr(estimator, name))
+    methods = tuple(
+        name
+        for name in METHODS
+        if hasattr(estimator, name) and (name not in OF_HEADS or hasattr(estimator.head_, name))
+    )
     for name in methods:
         module = getattr(type(estimator), name).__module__
         if not module.startswith("skfhe."):
