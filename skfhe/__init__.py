@@ -10,7 +10,6 @@ _LAZY = {
     "compile_brevitas_qat_model": "skfhe.importers",
     "compile_onnx_model": "skfhe.importers",
     "compile_torch_model": "skfhe.importers",
-    "set_mode": "skfhe.compose",
 }
 
 __all__ = ["__version__", *_LAZY]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,8 +11,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfhe._modes import FRESH, Mode, compiling
-from skfhe._originals.compat import dropped_by_pipelines
 from skfhe._parameters import what_to_lower
 from skfhe._typing import Array, FloatArray
 from skfhe.encoding import Decoder, Encoder, Head
@@ -53,11 +50,6 @@ class Trainable(Protocol):
         """Return the program of what was described, and its edges, by what is known of the rows."""
 
 
-def _if_original_scores(estimator: Any) -> bool:
-    """Whether there is a ``score`` behind ours."""
-    return hasattr(super(EncryptedPredictorMixin, estimator), "score")
-
-
 def _if_offered(method: str) -> Callable[[Any], bool]:
     """Return a check that an estimator has ``method``, as its class says in ``_offers``."""
     return lambda estimator: estimator._offers(method)
@@ -73,10 +65,8 @@ class EncryptedPredictorMixin:
     __metadata_request__predict_proba = {"fhe": True}
     __metadata_request__predict_log_proba = {"fhe": True}
     __metadata_request__decision_function = {"fhe": True}
-    __metadata_request__score = {"fhe": True}
 
     _encrypted_model: EncryptedModel
-    _mode: Mode = FRESH
 
     # The model, and what is known of it.
 
@@ -227,69 +217,41 @@ class EncryptedPredictorMixin:
             )
         return ErrorRateSearch(self, tolerance=tolerance, random_state=0).fit(X, y).p_error_
 
-    def __sklearn_clone__(self) -> Any:
-        """Return a clone, which has the mode, too."""
-        clone = super().__sklearn_clone__()  # type: ignore[misc]
-        if "_mode" in vars(self):
-            clone._mode = self._mode
-        return clone
-
     # Predicting.
 
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return rows validated for this estimator, or for an original that it has yet to take over."""
         return validate_data(fitted, X, reset=False)
 
-    def _resolved(self, fhe: str | None) -> str:
-        """Return how a fitted estimator evaluates rows, where ``fhe`` is what a call said, or None.
-
-        If that needs a circuit, it is there afterwards: in a mode that encrypts it is made on first use.
-
-        Raises
-        ------
-        NotCompiledError
-            If it needs one, and there is none.
-        ClearEvaluationError
-            If rows may not be evaluated so.
-        """
-        resolved = self._mode.resolved(fhe, type(self).__name__)
-        if resolved == "disable" or self._lowered_model().circuit is not None:
-            return resolved
-        if not self._mode.compiles:
-            raise NotCompiledEstimatorError(
-                f"fhe={resolved!r} needs a compiled circuit, and this {type(self).__name__} has none since "
-                "it was last fitted; call compile() first, or use fhe='disable'"
-            )
-        with compiling():
-            if self._lowered_model().circuit is None:  # another thread may have made it
-                self.compile(**self._mode.options)
-        return resolved
-
     def _offers(self, method: str) -> bool:
         """Whether the estimator has a method that not all of its kind have."""
         return False
 
-    def _scores(self, X: Any, fhe: str | None) -> FloatArray:
+    def _scores(self, X: Any, fhe: str) -> FloatArray:
         """Return the scores of rows, shape (n_rows, n_scores)."""
         check_is_fitted(self, "program_")
         return self._scores_of_rows(self._rows(self, X), fhe)
 
-    def _scores_of_rows(self, rows: Any, fhe: str | None) -> FloatArray:
+    def _scores_of_rows(self, rows: Any, fhe: str) -> FloatArray:
         """Return the scores of validated rows, shape (n_rows, n_scores)."""
-        fhe = self._resolved(fhe)  # compiles, so the model is asked for afterwards
-        return self._lowered_model().scores(rows, fhe=fhe)
+        try:
+            return self._lowered_model().scores(rows, fhe=fhe)
+        except NotCompiledError:
+            raise NotCompiledEstimatorError(
+                f"fhe={fhe!r} needs a compiled circuit, and this {type(self).__name__} has none since "
+                "it was last fitted; call compile() first, or use fhe='disable'"
+            ) from None
 
-    def predict(self, X: ArrayLike, *, fhe: str | None = None) -> Array:
+    def predict(self, X: ArrayLike, *, fhe: str = "disable") -> Array:
         """Return the class or the value of each row.
 
         Parameters
         ----------
         X : array-like of float, shape (n_rows, n_features)
             Sparse, or with NaN for missing values, where the original takes them.
-        fhe : {"disable", "simulate", "execute"}, default=None
+        fhe : {"disable", "simulate", "execute"}, default="disable"
             Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-            encrypted run, or encrypted. None takes the estimator's mode, which is "disable" unless
-            `skfhe.set_mode` has said otherwise.
+            encrypted run, or encrypted.
 
         Returns
         -------
@@ -298,10 +260,8 @@ class EncryptedPredictorMixin:
         Raises
         ------
         NotCompiledError
-            If it is not ``"disable"``, ``compile`` was not called since ``fit``, and the estimator's mode is
-            ``"disable"``; in another mode it is compiled now. It is a `NotFittedError`, too.
-        ClearEvaluationError
-            If it is not ``"execute"`` after ``set_mode(…, clear="forbid")``.
+            If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``. It is a
+            `NotFittedError`, too.
 
         Warns
         -----
@@ -312,7 +272,7 @@ class EncryptedPredictorMixin:
         return self.head_.predict(scores)
 
     @available_if(_if_offered("predict_proba"))
-    def predict_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
+    def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
         """Return the probability of each class, computed from the scores in the clear.
 
         Parameters, errors and warnings are those of `predict`.
@@ -325,15 +285,15 @@ class EncryptedPredictorMixin:
         return self.head_.predict_proba(scores)  # type: ignore[attr-defined]
 
     @available_if(_if_offered("predict_log_proba"))
-    def predict_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
+    def predict_log_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
         """Return the logarithm of `predict_proba`."""
         # a subclass that overrides `predict_proba` need not know ``fhe``
-        found = self.predict_proba(X, **({} if fhe is None else {"fhe": fhe}))
+        found = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
         with np.errstate(divide="ignore"):
             return [np.log(p) for p in found] if isinstance(found, list) else np.log(found)
 
     @available_if(_if_offered("decision_function"))
-    def decision_function(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
+    def decision_function(self, X: ArrayLike, *, fhe: str = "disable") -> FloatArray:
         """Return the score of each class, or that of the second of two.
 
         Parameters, errors and warnings are those of `predict`.
@@ -343,43 +303,6 @@ class EncryptedPredictorMixin:
         ndarray of float, shape (n_rows,) or (n_rows, n_classes)
         """
         return squeezed(self._scores(X, fhe))
-
-    @available_if(_if_original_scores)
-    def score(
-        self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: Any = None, *, fhe: str | None = None
-    ) -> float:
-        """Return the score of predictions, as the original defines it.
-
-        Parameters
-        ----------
-        X : array-like of float, shape (n_rows, n_features)
-        y : array-like of shape (n_rows,) or (n_rows, n_targets), default=None
-            The targets.
-        sample_weight : array-like of shape (n_rows,), default=None
-        fhe : {"disable", "simulate", "execute"}, default=None
-            As in `predict`.
-
-        Returns
-        -------
-        float
-        """
-        if fhe is None:
-            fhe = dropped_by_pipelines("fhe")
-        given = () if sample_weight is None else (sample_weight,)
-        original: Any = self if fhe is None else self._in_mode(fhe)
-        return super(EncryptedPredictorMixin, original).score(X, y, *given)  # type: ignore[misc]
-
-    def _in_mode(self, fhe: str) -> Any:
-        """Return the estimator as it is, but for its mode: all that it evaluates is evaluated so.
-
-        A copy that shares everything with it, so that it is of use for the time of a call.
-        """
-        check_is_fitted(self, "program_")
-        self._resolved(fhe)
-        copied = object.__new__(type(self))
-        vars(copied).update(vars(self))
-        copied._mode = replace(self._mode, fhe=fhe)
-        return copied
 
 
 def squeezed(scores: FloatArray) -> FloatArray:

@@ -12,10 +12,9 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skfhe._modes import Mode
 from skfhe.base import EncryptedPredictorMixin
 
-__all__ = ["compile", "set_mode"]
+__all__ = ["compile"]
 
 
 def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = None, **options: Any) -> Any:
@@ -100,13 +99,3 @@ def _members(found: Any, seen: dict[int, Any]) -> list[Any]:
         elif isinstance(found, FixedThresholdClassifier) and "estimator_" not in vars(found):
             inner = [found.estimator]  # was fitted before
     return [member for each in inner for member in _members(each, seen)]
-
-
-def set_mode(estimator: Any, fhe: str, *, clear: str = "allow", **options: Any) -> Any:
-    """Let the estimators of skfhe inside an object evaluate rows so from now on."""
-    mode = Mode(fhe, clear, options)
-    for member in _members(estimator, {}):
-        member._mode = mode
-    if isinstance(estimator, EncryptedPredictorMixin):
-        estimator._mode = mode
-    return estimator

@@ -8,7 +8,6 @@ __all__ = [
     "AccumulatorBudgetError",
     "AccumulatorOverflowError",
     "CiphertextMismatchError",
-    "ClearEvaluationError",
     "CompilationError",
     "ForkedProcessError",
     "InputClippingWarning",
@@ -53,10 +52,6 @@ class InsecureKeyCacheWarning(UserWarning):
 
 class KeysExpiredError(ValueError):
     """Rows were to be encrypted under keys whose time is up; what was encrypted before is still decrypted."""
-
-
-class ClearEvaluationError(RuntimeError):
-    """Rows were about to be evaluated in the clear, where ``set_mode(…, clear="forbid")`` forbids it."""
 
 
 class CompilationError(ValueError):

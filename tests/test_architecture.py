@@ -17,7 +17,6 @@ OWN = {
     "exceptions": set(),
     "_typing": set(),
     "_parameters": set(),
-    "_modes": {"exceptions", "_parameters"},
     "encoding": set(),
     "encryption": {"exceptions"},
     "program": {"exceptions"},
@@ -33,9 +32,9 @@ OWN = {
     "model_selection": {"_originals"},
     "base": {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
-        *("exceptions", "_modes", "_originals", "_parameters"),
+        *("exceptions", "_parameters"),
     },
-    "compose": {"_modes", "base"},
+    "compose": {"base"},
     "_originals": {"exceptions"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),

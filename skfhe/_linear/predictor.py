@@ -212,7 +212,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     def _offers(self, method: str) -> bool:
         return original_has("predict_proba" if method == "predict_log_proba" else method)(self)
 
-    def _scores_of_rows(self, rows: Any, fhe: str | None) -> FloatArray:
+    def _scores_of_rows(self, rows: Any, fhe: str) -> FloatArray:
         """Return the scores of validated rows, of the original's type, shape (n_rows, n_scores)."""
         clipped = self.encoder_.watch.describe(rows, getattr(self, "feature_names_in_", None))
         if clipped:

@@ -8,13 +8,11 @@ moves or drops one, the switch between versions belongs here, and nowhere else. 
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import sklearn
 from sklearn.base import _fit_context as fit_context
-from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils._set_output import _auto_wrap_is_configured, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -36,7 +34,6 @@ __all__ = [
     "categories_by_feature",
     "check_sample_weight",
     "columns_by_part",
-    "dropped_by_pipelines",
     "dtype_of_fills",
     "dtype_of_rows_at_fit",
     "fit_context",
@@ -68,19 +65,6 @@ KEPT_BY_CLONES = frozenset({METADATA_REQUEST, "_sklearn_output_config", "_skl_ca
 def callbacks_of(estimator: Any) -> tuple[Any, ...]:
     """Return the callbacks of an estimator, which its clones share; from 1.9 on."""
     return tuple(getattr(estimator, "_skl_callbacks", ()))
-
-
-def dropped_by_pipelines(name: str) -> Any:
-    """Return what ``score`` of a Pipeline was given by this name and has not passed on, or None.
-
-    Without metadata routing it takes any keyword, and drops it in silence. To be asked by the ``score`` of
-    its last step.
-    """
-    frame, given = sys._getframe(1).f_back, None
-    while frame is not None and frame.f_code is vars(Pipeline)["score"].fn.__code__:
-        given = frame.f_locals["params"].get(name, given)
-        frame = frame.f_back
-    return given
 
 
 # Parts of fitted trees and their ensembles.

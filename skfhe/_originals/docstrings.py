@@ -46,14 +46,12 @@ fhe_circuit_ : Circuit
     After ``compile``.""",
     # Predicting.
     "fhe": """\
-fhe : {"disable", "simulate", "execute"}, default=None
+fhe : {"disable", "simulate", "execute"}, default="disable"
     Evaluate the integers of ``program_`` in the clear, in the clear with the lookup errors of an
-    encrypted run, or encrypted. None takes the estimator's mode, which is "disable" unless
-    `skfhe.set_mode` has said otherwise.""",
+    encrypted run, or encrypted.""",
     "not_compiled": """\
 NotCompiledError
-    If it is not ``"disable"``, ``compile`` was not called since ``fit``, and the estimator's mode is
-    ``"disable"``.""",
+    If ``fhe`` is not ``"disable"`` and ``compile`` was not called since ``fit``.""",
 }
 """Parts that every family can use; ``original`` is the name of the estimator's."""
 

@@ -19,7 +19,7 @@ __all__ = ["adopt", "as_original", "method_of", "original_has", "parameters_of"]
 
 Method = Callable[..., Any]
 
-_OURS = frozenset({"program_", "fhe_circuit_", "_mode", "_taken_over", METADATA_REQUEST})
+_OURS = frozenset({"program_", "fhe_circuit_", "_taken_over", METADATA_REQUEST})
 """What means nothing to an original. It has requests of metadata of its own."""
 
 

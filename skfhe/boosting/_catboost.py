@@ -191,7 +191,7 @@ class CatBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 
 
 @documented(TREES, scores="margins, before the link")
-class CatBoostClassifier(CatBoostMixin, TreePredictorMixin, ClassifierMixin, BaseEstimator):
+class CatBoostClassifier(ClassifierMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for classification on encrypted data.
 
     {parameters_of_ensemble}
@@ -242,7 +242,7 @@ class CatBoostClassifier(CatBoostMixin, TreePredictorMixin, ClassifierMixin, Bas
 
 
 @documented(TREES, scores="predictions before the link")
-class CatBoostRegressor(CatBoostMixin, TreePredictorMixin, RegressorMixin, BaseEstimator):
+class CatBoostRegressor(RegressorMixin, CatBoostMixin, TreePredictorMixin, BaseEstimator):
     """CatBoost for regression on encrypted data.
 
     {parameters_of_ensemble}

@@ -262,7 +262,7 @@ class XGBoostMixin(HeldOriginalMixin, EvaluationSetsMixin):
 
 
 @documented(TREES, scores="margins, before the link")
-class XGBClassifier(XGBoostMixin, TreePredictorMixin, ClassifierMixin, BaseEstimator):
+class XGBClassifier(ClassifierMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for classification on encrypted data.
 
     {parameters_of_ensemble}
@@ -306,7 +306,7 @@ class XGBClassifier(XGBoostMixin, TreePredictorMixin, ClassifierMixin, BaseEstim
         self._train_original(method, arguments | {"y": codes}, learnt | {"classes_": classes})
 
     @available_if(lambda self: self.objective != "binary:logitraw")
-    def predict_proba(self, X: ArrayLike, *, fhe: str | None = None) -> Any:
+    def predict_proba(self, X: ArrayLike, *, fhe: str = "disable") -> Any:
         """Return the probability of each class; there is none with ``objective="binary:logitraw"``.
 
         Parameters and errors are those of `predict`.
@@ -319,7 +319,7 @@ class XGBClassifier(XGBoostMixin, TreePredictorMixin, ClassifierMixin, BaseEstim
 
 
 @documented(TREES, scores="predictions before the link")
-class XGBRegressor(XGBoostMixin, TreePredictorMixin, RegressorMixin, BaseEstimator):
+class XGBRegressor(RegressorMixin, XGBoostMixin, TreePredictorMixin, BaseEstimator):
     """XGBoost for regression on encrypted data.
 
     {parameters_of_ensemble}

@@ -20,7 +20,7 @@ class ForestClassifierMixin:
     """What classifying forests share; goes before `TreePredictorMixin`."""
 
     @documented(TREES)
-    def predict(self: Any, X: Any, *, fhe: str | None = None) -> Array:
+    def predict(self: Any, X: Any, *, fhe: str = "disable") -> Array:
         """Return the most probable class of each row, by what `predict_proba` says.
 
         Parameters
@@ -38,7 +38,7 @@ class ForestClassifierMixin:
         {not_compiled}
         """
         # as the original does, for a subclass may override `predict_proba`, and need not know ``fhe``
-        probabilities = self.predict_proba(X, **({} if fhe is None else {"fhe": fhe}))
+        probabilities = self.predict_proba(X, **({} if fhe == "disable" else {"fhe": fhe}))
         of_targets = probabilities if isinstance(probabilities, list) else [probabilities]
         return self.head_.most_probable(of_targets)
 

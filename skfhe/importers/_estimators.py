@@ -30,12 +30,11 @@ SUMS_TO_ONE = 1e-6
 """How far probabilities of all classes may sum up to something else than 1."""
 
 
-class _TorchEstimator(EncryptedPredictorMixin):
+class _TorchEstimator(EncryptedPredictorMixin, BaseEstimator):
     """What the estimators around trained networks have in common."""
 
     _module: QuantizedModule
     _original: type
-    feature_names_in_: Any
 
     def __init__(
         self,
@@ -98,7 +97,7 @@ class _TorchEstimator(EncryptedPredictorMixin):
         return self.quantized_module_.report()
 
 
-class TorchClassifier(_TorchEstimator, ClassifierMixin, BaseEstimator):
+class TorchClassifier(ClassifierMixin, _TorchEstimator):
     """A trained torch network as a classifier whose predictions run on encrypted data.
 
     ``fit`` does not train: it quantizes the network on the rows that it is given, and reads the classes off
@@ -287,7 +286,7 @@ class TorchClassifier(_TorchEstimator, ClassifierMixin, BaseEstimator):
         return tags
 
 
-class TorchRegressor(_TorchEstimator, RegressorMixin, BaseEstimator):
+class TorchRegressor(RegressorMixin, _TorchEstimator):
     """A trained torch network as a regressor whose predictions run on encrypted data.
 
     ``fit`` does not train: it quantizes the network on the rows that it is given.

@@ -20,7 +20,7 @@ class GeneralizedMixin:
 
     def _linear_predictor(self: Any, X: ArrayLike) -> Array:
         """Return the integer program's scores: the original computes ``score`` from them."""
-        return self._scores(X, None)[:, 0]
+        return self._scores(X, "disable")[:, 0]
 
     def _link(self, fitted: Any) -> str:
         """Return what is applied to scores: the exponential, unless a Tweedie model says otherwise."""

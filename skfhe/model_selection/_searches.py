@@ -341,4 +341,4 @@ class _Simulated(BaseEstimator):
         return self.model.decision_function(X, fhe="simulate")
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
-        return self.model.score(X, y, fhe="simulate")
+        return type(self.model).score(self, X, y)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.helper import predefined_split
@@ -48,12 +48,10 @@ LARGEST_DENSE = 1 << 32
 """Bytes that sparse rows may take when they are made dense."""
 
 
-class BaseNeuralNet(EncryptedPredictorMixin):
+class BaseNeuralNet(EncryptedPredictorMixin, BaseEstimator):
     """Common part of `NeuralNetClassifier` and `NeuralNetRegressor`."""
 
     _net_class: type
-    _get_param_names: Any  # of `sklearn.base.BaseEstimator`, which is the last base of both
-    _validate_params: Any
     _default_criterion: type[nn.Module]
     _auto = StrOptions({"auto"})
     _bits = [Interval(Integral, 1, 16, closed="both"), _auto]
@@ -167,7 +165,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         -------
         dict
         """
-        return super().get_params(deep=deep) | self._open_params  # type: ignore[misc]
+        return super().get_params(deep=deep) | self._open_params
 
     def set_params(self, **params: Any) -> BaseNeuralNet:
         """Set parameters; the names are those of `get_params`, or begin with a skorch prefix.
@@ -219,7 +217,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
 
     def __getstate__(self) -> dict[str, Any]:
         """Replace the net, whose Brevitas layers do not pickle, by what rebuilds it."""
-        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
+        state = dict(super().__getstate__())
         if "net_" in state:
             net = state.pop("net_")
             state["_net_state"] = (net.module_.state_dict(), net.history, net.annealing_history)
@@ -228,7 +226,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the net."""
         rebuild = state.get("_net_state")
-        super().__setstate__({name: value for name, value in state.items() if name != "_net_state"})  # type: ignore[misc]
+        super().__setstate__({name: value for name, value in state.items() if name != "_net_state"})
         if rebuild is not None:
             weights, history, annealing_history = rebuild
             self.net_ = rebuilt(make_net(self, self._plan, fresh=False), weights)
@@ -480,6 +478,6 @@ class BaseNeuralNet(EncryptedPredictorMixin):
 
     def __sklearn_tags__(self) -> Tags:
         """Say that sparse rows are taken."""
-        tags: Tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

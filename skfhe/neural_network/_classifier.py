@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -31,7 +31,7 @@ __all__ = ["NeuralNetClassifier"]
     parameters_of_loss=",\n    among them ``criterion__weight``, the classes' weights",
     how_held_out=", each class's alike,",
 )
-class NeuralNetClassifier(BaseNeuralNet, ClassifierMixin, BaseEstimator):
+class NeuralNetClassifier(ClassifierMixin, BaseNeuralNet):
     """Multilayer perceptron, trained quantized, whose predictions run on encrypted data.
 
     It is trained in the clear with skorch and Brevitas. Every lookup reads ``module__n_accum_bits`` bits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from torch import nn
@@ -20,7 +20,7 @@ __all__ = ["NeuralNetRegressor"]
 
 
 @documented(NETWORK, score="R²", loss="MSELoss", parameters_of_loss="", how_held_out=",")
-class NeuralNetRegressor(BaseNeuralNet, RegressorMixin, BaseEstimator):
+class NeuralNetRegressor(RegressorMixin, BaseNeuralNet):
     """Multilayer perceptron for one or several targets, whose predictions run on encrypted data.
 
     Trained quantized, in the clear, on standardized targets; the client undoes that after decryption.

@@ -44,7 +44,7 @@ class DecisionTreeMixin:
         """
         return super().from_sklearn_model(fitted, X, n_bits)  # type: ignore[misc]
 
-    def _checked_scores(self: Any, X: Any, check_input: bool, fhe: str | None) -> FloatArray:
+    def _checked_scores(self: Any, X: Any, check_input: bool, fhe: str) -> FloatArray:
         """Return the scores of rows, which the caller has validated if ``check_input`` is False."""
         if check_input:
             return self._scores(X, fhe)
@@ -58,7 +58,7 @@ class DecisionTreeMixin:
         return self._scores_of_rows(rows, fhe)
 
     @documented(TREES)
-    def predict(self: Any, X: Any, check_input: bool = True, *, fhe: str | None = None) -> Array:
+    def predict(self: Any, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Array:
         """Return the class or the value of each row.
 
         Parameters
@@ -106,7 +106,7 @@ class DecisionTreeClassifier(DecisionTreeMixin, TreePredictorMixin, tree.Decisio
     __init__ = parameters_of(tree.DecisionTreeClassifier, n_bits=None)
     fit = method_of(tree.DecisionTreeClassifier.fit)
 
-    def predict_proba(self, X: Any, check_input: bool = True, *, fhe: str | None = None) -> Any:
+    def predict_proba(self, X: Any, check_input: bool = True, *, fhe: str = "disable") -> Any:
         """Return the probability of each class.
 
         Parameters and errors are those of `predict`.
