@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from skfhe._typing import Array, BoolArray, FloatArray, IntArray
+from skfhe._typing import BoolArray, FloatArray, IntArray
 from skfhe.encoding import AffineDecoder, AffineQuantizer, TableDecoder, Tail
 from skfhe.exceptions import UnsupportedOperatorError
 from skfhe.network import _products as products
 from skfhe.network._builder import NetworkBuilder, unsupported
 from skfhe.network._cells import fill_undefined
+from skfhe.network._layer_weights import Group, LinearOp, patches, thinned, with_weights
 from skfhe.network._node import Node
 from skfhe.network._operations import (
     Affine,
@@ -52,13 +52,6 @@ MOST_CELLS = 1 << 24
 """Of the tables that decode an output together; a cell may stand for several integers of a wide one."""
 FEWEST_CELLS = 1 << 12
 """Of the table that decodes one element, unless it has fewer integers."""
-MAX_SAMPLES = 8192
-"""Rows of a layer's inputs, or patches of a convolution's, that its weights are rounded on."""
-
-
-FILLED = (0.98, 0.95, 0.9)
-"""Part of a filled interval that each channel's is made to take: rounding to other integers changes it."""
-LinearOp = ops.Linear | ops.Convolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +235,7 @@ class _Lowering:
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
         wanted = (self._node.reference.numpy() - offset).reshape(-1, n_outputs)
         zero = np.zeros(n_outputs, dtype=np.int64)
-        matrix = weight * scales[:, None], _thinned(sample), _thinned(wanted)
+        matrix = weight * scales[:, None], thinned(sample), thinned(wanted)
         op, scale = self._with_weights([matrix], lambda integers: ops.Linear(integers, zero), x)
         position, low = self.emitter.accumulate(op, x.position)
         return self.scheme.corrected(self._accumulated(position, scale, low, offset), -1)
@@ -257,7 +250,7 @@ class _Lowering:
         folded = weight * np.repeat(scales, n_outputs // n_groups, axis=0)[:, :, None, None]
         offset = operation.evaluate(torch.from_numpy(x.grid.offset[None].copy()))[0].numpy()
         results = self._node.reference - torch.from_numpy(offset)
-        sample, wanted = _patches(self.emitter.samples[x.position], results, operation)
+        sample, wanted = patches(self.emitter.samples[x.position], results, operation)
         each = zip(*(np.split(v, n_groups, axis=1) for v in (sample, wanted)), strict=True)
         matrices = np.split(folded.reshape(n_outputs, -1).T, n_groups, axis=1)  # patches are multiplied with
         places = operation.strides, operation.padding, operation.dilation, n_groups
@@ -271,52 +264,10 @@ class _Lowering:
         return self.scheme.corrected(self._accumulated(position, scale[:, None, None], low, offset), 0)
 
     def _with_weights(
-        self,
-        groups: Sequence[tuple[FloatArray, FloatArray, FloatArray]],
-        operation: Callable[[IntArray], LinearOp],
-        x: Symbolic,
+        self, groups: Sequence[Group], operation: Callable[[IntArray], LinearOp], x: Symbolic
     ) -> tuple[LinearOp, FloatArray]:
-        """Choose integers for the weights of a layer's groups, and return the operation that they make.
-
-        Parameters
-        ----------
-        groups : sequence of (weight, sample, wanted)
-            As `Scheme.weights` takes them.
-        operation : callable
-            From the integers of all groups, side by side.
-        x : Symbolic
-            What it is applied to.
-
-        Returns
-        -------
-        op : Linear or Convolution
-        scale : ndarray of float64, shape (n_outputs,)
-        """
-
-        def together(chosen: Sequence[tuple[IntArray, FloatArray]]) -> tuple[LinearOp, FloatArray]:
-            columns, scale = (np.concatenate(parts, axis=-1) for parts in zip(*chosen, strict=True))
-            return operation(columns), scale
-
-        op, scale = together([self.scheme.weights(*group) for group in groups])
-        lengths = self.emitter.lengths(op, x.position)
-        filled = self.emitter.filled_length(int(lengths.max()))
-        if filled is None or self.is_only_summed(self._node):  # what is not rounded, or not looked up
-            return op, scale
-        most, cell = filled
-        for share in FILLED:
-            factors = np.where(lengths > 0, lengths / (share * most), 1.0)
-            each = np.split(scale * factors, len(groups))
-            tried = [self.scheme.rescaled(*group, s, cell) for group, s in zip(groups, each, strict=True)]
-            rescaled = [one for one in tried if one is not None]
-            if len(rescaled) < len(groups):
-                break
-            found, its_scale = together(rescaled)
-            if self.emitter.lengths(found, x.position).max() <= most:
-                before = _errors(groups, op, scale, self.emitter.cell(int(lengths.max())))
-                if _errors(groups, found, its_scale, cell) < before:
-                    return found, its_scale
-                break
-        return op, scale
+        looked_up = not self.is_only_summed(self._node)
+        return with_weights(self.scheme, groups, operation, x, looked_up)
 
     @lower.register
     def lower_extremum(self, operation: Extremum, x: Any) -> Symbolic:
@@ -533,23 +484,6 @@ class _Lowering:
         return Symbolic.on_grid(position, self._node.reference, grid, self._shared)
 
 
-def _errors(
-    groups: Sequence[tuple[FloatArray, FloatArray, FloatArray]], op: LinearOp, scale: FloatArray, cell: int
-) -> float:
-    """Return the variance of a layer's errors, over that of its results: those of weights, and of rounding.
-
-    ``cell`` is how many integers are rounded to one.
-    """
-    n_outputs = len(scale)
-    columns = op.weight if isinstance(op, ops.Linear) else op.weight.reshape(n_outputs, -1).T
-    error, variance = np.square(scale * cell) / 12, np.zeros(n_outputs)
-    parts = np.split(np.arange(n_outputs), len(groups))
-    for part, (_, sample, wanted) in zip(parts, groups, strict=True):
-        error[part] += np.var(sample @ columns[:, part] * scale[part] - wanted, axis=0)
-        variance[part] = np.var(wanted, axis=0)
-    return float(np.mean(error / np.where(variance > 0, variance, 1.0)))
-
-
 def _together(
     function: Callable[..., torch.Tensor], values: list[Symbolic], reference: torch.Tensor
 ) -> Symbolic:
@@ -560,25 +494,3 @@ def _together(
         return function(*(part(integers) for part in each)).to(torch.float64)
 
     return Symbolic(values[0].position, reference, None, evaluate, whole=any(x.whole for x in values))
-
-
-def _thinned(sample: Array) -> FloatArray:
-    """Return some of the rows, evenly spread, as floats."""
-    picked = np.linspace(0, len(sample) - 1, min(len(sample), MAX_SAMPLES)).astype(np.int64)
-    return sample[picked].astype(np.float64)
-
-
-def _patches(sample: IntArray, result: torch.Tensor, operation: Convolution) -> tuple[FloatArray, FloatArray]:
-    """Return what some positions of a convolution read, and the original network's results there.
-
-    Shapes (n_patches, n_inputs * height * width) and (n_patches, n_outputs).
-    """
-    n_positions = result.shape[2] * result.shape[3]
-    n_rows = min(len(sample), max(1, 2 * MAX_SAMPLES // n_positions))
-    rows = np.linspace(0, len(sample) - 1, n_rows).astype(np.int64)
-    top, left, bottom, right = operation.padding
-    padded = functional.pad(torch.from_numpy(sample[rows]).double(), (left, right, top, bottom))
-    kernel = operation.weight.shape[2:]
-    unfolded = functional.unfold(padded, kernel, operation.dilation, 0, operation.strides)
-    results = result[torch.from_numpy(rows)].flatten(2)
-    return tuple(_thinned(v.transpose(1, 2).reshape(-1, v.shape[1]).numpy()) for v in (unfolded, results))  # type: ignore[return-value]
