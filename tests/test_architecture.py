@@ -56,7 +56,10 @@ OWN = {
         *("base", "encoding", "encrypted_model", "passes", "program"),
         *("exceptions", "_linear", "_originals", "_parameters"),
     },
-    "svm": {"encoding", "exceptions", "_linear", "_originals", "_polynomial"},
+    "svm": {
+        *("encoding", "encrypted_model", "_linear", "_polynomial", "_radial"),
+        *("exceptions", "_originals"),
+    },
     "naive_bayes": {"encoding", "_linear", "_originals", "_polynomial"},
     "discriminant_analysis": {
         *("encoding", "encrypted_model", "circuit", "_linear", "_originals", "_polynomial"),
@@ -73,7 +76,7 @@ OWN = {
     },
     "_radial": {
         *("cost", "encoding", "encrypted_model", "passes", "program"),
-        *("exceptions", "_parameters", "_originals"),
+        *("exceptions", "_parameters"),
     },
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "additive": {
@@ -113,7 +116,7 @@ OUTSIDE = {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
         *("_conversion", "_originals"),
         *("_linear", "linear_model", "svm", "_polynomial", "naive_bayes", "discriminant_analysis"),
-        *("_trees", "tree", "ensemble", "boosting", "mixture", "_radial", "additive"),
+        *("_trees", "tree", "ensemble", "boosting", "mixture", "additive"),
         *("decomposition", "cross_decomposition", "cluster", "neighbors"),
     },
 }

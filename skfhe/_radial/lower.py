@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
 
 import numpy as np
 
-from skfhe._parameters import frames_to_caller
+from skfhe._radial.agreement import warn_of_cost, warn_of_deviation
+from skfhe._radial.calibration import RadialCalibration
 from skfhe._radial.scores import RadialScores
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import DEFAULT_P_ERROR, precision_steps
@@ -20,49 +18,31 @@ from skfhe.encoding import (
     FeatureGrid,
     GridBitsEncoder,
     GridEncoder,
-    Head,
-    Values,
-    dense,
 )
 from skfhe.encrypted_model import EncryptedModel
-from skfhe.exceptions import CostWarning, ToleranceWarning
 from skfhe.passes import optimize
 from skfhe.program import Program, ProgramBuilder, ops
 
-__all__ = ["lower_radial", "lower_rbf"]
+__all__ = ["lower_radial"]
 
-MOST_BITS = 8
-MOST_LOOKUPS = 50
-"""Beyond them a model is warned of: a row takes several seconds."""
 FINE = 0.25
 """Cells of a lookup that a step of a feature makes at a typical distance."""
 MOST_LEVELS = 128
 """Of a feature."""
-AGREEMENT, DEVIATION = 0.998, 0.01
-"""Rows that have to be on the side of the float model, and standard deviations that scores may be off by."""
-MARGIN = 0.05
+SEEN_VECTORS = 1000
+"""At which distances and kernels are looked at."""
 ROUNDING = 0.5
 """What rounding the results of lookups may cost, as a part of what the coarse distances do."""
 
 
-def lower_rbf(
-    fitted: Any, X: Any, *, n_bits: int = 6, range_margin: float = MARGIN, head: Head | None = None
-) -> EncryptedModel:
-    """Lower a fitted support vector machine with a radial kernel to a program with a lookup a support vector.
+def lower_radial(scores: RadialScores, calibration: RadialCalibration) -> EncryptedModel:
+    """Lower scores with a radial kernel to a program with a lookup for each support vector and score.
 
     Parameters
     ----------
-    fitted : SVC, NuSVC, SVR, NuSVR or OneClassSVM of sklearn.svm
-        With ``kernel="rbf"``.
-    X : {array-like, sparse matrix} of float, shape (n_rows, n_features)
-        Rows such as those that it was trained on.
-    n_bits : int, default=6
-        Bits of the distances that lookups read, up to 8. One more makes a lookup twice as dear.
-    range_margin : float, default=0.05
-        How far beyond the range of ``X`` features are represented, in widths of it. Distances have ``n_bits``
-        whatever it is, so that a wider range makes them coarser.
-    head : Head, optional
-        Scores to predictions; see `RadialScores.of`.
+    scores : RadialScores
+    calibration : RadialCalibration
+        Of the rows that they were trained on. One bit more makes lookups twice as dear.
 
     Returns
     -------
@@ -71,62 +51,25 @@ def lower_rbf(
 
     Raises
     ------
-    UnsupportedModelError
-        If the kernel is another, or there are no support vectors.
     ValueError
-        If ``n_bits`` is none that lookups read.
+        If distances exceed the largest float.
 
     Warns
     -----
     CostWarning
         Beyond 50 lookups.
     ToleranceWarning
-        If more than 2 in 1000 rows are on another side of a boundary than by the float model, or predictions
-        are off by more than a hundredth of their standard deviation.
+        If more than 2 in 1000 of the rows are labelled otherwise than by the float model, or predictions are
+        off by more than 0.005 of their standard deviation.
     """
-    rows = np.asarray(dense(X), dtype=np.float64)
-    scores = RadialScores.of(fitted, head)
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    model = lower_radial(scores, low, high, n_bits=n_bits, range_margin=range_margin)
-    _warn_of_deviation(model, scores, rows, n_bits)
-    return model
-
-
-def lower_radial(
-    scores: RadialScores, low: FloatArray, high: FloatArray, *, n_bits: int = 6, range_margin: float = MARGIN
-) -> EncryptedModel:
-    """Lower scores with a radial kernel.
-
-    Parameters
-    ----------
-    scores : RadialScores
-    low, high : ndarray of float64, shape (n_features,)
-        Range of each feature in training.
-    n_bits, range_margin
-        See `lower_rbf`.
-
-    Returns
-    -------
-    EncryptedModel
-        Errors and the warning of cost are those of `lower_rbf`.
-    """
-    if not isinstance(n_bits, Integral) or isinstance(n_bits, bool) or not 2 <= n_bits <= MOST_BITS:
-        raise ValueError(f"n_bits must be an int from 2 to {MOST_BITS}, what lookups read, got {n_bits!r}")
-    encoder = _encoder(scores, low, high, int(n_bits), range_margin)
+    n_bits = calibration.kernel_bits
+    encoder = _encoder(scores, calibration.low, calibration.high, n_bits, calibration.range_margin)
     further = 1 + math.ceil(math.log2(len(encoder.features)) / 2)
-    distances = _Distances.of(scores, encoder, int(n_bits), further)
+    distances = _Distances.of(scores, encoder, n_bits, further)
     program, decoder = _program(scores, encoder, distances)
     model = EncryptedModel(encoder, program, decoder, scores.head)
-    n_lookups = model.cost.n_lookups
-    if n_lookups > MOST_LOOKUPS:
-        warnings.warn(
-            f"{len(scores.support)} support vectors take {n_lookups} lookups of {n_bits} bits, about "
-            f"{model.cost.seconds:.2g} s a row under encryption; a map that approximates the kernel, such as "
-            "RBFSampler of sklearn.kernel_approximation, before a linear model takes none, and a larger "
-            "nu or a smaller C fewer vectors",
-            CostWarning,
-            stacklevel=frames_to_caller(),
-        )
+    warn_of_cost(model, scores, n_bits)
+    warn_of_deviation(model, scores, calibration)
     return model
 
 
@@ -138,11 +81,14 @@ def _encoder(
     Rounding by it costs a part of a unit of the distance from a typical vector, a unit being the largest
     distance divided by the cells of a lookup.
     """
-    beyond = range_margin * (high - low)
-    ends = np.stack([low - beyond, high + beyond])
-    largest = np.square(ends[:, None] - scores.support).max(axis=0).sum(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        beyond = range_margin * (high - low)
+        ends = np.stack([low - beyond, high + beyond])
+        largest = np.square(ends[:, None] - scores.support).max(axis=0).sum(axis=1)
+    if not np.isfinite(largest).all():
+        raise ValueError("squared distances from its support vectors exceed the largest float")
     unit = float(largest.min()) / ((1 << n_bits) - 1)
-    typical = float(np.median(np.sqrt(scores.distances(scores.support)))) or float(np.sqrt(unit)) or 1.0
+    typical = float(np.median(np.sqrt(scores.distances(_seen(scores))))) or float(np.sqrt(unit)) or 1.0
     fine = np.full(len(low), FINE * unit / typical if unit else 1.0)
     step = np.ldexp(1.0, np.frexp(np.maximum(fine, (ends[1] - ends[0]) / MOST_LEVELS))[1] - 1)
     step = np.where((ends[1] - ends[0]) / step > MOST_LEVELS, 2 * step, step)
@@ -160,6 +106,11 @@ def _encoder(
     if not len(boundaries):  # all rows are alike
         positions, boundaries = np.zeros(1, dtype=np.int64), last[sent][:1] + 1
     return GridBitsEncoder(levels, positions, boundaries)
+
+
+def _seen(scores: RadialScores) -> FloatArray:
+    """Return some of the support vectors, or all."""
+    return scores.support[:: -(-len(scores.support) // SEEN_VECTORS)]
 
 
 def _middle(support: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
@@ -272,8 +223,9 @@ def _program(
     scores: RadialScores, encoder: GridBitsEncoder, distances: _Distances
 ) -> tuple[Program, AffineDecoder]:
     """Return the program: distances, a lookup for each vector and score, and sums."""
-    (bits,) = encoder.encode(scores.support)
-    kernel = distances.kernel(scores, bits, scores.support)
+    seen = _seen(scores)
+    (bits,) = encoder.encode(seen)
+    kernel = distances.kernel(scores, bits, seen)
     vectors, columns = np.nonzero(scores.dual.T)
     n_scores = len(scores.dual)
     if not len(vectors):
@@ -284,7 +236,7 @@ def _program(
     np.add.at(least, columns, values.min(axis=1))
     np.add.at(most, columns, values.max(axis=1))
     read = np.take_along_axis(kernel.T, distances.cells(bits), axis=0)
-    error = np.sqrt(np.square((read - scores.kernel(scores.support)) @ scores.dual.T).mean(axis=0))
+    error = np.sqrt(np.square((read - scores.kernel(seen)) @ scores.dual.T).mean(axis=0))
     scale = _scale(most - least, summands, distances.n_bits, error)
     tables = np.rint((values - values.min(axis=1, keepdims=True)) / scale[columns][:, None]).astype(np.int64)
     weight = np.zeros((len(vectors), n_scores), dtype=np.int64)
@@ -300,25 +252,3 @@ def _program(
     found = builder.add(ops.Lookup(tables, start, 1 << distances.further), found, label="kernel")
     total = builder.add(ops.Linear(weight, np.zeros(n_scores, dtype=np.int64)), found, label="scores")
     return optimize(builder.finish(total)), AffineDecoder(scale, least + scores.intercept)
-
-
-def _warn_of_deviation(model: EncryptedModel, scores: RadialScores, rows: FloatArray, n_bits: int) -> None:
-    """Warn if the scores of rows are not those of the float model, as far as it matters."""
-    expected, found = scores.scores(rows), model.scores(rows)
-    if isinstance(scores.head, Values):
-        off = np.sqrt(np.square(found - expected).mean(axis=0)) / (expected.std(axis=0) + 1e-300)
-        if off.max() <= DEVIATION:
-            return
-        result = f"predictions of the given rows are off by {off.max():.2g} of their standard deviation"
-    else:
-        agreed = float(((found > 0) == (expected > 0)).all(axis=1).mean())
-        if agreed >= AGREEMENT:
-            return
-        result = f"{agreed:.2%} of the given rows are on the side of the float model at every boundary"
-    more = f"n_bits={n_bits + 1} has twice as many, at twice the price; " if n_bits < MOST_BITS else ""
-    warnings.warn(
-        f"{result}: distances in {rows.shape[1]} features have {1 << n_bits} levels; {more}a map that "
-        "approximates the kernel, before a linear model, takes no lookup",
-        ToleranceWarning,
-        stacklevel=frames_to_caller(),
-    )
