@@ -49,7 +49,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
     """
 
     _original: type
-    _own_params = ("n_bits", "range_margin")
+    _own_params: tuple[str, ...] = ("n_bits", "range_margin")
     _own_state = ("_calibration", "_encrypted_model", "_lowered_parameters")
     _takes_rows = ("numeric", "no")
     """What rows are converted to, and whether and how sparse ones are taken."""

@@ -20,8 +20,8 @@ MOST_LOOKUPS = 50
 AGREEMENT, DEVIATION = 0.998, 0.005
 """Rows that are labelled as by the float model, and standard deviations that predictions may be off by."""
 INSTEAD = (
-    "a map that approximates the kernel, before a linear model, takes no lookup, and tells nothing of training "
-    "rows if its seed is public, as with sklearn.kernel_approximation.RBFSampler(random_state=0)"
+    "a map that approximates the kernel, before a linear model, takes no lookup, and tells nothing of "
+    "training rows if its seed is public, as with sklearn.kernel_approximation.RBFSampler(random_state=0)"
 )
 MOST_WORK = 1 << 30
 """Products that are summed to see how far a model is off."""

@@ -29,11 +29,8 @@ def check_kernel_bits(kernel_bits: Any) -> int:
     ValueError
         If it is no int from 2 to 8.
     """
-    if (
-        not isinstance(kernel_bits, Integral)
-        or isinstance(kernel_bits, bool)
-        or not 2 <= kernel_bits <= MOST_BITS
-    ):
+    is_int = isinstance(kernel_bits, Integral) and not isinstance(kernel_bits, bool)
+    if not is_int or not 2 <= int(kernel_bits) <= MOST_BITS:
         raise ValueError(
             f"kernel_bits must be an int from 2 to {MOST_BITS}, what lookups read, got {kernel_bits!r}"
         )

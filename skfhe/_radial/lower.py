@@ -176,13 +176,17 @@ class _Distances:
 
     def cells(self, bits: IntArray) -> IntArray:
         """Return which cell each lookup reads, shape (n_rows, n_vectors)."""
-        return (bits @ self.weight + self.offset + (1 << self.further >> 1)) >> self.further
+        sums = (bits.astype(np.float64) @ self.weight.astype(np.float64)).astype(np.int64)  # exact
+        return (sums + self.offset + (1 << self.further >> 1)) >> self.further
 
-    def kernel(self, scores: RadialScores, bits: IntArray, rows: FloatArray) -> FloatArray:
-        """Return the kernel in each cell, shape (n_vectors, n_cells), right on average over rows."""
+    def kernel(self, scores: RadialScores, read: IntArray, rows: FloatArray) -> FloatArray:
+        """Return the kernel in each cell, shape (n_vectors, n_cells), right on average over rows.
+
+        ``read`` are the cells of these rows.
+        """
         cell = self.unit[:, None] * (1 << self.further)
         cells = np.exp(-scores.gamma * (cell * np.arange(1 << self.n_bits) + self.constant[:, None]))
-        given = np.take_along_axis(cells.T, self.cells(bits), axis=0).sum(axis=0)
+        given = np.take_along_axis(cells.T, read, axis=0).sum(axis=0)
         wanted = scores.kernel(rows).sum(axis=0)
         ratio = np.divide(wanted, given, out=np.ones_like(given), where=given > 0)
         return np.minimum(cells * np.clip(ratio, 0.5, 2.0)[:, None], 1.0)
@@ -225,7 +229,8 @@ def _program(
     """Return the program: distances, a lookup for each vector and score, and sums."""
     seen = _seen(scores)
     (bits,) = encoder.encode(seen)
-    kernel = distances.kernel(scores, bits, seen)
+    cells = distances.cells(bits)
+    kernel = distances.kernel(scores, cells, seen)
     vectors, columns = np.nonzero(scores.dual.T)
     n_scores = len(scores.dual)
     if not len(vectors):
@@ -235,7 +240,7 @@ def _program(
     least, most = np.zeros((2, n_scores))
     np.add.at(least, columns, values.min(axis=1))
     np.add.at(most, columns, values.max(axis=1))
-    read = np.take_along_axis(kernel.T, distances.cells(bits), axis=0)
+    read = np.take_along_axis(kernel.T, cells, axis=0)
     error = np.sqrt(np.square((read - scores.kernel(seen)) @ scores.dual.T).mean(axis=0))
     scale = _scale(most - least, summands, distances.n_bits, error)
     tables = np.rint((values - values.min(axis=1, keepdims=True)) / scale[columns][:, None]).astype(np.int64)

@@ -45,7 +45,7 @@ def _part(size: float | None) -> float | None:
 class KernelMachineMixin:
     """Mixin of support vector machines: their scores are polynomials, or sums of radial functions."""
 
-    _own_params = ("n_bits", "kernel_bits", "range_margin")
+    _own_params: tuple[str, ...] = ("n_bits", "kernel_bits", "range_margin")
     kernel: Any
     degree: Any
     coef0: Any
@@ -126,9 +126,14 @@ class KernelMachineMixin:
             return self.range_margin
         return RADIAL_MARGIN if self.kernel == "rbf" else 3.0
 
+    @property
+    def _is_radial(self) -> bool:
+        """Whether it was lowered by lookups, whatever ``kernel`` says now."""
+        return isinstance(vars(self).get("_calibration"), RadialCalibration)
+
     def _widths(self) -> dict[str, Any]:
         """Return parameters, those among them that bound how wide the program is."""
-        without = "n_bits" if isinstance(self._calibration, RadialCalibration) else "kernel_bits"
+        without = "n_bits" if self._is_radial else "kernel_bits"
         found: dict[str, Any] = super()._widths()  # type: ignore[misc]
         return found | {without: None}
 
@@ -139,7 +144,7 @@ class KernelMachineMixin:
         weights = check_sample_weight(sample_weight, rows, dtype=np.float64)
         return RadialCalibration.on(rows, weights, self.kernel_bits, check_range_margin(self._margin))
 
-    def _describe(self, fitted: Any) -> KernelScores | RadialScores:
+    def _describe(self, fitted: Any) -> Any:
         dual, intercept = self._dual(fitted), np.asarray(fitted.intercept_, dtype=np.float64)
         support = np.asarray(dense(fitted.support_vectors_), dtype=np.float64)
         head = self._head(fitted)
@@ -170,7 +175,7 @@ class KernelMachineMixin:
         radial = isinstance(described, RadialScores)
         if radial != isinstance(calibration, RadialCalibration):
             raise ValueError(
-                f"the kernel of this {type(self).__name__} was changed to {self.kernel!r} after fit; fit again"
+                f"kernel was changed to {self.kernel!r} after fit of this {type(self).__name__}; fit again"
             )
         if not radial:
             found: EncryptedModel = super()._lower(described, calibration)  # type: ignore[misc]
