@@ -18,11 +18,12 @@ from skfhe.encoding import GridBitsEncoder
 
 __all__ = ["Distances", "best_caps", "largest_sum", "reach_of"]
 
-N_CAPS = 10
-"""That are tried, each half of the one before."""
+N_CAPS = 20
+RATIO = 0.7
+"""Of a cap that is tried and the one before."""
 MOST_WORK = 1 << 25
 """Squares of rows, vectors and features, for each cap."""
-FEWEST_ROWS = 50
+FEWEST_ROWS, FEWEST_FEATURES = 50, 32
 PRIOR_ROWS = 4.0
 """What the kernel in the middle of a cell counts for, beside those of the rows in it."""
 
@@ -43,21 +44,28 @@ def best_caps(scores: RadialScores, ends: FloatArray, rows: FloatArray, n_bits: 
     Returns
     -------
     ndarray of float64, shape (n_vectors,)
-        Those of the least squared error of the kernel over rows.
+        For each vector that of the least squared error of its kernel over rows, or larger ones, as much for
+        all vectors, if scores are nearer to the float model's: what caps do to a row they do in all sums,
+        while coarse levels err to either side.
     """
-    at_most = max(MOST_WORK // scores.support.size, FEWEST_ROWS)
+    n_vectors, n_features = scores.support.shape
+    at_most = max(MOST_WORK // (n_vectors * max(n_features, FEWEST_FEATURES)), FEWEST_ROWS)
     rows = rows[:: -(-len(rows) // at_most)]
-    found = np.empty(len(scores.support))
+    caps = np.empty((N_CAPS, n_vectors))
+    off = np.empty((N_CAPS, n_vectors, len(rows)))
     for number, vector in enumerate(scores.support):
         squares, reached = np.square(rows - vector), reach_of(vector, ends)
-        wanted = np.exp(-scores.gamma * squares.sum(axis=1))
-        errors = []
-        caps = float(reached.max()) * 0.5 ** np.arange(N_CAPS)
-        for cap in caps:
+        caps[:, number] = reached.max() * RATIO ** np.arange(N_CAPS)
+        for place, cap in enumerate(caps[:, number]):
             cell = np.minimum(reached, cap).sum() / ((1 << n_bits) - 1) or 1.0
-            read = np.rint((np.minimum(squares, cap).sum(axis=1)) / cell)
-            errors.append(np.square(np.exp(-scores.gamma * cell * read) - wanted).sum())
-        found[number] = caps[int(np.argmin(errors))]
+            read = np.rint(np.minimum(squares, cap).sum(axis=1) / cell)
+            off[place, number] = np.exp(-scores.gamma * cell * read)
+    off -= scores.kernel(rows).T
+    every = np.arange(n_vectors)
+    best = np.square(off).sum(axis=2).argmin(axis=0)
+    choices = [np.maximum(best - larger, 0) for larger in range(N_CAPS)]
+    errors = [float(np.square(scores.dual @ off[choice, every]).sum()) for choice in choices]
+    found: FloatArray = caps[choices[int(np.argmin(errors))], every]
     return found
 
 
