@@ -29,12 +29,13 @@ MOST_WORK = 1 << 30
 
 def warn_of_cost(model: EncryptedModel, scores: RadialScores, n_bits: int) -> None:
     """Warn of a model that takes several seconds a row."""
-    n_lookups = model.cost.n_lookups
+    cost = model.cost
+    n_lookups = cost.n_lookups
     if n_lookups <= MOST_LOOKUPS:
         return
     warnings.warn(
         f"{len(scores.support)} support vectors take {n_lookups} lookups of {n_bits} bits, about "
-        f"{model.cost.seconds:.2g} s a row under encryption, and up to {MOST_LOOKUPS} are sensible; "
+        f"{cost.seconds:.2g} s a row under encryption, and up to {MOST_LOOKUPS} are sensible; "
         f"{INSTEAD}; there are fewer vectors with a larger C or epsilon, or a smaller nu",
         CostWarning,
         stacklevel=frames_to_caller(),

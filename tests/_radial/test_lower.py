@@ -10,8 +10,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from skfhe import svm
-from skfhe._radial import RadialCalibration, RadialScores, lower_radial
-from skfhe.cost import resolve_error_rate
+from skfhe._radial import RadialCalibration, RadialScores, lower, lower_radial
+from skfhe._radial.distances import best_caps
 from skfhe.deployment._values import from_values, to_values
 from skfhe.encoding import Values
 from skfhe.exceptions import CostWarning, ToleranceWarning
@@ -75,16 +75,24 @@ def test_no_row_whatever_leaves_the_intervals_of_the_program(iris):
     assert np.isfinite(model.scores(rows)).all()
 
 
-def test_encrypted_scores_equal_the_clear_ones(iris):
-    X, y = iris[0][:100, ::2], iris[1][:100]
-    machine = SVC(C=0.2, gamma=0.3).fit(X, y)
-    few = described(machine)
-    few = RadialScores(few.dual[:, ::20], few.support[::20], few.intercept, few.gamma, few.head)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ToleranceWarning)
-        model = lower_radial(few, RadialCalibration.on(X, kernel_bits=3))
-    model = model.compiled(resolve_error_rate(None, None, None))
-    np.testing.assert_array_equal(model.scores(X[::12], fhe="execute"), model.scores(X[::12]))
+def test_caps_tell_distances_apart_where_kernels_are_not_zero(monkeypatch):
+    """A tail makes the largest distance a multiple of those that matter, and no levels go to it."""
+    rng = np.random.default_rng(0)
+    X = np.exp(1.5 * rng.normal(size=(200, 6)))
+    machine = SVC(gamma=0.05).fit(X, X[:, 0] > X[:, 1])
+    scores, calibration = described(machine), RadialCalibration.on(X)
+    ends = np.stack([calibration.low, calibration.high])
+    caps = best_caps(scores, ends, X, 6)
+    assert (
+        np.exp(-scores.gamma * caps) < 0.5
+    ).all()  # a feature as far as that takes half of a kernel at least
+    assert np.median(caps) < 0.1 * np.square(ends[1] - ends[0]).max()
+    expected = machine.decision_function(X)
+    off = []
+    for allowed in (caps, np.full(len(caps), np.square(ends[1] - ends[0]).max())):
+        monkeypatch.setattr(lower, "best_caps", lambda *_, allowed=allowed: allowed)
+        off.append(np.square(lowered(machine, X).scores(X)[:, 0] - expected).mean())
+    assert off[0] < 0.25 * off[1]
 
 
 def test_what_is_dear_and_what_is_coarse_is_warned_of(iris):

@@ -62,20 +62,21 @@ def test_a_linear_kernel_sends_features_alone():
 
 
 @pytest.mark.parametrize(
-    ("estimator", "instead"),
+    ("estimator", "given", "instead"),
     [
-        (SVC(), "LinearSVC"),
-        (NuSVC(kernel="sigmoid"), "LinearSVC"),
-        (SVR(kernel=lambda x, y: x @ y.T), "LinearSVR"),
-        (OneClassSVM(), "OneClassSVM"),
+        (NuSVC(kernel="sigmoid"), r"'sigmoid'; take kernel='rbf' or kernel='poly', degree=2", "LinearSVC"),
+        (SVR(kernel=lambda x, y: x @ y.T), "a callable; take kernel='rbf'", "LinearSVR"),
+        (OneClassSVM(kernel="sigmoid"), "'sigmoid'; take", "OneClassSVM"),
+        (SVC(kernel="precomputed"), "'precomputed', .* take them for features, with kernel='linear'", ""),
     ],
 )
-def test_kernels_that_are_no_polynomials_are_refused_before_training(estimator, instead):
+def test_kernels_without_a_program_are_refused_before_training(estimator, given, instead):
     X, y = rows()
-    with pytest.raises(
-        UnsupportedModelError, match=rf"RBFSampler\(random_state=0\), skfhe\.svm\.{instead}\("
-    ):
+    X = X @ X.T if estimator.kernel == "precomputed" else X
+    told = rf"got kernel={given}.*RBFSampler\(random_state=0\), skfhe\.svm\.{instead}"
+    with pytest.raises(UnsupportedModelError, match=told):
         estimator.fit(X, y)
+    assert not hasattr(estimator, "support_")
     original = original_of(estimator).fit(X, y)
-    with pytest.raises(UnsupportedModelError, match="approximate the kernel"):
+    with pytest.raises(UnsupportedModelError, match="evaluates kernel='linear', kernel='poly' and"):
         type(estimator).from_sklearn_model(original, X)
