@@ -9,7 +9,7 @@ import numpy as np
 from skfhe._parameters import frames_to_caller
 from skfhe._radial.calibration import MOST_BITS, RadialCalibration
 from skfhe._radial.scores import RadialScores
-from skfhe.encoding import Values
+from skfhe.encoding import GridBitsEncoder, Values
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import CostWarning, ToleranceWarning
 
@@ -23,7 +23,7 @@ INSTEAD = (
     "a map that approximates the kernel, before a linear model, takes no lookup, and tells nothing of "
     "training rows if its seed is public, as with sklearn.kernel_approximation.RBFSampler(random_state=0)"
 )
-MOST_WORK = 1 << 30
+MOST_WORK, FEWEST_ROWS = 1 << 30, 100
 """Products that are summed to see how far a model is off."""
 
 
@@ -45,7 +45,9 @@ def warn_of_cost(model: EncryptedModel, scores: RadialScores, n_bits: int) -> No
 def warn_of_deviation(model: EncryptedModel, scores: RadialScores, calibration: RadialCalibration) -> None:
     """Warn if the predictions of rows are not those of the float model."""
     n_bits = calibration.kernel_bits
-    most_rows = max(MOST_WORK // (len(model.encoder.boundaries) * max(model.cost.n_lookups, 1)), 100)  # type: ignore[attr-defined]
+    encoder = model.encoder
+    assert isinstance(encoder, GridBitsEncoder)
+    most_rows = max(MOST_WORK // (len(encoder.boundaries) * scores.dual.size), FEWEST_ROWS)
     rows = calibration.seen[:: -(-len(calibration.seen) // most_rows)]
     expected, found = scores.scores(rows), model.scores(rows)
     if isinstance(scores.head, Values):
@@ -57,11 +59,8 @@ def warn_of_deviation(model: EncryptedModel, scores: RadialScores, calibration: 
         result = f"predictions of training rows are off by {part:.2g} of their standard deviation"
     else:
         undecided = np.abs(expected) <= scores.tolerance
-        agreed = float(
-            (
-                scores.head.predict(np.where(undecided, expected, found)) == scores.head.predict(expected)
-            ).mean()
-        )
+        labels = scores.head.predict(np.where(undecided, expected, found))
+        agreed = float((labels == scores.head.predict(expected)).mean())
         if agreed >= AGREEMENT:
             return
         result = f"{agreed:.2%} of training rows are labelled as by the float model"
