@@ -59,8 +59,8 @@ def lower_radial(scores: RadialScores, calibration: RadialCalibration) -> Encryp
     CostWarning
         Beyond 50 lookups.
     ToleranceWarning
-        If more than 2 in 1000 of the rows are labelled otherwise than by the float model, or predictions are
-        off by more than 0.005 of their standard deviation.
+        If more than 2 in 1000 of the rows, or of others like them, are labelled otherwise than by the float
+        model, or predictions are off by more than 0.005 of their standard deviation.
     """
     n_bits = calibration.kernel_bits
     ends = _ends(calibration)

@@ -37,8 +37,8 @@ feature, which products have a weight at all, and the scores of its rows.
 With ``kernel="rbf"``, squared distances from the support vectors are sums of the bits that the client sends,
 rounded exactly to what lookups read. What a client learns is the range and the step of each feature, and the
 scores of its rows; with several classes, those of every two. Where more than 2 in 1000 of up to 1024 training
-rows are labelled otherwise than by the float model, or predictions of a regression are off by more than 0.005
-of their standard deviation, a `ToleranceWarning` says so.
+rows, or of others made like them, are labelled otherwise than by the float model, or predictions of a
+regression are off by more than 0.005 of their standard deviation, a `ToleranceWarning` says so.
 
 All attributes of the fitted original are there, too; they are those of the float model.""",
     # Parameters.

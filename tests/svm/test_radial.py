@@ -126,7 +126,7 @@ def test_conversion_clones_and_pickles_keep_the_integers(iris):
     X, y = iris[0], iris[1] > 0
     model = quiet(SVR(kernel_bits=4, range_margin=0.5), X, y)
     original = original_of(model).fit(X, y)
-    with pytest.warns(ToleranceWarning, match="of training rows"):
+    with pytest.warns(ToleranceWarning, match="rows like those of training"):
         converted = SVR.from_sklearn_model(original, X, kernel_bits=4, range_margin=0.5)
     with pytest.warns(ToleranceWarning):
         walked = skfhe.convert(original, X, kernel_bits=4, range_margin=0.5)
