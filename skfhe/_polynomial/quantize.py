@@ -247,8 +247,10 @@ def _integers(
     weight: FloatArray, sizes: FloatArray, unit: float | None, input_error: FloatArray
 ) -> tuple[IntArray, FloatArray]:
     """Return integer weights of products of these sizes, and what one unit of each score is worth."""
-    least = np.sqrt(np.square(weight * sizes[:, None]).sum(axis=0)) * LEAST_RESOLUTION
-    tolerated = np.maximum(least if unit is None else RESOLUTION * unit, OF_INPUTS * input_error)
+    varied = np.sqrt(np.square(weight * sizes[:, None]).sum(axis=0))
+    # scores that vary by less than their unit may still decide: those of classes that hardly lie apart
+    least = varied * LEAST_RESOLUTION if unit is None else RESOLUTION * np.minimum(unit, varied)
+    tolerated = np.maximum(least, OF_INPUTS * input_error)
     scale = tolerated / np.sqrt(np.square(sizes).sum() / 12)
     largest = np.abs(weight).max(axis=0)
     scale = np.maximum(scale, largest * 2.0**-MOST_WEIGHT_BITS)
