@@ -253,8 +253,8 @@ class KNeighborsMixin(DistanceMixin):
         head = self.head_
         if not isinstance(head, NearestVotes):
             raise ValueError(
-                f"this {type(self).__name__} was fitted with reveal_references=False, so it has the distances "
-                "from prototypes alone; fit it again"
+                f"this {type(self).__name__} was fitted with reveal_references=False, so it has the "
+                "distances from prototypes alone; fit it again"
             )
         distances, order = head.nearest(self._scores(X, fhe), wanted)
         return (distances, order) if return_distance else order

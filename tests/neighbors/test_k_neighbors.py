@@ -105,7 +105,7 @@ def test_neighbors_are_not_told_without_being_asked_for(iris):
 
 def test_neighbors_of_a_model_that_was_fitted_without_them_are_refused(iris):
     model = KNeighborsClassifier().fit(*iris).set_params(reveal_references=True)
-    with pytest.raises(ValueError, match="fitted with reveal_references=False.* fit it again"):
+    with pytest.raises(ValueError, match=r"fitted with reveal_references=False.* fit it again"):
         model.kneighbors(iris[0])
 
 
