@@ -74,7 +74,7 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
         return model
 
     def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
-        arrays = (fitted.components_, fitted.mean_, fitted.explained_variance_)
+        arrays = (fitted.components_, fitted.mean_, fitted.explained_variance_, fitted.whiten)
         return tuple(np.asarray(values) for values in arrays)
 
     def _score_type(self, rows: Any) -> Any:

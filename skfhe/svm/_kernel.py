@@ -190,7 +190,8 @@ class KernelMachineMixin:
 
     def _followed(self, fitted: Any) -> tuple[Array, ...]:
         learnt = (fitted.dual_coef_, fitted.support_vectors_, fitted.intercept_)
-        return tuple(values.data if issparse(values) else values for values in learnt)
+        kernel = (np.asarray(fitted.kernel), np.array([fitted.degree, fitted.coef0]))  # as in the original
+        return *(values.data if issparse(values) else values for values in learnt), *kernel
 
     @property
     def _watch(self) -> ClippingWatch:

@@ -47,6 +47,28 @@ def test_parameters_of_votes_are_read_when_rows_are_predicted():
     assert not hasattr(model, "predict_proba")
 
 
+def test_parameters_of_the_kernel_are_those_that_there_are_now():
+    """As the original reads them, whose predictions change with them, too."""
+    X, y = rows()
+    model, original = fitted(SVC(kernel="poly", degree=2), X, y)
+    model.compile()
+    for estimator in (model, original):
+        estimator.set_params(degree=3, coef0=2.0)
+    expected = original.decision_function(X)
+    np.testing.assert_allclose(model.decision_function(X), expected, atol=0.01 * np.ptp(expected))
+    assert not hasattr(model, "fhe_circuit_")
+
+
+@pytest.mark.parametrize("kernel", ["linear", "poly"])
+def test_classes_that_hardly_lie_apart_are_told_apart(kernel):
+    """Scores of small features vary by much less than a margin, and still decide."""
+    X, y = rows()
+    estimator = SVC(kernel=kernel, degree=2, coef0=1.0, gamma=1.0)
+    model, original = fitted(estimator, X / 1000, y)
+    assert np.abs(original.decision_function(X / 1000)).max() < 3
+    assert np.mean(model.predict(X / 1000) == original.predict(X / 1000)) >= 0.998
+
+
 @pytest.mark.parametrize("degree", [0, 1, 3, 4])
 def test_degrees(degree):
     X, y = rows()
