@@ -100,6 +100,8 @@ def some_rows(X: Any, sample_weight: Any = None) -> Any:
     counted = counted[:: max(-(-len(counted) // MOST_ROWS), 1)]
     if len(counted) == n_rows:
         return X
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
     return safe_indexing(X if hasattr(X, "shape") else np.asarray(X), counted)
 
 
@@ -123,9 +125,9 @@ def part_alike(expected: Any, found: Any, of_labels: bool) -> float:
     >>> part_alike([0.0, 1.0, 2.0], [0.0, 1.0, 2.1], of_labels=False)
     0.995
     """
-    expected, found = (np.asarray(values).reshape(len(values), -1) for values in (expected, found))
     if not len(expected):
         return 1.0
+    expected, found = (np.asarray(values).reshape(len(values), -1) for values in (expected, found))
     if of_labels:
         return float((expected == found).all(axis=1).mean())
     expected, found = (values.astype(np.float64) for values in (expected, found))
@@ -157,7 +159,7 @@ def agreement_of(estimator: Any, original: Any, rows: Any, *methods: str) -> Agr
         That of the method where it is least.
     """
     ours = _in_the_clear(estimator)
-    if not hasattr(rows, "columns"):  # such rows are not to be warned of here
+    if not hasattr(rows, "columns") and isinstance(ours, type(original)):  # lest names be missed
         original = shared_copy(original)
         for each in (original, ours):
             vars(each).pop("feature_names_in_", None)

@@ -41,7 +41,8 @@ def test_what_is_warned_of_is_true_and_its_remedy_helps(close_classes):
     X, y = close_classes
     with pytest.warns(ToleranceWarning) as warned:
         model = LogisticRegression(n_bits=5, max_iter=5000).fit(X, y)
-    (message,) = [str(each.message) for each in warned if each.category is ToleranceWarning]
+    (warning,) = [each for each in warned if each.category is ToleranceWarning]
+    message = str(warning.message)
     original = float_linear_model.LogisticRegression(max_iter=5000).fit(X, y)
     equal = accuracy_score(original.predict(X), model.predict(X))
     assert message.startswith(f"LogisticRegression: {np.floor(1e4 * equal) / 100:.2f}% of predictions of 600")
@@ -49,7 +50,7 @@ def test_what_is_warned_of_is_true_and_its_remedy_helps(close_classes):
     n_bits = int(message.partition("; n_bits=")[2].partition(" ")[0])
     better = accuracy_score(original.predict(X), model.set_params(n_bits=n_bits).fit(X, y).predict(X))
     assert f"n_bits={n_bits} makes it {np.floor(1e4 * better) / 100:.2f}%" in message
-    assert warned[0].filename == __file__
+    assert warning.filename == __file__
 
 
 @pytest.mark.filterwarnings("error::skfhe.exceptions.ToleranceWarning")
