@@ -391,6 +391,13 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
     _sized_by_vectors = False
     _after_a_map = "skfhe.svm.OneClassSVM(kernel='linear')"
 
+    def _compare(self, original: Any, X: Any, sample_weight: Any = None) -> None:
+        """Compare rows that the original is sure of: many support vectors lie on its very boundary."""
+        sure = np.abs(original.decision_function(X)) > original.tol
+        if sure.any():
+            weight = sure if sample_weight is None else sure * np.asarray(sample_weight)
+            super()._compare(original, X, weight)
+
     def _head(self, fitted: Any) -> Inliers:
         return Inliers(float(np.asarray(fitted.offset_).item()))
 
