@@ -119,8 +119,8 @@ PREDICTING = ("predict", "decision_function", "transform")
 def members_of(fitted: Any) -> list[tuple[str, Any]]:
     """Return the estimators that predict in the place of a fitted one, with where they are; none if it does.
 
-    Of a class that is not known, they are what it has learnt: estimators in attributes that end with an
-    underscore.
+    Of a class that is not known, they are what it has learnt: estimators in attributes that are no
+    parameters.
 
     Raises
     ------
@@ -135,8 +135,8 @@ def members_of(fitted: Any) -> list[tuple[str, Any]]:
         check_is_fitted(fitted)  # the exception may be around what was fitted before
     elif find is None:
         known = isinstance(fitted, BaseEstimator) and not any(map(_is_of_library, type(fitted).__mro__))
-        learnt = vars(fitted) if known else {}
-        find = _listed(*(name for name in learnt if name.endswith("_") and not name.startswith("_")))
+        given = fitted.get_params(deep=False) if known else {}
+        find = _listed(*(name for name in (vars(fitted) if known else ()) if name not in given))
     return [(place, member) for place, member in find(fitted) if _is_estimator(member)]
 
 

@@ -2,13 +2,13 @@
 
 Meta-estimators keep their members in lists, tuples, dictionaries, arrays of objects, and in objects that are
 no estimators, such as the pairs that calibration makes. So all of these are gone through, and so is every
-estimator but ours, which are what is looked for. Nothing is known of one meta-estimator or another but for
-what is below.
+estimator but ours, which are what is looked for, with all of its attributes: a class of a user may keep its
+members under any name. Nothing is known of one meta-estimator or another but for what is below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,9 @@ from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.circuit import CommonKeys
 
-__all__ = ["Found", "fitted_members", "look_inside"]
+__all__ = ["Found", "fitted_members", "in_common", "look_inside"]
 
 RESULTS = frozenset({"cv_results_"})
 """Of searches: values of parameters in them are not what predicts."""
@@ -60,6 +61,17 @@ def fitted_members(found: Any) -> list[Any]:
     return [member for member in _Walk(learnt=True).through(found).ours if hasattr(member, "program_")]
 
 
+def in_common(members: Sequence[Any]) -> CommonKeys | None:
+    """Return what keys members have in common from now on; None for a single one that has its own.
+
+    What they had in common before they keep, so that keys are not made anew where a mode is said again.
+    """
+    before = {id(member._mode.common): member._mode.common for member in members if member._mode.common}
+    if len(before) == 1:
+        return next(iter(before.values()))
+    return CommonKeys() if len(members) > 1 else None
+
+
 class _Walk:
     """One way through an object.
 
@@ -82,6 +94,8 @@ class _Walk:
         if isinstance(found, EncryptedPredictorMixin):
             inside.ours.append(found)
             return inside
+        if self._learnt and isinstance(found, SelectorMixin) and not hasattr(type(found), "predict"):
+            return inside  # has chosen its columns
         self._add(inside, _learnt(found), place)
         if not (self._learnt and inside.ours):
             self._add(inside, _given(found), place)
@@ -116,8 +130,10 @@ def _learnt(found: Any) -> Iterator[tuple[str, Any]]:
         if found.dtype == object:
             yield from ((f"[{i}]", value) for i, value in enumerate(found.ravel()))
     elif isinstance(found, BaseEstimator):
-        learnt = [name for name in vars(found) if name.endswith("_") and not name.startswith("_")]
-        yield from ((name, vars(found)[name]) for name in learnt if name not in RESULTS)
+        given = found.get_params(deep=False)
+        yield from (
+            (name, value) for name, value in vars(found).items() if name not in RESULTS | given.keys()
+        )
     elif _evaluates(found):
         yield from ((name, value) for name, value in vars(found).items() if name not in OF_DECRYPTED_SCORES)
 

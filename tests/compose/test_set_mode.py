@@ -7,14 +7,14 @@ import threading
 import numpy as np
 import pytest
 import sklearn
-from sklearn.base import clone
-from sklearn.ensemble import BaggingClassifier, StackingClassifier
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import SimpleImputer
 from sklearn.inspection import partial_dependence
 from sklearn.linear_model import LogisticRegression as FloatLogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 
 import skfhe
 from skfhe.boosting import LGBMClassifier, XGBRegressor
@@ -147,6 +147,75 @@ def test_threads_compile_once(some, compiled):
         thread.join()
     assert len(compiled) == 1
     assert len(compiled[0].calls) == 4
+
+
+class Keeper(ClassifierMixin, BaseEstimator):
+    """A meta-estimator of a user, who names what has been learnt as he likes."""
+
+    def __init__(self, estimator=None, name="_model", other=None):
+        self.estimator, self.name, self.other = estimator, name, other
+
+    def fit(self, X, y):
+        setattr(self, self.name, clone(self.estimator).fit(X, y))
+        self._beside = None if self.other is None else clone(self.other).fit(X, y)
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return (self._beside or getattr(self, self.name)).predict(X)
+
+
+@pytest.mark.parametrize("name", ["_model", "model"])
+def test_members_under_any_name_are_found(some, compiled, name):
+    """Where scikit-learn would not name them so, they would predict in the clear without a word."""
+    X, y = some
+    model = Keeper(LogisticRegression(C=0.1), name).fit(X, y)
+    skfhe.set_mode(model, "execute", clear="forbid").predict(X)
+    assert len(compiled[0].calls) == 1
+    mixed = Keeper(LogisticRegression(C=0.1), name, FloatLogisticRegression()).fit(X, y)
+    with pytest.raises(TypeError, match="_beside: LogisticRegression"):
+        skfhe.set_mode(mixed, "execute", clear="forbid")
+
+
+def test_a_keyword_that_scikit_learn_drops_is_heeded(some, compiled):
+    """Stacking gives it to the final estimator alone; pipelines keep it from ``score`` and earlier steps."""
+    X, y = some
+    ours = LogisticRegression(C=0.1)
+    stack = StackingClassifier([("a", ours)], ours, cv=2)
+    for model, n_members in (
+        (stack, 2),
+        (make_pipeline(SimpleImputer(), stack), 2),
+        (make_pipeline(FeatureUnion([("a", stack)]), ours), 2),
+    ):
+        model = clone(model).fit(X, y)
+        clear = model.predict(X)
+        with pytest.raises(NotCompiledError):
+            model.predict(X, fhe="execute")
+        skfhe.compile(model)
+        del compiled[:-n_members]
+        np.testing.assert_array_equal(model.predict(X, fhe="execute"), clear)
+        assert [len(circuit.calls) for circuit in compiled] == [1] * n_members
+        model.predict(X)
+        assert [len(circuit.calls) for circuit in compiled] == [1] * n_members
+    voting = make_pipeline(SimpleImputer(), VotingClassifier([("a", ours), ("b", ours)])).fit(X, y)
+    skfhe.compile(voting)
+    assert voting.score(X, y, fhe="execute") == voting.score(X, y)
+    assert [len(circuit.calls) for circuit in compiled[-2:]] == [1, 1]
+    skfhe.set_mode(voting, "execute", clear="forbid")
+    with pytest.raises(ClearEvaluationError):
+        voting.score(X, y, fhe="disable")
+
+
+def test_a_mode_that_is_said_again_keeps_the_keys(some, compiled):
+    X, y = some
+    model = VotingClassifier([(name, LogisticRegression(C=0.1)) for name in "ab"]).fit(X, y)
+    skfhe.compile(model)
+    before = compiled[0].shared
+    assert before is not None
+    skfhe.set_mode(model, "execute").predict(X)
+    skfhe.set_mode(model, "execute", clear="forbid").predict(X)
+    skfhe.compile(model)
+    assert {id(circuit.shared) for circuit in compiled} == {id(before)}
 
 
 @pytest.mark.parametrize("routing", [False, True])
