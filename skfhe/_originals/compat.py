@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def said_above(name: str) -> Any:
     metadata is not routed, ``predict`` of stacking gives it to the final estimator alone, and steps before
     the last never see it. To be asked by whoever was not given one.
     """
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
         if code.co_name in EVALUATING and code.co_flags & inspect.CO_VARKEYWORDS:

@@ -61,15 +61,13 @@ def fitted_members(found: Any) -> list[Any]:
     return [member for member in _Walk(learnt=True).through(found).ours if hasattr(member, "program_")]
 
 
-def in_common(members: Sequence[Any]) -> CommonKeys | None:
-    """Return what keys members have in common from now on; None for a single one that has its own.
+def in_common(members: Sequence[Any]) -> CommonKeys:
+    """Return what keys members have in common from now on.
 
     What they had in common before they keep, so that keys are not made anew where a mode is said again.
     """
     before = {id(member._mode.common): member._mode.common for member in members if member._mode.common}
-    if len(before) == 1:
-        return next(iter(before.values()))
-    return CommonKeys() if len(members) > 1 else None
+    return next(iter(before.values())) if len(before) == 1 else CommonKeys()
 
 
 class _Walk:

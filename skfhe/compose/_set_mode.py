@@ -90,7 +90,8 @@ def set_mode(estimator: T, fhe: str, *, clear: str = "allow", **options: Any) ->
             f'clear="forbid" was given, and this {type(estimator).__name__} has what predicts in the clear '
             f"inside ({named}); put estimators of skfhe there, or leave clear out"
         )
-    mode = Mode(fhe, clear, options, in_common(inside.ours))
+    alone = inside.ours[0]._mode.common if len(inside.ours) == 1 else None
+    mode = Mode(fhe, clear, options, in_common(inside.ours) if len(inside.ours) > 1 else alone)
     for member in inside.ours:
         member._take_mode(mode)
     return estimator

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import sklearn
+import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import SelectFromModel
@@ -20,7 +21,9 @@ import skfhe
 from skfhe.boosting import LGBMClassifier, XGBRegressor
 from skfhe.ensemble import GradientBoostingRegressor, RandomForestRegressor
 from skfhe.exceptions import ClearEvaluationError, NotCompiledError
+from skfhe.importers import TorchClassifier
 from skfhe.linear_model import LogisticRegression, PoissonRegressor
+from skfhe.neural_network import NeuralNetClassifier
 from tests.compose.counted import CountedCircuit
 from tests.with_originals import ORIGINALS
 
@@ -163,6 +166,26 @@ class Keeper(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         return (self._beside or getattr(self, self.name)).predict(X)
+
+
+def test_networks_predict_by_nothing_else(some, compiled):
+    """What is beside the program would: the net, its module, the quantized module."""
+    X, y = some
+    trained = NeuralNetClassifier(max_epochs=1, module__n_layers=1, random_state=0).fit(X, y)
+    wrapped = TorchClassifier(torch.nn.Linear(4, 3), n_bits=6, rounding_threshold_bits=None).fit(
+        X.astype(np.float32), y
+    )
+    assert trained.net_.module_ is trained.module_
+    for model, names in ((trained, ("net_", "module_")), (wrapped, ("quantized_module_",))):
+        expected = model.predict(X)
+        skfhe.set_mode(model, "execute", clear="forbid")
+        for name in names:
+            with pytest.raises(ClearEvaluationError, match=name):
+                getattr(model, name)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), expected)
+    assert trained.pruning_factor_
+    assert str(wrapped.report())
+    trained.partial_fit(X, y)
 
 
 @pytest.mark.parametrize("name", ["_model", "model"])
