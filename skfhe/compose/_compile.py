@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 from sklearn.base import MetaEstimatorMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skfhe._originals.searches import best_of, is_search
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.circuit import CommonKeys
 from skfhe.compose._members import fitted_members, in_common, look_inside
@@ -54,10 +54,8 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
     """
     if isinstance(estimator, EncryptedPredictorMixin):
         return estimator.compile(X, y, **options)
-    if hasattr(estimator, "best_estimator_"):
-        return compile(estimator.best_estimator_, X, y, **options)
-    if hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
-        _refuse_search(estimator)
+    if is_search(estimator):
+        return compile(best_of(estimator), X, y, **options)
     if isinstance(estimator, Pipeline):
         return _compile_pipeline(estimator, X, y, options)
     members = fitted_members(estimator)
@@ -78,16 +76,6 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
         _share(members, circuits, verbose=bool(options.get("verbose")))
         return circuits
     return circuits[0]
-
-
-def _refuse_search(search: Any) -> None:
-    """Raise an error for a search that has no best estimator."""
-    if hasattr(search, "cv_results_"):
-        raise NotFittedError(
-            f"this {type(search).__name__} has no best_estimator_ to compile, since refit={search.refit!r}; "
-            "fit it with refit=True, or compile an estimator that you fit by its results"
-        )
-    check_is_fitted(search, "best_estimator_")
 
 
 def _compile_pipeline(pipeline: Pipeline, X: Any, y: Any, options: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import SelectorMixin
 
 from skfhe.base import EncryptedPredictorMixin
@@ -26,7 +27,7 @@ RESULTS = frozenset({"cv_results_"})
 OF_DECRYPTED_SCORES = frozenset({"calibrators"})
 """What maps decrypted scores, and no rows: the isotonic and sigmoid maps of calibrated pairs."""
 CONSTANTS = frozenset({"_ConstantPredictor"})
-"""Members that answer alike whatever the row, by the names of their classes."""
+"""Members that answer alike whatever the row, by the names of their classes; the dummies are others."""
 CHOSEN = ("estimator", "final_estimator", "regressor")
 """Parameters for which meta-estimators take an estimator of scikit-learn if they are None."""
 
@@ -89,6 +90,8 @@ class _Walk:
         if id(found) in self._seen or isinstance(found, type):
             return inside
         self._seen[id(found)] = found  # kept, so that no other gets its id
+        if isinstance(found, DummyClassifier | DummyRegressor):
+            return inside
         if isinstance(found, EncryptedPredictorMixin):
             inside.ours.append(found)
             return inside

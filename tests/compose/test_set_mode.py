@@ -9,6 +9,7 @@ import pytest
 import sklearn
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import SimpleImputer
@@ -103,6 +104,7 @@ def test_what_is_not_ours_is_named(some):
         with pytest.raises(TypeError, match=named):
             skfhe.set_mode(model, "execute", clear="forbid")
         skfhe.set_mode(model, "execute")
+    skfhe.set_mode(VotingClassifier([("a", ours), ("b", DummyClassifier())]), "execute", clear="forbid")
     chosen = make_pipeline(SimpleImputer(), SelectFromModel(other), ours).fit(X, y)
     skfhe.set_mode(chosen, "execute", clear="forbid")
 
