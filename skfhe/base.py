@@ -255,9 +255,14 @@ class EncryptedPredictorMixin:
         self._mode.check_clear(what, type(self).__name__)
 
     def _take_mode(self, mode: Mode) -> None:
-        """Evaluate rows so from now on, where a call does not say how."""
-        self._mode = mode
+        """Evaluate rows so from now on, where a call does not say how.
+
+        A circuit that was compiled with other options than are given now is dropped: the first use makes one.
+        """
+        before, self._mode = self._mode, mode
         model = vars(self).get("_encrypted_model")
+        if model is not None and mode.compiles_otherwise(before):
+            self._encrypted_model = model = replace(model, circuit=None)
         if mode.common is not None and model is not None and model.circuit is not None:
             model.circuit.share(mode.common)
 

@@ -1,7 +1,7 @@
 """What estimators an object has inside, whatever the object is.
 
 Meta-estimators keep their members in lists, tuples, dictionaries, arrays of objects, and in objects that are
-no estimators, such as the pairs that calibration makes. So all of these are gone through, and so is every
+no estimators, such as the pairs that calibration makes, or by a method of theirs. So all of these are gone through, and so is every
 estimator but ours, which are what is looked for, with all of its attributes: a class of a user may keep its
 members under any name. Nothing is known of one meta-estimator or another but for what is below.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ OF_DECRYPTED_SCORES = frozenset({"calibrators"})
 """What maps decrypted scores, and no rows: the isotonic and sigmoid maps of calibrated pairs."""
 CONSTANTS = frozenset({"_ConstantPredictor"})
 """Members that answer alike whatever the row, by the names of their classes; the dummies are others."""
+TRANSFORMERS = frozenset({"IterativeImputer", "RandomTreesEmbedding"})
+"""Transformers, by the names of their classes, that have what predicts for a part of theirs."""
 CHOSEN = ("estimator", "final_estimator", "regressor")
 """Parameters for which meta-estimators take an estimator of scikit-learn if they are None."""
 
@@ -105,8 +109,8 @@ class _Walk:
                 inside.strangers[_within(place, name)] = "None, for which it takes one of its own"
             if not inside.ours:  # named as a whole
                 inside.strangers = {place: type(found).__name__}
-        elif isinstance(found, SelectorMixin) and place:
-            inside.strangers = {}  # selects columns, by what it has learnt of them
+        elif place and (isinstance(found, SelectorMixin) or type(found).__name__ in TRANSFORMERS):
+            inside.strangers = {}  # selects columns by what it has learnt of them, or is the client's
         return inside
 
     def _add(self, inside: Found, parts: Iterable[tuple[str, Any]], place: str) -> None:
@@ -130,6 +134,10 @@ def _learnt(found: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(found, np.ndarray):
         if found.dtype == object:
             yield from ((f"[{i}]", value) for i, value in enumerate(found.ravel()))
+    elif isinstance(found, MethodType):
+        yield "__self__", found.__self__
+    elif isinstance(found, partial):
+        yield from (("func", found.func), ("args", found.args), ("keywords", found.keywords))
     elif isinstance(found, BaseEstimator):
         given = found.get_params(deep=False)
         yield from (
@@ -154,7 +162,6 @@ def _evaluates(found: Any) -> bool:
 def _left_to_choose(found: Any) -> Iterator[str]:
     """Yield the names of parameters that are None, where a meta-estimator has yet to choose a member."""
     for name in CHOSEN:
-        if vars(found).get(name, found) is None and not any(
-            f"{name}{end}" in vars(found) for end in ("_", "s_")
-        ):
+        own = getattr(found, "__dict__", {})
+        if own.get(name, found) is None and not any(f"{name}{end}" in own for end in ("_", "s_")):
             yield name

@@ -36,7 +36,7 @@ def set_mode(estimator: T, fhe: str, *, clear: str = "allow", **options: Any) ->
         ``staged_predict`` and its like, the library's own model.
     **options
         ``p_error``, ``global_p_error``, ``configuration``, ``verbose``, for the first use to compile with;
-        see the estimator's ``compile``.
+        see the estimator's ``compile``. What was compiled before without them is compiled anew.
 
     Returns
     -------

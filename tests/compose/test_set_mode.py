@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ import sklearn
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.ensemble import BaggingClassifier, RandomTreesEmbedding, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import SimpleImputer
 from sklearn.inspection import partial_dependence
 from sklearn.linear_model import LogisticRegression as FloatLogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree import DecisionTreeClassifier as FloatTree
 
 import skfhe
 from skfhe.boosting import LGBMClassifier, XGBRegressor
@@ -99,13 +102,23 @@ def test_what_is_not_ours_is_named(some):
         (mixed, r"estimators\[1\]\[1\]: LogisticRegression"),
         (clone(mixed).fit(X, y), r"estimators_\[1\]: LogisticRegression"),
         (StackingClassifier([("a", ours)]), "final_estimator: None, for which it takes one of its own"),
+        (
+            VotingClassifier([("a", ours), ("b", FloatTree(max_depth=1))]).fit(X, y),
+            r"estimators_\[1\]: DecisionTreeClassifier",
+        ),
+        (
+            make_pipeline(FunctionTransformer(partial(clone(other).fit(X, y).predict_proba)), ours),
+            r"steps\[0\]\[1\].func.func.__self__: LogisticRegression",
+        ),
         (make_pipeline(BaggingClassifier(other), ours), r"steps\[0\]\[1\]: BaggingClassifier"),
     ):
         with pytest.raises(TypeError, match=named):
             skfhe.set_mode(model, "execute", clear="forbid")
         skfhe.set_mode(model, "execute")
     skfhe.set_mode(VotingClassifier([("a", ours), ("b", DummyClassifier())]), "execute", clear="forbid")
-    chosen = make_pipeline(SimpleImputer(), SelectFromModel(other), ours).fit(X, y)
+    chosen = make_pipeline(
+        SimpleImputer(), SelectFromModel(other), RandomTreesEmbedding(2, max_depth=1), ours
+    ).fit(X, y)
     skfhe.set_mode(chosen, "execute", clear="forbid")
 
 
@@ -140,6 +153,18 @@ def test_the_mode_travels_and_ends(some, compiled):
     assert sum(len(circuit.calls) for circuit in compiled) == 5
     with pytest.raises(NotCompiledError):
         model.fit(X, y).predict(X, fhe="execute")
+
+
+def test_options_hold_for_what_was_compiled_before(some, compiled):
+    """Or rows would go on being evaluated at an error rate that nobody asks for any more."""
+    X, y = some
+    model = LogisticRegression(C=0.1).fit(X, y)
+    model.compile(p_error=0.01)
+    skfhe.set_mode(model, "execute").predict(X)
+    assert len(compiled) == 1
+    for _ in range(2):
+        skfhe.set_mode(model, "execute", p_error=2**-20).predict(X)
+    assert [circuit.error_rate.per_lookup(1) for circuit in compiled] == [0.01, 2**-20]
 
 
 def test_threads_compile_once(some, compiled):
