@@ -37,7 +37,7 @@ OWN = {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_modes", "_originals", "_parameters", "_showing"),
     },
-    "compose": {"_modes", "base", "circuit"},
+    "compose": {"_modes", "_originals", "base", "circuit"},
     "_originals": {"exceptions"},
     "_conversion": {"base", "exceptions", "_originals"},
     "_linear": {

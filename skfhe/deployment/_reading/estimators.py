@@ -139,7 +139,7 @@ def _rows(estimator: Any) -> Rows:
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
     if isinstance(encoder, AffineEncoder):
-        (shape,) = estimator.quantized_module_.input_shapes_
+        (shape,) = estimator._module.input_shapes_
         if len(shape) > 1:
             return ShapedRows(type(estimator).__name__, tuple(int(n) for n in shape))
         return _rules(estimator, "float64", "all", "no")
