@@ -110,6 +110,8 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         goes_on = method.__name__ == "partial_fit" or getattr(self, "warm_start", False)
         original = as_original(self, fitted=goes_on)
         method(original, **arguments)
+        if not hasattr(original, "n_features_in_"):  # with check_input=False nothing was counted
+            original.n_features_in_ = np.shape(arguments["X"])[1]
         calibration = self._calibrated(original, arguments["X"], arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
