@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -109,12 +110,18 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         check_range_margin(self.range_margin)
         goes_on = method.__name__ == "partial_fit" or getattr(self, "warm_start", False)
         original = as_original(self, fitted=goes_on)
+        rows = self._kept(arguments["X"])
         method(original, **arguments)
         if not hasattr(original, "n_features_in_"):  # with check_input=False nothing was counted
-            original.n_features_in_ = np.shape(arguments["X"])[1]
-        calibration = self._calibrated(original, arguments["X"], arguments.get("sample_weight"))
+            original.n_features_in_ = np.shape(rows)[1]
+        calibration = self._calibrated(original, rows, arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
+
+    def _kept(self, values: Any) -> Any:
+        """Return rows or targets as they are, though training may overwrite them where a parameter says so."""
+        overwrites = not all(getattr(self, name, True) for name in ("copy", "copy_X", "copy_x"))
+        return copy.deepcopy(values) if overwrites else values
 
     def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
         """Return what is known of the rows that an original was trained on."""

@@ -83,7 +83,8 @@ class TransformMixin(TransformerMixin):
         ndarray of float, shape (n_rows, n_features_out)
             What ``fit(X, y).transform(X)`` gives.
         """
-        return self.fit(X, y, **fit_params)._transformed(X, None)
+        rows = self._kept(X)
+        return self.fit(X, y, **fit_params)._transformed(rows, None)
 
     def _transformed(self: Any, X: ArrayLike, fhe: str | None) -> Array:
         """Return the coordinates of rows, of the type of the original's."""
