@@ -95,7 +95,7 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
         n_features, noise = self.n_features_in_, float(self.noise_variance_)
         n_others = n_features - len(variances)
         if noise == 0 and n_others:
-            raise ValueError("the noise variance is 0, so rows have no likelihood; raise n_components")
+            raise ValueError("the noise variance is 0, so rows have no likelihood; lower n_components")
         found = np.square(scores) @ (1 / variances) + n_features * np.log(2 * np.pi) + np.log(variances).sum()
         if n_others:
             own = RowSquares(np.asarray(self.mean_, dtype=np.float64), np.ones(n_features), np.ones(1))
