@@ -206,7 +206,7 @@ class KNeighborsMixin(DistanceMixin):
             "raise n_prototypes or, if clients may know the training rows, give reveal_references=True"
         )
 
-    def _followed(self, fitted: Any) -> tuple[Array, ...]:  # type: ignore[override]
+    def _followed(self, fitted: Any) -> tuple[Array, ...]:
         """Return the parameters that the original, too, predicts by as they are now."""
         return np.asarray(fitted.n_neighbors), np.asarray(fitted.weights)
 
