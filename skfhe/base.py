@@ -223,12 +223,17 @@ class EncryptedPredictorMixin:
                 raise ValueError(f'p_error must be a number in (0, 1), None or "auto", got {p_error!r}')
             p_error = self._search_error_rate(X, y, global_p_error, tolerance)
         error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-        advice = what_to_lower(self.get_params(deep=False))  # type: ignore[attr-defined]
+        advice = what_to_lower(self._widths())
         self._encrypted_model = model.compiled(error_rate, configuration, advice=advice, verbose=verbose)
         circuit = self.fhe_circuit_
         if self._mode.common is not None:
             circuit.share(self._mode.common)
         return circuit
+
+    def _widths(self) -> dict[str, Any]:
+        """Return parameters, those among them that bound how wide the program is."""
+        found: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]
+        return found
 
     def _search_error_rate(
         self, X: ArrayLike | None, y: ArrayLike | None, global_p_error: float | None, tolerance: float

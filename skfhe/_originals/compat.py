@@ -18,6 +18,7 @@ import sklearn
 from sklearn.base import _fit_context as fit_context
 from sklearn.ensemble._iforest import _average_path_length
 from sklearn.model_selection._validation import _fit_and_score as fit_and_score
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils._repr_html.estimator import _VisualBlock
@@ -25,6 +26,7 @@ from sklearn.utils._set_output import _auto_wrap_is_configured, _get_output_conf
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
+from sklearn.utils.validation import _num_samples as n_rows_of
 
 from skfhe._typing import Array, FloatArray, IntArray
 
@@ -57,12 +59,14 @@ __all__ = [
     "isolation_lengths",
     "kernel_coefficient",
     "kernel_probabilities",
+    "n_rows_of",
     "output_container",
     "predicts_labels",
     "preprocessed_rows",
     "printed_as_estimators",
     "references_and_targets",
     "rows_of_tree",
+    "safe_indexing",
     "said_above",
     "standardizer",
     "visual_block",

@@ -81,6 +81,10 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
         projected = [getattr(fitted, name) for name in ("scalings_", "xbar_") if hasattr(fitted, name)]
         return (*super()._followed(fitted), *map(np.asarray, projected))
 
+    def _compared(self) -> tuple[str, ...]:
+        """Return the methods whose results are compared with the original's after training."""
+        return ("predict",) if self.solver == "lsqr" else ("predict", "transform")
+
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
         """Lower a fitted original to its two programs, and take all over."""
         projection = None
@@ -117,7 +121,8 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
         """
         if self.solver == "lsqr":
             raise NotImplementedError(
-                'the solver "lsqr" finds no projection; fit with solver="svd" or solver="eigen"'
+                "transform not implemented for 'lsqr', a solver that finds no projection; fit with "
+                'solver="svd" or solver="eigen"'
             )
         check_is_fitted(self, "program_")
         rows = self._rows(self, X)

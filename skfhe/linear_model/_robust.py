@@ -43,7 +43,7 @@ class HuberRegressor(LinearPredictorMixin, linear_model.HuberRegressor):
     fit = method_of(linear_model.HuberRegressor.fit)
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class QuantileRegressor(LinearPredictorMixin, linear_model.QuantileRegressor):
     """Linear regression of a quantile on encrypted data.
 
@@ -63,7 +63,7 @@ class QuantileRegressor(LinearPredictorMixin, linear_model.QuantileRegressor):
     """
 
     _original = linear_model.QuantileRegressor
-    __init__ = parameters_of(linear_model.QuantileRegressor, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.QuantileRegressor, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.QuantileRegressor.fit)
 
 

@@ -22,6 +22,7 @@ from skfhe.encoding import DigitSumDecoder, LeafTableDecoder
 from skfhe.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from skfhe.exceptions import InputClippingWarning, UnsupportedModelError
 from skfhe.linear_model import LinearRegression, LogisticRegression, RidgeCV, SGDClassifier
+from skfhe.naive_bayes import GaussianNB
 from skfhe.neighbors import KNeighborsClassifier
 from skfhe.program import run_batched
 from skfhe.tree import DecisionTreeClassifier
@@ -163,6 +164,14 @@ def test_scores_have_the_precision_of_the_original():
     given = rows(1)  # what is decrypted without rows is taken to be of double precision
     outputs = run_batched(model.program_, *predictor.encode(given))
     np.testing.assert_array_equal(predictor.answer("predict", outputs), model.predict(given), strict=True)
+
+
+def test_a_class_of_no_probability_has_none_on_the_client():
+    """Its scores are minus infinity, which is no overflow."""
+    X = rows()
+    model = GaussianNB(priors=[0.5, 0.0, 0.5]).fit(X, np.arange(len(X)) % 3)
+    assert np.isneginf(model.predict_log_proba(X)[:, 1]).all()
+    assert_alike(model, through_a_file(estimator_predictor(model)), rows(1))
 
 
 def test_rows_that_are_clipped_are_warned_of_on_the_client():

@@ -133,9 +133,7 @@ def _rows(estimator: Any) -> Rows:
         return BinarizedRows(_rules(estimator, "numeric", "all", "csr"), float(estimator.binarize))
     if isinstance(encoder, GridEncoder):
         return _rules(estimator, "numeric", "all", estimator._accept_sparse or "no")
-    if isinstance(encoder, GridBitsEncoder):
-        return _rules(estimator, "numeric", "all", "csr")
-    if isinstance(encoder, MonomialEncoder):
+    if isinstance(encoder, GridBitsEncoder | MonomialEncoder):
         dtype, sparse = estimator._takes_rows
         return _rules(estimator, dtype, "all", sparse)
     if isinstance(encoder, ThermometerEncoder):
