@@ -1,18 +1,20 @@
 """What estimators an object has inside, whatever the object is.
 
-Meta-estimators keep their members in lists, tuples, dictionaries, arrays of objects, and in objects that are
-no estimators, such as the pairs that calibration makes, or by a method of theirs. So all of these are gone
-through, and so is every estimator but ours, which are what is looked for, with all of its attributes: a class
-of a user may keep its members under any name. Nothing is known of one meta-estimator or another but for what
-is below.
+Meta-estimators keep their members in lists, tuples, sets, dictionaries, arrays of objects, and in objects
+that are no estimators, such as the pairs that calibration makes, or by a method of theirs. So all of these
+are gone through, and so is every estimator but ours, which are what is looked for, with all of its
+attributes: a class of a user may keep its members under any name, and in objects of his. Nothing is known of
+one meta-estimator or another but for what is below.
 """
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,6 +90,7 @@ class _Walk:
     def __init__(self, learnt: bool = False) -> None:
         self._learnt = learnt
         self._seen: dict[int, Any] = {}
+        self._package = ""  # of what we are within
 
     def through(self, found: Any, place: str = "") -> Found:
         """Return what is inside an object that is found at ``place``."""
@@ -102,9 +105,11 @@ class _Walk:
             return inside
         if self._learnt and isinstance(found, SelectorMixin) and not hasattr(type(found), "predict"):
             return inside  # has chosen its columns
-        self._add(inside, _learnt(found), place)
+        within, self._package = self._package, _package(found) or self._package
+        self._add(inside, _learnt(found, within), place)
         if not (self._learnt and inside.ours):
             self._add(inside, _given(found), place)
+        self._package = within
         if hasattr(type(found), "predict") and type(found).__name__ not in CONSTANTS:
             for name in _left_to_choose(found):
                 inside.strangers[_within(place, name)] = "None, for which it takes one of its own"
@@ -125,13 +130,15 @@ def _within(place: str, name: str) -> str:
     return f"{place}{name}" if name.startswith("[") or not place else f"{place}.{name}"
 
 
-def _learnt(found: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object consists of, by name; of an estimator what it has learnt."""
+def _learnt(found: Any, within: str) -> Iterator[tuple[str, Any]]:
+    """Yield what an object consists of, by name; of an estimator what it has learnt.
+
+    ``within`` is the package of what the object was found in.
+    """
     if isinstance(found, Mapping):
         yield from ((str(name), value) for name, value in found.items())
-    elif isinstance(found, list | tuple):
-        names = [f"[{i}]" for i in range(len(found))]
-        yield from zip(names, found, strict=True)
+    elif isinstance(found, list | tuple | set | frozenset | deque):
+        yield from ((f"[{i}]", value) for i, value in enumerate(found))
     elif isinstance(found, np.ndarray):
         if found.dtype == object:
             yield from ((f"[{i}]", value) for i, value in enumerate(found.ravel()))
@@ -140,12 +147,15 @@ def _learnt(found: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(found, partial):
         yield from (("func", found.func), ("args", found.args), ("keywords", found.keywords))
     elif isinstance(found, BaseEstimator):
-        given = found.get_params(deep=False)
-        yield from (
-            (name, value) for name, value in vars(found).items() if name not in RESULTS | given.keys()
-        )
-    elif _evaluates(found):
-        yield from ((name, value) for name, value in vars(found).items() if name not in OF_DECRYPTED_SCORES)
+        left_out = RESULTS | found.get_params(deep=False).keys()
+        yield from ((name, value) for name, value in vars(found).items() if name not in left_out)
+    elif (
+        _evaluates(found)
+        or isinstance(found, SimpleNamespace)
+        or _package(found) == within not in {"", "sklearn"}
+    ):
+        parts = _attributes(found).items()
+        yield from ((name, value) for name, value in parts if name not in OF_DECRYPTED_SCORES)
 
 
 def _given(found: Any) -> Iterator[tuple[str, Any]]:
@@ -157,12 +167,26 @@ def _given(found: Any) -> Iterator[tuple[str, Any]]:
 def _evaluates(found: Any) -> bool:
     """Whether an object that is no estimator of scikit-learn works like one."""
     methods = ("predict", "predict_proba", "transform")
-    return hasattr(found, "__dict__") and any(callable(getattr(type(found), name, None)) for name in methods)
+    return any(callable(getattr(type(found), name, None)) for name in methods)
+
+
+def _package(found: Any) -> str:
+    """Return the package that an object's class is of; none for what Python brings."""
+    package = type(found).__module__.partition(".")[0]
+    return "" if package in sys.stdlib_module_names and package != "__main__" else package
+
+
+def _attributes(found: Any) -> dict[str, Any]:
+    """Return an object's attributes, those in slots among them."""
+    slots = [vars(cls).get("__slots__", ()) for cls in type(found).__mro__]
+    names = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
+    in_slots = {name: getattr(found, name) for name in names if hasattr(found, name)}
+    return in_slots | getattr(found, "__dict__", {})
 
 
 def _left_to_choose(found: Any) -> Iterator[str]:
     """Yield the names of parameters that are None, where a meta-estimator has yet to choose a member."""
     for name in CHOSEN:
-        own = getattr(found, "__dict__", {})
+        own = _attributes(found)
         if own.get(name, found) is None and not any(f"{name}{end}" in own for end in ("_", "s_")):
             yield name

@@ -3,7 +3,9 @@
 import inspect
 import pickle
 import threading
+from collections import deque
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,14 +181,26 @@ def test_threads_compile_once(some, compiled):
     assert len(compiled[0].calls) == 4
 
 
+class Slotted:
+    """What a user may put something into."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self, inside):
+        self.inside = inside
+
+
 class Keeper(ClassifierMixin, BaseEstimator):
     """A meta-estimator of a user, who names what has been learnt as he likes."""
 
-    def __init__(self, estimator=None, name="_model", other=None):
-        self.estimator, self.name, self.other = estimator, name, other
+    def __init__(self, estimator=None, name="_model", other=None, into=None):
+        self.estimator, self.name, self.other, self.into = estimator, name, other, into
 
     def fit(self, X, y):
-        setattr(self, self.name, clone(self.estimator).fit(X, y))
+        model = clone(self.estimator).fit(X, y)
+        setattr(self, self.name, model)
+        if self.into is not None:
+            self.kept = self.into(model)
         self._beside = None if self.other is None else clone(self.other).fit(X, y)
         self.classes_ = np.unique(y)
         return self
@@ -225,6 +239,22 @@ def test_members_under_any_name_are_found(some, compiled, name):
     mixed = Keeper(LogisticRegression(C=0.1), name, FloatLogisticRegression()).fit(X, y)
     with pytest.raises(TypeError, match="_beside: LogisticRegression"):
         skfhe.set_mode(mixed, "execute", clear="forbid")
+
+
+@pytest.mark.parametrize(
+    "into",
+    [lambda model: {model}, lambda model: deque([model]), Slotted, lambda m: SimpleNamespace(inside=m)],
+)
+def test_members_in_any_kind_of_object_are_found(some, compiled, into):
+    X, y = some
+    model = Keeper(LogisticRegression(C=0.1), into=into).fit(X, y)
+    model._model = SimpleNamespace(predict=lambda X: _only(model.kept).predict(X))
+    skfhe.set_mode(model, "execute", clear="forbid").predict(X)
+    assert len(compiled[0].calls) == 1
+
+
+def _only(kept):
+    return kept.inside if hasattr(kept, "inside") else next(iter(kept))
 
 
 def test_a_keyword_that_scikit_learn_drops_is_heeded(some, compiled):
