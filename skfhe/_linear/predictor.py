@@ -119,7 +119,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
 
     def _kept(self, values: Any) -> Any:
-        """Return rows or targets as they are, though training may overwrite them where a parameter says so."""
+        """Return values as they are, though training may overwrite them where a parameter says so."""
         overwrites = not all(getattr(self, name, True) for name in ("copy", "copy_X", "copy_x"))
         return copy.deepcopy(values) if overwrites else values
 
