@@ -18,8 +18,8 @@ kind.
 
 Two options tell precision from faults. ``--n-bits 16`` gives models without lookups that many bits in place
 of their defaults: differences that come of precision are then smaller. ``--tolerance 0.03`` lets comparisons
-of floats in the test files differ by so much of the largest value, or of 1: what then fails has another cause,
-and what a failed comparison hid is run.
+of floats in the test files differ by so much of the largest value, or of 1: what then fails has another
+cause, and what a failed comparison hid is run.
 """
 
 import argparse

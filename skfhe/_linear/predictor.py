@@ -112,7 +112,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         original = as_original(self, fitted=goes_on)
         rows = self._kept(arguments["X"])
         method(original, **arguments)
-        if not hasattr(original, "n_features_in_"):  # with check_input=False nothing was counted
+        if not hasattr(original, "n_features_in_") and np.ndim(rows) == 2:  # with check_input=False
             original.n_features_in_ = np.shape(rows)[1]
         calibration = self._calibrated(original, rows, arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
