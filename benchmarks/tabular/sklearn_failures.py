@@ -223,7 +223,7 @@ EXPECTED = (
     ),
     Expected(
         "otherwise",
-        "prototypes stand for training rows, with a warning where they predict otherwise; they take no weights",
+        "prototypes stand for training rows, with a warning where they predict otherwise",
         ("Arrays are not equal", "DID NOT RAISE"),
         {
             "sklearn.neighbors.tests.test_neighbors": (

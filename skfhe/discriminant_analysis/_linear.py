@@ -81,6 +81,10 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
         projected = [getattr(fitted, name) for name in ("scalings_", "xbar_") if hasattr(fitted, name)]
         return (*super()._followed(fitted), *map(np.asarray, projected))
 
+    def _compared(self) -> tuple[str, ...]:
+        """Return the methods whose results are compared with the original's after training."""
+        return ("predict",) if self.solver == "lsqr" else ("predict", "transform")
+
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
         """Lower a fitted original to its two programs, and take all over."""
         projection = None
