@@ -131,7 +131,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
         if earlier is None:  # a batch of rows says little
-            self._compare(original, arguments["X"], arguments.get("sample_weight"))
+            self._compare(original, rows, arguments.get("sample_weight"))
 
     def _kept(self, values: Any) -> Any:
         """Return values as they are, though training may overwrite them where a parameter says so."""
