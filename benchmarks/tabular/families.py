@@ -7,8 +7,8 @@ integers that run encrypted, "encrypted" that of ``--rows`` of them that were en
 these gave the very integers of the clear run: accuracy, R², or nothing for what predicts no target.
 "Agreement" is, of all rows, the part of labels that are equal, or of the variance of values that is the
 original's, in the column where that is least. "Seconds" is the predicted cost of a row, "ciphertexts" what a
-client sends of it. "Warned" says whether the estimator said when it was fitted that it differs, or takes long; what it said is
-in the file of results.
+client sends of it. "Warned" says whether the estimator said when it was fitted that it differs, or takes
+long; what it said is in the file of results.
 
 A further family is a line in ``FAMILIES``.
 """
