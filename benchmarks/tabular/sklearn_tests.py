@@ -16,8 +16,10 @@ by the table in ``sklearn_failures``; then every failure that is not in that tab
 with numbers left out, and what is in it but passes. The exit status is 1 if there are failures of the first
 kind.
 
-``--n-bits 16`` gives models without lookups that many bits in place of their defaults: differences that come
-of precision are then smaller.
+Two options tell precision from faults. ``--n-bits 16`` gives models without lookups that many bits in place
+of their defaults: differences that come of precision are then smaller. ``--tolerance 0.03`` lets comparisons
+of floats in the test files differ by so much of the largest value, or of 1: what then fails has another
+cause, and what a failed comparison hid is run.
 """
 
 import argparse
@@ -31,12 +33,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.table import Table
+from scipy.sparse import issparse
+from sklearn.utils import _testing
 
 from benchmarks.tabular.sklearn_failures import EXPECTED, KINDS
 from skfhe._originals.inherited import parameters_of
@@ -80,6 +86,14 @@ FILES = {
     ],
 }
 """Test files by the package of ours whose classes they try."""
+
+LOOSENED = (
+    "assert_allclose",
+    "assert_array_almost_equal",
+    "assert_almost_equal",
+    "assert_allclose_dense_sparse",
+)
+"""Comparisons of floats that test files import from NumPy or scikit-learn."""
 
 
 class Substitution:
@@ -133,6 +147,25 @@ def originals() -> Iterator[tuple[type, type]]:
             yield ours._original, ours
 
 
+def loosen(tolerance: float) -> None:
+    """Let comparisons that test files import accept what differs by a part of the largest value."""
+    strictly, about = np.testing.assert_allclose, pytest.approx
+
+    def assert_alike(actual: Any, desired: Any, *_: Any, **options: Any) -> None:
+        found, wanted = (np.asarray(v.toarray() if issparse(v) else v) for v in (actual, desired))
+        if wanted.dtype.kind not in "fiuc":
+            np.testing.assert_array_equal(found, wanted)
+            return
+        size = np.abs(wanted[np.isfinite(wanted)]).max(initial=1)
+        atol = max(tolerance * size, options.get("atol", 0))
+        strictly(found, wanted, rtol=options.get("rtol", 0), atol=atol)
+
+    for module, name in product((np.testing, _testing), LOOSENED):
+        if hasattr(module, name):
+            setattr(module, name, assert_alike)
+    pytest.approx = lambda value, *_, **__: about(value, rel=tolerance, abs=tolerance)
+
+
 def raise_bits(ours: Any, n_bits: int) -> None:
     """Change the default of ``n_bits`` where that is a precision, as it is without lookups."""
     parameters = inspect.signature(ours.__init__).parameters
@@ -141,22 +174,23 @@ def raise_bits(ours: Any, n_bits: int) -> None:
         ours.__init__ = parameters_of(ours._original, **own | {"n_bits": n_bits})
 
 
-def run_here(file: str, substitute: bool, only: str, n_bits: int | None, output: Path) -> None:
+def run_here(file: str, given: argparse.Namespace) -> None:
     """Run one file in this process and write what came out of each test."""
-    plugin = Substitution(substitute, n_bits)
-    selected = ["-k", only] if only else []
+    if given.tolerance is not None:
+        loosen(given.tolerance)
+    plugin = Substitution(given.substitute, given.n_bits)
+    selected = ["-k", given.only] if given.only else []
     quiet = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-c", "/dev/null"]
     pytest.main([*quiet, *selected, "--pyargs", file], plugins=[plugin])
-    output.write_text(json.dumps(plugin.outcomes), "utf-8")
+    given.here.write_text(json.dumps(plugin.outcomes), "utf-8")
 
 
-def outcomes(file: str, substitute: bool, only: str, n_bits: int | None = None) -> dict[str, tuple[str, str]]:
+def outcomes(file: str, options: list[str]) -> dict[str, tuple[str, str]]:
     """Run one file in a process of its own and return what came out of each test."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "outcomes.json"
-        command = [sys.executable, "-m", "benchmarks.tabular.sklearn_tests", file, "--only", only]
-        command += ["--here", str(output), *(["--substitute"] if substitute else [])]
-        command += [] if n_bits is None else ["--n-bits", str(n_bits)]
+        command = [sys.executable, "-m", "benchmarks.tabular.sklearn_tests", file, *options]
+        command += ["--here", str(output)]
         done = subprocess.run(command, capture_output=True, text=True)
         if not output.exists():
             raise RuntimeError(f"{file} was not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -179,9 +213,12 @@ def kind_of(file: str, test: str, said: str) -> str | None:
     return None
 
 
-def compared(file: str, only: str, n_bits: int | None) -> dict[str, Any]:
+def compared(file: str, given: argparse.Namespace) -> dict[str, Any]:
     """Run one file both ways and return what fails with our classes alone, and of which kind it is."""
-    theirs, ours = outcomes(file, False, only), outcomes(file, True, only, n_bits)
+    only = ["--only", given.only]
+    precise = {"--n-bits": given.n_bits, "--tolerance": given.tolerance}
+    options = [text for name, value in precise.items() if value is not None for text in (name, str(value))]
+    theirs, ours = outcomes(file, only), outcomes(file, [*only, *options, "--substitute"])
     passing = [test for test, (outcome, _) in theirs.items() if outcome == "passed"]
     passed = [test for test, (outcome, _) in ours.items() if outcome == "passed"]
     missing = ("failed", "was not run, as it was with the originals")
@@ -200,7 +237,7 @@ def compared(file: str, only: str, n_bits: int | None) -> dict[str, Any]:
         "skipped": len([test for test in passing if ours.get(test, missing)[0] == "skipped"]),
         "failed": failed,
         "kinds": kinds,
-        "passing_though_expected": [] if only or n_bits else sorted(listed - names),
+        "passing_though_expected": [] if given.only or options else sorted(listed - names),
     }
 
 
@@ -241,17 +278,18 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help=f"test modules of scikit-learn, or {', '.join(FILES)}")
     parser.add_argument("--only", default="", help="names of tests, as pytest's -k takes them")
     parser.add_argument("--n-bits", type=int, help="bits of models without lookups, in place of defaults")
+    parser.add_argument("--tolerance", type=float, help="how much comparisons of floats may differ")
     parser.add_argument("--json", type=Path, help="write every failure in full")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--substitute", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.here:
-        run_here(given.names[0], given.substitute, given.only, given.n_bits, given.here)
+        run_here(given.names[0], given)
         return 0
     console = Console(width=200)
     results = []
     for file in (file for name in given.names or FILES for file in FILES.get(name, [name])):
-        results.append(compared(file, given.only, given.n_bits))
+        results.append(compared(file, given))
         print_unexpected(console, results[-1])
         if given.json:
             given.json.write_text(json.dumps(results, indent=1), "utf-8")

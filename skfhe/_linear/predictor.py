@@ -125,16 +125,16 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         original = as_original(self, fitted=goes_on)
         rows = self._kept(arguments["X"])
         method(original, **arguments)
-        if not hasattr(original, "n_features_in_"):  # with check_input=False nothing was counted
+        if not hasattr(original, "n_features_in_") and np.ndim(rows) == 2:  # with check_input=False
             original.n_features_in_ = np.shape(rows)[1]
         calibration = self._calibrated(original, rows, arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
         if earlier is None:  # a batch of rows says little
-            self._compare(original, arguments["X"], arguments.get("sample_weight"))
+            self._compare(original, rows, arguments.get("sample_weight"))
 
     def _kept(self, values: Any) -> Any:
-        """Return rows or targets as they are, though training may overwrite them where a parameter says so."""
+        """Return values as they are, though training may overwrite them where a parameter says so."""
         overwrites = not all(getattr(self, name, True) for name in ("copy", "copy_X", "copy_x"))
         return copy.deepcopy(values) if overwrites else values
 

@@ -88,6 +88,7 @@ class KNeighborsMixin(DistanceMixin):
     n_bits: Any
     n_prototypes: Any
     reveal_references: Any
+    weights: Any
 
     @classmethod
     def from_sklearn_model(
@@ -196,7 +197,21 @@ class KNeighborsMixin(DistanceMixin):
         original = copy.copy(as_original(self, fitted=True) if fitted is self else fitted)
         vars(original).pop("feature_names_in_", None)  # which the rows that it keeps have no more
         found: Array = original.predict(rows)
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise UnsupportedModelError(
+                f"{type(self).__name__} with weights={self.weights!r} predicts no finite values of rows that "
+                "it was trained on, whose distance from themselves is 0; prototypes cannot follow that. Use "
+                'weights="uniform" or weights="distance"'
+            )
         return found
+
+    def _rows(self: Any, fitted: Any, X: Any) -> Any:
+        if X is None:
+            raise ValueError(
+                f"{type(self).__name__} predicts given rows, got None; training rows without themselves are "
+                "the original's affair"
+            )
+        return super()._rows(fitted, X)  # type: ignore[misc]
 
     def _disagreement(self: Any) -> tuple[str, str]:
         """Say why predictions are not the original's, and what to change."""

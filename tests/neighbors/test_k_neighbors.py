@@ -169,3 +169,14 @@ def test_a_converted_original_equals_a_fit(iris):
         converted = KNeighborsClassifier.from_sklearn_model(fitted, n_prototypes=4)
         model = KNeighborsClassifier(n_prototypes=4).fit(frame, y)
         np.testing.assert_array_equal(converted.predict_proba(frame), model.predict_proba(frame))
+
+
+def test_values_that_are_not_finite_are_refused(iris):
+    X, y = iris
+    with np.errstate(all="ignore"), pytest.raises(UnsupportedModelError, match="no finite values of rows"):
+        KNeighborsRegressor(weights=lambda distance: 1 / distance**2).fit(X, y)
+
+
+def test_predictions_need_rows(iris):
+    with pytest.raises(ValueError, match="predicts given rows, got None"):
+        KNeighborsClassifier(n_prototypes=1).fit(*iris).predict(None)
