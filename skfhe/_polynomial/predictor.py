@@ -241,6 +241,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         if len(now) != len(self._lowered_parameters) or not all(
             map(np.array_equal, self._lowered_parameters, now)
         ):
+            self._check_evaluable()
             self._take_over(self, self._calibration)
             self._warn_if_steep()
             model = self._encrypted_model

@@ -52,6 +52,10 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
 
     def _describe(self, fitted: Any) -> LinearScores:
         components = np.asarray(fitted.components_, dtype=np.float64)
+        if not len(components):
+            raise ValueError(
+                f"there is no component to project rows on; raise n_components={self.n_components!r}"
+            )
         if self.whiten:
             components = components / _deviations(fitted)[:, None]
         mean = np.asarray(fitted.mean_, dtype=np.float64)

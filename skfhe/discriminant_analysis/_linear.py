@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from skfhe._linear.scores import Calibration, LinearScores
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._typing import FloatArray
-from skfhe.encoding import GridEncoder, Values
+from skfhe.encoding import NEVER, GridEncoder, Values
 from skfhe.encrypted_model import EncryptedModel
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
     def _link(self, fitted: Any) -> str:
         """Return how probabilities follow: scores are their logarithms but for a constant of each row."""
         return "posterior"
+
+    def _describe(self, fitted: Any) -> LinearScores:
+        """Read the scores; a class of prior probability 0 is never the likeliest."""
+        if not (np.asarray(fitted.priors_) > 0).all():
+            fitted = copy.copy(fitted)
+            fitted.intercept_ = np.clip(fitted.intercept_, NEVER, -NEVER)
+        return super()._describe(fitted)
 
     def predict_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the logarithm of the probability of each class, exact where probabilities are 0.

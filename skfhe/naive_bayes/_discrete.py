@@ -24,12 +24,10 @@ from skfhe._linear.spread import spread_of
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._typing import FloatArray
-from skfhe.encoding import ClassFractions, Margins, labelled, one_hot
+from skfhe.encoding import NEVER, ClassFractions, Margins, labelled, one_hot
 
 __all__ = ["BernoulliNB", "CategoricalNB", "ComplementNB", "MultinomialNB"]
 
-NEVER = -1e30
-"""Stands for the logarithm of 0, of a class that no row was of: it is never the likeliest."""
 PARTS = LINEAR | {
     "n_bits": TWELVE_BITS,
     "program_": """\

@@ -225,6 +225,14 @@ class KNeighborsMixin(DistanceMixin):
         """Return the parameters that the original, too, predicts by as they are now."""
         return np.asarray(fitted.n_neighbors), np.asarray(fitted.weights)
 
+    def _lowered_model(self: Any) -> EncryptedModel:
+        """Return the model that predicts, compared with the original again if it was lowered again."""
+        before = vars(self).get("_encrypted_model")
+        model: EncryptedModel = super()._lowered_model()  # type: ignore[misc]
+        if model is not before:
+            self._compare(as_original(self, fitted=True), None)
+        return model
+
     @available_if(lambda self: _revealing(self, "kneighbors"))
     def kneighbors(
         self: Any,

@@ -223,6 +223,11 @@ class PairwiseMixin(KernelMachineMixin):
         dual, n_classes = super()._dual(fitted), len(fitted.classes_)
         if n_classes == 2:
             return dual
+        if len(fitted.n_support_) != n_classes:
+            raise ValueError(
+                f"{n_classes - len(fitted.n_support_)} of {n_classes} classes have no row of positive "
+                f"weight, and {type(self).__name__} takes others for them; leave their rows out"
+            )
         ends = np.cumsum(fitted.n_support_)
         of_class = [slice(end - n, end) for end, n in zip(ends, fitted.n_support_, strict=True)]
         pairs = np.zeros((len(fitted.intercept_), dual.shape[1]))

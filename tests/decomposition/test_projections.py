@@ -154,6 +154,11 @@ def test_projections_follow_the_components(iris):
         model.transform(X, fhe="execute")
 
 
+def test_no_components_are_refused(iris):
+    with pytest.raises(ValueError, match="no component to project rows on; raise n_components=0"):
+        PCA(0).fit(iris[0])
+
+
 def test_whitening_is_asked_for_when_rows_are_projected(iris):
     X, _ = iris
     model, original = PCA(2).fit(X).set_params(whiten=True), PCA._original(2).fit(X)

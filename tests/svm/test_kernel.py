@@ -57,6 +57,10 @@ def test_parameters_of_the_kernel_are_those_that_there_are_now():
     expected = original.decision_function(X)
     np.testing.assert_allclose(model.decision_function(X), expected, atol=0.01 * np.ptp(expected))
     assert not hasattr(model, "fhe_circuit_")
+    with pytest.raises(ValueError, match="kernel was changed to 'rbf' after fit"):
+        model.set_params(kernel="rbf").predict(X)
+    with pytest.raises(UnsupportedModelError, match="got kernel='sigmoid'"):
+        model.set_params(kernel="sigmoid").predict(X)
 
 
 @pytest.mark.parametrize("kernel", ["linear", "poly"])
@@ -67,6 +71,13 @@ def test_classes_that_hardly_lie_apart_are_told_apart(kernel):
     model, original = fitted(estimator, X / 1000, y)
     assert np.abs(original.decision_function(X / 1000)).max() < 3
     assert np.mean(model.predict(X / 1000) == original.predict(X / 1000)) >= 0.998
+
+
+def test_classes_of_no_weight_are_refused():
+    """The original takes their place for another class's."""
+    X, y = rows()
+    with pytest.raises(ValueError, match=r"1 of 3 classes have no row of positive weight.* leave their rows"):
+        SVC(kernel="linear").fit(X, y, sample_weight=(y != 1) * 1.0)
 
 
 @pytest.mark.parametrize("degree", [0, 1, 3, 4])
