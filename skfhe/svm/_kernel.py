@@ -237,6 +237,11 @@ class PairwiseMixin(KernelMachineMixin):
             row[of_class[other]] = dual[one, of_class[other]]
         return pairs
 
+    def _compare(self, original: Any, X: Any, sample_weight: Any = None) -> None:
+        """Warn if predictions are not the original's, unless parameters are such that there are none."""
+        if not (self.break_ties and self.decision_function_shape == "ovo"):
+            super()._compare(original, X, sample_weight)
+
     def _head(self, fitted: Any) -> PairVotes:
         slopes, intercepts = kernel_probabilities(fitted)
         return PairVotes(

@@ -113,3 +113,10 @@ def test_kernels_without_a_program_are_refused_before_training(estimator, given,
     original = original_of(estimator).fit(X, y)
     with pytest.raises(UnsupportedModelError, match="evaluates kernel='linear', kernel='poly' and"):
         type(estimator).from_sklearn_model(original, X)
+
+
+def test_what_has_scores_but_no_predictions_can_be_trained(iris):
+    model = SVC(kernel="linear", break_ties=True, decision_function_shape="ovo").fit(*iris)
+    assert model.decision_function(iris[0][:2]).shape == (2, 3)
+    with pytest.raises(ValueError, match="break_ties must be False"):
+        model.predict(iris[0][:2])
