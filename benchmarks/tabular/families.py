@@ -6,9 +6,9 @@ A quarter of the rows is held out. "Original" is the score of the float model on
 integers that run encrypted, "encrypted" that of ``--rows`` of them that were encrypted, with how many of
 these gave the very integers of the clear run: accuracy, R², or nothing for what predicts no target.
 "Agreement" is, of all rows, the part of labels that are equal, or of the variance of values that is the
-original's, in the column where that is least. "Seconds" is the predicted cost of a row, "ciphertexts" what a client sends of it.
-"Warned" says whether the estimator said when it was fitted that it differs, or takes long; what it said is
-in the file of results.
+original's, in the column where that is least. "Seconds" is the predicted cost of a row, "ciphertexts" what a
+client sends of it. "Warned" says whether the estimator said when it was fitted that it differs, or takes
+long; what it said is in the file of results.
 
 A further family is a line in ``FAMILIES``.
 """

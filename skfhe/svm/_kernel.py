@@ -252,7 +252,11 @@ class NuSVR(KernelMachineMixin, PolynomialPredictorMixin, svm.NuSVR):
     fit = method_of(svm.NuSVR.fit)
 
 
-@documented(KERNEL_MACHINE, after_a_map="OneClassSVM(kernel='linear')")
+@documented(
+    KERNEL_MACHINE,
+    n_bits=KERNEL_MACHINE["n_bits"].replace("default=12", "default=16"),
+    after_a_map="OneClassSVM(kernel='linear')",
+)
 class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM):
     """Outliers, told by a support vector machine with a polynomial kernel on encrypted data.
 
@@ -276,17 +280,10 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
     """
 
     _original = svm.OneClassSVM
-    __init__ = parameters_of(svm.OneClassSVM, n_bits=12, range_margin=3.0)
+    __init__ = parameters_of(svm.OneClassSVM, n_bits=16, range_margin=3.0)
     fit = method_of(svm.OneClassSVM.fit)
     _sized_by_vectors = False
     _after_a_map = "skfhe.svm.OneClassSVM(kernel='linear')"
-
-    def _compare(self, original: Any, X: Any, sample_weight: Any = None) -> None:
-        """Compare rows that the original is sure of: many support vectors lie on its very boundary."""
-        sure = np.abs(original.decision_function(X)) > original.tol
-        if sure.any():
-            weight = sure if sample_weight is None else sure * np.asarray(sample_weight)
-            super()._compare(original, X, weight)
 
     def _head(self, fitted: Any) -> Inliers:
         return Inliers(float(np.asarray(fitted.offset_).item()))
