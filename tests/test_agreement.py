@@ -30,7 +30,7 @@ def close_classes():
 
 def test_the_part_of_values_is_that_of_the_worst_column():
     expected = np.column_stack([np.arange(5.0), np.arange(5.0), np.full(5, 7.0)])
-    found = expected + np.array([0.0, 0.1, 0.2])  # what is constant does not count
+    found = expected + np.array([0.0, 0.1, 0.2])  # a constant column varies by roundings alone: no count
     assert part_alike(expected, found, of_labels=False) == pytest.approx(1 - 0.1**2 / 2)
     for size in (1e300, 1e-200):  # whose squares are no floats
         assert part_alike(expected * size, found * size, of_labels=False) == pytest.approx(0.995)

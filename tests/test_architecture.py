@@ -37,7 +37,7 @@ OWN = {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_modes", "_originals", "_parameters", "_showing"),
     },
-    "compose": {"_modes", "base", "circuit"},
+    "compose": {"_modes", "_originals", "base", "circuit"},
     "_originals": {"exceptions"},
     "_conversion": {"base", "exceptions", "_originals"},
     "_linear": {
@@ -57,7 +57,10 @@ OWN = {
         *("base", "encoding", "encrypted_model", "passes", "program"),
         *("exceptions", "_agreement", "_linear", "_originals", "_parameters"),
     },
-    "svm": {"encoding", "exceptions", "_linear", "_originals", "_polynomial"},
+    "svm": {
+        *("encoding", "encrypted_model", "_linear", "_polynomial", "_radial"),
+        *("exceptions", "_originals"),
+    },
     "naive_bayes": {"encoding", "_linear", "_originals", "_polynomial"},
     "discriminant_analysis": {
         *("encoding", "encrypted_model", "circuit", "_linear", "_originals", "_polynomial"),
@@ -74,7 +77,7 @@ OWN = {
     },
     "_radial": {
         *("cost", "encoding", "encrypted_model", "passes", "program"),
-        *("exceptions", "_parameters", "_originals"),
+        *("exceptions", "_parameters"),
     },
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "additive": {
@@ -114,7 +117,7 @@ OUTSIDE = {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
         *("_agreement", "_conversion", "_originals"),
         *("_linear", "linear_model", "svm", "_polynomial", "naive_bayes", "discriminant_analysis"),
-        *("_trees", "tree", "ensemble", "boosting", "mixture", "_radial", "additive"),
+        *("_trees", "tree", "ensemble", "boosting", "mixture", "additive"),
         *("decomposition", "cross_decomposition", "cluster", "neighbors"),
     },
 }

@@ -55,7 +55,7 @@ cost_ : Cost
 """Of the classes: whole sections, and the entries that they are made of."""
 
 TWELVE_BITS = LINEAR["n_bits"].replace("default=8", "default=12")
-"""Of classes whose scores lie close to a threshold, or are differences of large numbers."""
+"""Of classes whose scores lie close to a threshold or to targets, or are differences of large numbers."""
 FOURTEEN_BITS = LINEAR["n_bits"].replace("default=8", "default=14")
 """Of those whose scores do so more often than not."""
 TRANSFORM = LINEAR | {

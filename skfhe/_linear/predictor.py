@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -122,12 +123,20 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         check_range_margin(self.range_margin)
         goes_on = method.__name__ == "partial_fit" or getattr(self, "warm_start", False)
         original = as_original(self, fitted=goes_on)
+        rows = self._kept(arguments["X"])
         method(original, **arguments)
-        calibration = self._calibrated(original, arguments["X"], arguments.get("sample_weight"))
+        if not hasattr(original, "n_features_in_"):  # with check_input=False nothing was counted
+            original.n_features_in_ = np.shape(rows)[1]
+        calibration = self._calibrated(original, rows, arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
         if earlier is None:  # a batch of rows says little
             self._compare(original, arguments["X"], arguments.get("sample_weight"))
+
+    def _kept(self, values: Any) -> Any:
+        """Return rows or targets as they are, though training may overwrite them where a parameter says so."""
+        overwrites = not all(getattr(self, name, True) for name in ("copy", "copy_X", "copy_x"))
+        return copy.deepcopy(values) if overwrites else values
 
     def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
         """Return what is known of the rows that an original was trained on."""

@@ -83,7 +83,8 @@ class TransformMixin(TransformerMixin):
         ndarray of float, shape (n_rows, n_features_out)
             What ``fit(X, y).transform(X)`` gives.
         """
-        return self.fit(X, y, **fit_params)._transformed(X, None)
+        rows = self._kept(X)
+        return self.fit(X, y, **fit_params)._transformed(rows, None)
 
     def _compared(self: Any) -> tuple[str, ...]:
         """Return the methods whose results are compared with the original's after training."""

@@ -59,7 +59,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
     """
 
     _original: type
-    _own_params = ("n_bits", "range_margin")
+    _own_params: tuple[str, ...] = ("n_bits", "range_margin")
     _own_state = ("_calibration", "_encrypted_model", "_input_error", "_lowered_parameters")
     _takes_rows = ("numeric", "no")
     """What rows are converted to, and whether and how sparse ones are taken."""
@@ -111,7 +111,12 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
             If ``fitted`` is not fitted.
         """
         bits = {} if n_bits is None else {"n_bits": n_bits}
-        estimator = from_original(cls, fitted, **bits, range_margin=range_margin)
+        return cls._converted(fitted, X, **bits, range_margin=range_margin)
+
+    @classmethod
+    def _converted(cls, fitted: Any, X: ArrayLike | None, **own: Any) -> Any:
+        """Convert a fitted original to an estimator with these parameters beside its own."""
+        estimator = from_original(cls, fitted, **own)
         check_is_fitted(fitted)
         if X is None:
             raise ValueError(
@@ -131,7 +136,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
         """Train an original by one of its own methods, lower it, and take both over."""
         check_bits(self.n_bits)
-        check_range_margin(self.range_margin)
+        check_range_margin(self._margin)
         self._check_evaluable()
         further = method.__name__ == "partial_fit"
         original = as_original(self, fitted=further or getattr(self, "warm_start", False))
@@ -148,7 +153,12 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         """Return what is known of the rows that an original was trained on."""
         rows = self._rows(fitted, X)
         weights = check_sample_weight(sample_weight, rows, dtype=np.float64)
-        return Calibration.on(rows, weights, self.n_bits, self.range_margin)
+        return Calibration.on(rows, weights, self.n_bits, self._margin)
+
+    @property
+    def _margin(self) -> Any:
+        """What ``range_margin`` means."""
+        return self.range_margin
 
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
         """Lower a fitted original, and take both over."""

@@ -1,31 +1,38 @@
 """What estimators an object has inside, whatever the object is.
 
 Meta-estimators keep their members in lists, tuples, dictionaries, arrays of objects, and in objects that are
-no estimators, such as the pairs that calibration makes. So all of these are gone through, and so is every
-estimator but ours, which are what is looked for. Nothing is known of one meta-estimator or another but for
-what is below.
+no estimators, such as the pairs that calibration makes, or by a method of theirs. So all of these are gone
+through, and so is every estimator but ours, which are what is looked for, with all of its attributes: a class
+of a user may keep its members under any name. Nothing is known of one meta-estimator or another but for what
+is below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import SelectorMixin
 
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.circuit import CommonKeys
 
-__all__ = ["Found", "fitted_members", "look_inside"]
+__all__ = ["Found", "fitted_members", "in_common", "look_inside"]
 
 RESULTS = frozenset({"cv_results_"})
 """Of searches: values of parameters in them are not what predicts."""
 OF_DECRYPTED_SCORES = frozenset({"calibrators"})
 """What maps decrypted scores, and no rows: the isotonic and sigmoid maps of calibrated pairs."""
 CONSTANTS = frozenset({"_ConstantPredictor"})
-"""Members that answer alike whatever the row, by the names of their classes."""
+"""Members that answer alike whatever the row, by the names of their classes; the dummies are others."""
+TRANSFORMERS = frozenset({"IterativeImputer", "RandomTreesEmbedding"})
+"""Transformers, by the names of their classes, that have what predicts for a part of theirs."""
 CHOSEN = ("estimator", "final_estimator", "regressor")
 """Parameters for which meta-estimators take an estimator of scikit-learn if they are None."""
 
@@ -60,6 +67,15 @@ def fitted_members(found: Any) -> list[Any]:
     return [member for member in _Walk(learnt=True).through(found).ours if hasattr(member, "program_")]
 
 
+def in_common(members: Sequence[Any]) -> CommonKeys:
+    """Return what keys members have in common from now on.
+
+    What they had in common before they keep, so that keys are not made anew where a mode is said again.
+    """
+    before = {id(member._mode.common): member._mode.common for member in members if member._mode.common}
+    return next(iter(before.values())) if len(before) == 1 else CommonKeys()
+
+
 class _Walk:
     """One way through an object.
 
@@ -79,9 +95,13 @@ class _Walk:
         if id(found) in self._seen or isinstance(found, type):
             return inside
         self._seen[id(found)] = found  # kept, so that no other gets its id
+        if isinstance(found, DummyClassifier | DummyRegressor):
+            return inside
         if isinstance(found, EncryptedPredictorMixin):
             inside.ours.append(found)
             return inside
+        if self._learnt and isinstance(found, SelectorMixin) and not hasattr(type(found), "predict"):
+            return inside  # has chosen its columns
         self._add(inside, _learnt(found), place)
         if not (self._learnt and inside.ours):
             self._add(inside, _given(found), place)
@@ -90,8 +110,8 @@ class _Walk:
                 inside.strangers[_within(place, name)] = "None, for which it takes one of its own"
             if not inside.ours:  # named as a whole
                 inside.strangers = {place: type(found).__name__}
-        elif isinstance(found, SelectorMixin) and place:
-            inside.strangers = {}  # selects columns, by what it has learnt of them
+        elif place and (isinstance(found, SelectorMixin) or type(found).__name__ in TRANSFORMERS):
+            inside.strangers = {}  # selects columns by what it has learnt of them, or is the client's
         return inside
 
     def _add(self, inside: Found, parts: Iterable[tuple[str, Any]], place: str) -> None:
@@ -115,9 +135,15 @@ def _learnt(found: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(found, np.ndarray):
         if found.dtype == object:
             yield from ((f"[{i}]", value) for i, value in enumerate(found.ravel()))
+    elif isinstance(found, MethodType):
+        yield "__self__", found.__self__
+    elif isinstance(found, partial):
+        yield from (("func", found.func), ("args", found.args), ("keywords", found.keywords))
     elif isinstance(found, BaseEstimator):
-        learnt = [name for name in vars(found) if name.endswith("_") and not name.startswith("_")]
-        yield from ((name, vars(found)[name]) for name in learnt if name not in RESULTS)
+        given = found.get_params(deep=False)
+        yield from (
+            (name, value) for name, value in vars(found).items() if name not in RESULTS | given.keys()
+        )
     elif _evaluates(found):
         yield from ((name, value) for name, value in vars(found).items() if name not in OF_DECRYPTED_SCORES)
 
@@ -137,7 +163,6 @@ def _evaluates(found: Any) -> bool:
 def _left_to_choose(found: Any) -> Iterator[str]:
     """Yield the names of parameters that are None, where a meta-estimator has yet to choose a member."""
     for name in CHOSEN:
-        if vars(found).get(name, found) is None and not any(
-            f"{name}{end}" in vars(found) for end in ("_", "s_")
-        ):
+        own = getattr(found, "__dict__", {})
+        if own.get(name, found) is None and not any(f"{name}{end}" in own for end in ("_", "s_")):
             yield name

@@ -67,7 +67,7 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
         return f"lower n_components; {super()._without_remedy()}"
 
     def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
-        arrays = (fitted.components_, fitted.mean_, fitted.explained_variance_)
+        arrays = (fitted.components_, fitted.mean_, fitted.explained_variance_, fitted.whiten)
         return tuple(np.asarray(values) for values in arrays)
 
     def _score_type(self, rows: Any) -> Any:
@@ -95,7 +95,7 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
         n_features, noise = self.n_features_in_, float(self.noise_variance_)
         n_others = n_features - len(variances)
         if noise == 0 and n_others:
-            raise ValueError("the noise variance is 0, so rows have no likelihood; raise n_components")
+            raise ValueError("the noise variance is 0, so rows have no likelihood; lower n_components")
         found = np.square(scores) @ (1 / variances) + n_features * np.log(2 * np.pi) + np.log(variances).sum()
         if n_others:
             own = RowSquares(np.asarray(self.mean_, dtype=np.float64), np.ones(n_features), np.ones(1))

@@ -121,7 +121,8 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
         """
         if self.solver == "lsqr":
             raise NotImplementedError(
-                'the solver "lsqr" finds no projection; fit with solver="svd" or solver="eigen"'
+                "transform not implemented for 'lsqr', a solver that finds no projection; fit with "
+                'solver="svd" or solver="eigen"'
             )
         check_is_fitted(self, "program_")
         rows = self._rows(self, X)

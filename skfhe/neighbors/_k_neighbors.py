@@ -206,8 +206,9 @@ class KNeighborsMixin(DistanceMixin):
             "raise n_prototypes or, if clients may know the training rows, give reveal_references=True"
         )
 
-    def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
-        return ()
+    def _followed(self, fitted: Any) -> tuple[Array, ...]:
+        """Return the parameters that the original, too, predicts by as they are now."""
+        return np.asarray(fitted.n_neighbors), np.asarray(fitted.weights)
 
     @available_if(lambda self: _revealing(self, "kneighbors"))
     def kneighbors(
@@ -240,7 +241,13 @@ class KNeighborsMixin(DistanceMixin):
         wanted = self.n_neighbors if n_neighbors is None else n_neighbors
         if not 1 <= wanted <= len(self.prototypes_):
             raise ValueError(f"n_neighbors must be from 1 to {len(self.prototypes_)}, got {wanted}")
-        distances, order = self.head_.nearest(self._scores(X, fhe), wanted)
+        head = self.head_
+        if not isinstance(head, NearestVotes):
+            raise ValueError(
+                f"this {type(self).__name__} was fitted with reveal_references=False, so it has the "
+                "distances from prototypes alone; fit it again"
+            )
+        distances, order = head.nearest(self._scores(X, fhe), wanted)
         return (distances, order) if return_distance else order
 
     @available_if(lambda self: _revealing(self, "kneighbors_graph"))

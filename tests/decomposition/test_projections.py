@@ -154,6 +154,14 @@ def test_projections_follow_the_components(iris):
         model.transform(X, fhe="execute")
 
 
+def test_whitening_is_asked_for_when_rows_are_projected(iris):
+    X, _ = iris
+    model, original = PCA(2).fit(X).set_params(whiten=True), PCA._original(2).fit(X)
+    original.set_params(whiten=True)
+    np.testing.assert_allclose(model.transform(X), original.transform(X), atol=0.01)
+    np.testing.assert_allclose(model.score_samples(X), original.score_samples(X), atol=0.05)
+
+
 def test_rows_far_from_training_are_told_of(iris):
     X, _ = iris
     with pytest.warns(InputClippingWarning, match="PCA: 150 of 150 rows"):
