@@ -53,6 +53,7 @@ class KernelMachineMixin:
     n_bits: Any
     kernel_bits: Any
     range_margin: Any
+    _input_error: float | None
     _unit: float | None = None
     _sized_by_vectors = True
     """Whether scores are as large as those of support vectors; those of a boundary are all near zero."""
@@ -182,10 +183,16 @@ class KernelMachineMixin:
         if not radial:
             found: EncryptedModel = super()._lower(described, calibration)  # type: ignore[misc]
             return found
+        self._input_error = None  # what is coarse is not the features, and told otherwise
         try:
             return lower_radial(described, calibration)
         except ValueError as error:
             raise ValueError(f"this {type(self).__name__} cannot be evaluated on integers: {error}") from None
+
+    def _compare(self, original: Any, X: Any, sample_weight: Any = None) -> None:
+        """Warn if predictions are not the original's; with a radial kernel, lowering has done that."""
+        if not self._is_radial:
+            super()._compare(original, X, sample_weight)  # type: ignore[misc]
 
     def _head(self, fitted: Any) -> Head:
         return Values()
