@@ -24,10 +24,8 @@ __all__ = ["Agreement", "agreement_of", "part_alike", "remedy_by_bits", "shared_
 
 MOST_ROWS = 2000
 """Rows that are compared; of more, each second, third or so."""
-WANTED_OF_LABELS = 0.998
-"""Part of equal labels that is not warned of."""
-WANTED_OF_VALUES = 0.995
-"""Part of the variance of values that is not warned of: what is lost of a score is then at most the rest."""
+WANTED = 0.998
+"""Part of equal labels, or of the variance of values, that is not warned of."""
 CONSTANT = 1e-9
 """Values that vary less, in parts of the largest or of what other columns vary, are roundings of floats."""
 SMALLEST = 1e-290
@@ -59,14 +57,9 @@ class Agreement:
     what: str = "predictions"
 
     @property
-    def wanted(self) -> float:
-        """What is not warned of."""
-        return WANTED_OF_LABELS if self.of_labels else WANTED_OF_VALUES
-
-    @property
     def suffices(self) -> bool:
         """Whether nothing is to be warned of."""
-        return self.part >= self.wanted
+        return self.part >= WANTED
 
     @property
     def percent(self) -> str:
@@ -171,7 +164,7 @@ def agreement_of(estimator: Any, original: Any, rows: Any, *methods: str) -> Agr
         what = "predictions" if method == "predict" else "projections"
         part = part_alike(expected, _result(ours, method, rows), of_labels)
         found.append(Agreement(part, len(expected), of_labels, what))
-    return min(found, key=lambda each: each.part - each.wanted)
+    return min(found, key=lambda each: each.part)
 
 
 def _result(estimator: Any, method: str, rows: Any) -> Array:

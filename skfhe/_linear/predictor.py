@@ -134,7 +134,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
             self._compare(original, rows, arguments.get("sample_weight"))
 
     def _kept(self, values: Any) -> Any:
-        """Return values as they are, though training may overwrite them where a parameter says so."""
+        """Return rows or targets as they are, though training may overwrite them if a parameter says so."""
         overwrites = not all(getattr(self, name, True) for name in ("copy", "copy_X", "copy_x"))
         return copy.deepcopy(values) if overwrites else values
 

@@ -35,9 +35,8 @@ from skfhe.encoding import ClippingWatch, MonomialEncoder
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import CoarseInputWarning, InputClippingWarning, UnsupportedModelError
 
-__all__ = ["N_BITS", "RANGE_MARGIN", "PolynomialPredictorMixin"]
+__all__ = ["RANGE_MARGIN", "PolynomialPredictorMixin"]
 
-N_BITS = 12
 RANGE_MARGIN = 3.0
 """By default seven times the training range is represented."""
 COARSE = 0.25
@@ -77,7 +76,11 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
 
     @classmethod
     def from_sklearn_model(
-        cls, fitted: Any, X: ArrayLike | None = None, n_bits: int = N_BITS, range_margin: float = RANGE_MARGIN
+        cls,
+        fitted: Any,
+        X: ArrayLike | None = None,
+        n_bits: int | None = None,
+        range_margin: float = RANGE_MARGIN,
     ) -> Any:
         """Convert a fitted original.
 
@@ -87,8 +90,8 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
             Fitted, of the class that this stands for.
         X : array-like of shape (n_rows, n_features)
             Rows to calibrate the input quantizer on, such as those it was trained on.
-        n_bits : int, default=12
-            Bits of inputs; see the class.
+        n_bits : int, default=None
+            Bits of inputs; None takes the class's default.
         range_margin : float, default=3.0
             How far beyond the range of ``X`` features are represented; see the class.
 
@@ -107,7 +110,8 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         NotFittedError
             If ``fitted`` is not fitted.
         """
-        return cls._converted(fitted, X, n_bits=n_bits, range_margin=range_margin)
+        bits = {} if n_bits is None else {"n_bits": n_bits}
+        return cls._converted(fitted, X, **bits, range_margin=range_margin)
 
     @classmethod
     def _converted(cls, fitted: Any, X: ArrayLike | None, **own: Any) -> Any:

@@ -33,7 +33,7 @@ from skfhe.encoding import Head, Margins, NamedCategories, Values, dense, labell
 
 __all__ = ["ExplainableBoostingClassifier", "ExplainableBoostingRegressor"]
 
-OWN: dict[str, Any] = {"n_bits": 4, "n_pairs": 8, "pairs": "lookups"}
+OWN: dict[str, Any] = {"n_bits": 5, "n_pairs": 8, "pairs": "lookups"}
 """Parameters beside those of the originals, with their defaults."""
 MAX_N_BITS = 8
 PAIRS = ("lookups", "cells")
@@ -64,7 +64,7 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         fitted: Any,
         X: ArrayLike | None = None,
         y: ArrayLike | None = None,
-        n_bits: int | None = 4,
+        n_bits: int | None = 5,
         n_pairs: int | None = 8,
         pairs: str = "lookups",
     ) -> Any:
@@ -80,7 +80,7 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         y : array-like of shape (n_rows,), default=None
             Their targets. With both, interactions are chosen by how much they take off the loss of these
             rows; without, by their mean squared scores, which the original knows.
-        n_bits : int, default=4
+        n_bits : int, default=5
             See the class.
         n_pairs : int, default=8
             See the class.

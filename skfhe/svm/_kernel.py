@@ -66,7 +66,7 @@ class KernelMachineMixin:
         cls,
         fitted: Any,
         X: ArrayLike | None = None,
-        n_bits: int = 12,
+        n_bits: int | None = None,
         range_margin: float | None = None,
         kernel_bits: int = KERNEL_BITS,
     ) -> Any:
@@ -78,7 +78,8 @@ class KernelMachineMixin:
             Fitted, of the class that this stands for.
         X : array-like of shape (n_rows, n_features)
             Rows to calibrate the encoder on, such as those it was trained on.
-        n_bits : int, default=12
+        n_bits : int, default=None
+            None takes the class's default.
         range_margin : float, default=None
         kernel_bits : int, default=6
             See the class.
@@ -97,8 +98,9 @@ class KernelMachineMixin:
         NotFittedError
             If ``fitted`` is not fitted.
         """
-        own = {"n_bits": n_bits, "range_margin": range_margin, "kernel_bits": kernel_bits}
-        return cls._converted(fitted, X, **own)  # type: ignore[attr-defined]
+        bits = {} if n_bits is None else {"n_bits": n_bits}
+        own = {"range_margin": range_margin, "kernel_bits": kernel_bits}
+        return cls._converted(fitted, X, **bits, **own)  # type: ignore[attr-defined]
 
     def _check_evaluable(self) -> None:
         """Raise an error unless the kernel has a program."""
@@ -379,7 +381,11 @@ class NuSVR(KernelMachineMixin, PolynomialPredictorMixin, svm.NuSVR):
     fit = method_of(svm.NuSVR.fit)
 
 
-@documented(KERNEL_MACHINE, after_a_map="OneClassSVM(kernel='linear')")
+@documented(
+    KERNEL_MACHINE,
+    n_bits=KERNEL_MACHINE["n_bits"].replace("default=12", "default=16"),
+    after_a_map="OneClassSVM(kernel='linear')",
+)
 class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM):
     """Outliers, told by a support vector machine on encrypted data.
 
@@ -403,17 +409,10 @@ class OneClassSVM(KernelMachineMixin, PolynomialPredictorMixin, svm.OneClassSVM)
     """
 
     _original = svm.OneClassSVM
-    __init__ = parameters_of(svm.OneClassSVM, n_bits=12, kernel_bits=KERNEL_BITS, range_margin=None)
+    __init__ = parameters_of(svm.OneClassSVM, n_bits=16, kernel_bits=KERNEL_BITS, range_margin=None)
     fit = method_of(svm.OneClassSVM.fit)
     _sized_by_vectors = False
     _after_a_map = "skfhe.svm.OneClassSVM(kernel='linear')"
-
-    def _compare(self, original: Any, X: Any, sample_weight: Any = None) -> None:
-        """Compare rows that the original is sure of: many support vectors lie on its very boundary."""
-        sure = np.abs(original.decision_function(X)) > original.tol
-        if sure.any():
-            weight = sure if sample_weight is None else sure * np.asarray(sample_weight)
-            super()._compare(original, X, weight)
 
     def _head(self, fitted: Any) -> Inliers:
         return Inliers(float(np.asarray(fitted.offset_).item()))
