@@ -412,9 +412,9 @@ class EncryptedPredictorMixin:
         """
         if fhe is None:
             fhe = self._said_above()
-        given = () if sample_weight is None else (sample_weight,)
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
         original: Any = self if fhe is None else self._in_mode(fhe)
-        return super(EncryptedPredictorMixin, original).score(X, y, *given)  # type: ignore[misc]
+        return super(EncryptedPredictorMixin, original).score(X, y, **given)  # type: ignore[misc]
 
     def _in_mode(self, fhe: str) -> Any:
         """Return the estimator as it is, but for its mode: all that it evaluates is evaluated so.

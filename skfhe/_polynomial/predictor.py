@@ -283,12 +283,11 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
 
         Where that is too small for a float, its logarithm is not, unless it follows from votes.
         """
+        check_is_fitted(self, "program_")
+        if not hasattr(self.head_, "predict_log_proba"):
+            return super().predict_log_proba(X, fhe=fhe)
         scores = self._scores(X, fhe)
-        head: Any = self.head_
-        if hasattr(head, "predict_log_proba"):
-            return head.predict_log_proba(scores)
-        with np.errstate(divide="ignore"):
-            return np.log(head.predict_proba(scores))
+        return self.head_.predict_log_proba(scores)
 
     @available_if(_has_decisions)
     def decision_function(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:

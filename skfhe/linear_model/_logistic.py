@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
@@ -70,3 +71,35 @@ class LogisticRegressionCV(LogisticMixin, LinearPredictorMixin, linear_model.Log
     _original = linear_model.LogisticRegressionCV
     __init__ = parameters_of(linear_model.LogisticRegressionCV, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.LogisticRegressionCV.fit)
+
+    def score(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        fhe: str | None = None,
+        **score_params: Any,
+    ) -> float:
+        """Return the score of predictions by ``scoring``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+        sample_weight : array-like of shape (n_rows,), default=None
+        fhe : {"disable", "simulate", "execute"}, default=None
+            As in `predict`.
+        **score_params
+            What the scorer takes beside these, with metadata routing enabled.
+
+        Returns
+        -------
+        float
+        """
+        if fhe is None:
+            fhe = self._said_above()
+        scored: Any = self if fhe is None else self._in_mode(fhe)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        score = linear_model.LogisticRegressionCV.score
+        return float(score(scored, X, y, **weights, **score_params))

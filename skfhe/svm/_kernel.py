@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn import svm
-from sklearn.utils.validation import validate_data
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._linear.scores import check_range_margin
 from skfhe._originals.compat import check_sample_weight, kernel_coefficient, kernel_probabilities
@@ -40,6 +42,10 @@ __all__ = ["SVC", "SVR", "NuSVC", "NuSVR", "OneClassSVM"]
 def _part(size: float | None) -> float | None:
     """Return what differences matter of scores that are of this size."""
     return None if size is None else size / 10
+
+
+def _offers_probabilities(estimator: Any) -> bool:
+    return bool(estimator._offers("predict_proba"))
 
 
 class KernelMachineMixin:
@@ -266,6 +272,21 @@ class PairwiseMixin(KernelMachineMixin):
         if self.break_ties and self.decision_function_shape == "ovo":
             raise ValueError("break_ties must be False when decision_function_shape is 'ovo'")
         found: Array = super().predict(X, fhe=fhe)  # type: ignore[misc]
+        return found
+
+    @available_if(_offers_probabilities)
+    def predict_proba(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
+        """Return the probability of each class, as those of every two of them agree best.
+
+        Parameters, errors and warnings are those of every predictor; see `skfhe.linear_model`.
+        """
+        check_is_fitted(self, "program_")
+        if not len(self.head_.slopes):  # the parameter was changed since
+            raise NotFittedError(
+                f"predict_proba is not available when fitted with probability=False; fit this "
+                f"{type(self).__name__} again with probability=True"
+            )
+        found: FloatArray = super().predict_proba(X, fhe=fhe)  # type: ignore[misc]
         return found
 
 

@@ -1,9 +1,14 @@
 """Logistic regression."""
 
-import numpy as np
-from sklearn.linear_model import LogisticRegression as FloatLogisticRegression
+import warnings
 
-from skfhe.linear_model import LogisticRegression
+import numpy as np
+import pytest
+import sklearn
+from sklearn.linear_model import LogisticRegression as FloatLogisticRegression
+from sklearn.metrics import make_scorer
+
+from skfhe.linear_model import LogisticRegression, LogisticRegressionCV
 
 
 def test_encrypted_probabilities_and_scores(iris):
@@ -37,3 +42,21 @@ def test_bits_of_inputs_and_weights_can_differ(iris):
     assert np.ptp(encoded, axis=0).max() <= 2**5
     weights = model.program_.values[1].op.weight
     assert 2**9 - 1 <= np.abs(weights).max() < 2**11
+
+
+def test_scores_take_what_the_scorer_takes(iris):
+    """Sample weights by name, as the original wants them, and more with metadata routing alone."""
+    X, y = (part[::4] for part in iris)
+    weights = np.where(y == 0, 0.0, 1.0)
+    model = LogisticRegressionCV(Cs=2, cv=2, solver="newton-cholesky", scoring="accuracy").fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        found = model.score(X, y, sample_weight=weights)
+    assert found == np.mean(model.predict(X[y > 0]) == y[y > 0])
+    with pytest.raises(ValueError, match="only supported if enable_metadata_routing=True"):
+        model.score(X, y, size=1.0)
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        scoring = make_scorer(lambda y, predicted, size: size * np.mean(y == predicted))
+        model.scoring = scoring.set_score_request(size=True)
+        assert model.score(X, y, size=3.0) == 3 * np.mean(model.predict(X) == y)

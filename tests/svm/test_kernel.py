@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from skfhe.exceptions import UnsupportedModelError
 from skfhe.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
@@ -45,6 +46,15 @@ def test_parameters_of_votes_are_read_when_rows_are_predicted():
     with pytest.raises(ValueError, match="break_ties must be False"):
         model.predict(X)
     assert not hasattr(model, "predict_proba")
+
+
+def test_probabilities_that_were_not_trained_ask_for_another_fit():
+    X, y = rows()
+    model = SVC(kernel="linear").fit(X, y > 0)
+    model.probability = True
+    for method in (model.predict_proba, model.predict_log_proba):
+        with pytest.raises(NotFittedError, match="not available when fitted with probability=False; fit"):
+            method(X)
 
 
 def test_parameters_of_the_kernel_are_those_that_there_are_now():
