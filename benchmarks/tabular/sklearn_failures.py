@@ -78,6 +78,10 @@ EXPECTED = (
                 "test_passive_aggressive_classifier_vs_sgd",
                 "test_passive_aggressive_regressor_vs_sgd",
             ),
+            "sklearn.linear_model.tests.test_ridge": (
+                "test_ridge_gcv_sample_weights",
+                "test_ridge_regression",
+            ),
             "sklearn.linear_model.tests.test_sgd": ("test_balanced_weight",),
             "sklearn.linear_model.tests.test_sparse_coordinate_descent": ("test_sparse_dense_equality",),
             "sklearn.linear_model.tests.test_theil_sen": ("test_less_samples_than_features",),
