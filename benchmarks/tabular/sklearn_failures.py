@@ -62,6 +62,11 @@ EXPECTED = (
                 "test_pca_solver_equivalence",
                 "test_whitening",
             ),
+            "sklearn.ensemble.tests.test_gradient_boosting": (
+                "test_binomial_error_exact_backward_compat",
+                "test_multinomial_error_exact_backward_compat",
+                "test_squared_error_exact_backward_compat",
+            ),
             "sklearn.ensemble.tests.test_weight_boosting": ("test_adaboost_decision_function",),
             "sklearn.linear_model.tests.test_base": ("test_linear_regression_sparse",),
             "sklearn.linear_model.tests.test_bayes": ("test_bayesian_initial_params",),
@@ -274,6 +279,18 @@ EXPECTED = (
                 "test_sample_weight_adaboost_regressor",
                 "test_sparse_classification",
                 "test_sparse_regression",
+            )
+        },
+    ),
+    Expected(
+        "refused",
+        "boosting starts with scores that are the same for all rows",
+        ("only initial scores that are finite and the same for all rows",),
+        {
+            "sklearn.ensemble.tests.test_gradient_boosting": (
+                "test_gradient_boosting_with_init",
+                "test_gradient_boosting_with_init_pipeline",
+                "test_raise_if_init_has_no_predict_proba",
             )
         },
     ),
