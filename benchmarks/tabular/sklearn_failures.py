@@ -62,6 +62,7 @@ EXPECTED = (
                 "test_pca_solver_equivalence",
                 "test_whitening",
             ),
+            "sklearn.ensemble.tests.test_forest": ("test_balance_property_random_forest",),
             "sklearn.ensemble.tests.test_gradient_boosting": (
                 "test_binomial_error_exact_backward_compat",
                 "test_multinomial_error_exact_backward_compat",
