@@ -101,5 +101,4 @@ class LogisticRegressionCV(LogisticMixin, LinearPredictorMixin, linear_model.Log
             fhe = self._said_above()
         scored: Any = self if fhe is None else self._in_mode(fhe)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        score = linear_model.LogisticRegressionCV.score
-        return float(score(scored, X, y, **weights, **score_params))
+        return float(self._original.score(scored, X, y, **weights, **score_params))
