@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from joblib import parallel_config
+from joblib.externals.loky import get_reusable_executor
 from sklearn import ensemble, multioutput
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -254,6 +255,7 @@ def test_workers_predict_encrypted_and_keep_their_keys(rows, tmp_path, monkeypat
     # not fitted in the workers: loky ends those that have grown by the engine since their first task
     skfhe.set_mode(model.set_params(n_jobs=2), "execute")
     with parallel_config("loky"):
+        get_reusable_executor().shutdown(wait=True)  # workers of other tests do not know of the log
         for _ in range(2):
             model.predict(X[:2])
     lines = [line.split() for line in log.read_text().splitlines()]
