@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-oldest lint types format mutate peer-environment tenseal-environment clean
+.PHONY: demo test test-slow test-oldest lint types docs format mutate peer-environment tenseal-environment clean
 
 demo: $(STAMP)
 	$(BIN)/skfhe demo
@@ -43,6 +43,15 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The pages of docs/ and the examples, which run, to docs/_build/html/index.html. Warnings are errors.
+DOCS := $(VENV)/.docs
+docs: $(DOCS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -b html -W --keep-going -q -j 2 docs docs/_build/html
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	touch $(DOCS)
 
 # Whether a room's tests notice single changes of its code, made in a copy of the tree, for example
 # make mutate ROOM=skfhe/_trees/cover.py N=20 SEED=1 KINDS="comparison number extreme" TESTS="tests/_trees -k cover"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
+from sklearn.pipeline import Pipeline
 
 from skfhe.base import EncryptedPredictorMixin
 
@@ -85,7 +86,7 @@ class _Walk:
         self._add(inside, _learnt(found), place)
         if not (self._learnt and inside.ours):
             self._add(inside, _given(found), place)
-        if hasattr(type(found), "predict") and type(found).__name__ not in CONSTANTS:
+        if _predicts(found) and type(found).__name__ not in CONSTANTS:
             for name in _left_to_choose(found):
                 inside.strangers[_within(place, name)] = "None, for which it takes one of its own"
             if not inside.ours:  # named as a whole
@@ -132,6 +133,11 @@ def _evaluates(found: Any) -> bool:
     """Whether an object that is no estimator of scikit-learn works like one."""
     methods = ("predict", "predict_proba", "transform")
     return hasattr(found, "__dict__") and any(callable(getattr(type(found), name, None)) for name in methods)
+
+
+def _predicts(found: Any) -> bool:
+    """Whether an object is one that predicts; a pipeline is if its last step does."""
+    return hasattr(found if isinstance(found, Pipeline) else type(found), "predict")
 
 
 def _left_to_choose(found: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import SimpleImputer
@@ -15,6 +16,7 @@ from sklearn.inspection import partial_dependence
 from sklearn.linear_model import LogisticRegression as FloatLogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import skfhe
 from skfhe.boosting import LGBMClassifier, XGBRegressor
@@ -102,6 +104,8 @@ def test_what_is_not_ours_is_named(some):
         skfhe.set_mode(model, "execute")
     chosen = make_pipeline(SimpleImputer(), SelectFromModel(other), ours).fit(X, y)
     skfhe.set_mode(chosen, "execute", clear="forbid")
+    prepared = ColumnTransformer([("all", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1])])
+    skfhe.set_mode(make_pipeline(prepared, ours).fit(X, y), "execute", clear="forbid")
 
 
 def test_contradictions_are_refused(some):
