@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ import skfhe  # noqa: E402
 
 project = "skfhe"
 author = "the authors of skfhe"
-copyright = author  # noqa: A001
+copyright = author
 version = release = skfhe.__version__
 
 extensions = [
@@ -28,6 +29,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "auto_examples/**/*.ipynb", "auto_examples/**/*.py", "sg_execution_times.rst"]
 templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # templates are given functions, which no cache can keep
 default_role = "py:obj"
 """Single backticks name an object: a link where there is a page, code where there is none."""
 
@@ -87,7 +89,10 @@ ELSEWHERE = {
 }
 """Where other libraries describe their objects, so that no inventory has to be fetched at build."""
 
-UPPER = {"SECURITY.md": "security.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
+UPPER = {
+    **{"README.md#what-is-encrypted-and-who-sees-what": "who_learns_what.md", "README.md": "index.md"},
+    **{"SECURITY.md": "security.md", "CONTRIBUTING.md": "contributing.md"},
+}
 """Files of the repository's root, and the pages that show them."""
 
 
@@ -145,15 +150,21 @@ def relink_page(app: Any, docname: str, source: list[str]) -> None:
 def relink_included(app: Any, path: Path, docname: str, source: list[str]) -> None:
     """Relink what a page includes from the repository's root, as if it lay beside the page."""
     text = relink(source[0])
-    if Path(path).resolve().parent == ROOT or Path(path).name in (*UPPER, "CHANGELOG.md"):
-        for folder in ("skfhe", "tests", "tools", "benchmarks"):
-            text = text.replace(f"]({folder}/", f"](../{folder}/")
-        text = text.replace("](docs/", "](")
-    source[0] = text
+    for folder in ("skfhe", "tests", "tools", "benchmarks"):
+        text = text.replace(f"]({folder}/", f"](../{folder}/")
+    source[0] = text.replace("](docs/", "](")
+
+
+def escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep ``*row`` in a shape from being read as the beginning of an emphasis."""
+    for i, line in enumerate(lines):
+        if "``" not in line and not line.lstrip().startswith((">>>", "...")):
+            lines[i] = re.sub(r"([(,] ?)\*(?=\w)", r"\1\\*", line)
 
 
 def setup(app: Any) -> None:
     """Connect the functions above."""
+    app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc's
     app.connect("missing-reference", link_elsewhere)
     app.connect("source-read", relink_page)
     app.connect("include-read", relink_included)

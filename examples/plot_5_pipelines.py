@@ -2,15 +2,16 @@
 Pipelines and meta-estimators
 =============================
 
-Estimators of skfhe are scikit-learn estimators, so they go where those go. `skfhe.set_mode` is one switch for everything inside: from
-then on ``predict``, ``predict_proba`` and ``score`` of whatever surrounds them run encrypted, without a keyword.
+Estimators of skfhe are scikit-learn estimators, so they go where those go. `skfhe.set_mode` is one switch
+for everything inside: from then on ``predict``, ``predict_proba`` and ``score`` of whatever surrounds them
+run encrypted, without a keyword.
 """
 
 # %%
 # A table with gaps and categories
 # --------------------------------
-# Imputing, scaling and encoding happen on the client, before encryption; they may be any transformers. The pipeline is fitted
-# in the clear.
+# Imputing, scaling and encoding happen on the client, before encryption; they may be any transformers. The
+# pipeline is fitted in the clear.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,8 +53,9 @@ print(search.best_params_, round(search.score(X_test, y_test), 3))
 # %%
 # One switch
 # ----------
-# The search, the pipeline in it and both members of the vote: the mode reaches each of them. ``clear="forbid"`` makes it an error
-# to evaluate any of them in the clear from now on, so nothing can be evaluated so by mistake.
+# The search, the pipeline in it and both members of the vote: the mode reaches each of them.
+# ``clear="forbid"`` makes it an error to evaluate any of them in the clear from now on, so nothing can be
+# evaluated so by mistake.
 
 clear = search.predict_proba(X_test)
 skfhe.set_mode(search, "execute", clear="forbid")
@@ -67,7 +69,8 @@ except skfhe.exceptions.ClearEvaluationError as error:
 # %%
 # Converting what is trained already
 # ----------------------------------
-# `skfhe.convert` takes anything that scikit-learn trained, and returns a copy with ours in place of its estimators.
+# `skfhe.convert` takes anything that scikit-learn trained, and returns a copy with ours in place of its
+# estimators.
 
 trained = make_pipeline(prepare, FloatLogisticRegression()).fit(X_train, y_train)
 converted = skfhe.convert(trained, X_train)

@@ -2,22 +2,22 @@
 Two machines
 ============
 
-A client has rows that nobody else may see, a server has a model. Here they are two processes that share nothing but a port: this one is
-the client, and ``skfhe serve`` runs in the other.
+A client has rows that nobody else may see, a server has a model. Here they are two processes that share
+nothing but a port: this one is the client, and ``skfhe serve`` runs in the other.
 """
 
 # %%
 # Whoever trained the model saves it
 # ----------------------------------
-# `skfhe.deployment.save` writes two files. ``client.zip`` says how rows become integers and integers predictions,
-# ``server.zip`` has the weights. Neither has a row of training in it, and neither is a pickle.
+# `skfhe.deployment.save` writes two files. ``client.zip`` says how rows become integers and integers
+# predictions, ``server.zip`` has the weights. Neither has a row of training in it, and neither is a pickle.
 
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
@@ -46,19 +46,20 @@ for file in sorted(folder.iterdir()):
 
 command = [sys.executable, "-m", "skfhe", "serve", str(folder), "--port", "0", "--workers", "1"]
 server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-lines = [server.stdout.readline()]
-while "http://" not in lines[-1]:
-    lines.append(server.stdout.readline())
-url = next(word for word in lines[-1].split() if word.startswith("http://")).rstrip(".,")
-print("the server says:", lines[-1].strip().replace(str(folder), "…/cancer"))
+said = ""
+while "Client(" not in said:
+    said = server.stdout.readline()
+url = re.search(r"Client\('(.+?)'\)", said).group(1)
+print(said)
 
 # %%
 # The client
 # ----------
-# It fetches ``client.zip``, makes a secret key that never leaves it, uploads evaluation keys once, and then sends ciphertexts.
-# Columns of a data frame are found by their names, and the scaler runs here, before encryption.
+# It fetches ``client.zip``, makes a secret key that never leaves it, uploads evaluation keys once, and then
+# sends ciphertexts. Columns of a data frame are found by their names, and the scaler runs here, before
+# encryption.
 
-with Client(f"{url.rstrip('/')}/cancer" if not url.endswith("cancer") else url) as client:
+with Client(url) as client:
     predicted = client.predict_proba(X_test[:20])
     later = client.predict(X_test[20:24])  # keys are there already
     sizes = client.sizes

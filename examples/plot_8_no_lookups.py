@@ -2,15 +2,16 @@
 Milliseconds: families without a lookup
 =======================================
 
-What is a sum needs no lookup, and a row of it takes milliseconds. More models are sums than one thinks: projections, distances from
-centres, Gaussian densities, naive Bayes. Here handwritten digits are projected, clustered and classified, all of it encrypted.
+What is a sum needs no lookup, and a row of it takes milliseconds. More models are sums than one thinks:
+projections, distances from centres, Gaussian densities, naive Bayes. Here handwritten digits are projected,
+clustered and classified, all of it encrypted.
 """
 
 # %%
 # Projections
 # -----------
-# `skfhe.decomposition.PCA` is fitted in the clear. The projection of a row is then computed encrypted: the server multiplies and
-# adds, and learns neither the digit nor where it ends up.
+# `skfhe.decomposition.PCA` is fitted in the clear. The projection of a row is then computed encrypted: the
+# server multiplies and adds, and learns neither the digit nor where it ends up.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,8 +53,9 @@ plt.show()
 # %%
 # Classes
 # -------
-# Gaussian naive Bayes is quadratic in a row. The client sends squares beside the values, exact squares of the very integers that it
-# sends, and the server still has nothing but a sum to do. A linear discriminant is a sum anyway.
+# Gaussian naive Bayes is quadratic in a row. The client sends squares beside the values, exact squares of
+# the very integers that it sends, and the server still has nothing but a sum to do. A linear discriminant
+# is a sum anyway.
 
 models = [
     GaussianNB(var_smoothing=1e-3).fit(X_train, y_train),
@@ -68,7 +70,8 @@ for model in models:
 # %%
 # What it costs
 # -------------
-# No lookup, so no evaluation keys either: a client has a secret key of some kilobytes, and nothing to upload before its first row.
+# No lookup, so no evaluation keys either: a client has a secret key of some kilobytes, and nothing to
+# upload before its first row.
 
 for model in (pca, clusters, *models):
     print(f"{type(model).__name__:28}{model.cost_}")

@@ -2,16 +2,16 @@
 Explainable boosting
 ====================
 
-An explainable boosting machine is an intercept, a curve for each feature, and a small table for each pair of features that interact.
-People who have to justify a score like it for its curves; under encryption it is among the cheapest accurate models there are,
-for a curve made of steps is a sum.
+An explainable boosting machine is an intercept, a curve for each feature, and a small table for each pair
+of features that interact. People who have to justify a score like it for its curves; under encryption it is
+among the cheapest accurate models there are, for a curve made of steps is a sum.
 """
 
 # %%
 # Train
 # -----
-# The original is that of the package interpret: ``pip install "skfhe[interpret]"``. ``n_bits=4`` merges each curve to about 15 steps,
-# ``n_pairs`` keeps that many interactions.
+# The original is that of the package interpret: ``pip install "skfhe[interpret]"``. ``n_bits=4`` merges
+# each curve to about 15 steps, ``n_pairs`` keeps that many interactions.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -66,6 +66,7 @@ plt.show()
 # %%
 # What it costs
 # -------------
-# With ``n_pairs=0``, or with ``pairs="cells"``, there would be no lookup at all, and a row would take milliseconds.
+# With ``n_pairs=0``, or with ``pairs="cells"``, there would be no lookup at all, and a row would take
+# milliseconds.
 
 print(model.cost_)
