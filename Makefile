@@ -47,7 +47,7 @@ format: $(STAMP)
 # The pages of docs/ and the examples, which run, to docs/_build/html/index.html. Warnings are errors.
 DOCS := $(VENV)/.docs
 docs: $(DOCS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -b html -W --keep-going -q -j 2 docs docs/_build/html
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -j 2 docs docs/_build/html
 
 $(DOCS): $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"

@@ -4,15 +4,18 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["OMP_NUM_THREADS"] = "1"  # examples run in two processes at a time
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import skfhe  # noqa: E402
+
+warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # joblib renews those that have grown
 
 project = "skfhe"
 author = "the authors of skfhe"
@@ -79,6 +82,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
     "remove_config_comments": True,
     "parallel": 2,
+    "reset_modules": ("matplotlib", "gallery_processes.start_by_spawn"),
 }
 
 ELSEWHERE = {

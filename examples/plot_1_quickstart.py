@@ -40,8 +40,10 @@ print("accuracy on rows held out:", round(pipe.score(X_test, y_test), 3))
 # prediction. The scaler stays where the rows are: it is the client's part.
 
 skfhe.compile(pipe)
-encrypted = pipe.predict_proba(X_test[:12], fhe="execute")
-clear = pipe.predict_proba(X_test[:12])
+doubt = np.abs(pipe.predict_proba(X_test)[:, 1] - 0.5)
+hardest = doubt.argsort()[:12]  # the rows that the model is least sure of
+encrypted = pipe.predict_proba(X_test[hardest], fhe="execute")
+clear = pipe.predict_proba(X_test[hardest])
 print("encrypted equals clear, to the last bit:", np.array_equal(encrypted, clear))
 
 # %%
@@ -51,9 +53,14 @@ print("encrypted equals clear, to the last bit:", np.array_equal(encrypted, clea
 fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 ax.bar(range(12), clear[:, 1], color="#c9dde4", label="in the clear")
 ax.plot(range(12), encrypted[:, 1], "o", color="#d9772b", label="decrypted")
-ax.plot(range(12), y_test[:12], "_", color="#1f2a30", markersize=14, label="diagnosis")
-ax.set(xlabel="row", ylabel="probability of benign", xticks=range(12), ylim=(-0.05, 1.05))
-ax.legend(loc="center right", fontsize="small")
+ax.plot(range(12), y_test[hardest], "_", color="#1f2a30", markersize=14, label="diagnosis")
+ax.set(
+    xlabel="row, the most doubtful first",
+    ylabel="probability of benign",
+    xticks=range(12),
+    ylim=(-0.05, 1.05),
+)
+ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
 plt.show()
 
 # %%

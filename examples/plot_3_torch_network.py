@@ -31,7 +31,7 @@ held_out = rng.random(len(X)) < 0.2
 X_train, y_train, X_test, y_test = X[~held_out], y[~held_out], X[held_out], y[held_out]
 
 
-def trained(net, epochs=60, lr=0.02, keep=None):
+def trained(net, epochs=150, lr=0.02, keep=None):
     """Train a network; with ``keep``, the smallest weights of each neuron go, until that many are left."""
     torch.manual_seed(0)
     inner = [layer for layer in net if isinstance(layer, nn.Linear)][1:]
@@ -92,8 +92,8 @@ print("3 bits after training:", accuracy(after.forward(X_test)), "- accumulators
 #
 # 3. Fewer weights
 # ----------------
-# A sum of fewer products is narrower. Pruning takes weights out, and training goes on with those that are
-# left.
+# A sum of fewer products is narrower. Pruning takes weights out, little by little, while training goes on
+# with those that are left. The sums lose a bit, which halves their price; accuracy does not come back by it.
 
 pruned = quantize_torch_model(trained(float_network(), keep=7), X_train, n_bits=3)
 print("7 weights a neuron:", accuracy(pruned.forward(X_test)), "- accumulators:", pruned.accumulator_bits_)
@@ -148,7 +148,7 @@ fig, axes = plt.subplots(1, 4, figsize=(10, 2.8), layout="constrained", sharex=T
 for ax, (name, scores) in zip(axes, pictures.items(), strict=True):
     colours = np.argmax(scores, axis=1).reshape(90, 90)
     ax.imshow(colours, extent=[-0.03, 1.03] * 2, origin="lower", cmap=ListedColormap(["#c9dde4", "#f3d3bb"]))
-    ax.scatter(*X_test[:250].T, c=y_test[:250], s=3, cmap=ListedColormap(["#1f6f8b", "#d9772b"]))
+    ax.scatter(*X_test.T, c=y_test, s=3, cmap=ListedColormap(["#1f6f8b", "#d9772b"]))
     ax.set_title(name, fontsize="medium")
     ax.set(xticks=[], yticks=[])
 plt.show()
@@ -171,3 +171,18 @@ print("encrypted equals clear:", np.array_equal(encrypted, aware.forward(few)))
 
 print(aware.report())
 print(aware.cost_)
+
+# %%
+# The whole study has 10,000 points, 100 neurons and ten seeds. Means of it, accuracy on 500 points held out,
+# whose ceiling is 0.956 (``python -m benchmarks.networks.checkerboard``):
+#
+# ==============================================  =====  ========  =================
+# network, 3 bits                                 float  integers  accumulator bits
+# ==============================================  =====  ========  =================
+# after training, 10 neurons                      0.767  0.678     6.8
+# after training, 30 neurons                      0.937  0.763     8.0
+# after training, 100 neurons                     0.951  0.807     9.3
+# after training, 100 neurons, 10 weights each    0.926  0.771     7.9
+# after training, 100 neurons, 30 weights each    0.949  0.804     8.9
+# trained with integers, 30 weights each          0.956  0.956     6.0, proven
+# ==============================================  =====  ========  =================

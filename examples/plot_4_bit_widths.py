@@ -87,7 +87,7 @@ tried = module.quantization_.to_frame()
 tried = tried[np.isfinite(tried["seconds"])]
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
 ax.scatter(tried["seconds"], tried["agreement"], s=22, color="#9bb5bf", label="tried")
-ordered = tried.sort_values("seconds")
+ordered = tried.sort_values(["seconds", "agreement"], ascending=[True, False])
 front = ordered[ordered["agreement"] > ordered["agreement"].cummax().shift(fill_value=-1)]
 ax.step(front["seconds"], front["agreement"], where="post", color="#1f6f8b", label="front")
 ax.axvline(module.cost_.seconds, color="#d9772b", lw=1, label="taken")
