@@ -36,6 +36,8 @@ suppress_warnings = ["config.cache"]  # templates are given functions, which no 
 default_role = "py:obj"
 """Single backticks name an object: a link where there is a page, code where there is none."""
 
+highlight_language = "none"  # blocks say what they are
+
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -45,6 +47,7 @@ autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skfhe {release}"
@@ -62,6 +65,7 @@ html_theme_options = {
     "footer_end": [],
     "show_prev_next": True,
     "show_toc_level": 2,
+    "secondary_sidebar_items": {"index": [], "**": ["page-toc"]},
     "navigation_with_keys": False,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
@@ -162,12 +166,18 @@ def relink_included(app: Any, path: Path, docname: str, source: list[str]) -> No
 def escape_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Keep ``*row`` in a shape from being read as the beginning of an emphasis."""
     for i, line in enumerate(lines):
-        if "``" not in line and not line.lstrip().startswith((">>>", "...")):
-            lines[i] = re.sub(r"([(,] ?)\*(?=\w)", r"\1\\*", line)
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = re.split(r"(``.*?``)", line)
+            parts[::2] = [re.sub(r"([(,] ?)\*(?=\w)", r"\1\\*", part) for part in parts[::2]]
+            lines[i] = "".join(parts)
 
 
 def setup(app: Any) -> None:
     """Connect the functions above."""
+    from numpydoc.docscrape_sphinx import SphinxDocString
+
+    # An attribute is described by its class, not by the property that it may be, which several classes share.
+    SphinxDocString._process_param = lambda self, param, desc, fake_autosummary: (param, desc)
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc's
     app.connect("missing-reference", link_elsewhere)
     app.connect("source-read", relink_page)

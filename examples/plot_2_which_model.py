@@ -2,17 +2,18 @@
 Which model to take
 ===================
 
-Under encryption models do not differ by how fast a processor multiplies, but by how many *lookups* they
-need: sums are nearly free, and each lookup takes some milliseconds. So it pays to try the families that
-need none first. Here eight models see the same rows, and a chart says what a better score would cost.
+Under encryption models do not differ by how fast a processor multiplies, but by how
+many *lookups* they need: sums are nearly free, and each lookup takes some
+milliseconds. So it pays to try the families that need none first. Here eight models
+see the same rows, and a chart says what a better score would cost.
 """
 
 # %%
 # Some rows
 # ---------
-# Accounts of a made telephone company. Whether one leaves depends on *pairs* of features: those who call
-# the service often and pay little leave, and so do those who talk much by day and have no voice mail. A
-# linear model cannot see that.
+# Accounts of a made telephone company. Whether one leaves depends on *pairs* of
+# features: those who call the service often and pay little leave, and so do those who
+# talk much by day and have no voice mail. A linear model cannot see that.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,9 +41,9 @@ y = rng.random(n) < 1 / (1 + np.exp(-score))
 # %%
 # Eight models
 # ------------
-# ``cost_`` is known as soon as a model is fitted, without compiling, so a chart like this takes no longer
-# than the training. ``max_depth=1`` is boosting without interactions: its trees ask one question each, and
-# their sum needs no lookup.
+# ``cost_`` is known as soon as a model is fitted, without compiling, so a chart like
+# this takes no longer than the training. ``max_depth=1`` is boosting without
+# interactions: its trees ask one question each, and their sum needs no lookup.
 
 models = {
     "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
@@ -51,58 +52,86 @@ models = {
     "decision tree, depth 4": DecisionTreeClassifier(max_depth=4, random_state=0),
     "boosting, depth 2": HistGradientBoostingClassifier(max_depth=2, max_iter=20),
     "boosting, depth 3": HistGradientBoostingClassifier(max_depth=3, max_iter=30),
-    "forest, 10 trees": RandomForestClassifier(n_estimators=10, max_depth=5, random_state=0),
-    "neural network": make_pipeline(StandardScaler(), NeuralNetClassifier(max_epochs=15, random_state=0)),
+    "forest, 10 trees": RandomForestClassifier(
+        n_estimators=10, max_depth=5, random_state=0
+    ),
+    "neural network": make_pipeline(
+        StandardScaler(), NeuralNetClassifier(max_epochs=15, random_state=0)
+    ),
 }
 rows = []
 for name, model in models.items():
     auc = cross_val_score(model, X, y, cv=3, scoring="roc_auc").mean()
     model.fit(X, y)
     cost = (model[-1] if hasattr(model, "steps") else model).cost_
-    rows.append({"model": name, "AUC": auc, "lookups": cost.n_lookups, "seconds a row": cost.seconds})
+    rows.append(
+        {
+            "model": name,
+            "AUC": auc,
+            "lookups": cost.n_lookups,
+            "seconds a row": cost.seconds,
+        }
+    )
 table = pd.DataFrame(rows).set_index("model")
 table.round(4)
 
 # %%
 # The chart
 # ---------
-# Left of the gap are models without a lookup, at about a millisecond a row; right of it are those with
-# lookups, which pay some ten milliseconds for their keys in each call and then for each lookup. The line is
-# the front: whatever lies below it costs more than something that is better.
+# Left of the gap are models without a lookup, at about a millisecond a row; right of
+# it are those with lookups, which pay some ten milliseconds for their keys in each
+# call and then for each lookup. The line is the front: whatever lies below it costs
+# more than something that is better.
 
 ordered = table.sort_values("seconds a row")
 front = ordered[ordered["AUC"] >= ordered["AUC"].cummax()]
 fig, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
 ax.step(front["seconds a row"], front["AUC"], where="post", color="#9bb5bf", zorder=1)
 without = table["lookups"] == 0
-ax.scatter(table["seconds a row"], table["AUC"], c=np.where(without, "#1f6f8b", "#d9772b"), zorder=2)
+ax.scatter(
+    table["seconds a row"],
+    table["AUC"],
+    c=np.where(without, "#1f6f8b", "#d9772b"),
+    zorder=2,
+)
 above, below = {"ha": "right", "xytext": (4, 7)}, {"ha": "right", "xytext": (4, -14)}
-labels = {"boosting, depth 2": above, "boosting, depth 3": above, "forest, 10 trees": below}
+labels = {
+    "boosting, depth 2": above,
+    "boosting, depth 3": above,
+    "forest, 10 trees": below,
+}
 labels |= {"boosting, depth 1": {"ha": "left", "xytext": (4, 7)}}
 for name, row in table.iterrows():
     options = labels.get(name, {"ha": "left", "xytext": (7, -3)})
     point = (row["seconds a row"], row["AUC"])
     ax.annotate(name, point, textcoords="offset points", fontsize="small", **options)
-ax.set(xscale="log", xlabel="seconds a row, predicted for two cores", ylabel="AUC, three folds")
+ax.set(
+    xscale="log",
+    xlabel="seconds a row, predicted for two cores",
+    ylabel="AUC, three folds",
+)
 ax.set_xlim(3e-4, 2)
 ax.margins(y=0.1)
 plt.show()
 
 # %%
-# So on these rows an interaction is worth its lookups, and a few of them are enough. Where features act
-# each by itself, the cheap end of the chart wins: change the score above to a sum of the features and look
-# again.
+# So on these rows an interaction is worth its lookups, and a few of them are enough.
+# Where features act each by itself, the cheap end of the chart wins: change the score
+# above to a sum of the features and look again.
 #
 # Four questions that decide most cases:
 #
-# - *Is a sum enough?* Logistic regression, naive Bayes, boosting of depth 1: a millisecond.
-# - *Does it take pairs of features?* Boosting of depth 2, or an explainable boosting machine: some ten
+# - *Is a sum enough?* Logistic regression, naive Bayes, boosting of depth 1: a
+#   millisecond.
+# - *Does it take pairs of features?* Boosting of depth 2, or an explainable boosting
+#   machine: some ten milliseconds.
+# - *Is the boundary smooth and all features matter?* A small network: 20 to 80
 #   milliseconds.
-# - *Is the boundary smooth and all features matter?* A small network: 20 to 80 milliseconds.
-# - *May the client learn the thresholds?* If not, trees take ``n_bits=4``, and a little longer.
+# - *May the client learn the thresholds?* If not, trees take ``n_bits=4``, and a
+#   little longer.
 #
-# `skfhe.model_selection.ParetoSearchCV` makes this chart for grids of parameters, stops candidates early
-# that cannot win, and keeps to a budget of seconds.
+# `skfhe.model_selection.ParetoSearchCV` makes this chart for grids of parameters,
+# stops candidates early that cannot win, and keeps to a budget of seconds.
 #
 # What it costs
 # -------------

@@ -2,16 +2,17 @@
 Pipelines and meta-estimators
 =============================
 
-Estimators of skfhe are scikit-learn estimators, so they go where those go. `skfhe.set_mode` is one switch
-for everything inside: from then on ``predict``, ``predict_proba`` and ``score`` of whatever surrounds them
-run encrypted, without a keyword.
+Estimators of skfhe are scikit-learn estimators, so they go where those go.
+`skfhe.set_mode` is one switch for everything inside: from then on ``predict``,
+``predict_proba`` and ``score`` of whatever surrounds them run encrypted, without a
+keyword.
 """
 
 # %%
 # A table with gaps and categories
 # --------------------------------
-# Imputing, scaling and encoding happen on the client, before encryption; they may be any transformers. The
-# pipeline is fitted in the clear.
+# Imputing, scaling and encoding happen on the client, before encryption; they may be
+# any transformers. The pipeline is fitted in the clear.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +38,12 @@ table = pd.DataFrame(
         "home": rng.choice(["rent", "owner", "parents"], n),
     }
 )
-risk = -1 + table["debt"].fillna(0) / 4000 - (table["home"] == "owner") - (table["income"] - 22000) / 20000
+risk = (
+    -1
+    + table["debt"].fillna(0) / 4000
+    - (table["home"] == "owner")
+    - (table["income"] - 22000) / 20000
+)
 y = rng.random(n) < 1 / (1 + np.exp(-risk))
 X_train, X_test, y_train, y_test = train_test_split(table, y, random_state=0)
 
@@ -45,32 +51,39 @@ prepare = make_column_transformer(
     (make_pipeline(SimpleImputer(), StandardScaler()), ["income", "debt"]),
     (OneHotEncoder(), ["home"]),
 )
-members = [("linear", LogisticRegression()), ("tree", DecisionTreeClassifier(max_depth=3, random_state=0))]
+members = [
+    ("linear", LogisticRegression()),
+    ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
+]
 model = make_pipeline(prepare, VotingClassifier(members, voting="soft"))
-search = GridSearchCV(model, {"votingclassifier__tree__max_depth": [2, 3]}, cv=3).fit(X_train, y_train)
+search = GridSearchCV(model, {"votingclassifier__tree__max_depth": [2, 3]}, cv=3).fit(
+    X_train, y_train
+)
 print(search.best_params_, round(search.score(X_test, y_test), 3))
 
 # %%
 # One switch
 # ----------
-# The search, the pipeline in it and both members of the vote: the mode reaches each of them.
-# ``clear="forbid"`` makes it an error to evaluate any of them in the clear from now on, so nothing can be
-# evaluated so by mistake.
+# The search, the pipeline in it and both members of the vote: the mode reaches each of
+# them. ``clear="forbid"`` makes it an error to evaluate any of them in the clear from
+# now on, so nothing can be evaluated so by mistake.
 
 clear = search.predict_proba(X_test)
 skfhe.set_mode(search, "execute", clear="forbid")
 encrypted = search.predict_proba(X_test)
 print("all rows equal:", np.array_equal(encrypted, clear))
 try:
-    search.best_estimator_[-1].estimators_[0].predict(prepare.fit_transform(X_test), fhe="disable")
+    search.best_estimator_[-1].estimators_[0].predict(
+        prepare.fit_transform(X_test), fhe="disable"
+    )
 except skfhe.exceptions.ClearEvaluationError as error:
     print(type(error).__name__, "-", error)
 
 # %%
 # Converting what is trained already
 # ----------------------------------
-# `skfhe.convert` takes anything that scikit-learn trained, and returns a copy with ours in place of its
-# estimators.
+# `skfhe.convert` takes anything that scikit-learn trained, and returns a copy with
+# ours in place of its estimators.
 
 trained = make_pipeline(prepare, FloatLogisticRegression()).fit(X_train, y_train)
 converted = skfhe.convert(trained, X_train)
@@ -86,7 +99,11 @@ ax.plot(
     ".",
     color="#d9772b",
 )
-ax.set(xlabel="probability of the float pipeline", ylabel="decrypted probability", aspect="equal")
+ax.set(
+    xlabel="probability of the float pipeline",
+    ylabel="decrypted probability",
+    aspect="equal",
+)
 plt.show()
 
 # %%
