@@ -94,4 +94,4 @@ $(TENSEAL)/.installed:
 	touch $(TENSEAL)/.installed
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(PEER) $(TENSEAL) build *.egg-info
+	rm -rf $(VENV) $(OLDEST) $(PEER) $(TENSEAL) build *.egg-info docs/_build docs/auto_examples docs/reference/generated
