@@ -99,14 +99,14 @@ print(
 # %%
 # The *accumulators* are the sums that each neuron's activation reads. An activation is
 # a table lookup, whose price more than doubles with each bit: at 8 bits one takes 0.2
-# seconds, at 4 bits five milliseconds. (A width that is split in two, such as 8 and 7,
-# is one sum that two narrower tables read.)
+# seconds, at 4 bits five milliseconds. (Two widths of one layer, such as 5 and 4, are
+# of one sum that two narrower tables read.)
 #
 # 3. Fewer weights
 # ----------------
 # A sum of fewer products is narrower. Pruning takes weights out, little by little,
-# while training goes on with those that are left. The sums lose a bit, which halves
-# their price; accuracy does not come back by it.
+# while training goes on with those that are left. That makes lookups cheaper; it does
+# not bring the accuracy back.
 
 pruned = quantize_torch_model(trained(float_network(), keep=7), X_train, n_bits=3)
 print(
