@@ -177,7 +177,8 @@ def setup(app: Any) -> None:
     from numpydoc.docscrape_sphinx import SphinxDocString
 
     # An attribute is described by its class, not by the property that it may be, which several classes share.
-    SphinxDocString._process_param = lambda self, param, desc, fake_autosummary: (param, desc)
+    process = SphinxDocString._process_param
+    SphinxDocString._process_param = lambda self, param, desc, _: process(self, param, desc, False)
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc's
     app.connect("missing-reference", link_elsewhere)
     app.connect("source-read", relink_page)
