@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-oldest lint types format mutate peer-environment tenseal-environment clean
+.PHONY: demo test test-slow test-oldest lint types docs format mutate peer-environment tenseal-environment clean
 
 demo: $(STAMP)
 	$(BIN)/skfhe demo
@@ -44,6 +44,15 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The pages of docs/ and the examples, which run, to docs/_build/html/index.html. Warnings are errors.
+DOCS := $(VENV)/.docs
+docs: $(DOCS)
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -j 2 docs docs/_build/html
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	touch $(DOCS)
 
 # Whether a room's tests notice single changes of its code, made in a copy of the tree, for example
 # make mutate ROOM=skfhe/_trees/cover.py N=20 SEED=1 KINDS="comparison number extreme" TESTS="tests/_trees -k cover"
@@ -86,4 +95,4 @@ $(TENSEAL)/.installed:
 	touch $(TENSEAL)/.installed
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(PEER) $(TENSEAL) build *.egg-info
+	rm -rf $(VENV) $(OLDEST) $(PEER) $(TENSEAL) build *.egg-info docs/_build docs/auto_examples docs/reference/generated

@@ -21,6 +21,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import SelectorMixin
+from sklearn.pipeline import Pipeline
 
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.circuit import CommonKeys
@@ -110,7 +111,7 @@ class _Walk:
         if not (self._learnt and inside.ours):
             self._add(inside, _given(found), place)
         self._package = within
-        if hasattr(type(found), "predict") and type(found).__name__ not in CONSTANTS:
+        if _predicts(found) and type(found).__name__ not in CONSTANTS:
             for name in _left_to_choose(found):
                 inside.strangers[_within(place, name)] = "None, for which it takes one of its own"
             if not inside.ours:  # named as a whole
@@ -182,6 +183,11 @@ def _attributes(found: Any) -> dict[str, Any]:
     names = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
     in_slots = {name: getattr(found, name) for name in names if hasattr(found, name)}
     return in_slots | getattr(found, "__dict__", {})
+
+
+def _predicts(found: Any) -> bool:
+    """Whether an object is one that predicts; a pipeline is if its last step does."""
+    return hasattr(found if isinstance(found, Pipeline) else type(found), "predict")
 
 
 def _left_to_choose(found: Any) -> Iterator[str]:

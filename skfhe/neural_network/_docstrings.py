@@ -113,11 +113,11 @@ net_ : skorch.NeuralNet
     The fitted skorch net. Its ``history`` begins when the budgets have settled.
 n_iter_ : int
     Epochs trained, those in which the budgets shrink and those of earlier warm starts among them.
-loss_curve_ : list of float, length n_iter_
+loss_curve_ : list of float, one for each epoch
     Mean loss of the training rows in each epoch.
 best_loss_ : float or None
     The least of them; None with ``early_stopping``.
-validation_scores_ : list of float, length n_iter_, or None
+validation_scores_ : list of float, one for each epoch, or None
     The {score} of the rows held out after each epoch, with ``early_stopping``.
 best_validation_score_ : float or None
     The best of them since the budgets had settled, which the network has.

@@ -12,6 +12,7 @@ import pytest
 import sklearn
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import BaggingClassifier, RandomTreesEmbedding, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import SelectFromModel
@@ -20,7 +21,7 @@ from sklearn.inspection import partial_dependence
 from sklearn.linear_model import LogisticRegression as FloatLogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier as FloatTree
 
 import skfhe
@@ -122,6 +123,8 @@ def test_what_is_not_ours_is_named(some):
         SimpleImputer(), SelectFromModel(other), RandomTreesEmbedding(2, max_depth=1), ours
     ).fit(X, y)
     skfhe.set_mode(chosen, "execute", clear="forbid")
+    prepared = ColumnTransformer([("all", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1])])
+    skfhe.set_mode(make_pipeline(prepared, ours).fit(X, y), "execute", clear="forbid")
 
 
 def test_contradictions_are_refused(some):
