@@ -16,7 +16,7 @@ from skfhe._modes import FRESH, Mode, compiling
 from skfhe._originals.compat import dropped_by_pipelines, printed_as_estimators, visual_block
 from skfhe._parameters import what_to_lower
 from skfhe._showing import state
-from skfhe._typing import Array, FloatArray
+from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.encoding import Decoder, Encoder, Head
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import NotCompiledError
@@ -294,6 +294,22 @@ class EncryptedPredictorMixin:
     def _offers(self, method: str) -> bool:
         """Whether the estimator has a method that not all of its kind have."""
         return False
+
+    def quantize_input(self, X: ArrayLike) -> IntArray | tuple[IntArray, ...]:
+        """Return the integers that are encrypted.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of int64, rows first, or tuple of them
+            One for each input of ``program_``.
+        """
+        check_is_fitted(self, "program_")
+        found = tuple(self._lowered_model().encoder.encode(self._rows(self, X)))
+        return found[0] if len(found) == 1 else found
 
     def _scores(self, X: Any, fhe: str | None) -> FloatArray:
         """Return the scores of rows, shape (n_rows, n_scores)."""

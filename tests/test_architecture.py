@@ -32,6 +32,7 @@ OWN = {
         *("exceptions", "_parameters"),
     },
     "model_selection": {"_originals"},
+    "inspection": {"compose", "cost", "deployment", "exceptions", "program"},
     "base": {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_modes", "_originals", "_parameters", "_showing"),
@@ -102,6 +103,7 @@ OUTSIDE = {
     "concrete": {"circuit", "encrypted_model", "base", "importers", "deployment"},
     "cryptography": {"encryption"},
     "distributed": {"circuit"},
+    "matplotlib": {"inspection"},
     "xgboost": {"boosting"},
     "lightgbm": {"boosting"},
     "catboost": {"boosting"},
@@ -111,6 +113,7 @@ OUTSIDE = {
     },
     "sklearn": {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
+        "inspection",
         *("_conversion", "_originals"),
         *("_linear", "linear_model", "svm", "_polynomial", "naive_bayes", "discriminant_analysis"),
         *("_trees", "tree", "ensemble", "boosting", "mixture", "_radial", "additive"),
@@ -198,6 +201,7 @@ def test_every_module_is_a_face_or_private():
         ("import skfhe.boosting", ["torch", "concrete", "xgboost", "lightgbm", "catboost"]),
         ("import skfhe.boosting", ["xgboost", "lightgbm", "catboost", "sklearn", "torch", "concrete"]),
         ("import skfhe.additive", ["interpret", "sklearn", "torch", "concrete"]),
+        ("import skfhe.inspection", ["matplotlib", "torch", "concrete"]),
         ("import skfhe.encoding", ["torch", "concrete", "sklearn", "scipy"]),
         ("import skfhe.deployment", ["torch", "concrete", "sklearn", "scipy", "pandas", "httpx", "fastapi"]),
         ("from skfhe.deployment import Server, save", ["torch", "concrete", "sklearn", "scipy", "pandas"]),

@@ -5,7 +5,14 @@ All prices come from one table, which `skfhe.cost._prices` reads.
 
 from skfhe.cost._advice import Advice
 from skfhe.cost._error_rate import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
-from skfhe.cost._estimate import Cost, count_bootstraps, estimate_cost, lookup_p_error
+from skfhe.cost._estimate import (
+    Cost,
+    LayerCost,
+    count_bootstraps,
+    estimate_cost,
+    layer_costs,
+    lookup_p_error,
+)
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
 from skfhe.cost._prices import (
     encryption_seconds,
@@ -23,6 +30,7 @@ __all__ = [
     "Advice",
     "Cost",
     "ErrorRate",
+    "LayerCost",
     "Report",
     "advising",
     "check_limits",
@@ -31,6 +39,7 @@ __all__ = [
     "engine_p_error",
     "estimate_cost",
     "explain",
+    "layer_costs",
     "levelled_p_error",
     "lookup_p_error",
     "lookup_seconds",
