@@ -13,9 +13,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._modes import FRESH, Mode, compiling
-from skfhe._originals.compat import dropped_by_pipelines, printed_as_estimators, visual_block
+from skfhe._originals.compat import (
+    dropped_by_pipelines,
+    printed_as_estimators,
+    visual_block,
+    with_html,
+)
 from skfhe._parameters import what_to_lower
-from skfhe._showing import state
+from skfhe._showing import state, tables
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.encoding import Decoder, Encoder, Head
 from skfhe.encrypted_model import EncryptedModel
@@ -162,6 +167,11 @@ class EncryptedPredictorMixin:
     def _sk_visual_block_(self) -> Any:
         """Return the estimator's box in diagrams, which says the same."""
         return visual_block(self, state(vars(self).get("_encrypted_model"), self._mode))
+
+    def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what diagrams say of the parameters, and after it what a row costs."""
+        found = super()._get_params_html(*args, **kwargs)  # type: ignore[misc]
+        return with_html(found, tables(vars(self).get("_encrypted_model")))
 
     # Compiling.
 

@@ -12,6 +12,7 @@ from skfhe.cost._estimate import (
     estimate_cost,
     layer_costs,
     lookup_p_error,
+    readable_bytes,
 )
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
 from skfhe.cost._prices import (
@@ -20,7 +21,7 @@ from skfhe.cost._prices import (
     precision_steps,
     truncated_lookup_complexity,
 )
-from skfhe.cost._report import Report
+from skfhe.cost._report import Report, ReportRow, report_rows
 from skfhe.cost._shared_noise import engine_p_error, levelled_p_error, noise_gains
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ErrorRate",
     "LayerCost",
     "Report",
+    "ReportRow",
     "advising",
     "check_limits",
     "count_bootstraps",
@@ -45,6 +47,8 @@ __all__ = [
     "lookup_seconds",
     "noise_gains",
     "precision_steps",
+    "readable_bytes",
+    "report_rows",
     "resolve_error_rate",
     "truncated_lookup_complexity",
 ]

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe._typing import FloatArray
-from skfhe.compose import set_mode
 from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, load_pyplot, styled
 from skfhe.inspection._subject import Subject, subject_of
 
@@ -63,9 +62,9 @@ class AgreementDisplay:
     >>> from skfhe.tree import DecisionTreeClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> model = DecisionTreeClassifier(max_depth=2).fit(X, y)
-    >>> display = AgreementDisplay.from_estimator(model, X, p_errors=[2**-40, 2**-4], n_repeats=2)
-    >>> display.agreement[0].tolist()
-    [1.0, 1.0]
+    >>> display = AgreementDisplay.from_estimator(model, X, p_errors=[2**-40], n_repeats=2)
+    >>> display.agreement.tolist()
+    [[1.0, 1.0]]
     >>> plt.show()
     """
 
@@ -211,6 +210,8 @@ def _compiled_at(subject: Subject, rate: float) -> Any:
     """Return a copy of the predictor, compiled at an error rate, that shares no keys with others."""
     model = copy.copy(subject.predictor)
     if not subject.is_module:
+        from skfhe.compose import set_mode
+
         set_mode(model, "disable")
     model.compile(p_error=rate)
     return model

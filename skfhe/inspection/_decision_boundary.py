@@ -190,6 +190,7 @@ class DecisionBoundaryDisplay:
         axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(axes) != n_modes:
             raise ValueError(f"there are {n_modes} modes to draw, and ax= has {len(axes)} axes; give as many")
+        name = self.estimator_name if name is None else name
         style = {**self._colors(), "shading": "nearest", "rasterized": True, **kwargs}
         self.surface_ = []
         for own, (mode, found) in zip(axes, self.response.items(), strict=True):
@@ -199,11 +200,10 @@ class DecisionBoundaryDisplay:
             said = _TITLES[mode]
             if mode != next(iter(self.response)):
                 said += f": {differs.size - differs.sum()} of {differs.size} rows equal"
-            own.set_title(said, fontsize="medium")
+            own.set_title(said if n_modes > 1 or not name else f"{name}, {said}", fontsize="medium")
             own.set_xlabel(self.xlabel)
         axes[0].set_ylabel(self.ylabel)
         self._add_key(axes)
-        name = self.estimator_name if name is None else name
         if name and n_modes > 1:
             axes[0].figure.suptitle(name, fontsize="medium")
         self.ax_ = axes[0] if n_modes == 1 else axes
@@ -237,7 +237,9 @@ class DecisionBoundaryDisplay:
             Patch(facecolor=COLORS[i % len(COLORS)], alpha=0.55, label=str(each))
             for i, each in enumerate(self.classes)
         ]
-        axes[-1].legend(handles=handles, title="class", fontsize="small", loc="upper right")
+        axes[-1].legend(
+            handles=handles, title="class", fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0)
+        )
 
 
 def _answered(predictor: Any, method: str, grid: Any, mode: str, classes: Any) -> FloatArray:

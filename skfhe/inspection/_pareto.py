@@ -133,14 +133,14 @@ class ParetoDisplay:
             found = _of_module(cls, estimator.quantization_, score_name)
         else:
             raise TypeError(
-                "expected a fitted ParetoSearchCV, a fitted search of scikit-learn with cost_scorer among its "
-                'metrics, or a module that was made with n_bits="auto"; got '
+                "expected a fitted ParetoSearchCV, a fitted search of scikit-learn with cost_scorer among "
+                'its metrics, or a module that was made with n_bits="auto"; got '
                 f"{type(estimator).__name__}"
             )
         return found.plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> ParetoDisplay:
-        """Plot the candidates as points and the front as steps: the better above, the cheaper at the left.
+        """Plot candidates as points and the front as steps: the better above, the cheaper at the left.
 
         Parameters are those of `from_estimator`.
 
@@ -257,15 +257,17 @@ def _of_module(cls: type[ParetoDisplay], quantization: Any, score_name: str | No
     tried = list(quantization)
     seconds = np.array([each.seconds for each in tried])
     score = np.array([1.0 - each.loss for each in tried])
-    agrees = not np.isnan([each.agreement for each in tried]).any()
     taken = [i for i, each in enumerate(tried) if each.taken]
     return cls(
         seconds=seconds,
         score=score,
         front=_front(seconds, score),
-        names=[f"model inputs of {each.setting.model_inputs} bits" for each in tried],
+        names=[
+            f"{each.setting.rounding[1]} rounding" if each.setting.rounding else "no rounding"
+            for each in tried
+        ],
         best=taken[0] if taken else None,
-        score_name=score_name or ("agreement with the float network" if agrees else "1 - relative error"),
+        score_name=score_name or "1 - loss, against the float network",
     )
 
 

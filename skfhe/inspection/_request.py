@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from skfhe.cost import readable_bytes
 from skfhe.deployment import Phase, RequestRecord
 from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, load_pyplot, styled
 from skfhe.inspection._subject import subject_of
@@ -192,7 +193,7 @@ class RequestDisplay:
     def _said(self, name: str) -> str:
         """Return what is said beside the bars of a phase."""
         n_bytes = self.record.bytes_of(name)
-        sent = f", {_size(n_bytes)}" if n_bytes else ""
+        sent = f", {readable_bytes(n_bytes)}" if n_bytes else ""
         return f"{_duration(self.record.seconds_of(name))}{sent}"
 
 
@@ -241,12 +242,3 @@ def _duration(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.3g} s"
     return f"{seconds * 1e3:.2g} ms" if seconds < 0.0995 else f"{seconds * 1e3:.0f} ms"
-
-
-def _size(n_bytes: int) -> str:
-    size, unit = float(n_bytes), "B"
-    for larger in ("kB", "MB", "GB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.1f} {unit}" if size < 9.95 and unit != "B" else f"{size:.0f} {unit}"

@@ -205,7 +205,7 @@ def draw(program: Program, *, max_layers: int = 16, max_width: int = 5) -> Drawi
         ]
         points = [(first.x, first.y + first.height), *passed, (last.x, last.y)]
         arrows.append(Arrow(start, end, tuple(points)))
-    right = max([box.x + box.width / 2 for box in stood] + [p[0] for a in arrows for p in a.points])
+    right = max([0.0, *(box.x + box.width / 2 for box in stood), *(p[0] for a in arrows for p in a.points)])
     return Drawing(
         program, tuple(stood), tuple(arrows), right + margin, float(tops[-1] - LAYER_GAP) + 2 * margin
     )
