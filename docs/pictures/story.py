@@ -18,7 +18,7 @@ import numpy as np
 HERE = Path(__file__).parent
 FIGURES = HERE / "story.json"
 PICTURE = HERE.parent / "_static" / "story.svg"
-N_REQUESTS = 100
+N_REQUESTS = 50
 TILE = 18
 """Side of a tile of ciphertext, in bytes."""
 
@@ -50,7 +50,7 @@ def measure():
         )
         try:
             port = re.search(r":(\d+)$", server.stdout.readline().strip())[1]
-            transport = HttpTransport(f"http://127.0.0.1:{port}/cancer", folder=folder)
+            transport = HttpTransport(f"http://127.0.0.1:{port}/cancer", folder=folder, timeout=600)
             with Client(transport, key_dir=f"{folder}/client") as client:
                 proba = client.predict_proba(row)
                 records = []

@@ -66,11 +66,12 @@ class RequestDisplay:
         X: Any,
         *,
         method: str = "predict",
+        warm_up: bool = True,
         name: str | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> RequestDisplay:
-        """Predict rows encrypted, once, and plot how it went. Keys are generated before.
+        """Predict rows encrypted, and plot how it went. Keys are generated before.
 
         Parameters
         ----------
@@ -81,6 +82,9 @@ class RequestDisplay:
             Rows as it takes them.
         method : str, default="predict"
             What a client is asked for. Of others the integers are decrypted and decoded, whatever it is.
+        warm_up : bool, default=True
+            Whether to make the same request once before, so that keys were sent and code and keys are loaded
+            on both sides, as they are for all but the first of many.
         name : str, default=None
             For the title; None takes that of its class.
         ax : matplotlib Axes, default=None
@@ -102,10 +106,12 @@ class RequestDisplay:
         load_pyplot(f"{cls.__name__}.from_estimator")
         if hasattr(type(estimator), "last_request"):
             estimator.keygen()
-            getattr(estimator, method)(X)
+            for _ in range(1 + warm_up):
+                getattr(estimator, method)(X)
             record = estimator.last_request
             return cls.from_record(record, name=name or type(estimator).__name__, ax=ax, **kwargs)
-        record, own_name = _in_one_process(estimator, X)
+        for _ in range(1 + warm_up):
+            record, own_name = _in_one_process(estimator, X)
         return cls.from_record(record, name=own_name if name is None else name, ax=ax, **kwargs)
 
     @classmethod

@@ -137,6 +137,7 @@ class Drawing:
         width = max(self.width, 300.0)
         shift = (width - self.width) / 2
         title = escape(_summary(self.program))
+        lines = str(self.program).splitlines()
         return "".join(
             [
                 f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{title}" '
@@ -146,7 +147,7 @@ class Drawing:
                 keys,
                 f'<g transform="translate({shift:.1f} {key_height:.1f})">',
                 *(_arrow_svg(arrow) for arrow in self.arrows),
-                *(_box_svg(box, self.program) for box in self.boxes),
+                *(_box_svg(box, lines) for box in self.boxes),
                 "</g></svg>",
             ]
         )
@@ -347,14 +348,14 @@ def _summary(program: Program) -> str:
 # SVG.
 
 
-def _box_svg(box: Box, program: Program) -> str:
+def _box_svg(box: Box, lines: Sequence[str]) -> str:
     color = box.color
     left = box.x - box.width / 2
     frame = f'x="{left:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="5"'
     dash = ' stroke-dasharray="4 3"' if box.kind == "rest" else ""
     stroke = 2.6 if box.kind == "lookup" else 1.3
     drawn = [
-        f"<g><title>{escape(_all_of(box, program))}</title>",
+        f"<g><title>{escape(_all_of(box, lines))}</title>",
         f'<rect {frame} fill="{color}" fill-opacity="0.16" stroke="{color}" stroke-width="{stroke}"{dash}/>',
     ]
     for i, line in enumerate(box.lines):
@@ -366,9 +367,8 @@ def _box_svg(box: Box, program: Program) -> str:
     return "".join([*drawn, "</g>"])
 
 
-def _all_of(box: Box, program: Program) -> str:
+def _all_of(box: Box, lines: Sequence[str]) -> str:
     """Return every value of a box in full, as far as that is not too much."""
-    lines = str(program).splitlines()
     shown = [lines[at] for at in box.values[:12]]
     return "\n".join([*shown, *(["…"] if len(box.values) > 12 else [])])
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import skfhe
 from skfhe.cost import Cost, Report
 from skfhe.exceptions import ClearEvaluationError
+from skfhe.importers import quantize_torch_model
 from skfhe.inspection import AccumulatorDisplay, CostDisplay
 from skfhe.inspection._subject import subject_of
 from skfhe.linear_model import LogisticRegression
@@ -142,3 +144,24 @@ def test_integers_are_those_that_are_encrypted(tree):
     (given,) = subject_of(tree).integers(X)
     np.testing.assert_array_equal(given, tree.encoder_.encode(X)[0])
     np.testing.assert_array_equal(given, tree.quantize_input(X))
+
+
+def test_a_network_with_several_inputs_is_given_them_as_a_tuple():
+    class Sum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(3, 2), torch.nn.Linear(4, 2)
+
+        def forward(self, a, b):
+            return torch.relu(self.first(a) + self.second(b))
+
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=(40, 4)).astype(np.float32)
+    module = quantize_torch_model(Sum(), rows, n_bits=3, rounding_threshold_bits=4)
+    display = AccumulatorDisplay.from_estimator(module, rows)
+    assert display.n_rows == 40
+    assert display.estimator_name == "QuantizedModule"
+    assert (display.used_bits <= display.proven_bits).all()
+    assert display.range_source == module.program_.range_source
+    assert CostDisplay.from_estimator(module).cost == module.cost_
