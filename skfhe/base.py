@@ -14,10 +14,16 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._modes import FRESH, Mode, compiling
-from skfhe._originals.compat import METADATA_REQUEST, printed_as_estimators, said_above, visual_block
+from skfhe._originals.compat import (
+    METADATA_REQUEST,
+    printed_as_estimators,
+    said_above,
+    visual_block,
+    with_html,
+)
 from skfhe._parameters import what_to_lower
-from skfhe._showing import state
-from skfhe._typing import Array, FloatArray
+from skfhe._showing import state, tables
+from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.encoding import Decoder, Encoder, Head
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import NotCompiledError
@@ -163,6 +169,11 @@ class EncryptedPredictorMixin:
     def _sk_visual_block_(self) -> Any:
         """Return the estimator's box in diagrams, which says the same."""
         return visual_block(self, state(vars(self).get("_encrypted_model"), self._mode))
+
+    def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what diagrams say of the parameters, and after it what a row costs."""
+        found = super()._get_params_html(*args, **kwargs)  # type: ignore[misc]
+        return with_html(found, tables(vars(self).get("_encrypted_model")))
 
     # Compiling.
 
@@ -315,6 +326,22 @@ class EncryptedPredictorMixin:
     def _offers(self, method: str) -> bool:
         """Whether the estimator has a method that not all of its kind have."""
         return False
+
+    def quantize_input(self, X: ArrayLike) -> IntArray | tuple[IntArray, ...]:
+        """Return the integers that are encrypted.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of int64, rows first, or tuple of them
+            One for each input of ``program_``.
+        """
+        check_is_fitted(self, "program_")
+        found = tuple(self._lowered_model().encoder.encode(self._rows(self, X)))
+        return found[0] if len(found) == 1 else found
 
     def _scores(self, X: Any, fhe: str | None) -> FloatArray:
         """Return the scores of rows, shape (n_rows, n_scores)."""

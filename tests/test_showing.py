@@ -1,5 +1,6 @@
 """A fitted estimator says in its text and its diagram whether it is compiled and what a row costs."""
 
+import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
@@ -8,7 +9,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skfhe
+from skfhe._showing import tables
+from skfhe.encrypted_model import EncryptedModel
 from skfhe.linear_model import LogisticRegression
+from skfhe.program import ProgramBuilder, ops
 from skfhe.tree import DecisionTreeClassifier
 
 X, Y = load_iris(return_X_y=True)
@@ -64,3 +68,32 @@ def test_compiling_what_is_not_ours_says_how_it_becomes_ours():
     with pytest.raises(TypeError, match=r"skfhe\.convert\(fitted, X\)"):
         skfhe.compile(fitted)
     skfhe.compile(skfhe.convert(fitted, X))
+
+
+def test_diagrams_have_a_table_of_the_cost_and_one_of_the_accumulators():
+    """With the numbers of ``cost_`` and ``accumulator_bits_``, in a pipeline too, and none before ``fit``."""
+    tree = DecisionTreeClassifier(max_depth=2, random_state=0)
+    assert "Cost of an encrypted row" not in tree._repr_html_()
+    tree.fit(X, Y)
+    for whole in (tree, make_pipeline(StandardScaler(), tree)):
+        html = whole._repr_html_()
+        assert html.count("Cost of an encrypted row") == 1
+        assert f"<td>about {tree.cost_.seconds:.2g} s</td>" in html
+        ((bits, count),) = tree.cost_.lookups.items()
+        assert f"<td>{count} × {bits} bits</td>" in html
+        assert f"<td>{tree.accumulator_bits_[0]} bits, proven</td>" in html
+        assert "<td>Parameters" not in html
+        assert "<summary>Parameters</summary>" in html
+
+
+def test_tables_are_escaped_and_end():
+    """Labels of layers can be what the names of somebody's network are."""
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 3), label="x")
+    for i in range(20):
+        x = builder.add(ops.Lookup(np.arange(4)[None], np.array([0])), x, label=f"<script>{i}&")
+    html = tables(EncryptedModel(None, builder.finish(x), None))
+    assert "<script>" not in html
+    assert "&lt;script&gt;0&amp;" in html
+    assert "… 8 more" in html
+    assert "cannot be compiled" not in html

@@ -70,6 +70,7 @@ __all__ = [
     "said_above",
     "standardizer",
     "visual_block",
+    "with_html",
 ]
 
 # Functions and classes:
@@ -145,6 +146,13 @@ def visual_block(estimator: Any, caption: str) -> Any:
     return _VisualBlock(
         "single", estimator, names=name, name_details=str(estimator), name_caption=caption or None
     )
+
+
+def with_html(parameters: Any, more: str) -> Any:
+    """Return what a diagram says of parameters, an object of this one's own, with more HTML after it."""
+    shown = parameters._html_repr
+    parameters._html_repr = lambda: shown() + more
+    return parameters
 
 
 # Parts of fitted support vector machines.

@@ -5,7 +5,15 @@ All prices come from one table, which `skfhe.cost._prices` reads.
 
 from skfhe.cost._advice import Advice
 from skfhe.cost._error_rate import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
-from skfhe.cost._estimate import Cost, count_bootstraps, estimate_cost, lookup_p_error
+from skfhe.cost._estimate import (
+    Cost,
+    LayerCost,
+    count_bootstraps,
+    estimate_cost,
+    layer_costs,
+    lookup_p_error,
+    readable_bytes,
+)
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
 from skfhe.cost._prices import (
     encryption_seconds,
@@ -13,7 +21,7 @@ from skfhe.cost._prices import (
     precision_steps,
     truncated_lookup_complexity,
 )
-from skfhe.cost._report import Report
+from skfhe.cost._report import Report, ReportRow, report_rows
 from skfhe.cost._shared_noise import engine_p_error, levelled_p_error, noise_gains
 
 __all__ = [
@@ -23,7 +31,9 @@ __all__ = [
     "Advice",
     "Cost",
     "ErrorRate",
+    "LayerCost",
     "Report",
+    "ReportRow",
     "advising",
     "check_limits",
     "count_bootstraps",
@@ -31,11 +41,14 @@ __all__ = [
     "engine_p_error",
     "estimate_cost",
     "explain",
+    "layer_costs",
     "levelled_p_error",
     "lookup_p_error",
     "lookup_seconds",
     "noise_gains",
     "precision_steps",
+    "readable_bytes",
+    "report_rows",
     "resolve_error_rate",
     "truncated_lookup_complexity",
 ]

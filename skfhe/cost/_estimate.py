@@ -37,6 +37,7 @@ __all__ = [
     "estimate_cost",
     "layer_costs",
     "lookup_p_error",
+    "readable_bytes",
 ]
 
 FACTORS = {"complexity": 1.3, "output_bytes": 2.25, "expanded_bytes": 1.5, "key_bytes": 2.0}
@@ -94,15 +95,21 @@ class Cost:
         lookups = f"lookups: {widths or 'none'}"
         if self.refusal:
             return f"{lookups}; cannot be compiled: {self.refusal}"
-        keys = f"keys of {_readable(self.key_bytes)}" if self.key_bytes else "no evaluation keys"
+        keys = f"keys of {readable_bytes(self.key_bytes)}" if self.key_bytes else "no evaluation keys"
         return (
             f"{lookups}; complexity {self.complexity / 1e6:.0f} M; about {self.seconds:.2g} s a row; "
-            f"{_readable(self.input_bytes)} up, {_readable(self.output_bytes)} down; {keys}"
+            f"{readable_bytes(self.input_bytes)} up, {readable_bytes(self.output_bytes)} down; {keys}"
         )
 
 
-def _readable(n_bytes: int) -> str:
-    """Return a number of bytes to two digits or more, in decimal units."""
+def readable_bytes(n_bytes: int) -> str:
+    """Return a number of bytes to two digits or more, in decimal units.
+
+    Examples
+    --------
+    >>> readable_bytes(344), readable_bytes(13_200)
+    ('344 B', '13 kB')
+    """
     size, unit = float(n_bytes), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if size < 999.5:

@@ -13,7 +13,7 @@ from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._estimate import layer_costs
 from skfhe.program import Program, ops
 
-__all__ = ["Report", "ReportRow"]
+__all__ = ["Report", "ReportRow", "report_rows"]
 
 
 @dataclass(frozen=True)
@@ -68,26 +68,7 @@ class Report:
     @classmethod
     def of(cls, program: Program, error_rate: ErrorRate | None = None, note: str = "") -> Report:
         """Describe a program at an error rate, 2**-40 a lookup by default."""
-        costs = layer_costs(program, error_rate)
-        total = sum(cost.complexity for cost in costs.values())
-        accumulator_bits = dict(zip(program.lookups, program.accumulator_bits, strict=True))
-        rows = []
-        for position, cost in costs.items():
-            value = program.values[position]
-            is_lookup = isinstance(value.op, ops.Lookup)
-            range_source, bits_in = _summed(program, value.arguments[0] if is_lookup else position)
-            rows.append(
-                ReportRow(
-                    value.label,
-                    bits_in,
-                    accumulator_bits.get(position, value.type.bits),
-                    range_source,
-                    cost.bits,
-                    value.type.size if is_lookup else 0,
-                    math.nan if math.isinf(total) else cost.complexity / (total or 1.0),
-                )
-            )
-        return cls(rows, note, advise(program, error_rate))
+        return cls(report_rows(program, error_rate), note, advise(program, error_rate))
 
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame.
@@ -120,6 +101,41 @@ class Report:
         return "\n".join([*lines, *([self.note] if self.note else []), *map(str, self.advice)])
 
     __repr__ = __str__
+
+
+def report_rows(program: Program, error_rate: ErrorRate | None = None) -> list[ReportRow]:
+    """Return the rows of the report of a program, without advice.
+
+    Parameters
+    ----------
+    program : Program
+    error_rate : ErrorRate, optional
+        2**-40 a lookup by default.
+
+    Returns
+    -------
+    list of ReportRow
+    """
+    costs = layer_costs(program, error_rate)
+    total = sum(cost.complexity for cost in costs.values())
+    accumulator_bits = dict(zip(program.lookups, program.accumulator_bits, strict=True))
+    rows = []
+    for position, cost in costs.items():
+        value = program.values[position]
+        is_lookup = isinstance(value.op, ops.Lookup)
+        range_source, bits_in = _summed(program, value.arguments[0] if is_lookup else position)
+        rows.append(
+            ReportRow(
+                value.label,
+                bits_in,
+                accumulator_bits.get(position, value.type.bits),
+                range_source,
+                cost.bits,
+                value.type.size if is_lookup else 0,
+                math.nan if math.isinf(total) else cost.complexity / (total or 1.0),
+            )
+        )
+    return rows
 
 
 def _summed(program: Program, position: int) -> tuple[RangeSource, int]:

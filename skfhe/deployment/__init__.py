@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
     from skfhe.deployment._async_client import AsyncClient
     from skfhe.deployment._client import Client
+    from skfhe.deployment._record import Phase, RequestRecord
     from skfhe.deployment._remote import HttpTransport
     from skfhe.deployment._save import save
     from skfhe.deployment._server import Server
@@ -24,6 +25,8 @@ __all__ = [
     "Client",
     "EvaluationKeys",
     "HttpTransport",
+    "Phase",
+    "RequestRecord",
     "Server",
     "ServerSettings",
     "create_app",
@@ -37,6 +40,8 @@ _MODULES = {
     "Client": "skfhe.deployment._client",
     "EvaluationKeys": "skfhe.circuit",
     "HttpTransport": "skfhe.deployment._remote",
+    "Phase": "skfhe.deployment._record",
+    "RequestRecord": "skfhe.deployment._record",
     "Server": "skfhe.deployment._server",
     "ServerSettings": "skfhe.deployment._serving._settings",
     "create_app": "skfhe.deployment._serving._app",

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from skfhe.deployment._record import Recorder, RequestRecord, measured, recording
 from skfhe.deployment._remote import HttpTransport
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class AsyncClient:
         self._transport = model
         self._options = (key_dir, passphrase, key_lifetime, trusted)
         self._client: Client | None = None
+        self._last_request: RequestRecord | None = None
         self._making = threading.Lock()
 
     def __repr__(self) -> str:
@@ -77,6 +79,11 @@ class AsyncClient:
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
+
+    @property
+    def last_request(self) -> RequestRecord | None:
+        """What the last prediction that was answered took; see `Client.last_request`."""
+        return self._last_request
 
     async def close(self) -> None:
         """Close the connections to the server."""
@@ -111,12 +118,23 @@ class AsyncClient:
         client = self._client or await self.ready()
         if method not in client.methods:
             raise AttributeError(f"this model has no {method}; it answers {', '.join(client.methods)}")
+        with recording() as recorder:
+            found, n_rows = await self._answered(client, method, X, recorder)
+            self._last_request = recorder.finished(n_rows)
+        return found
+
+    async def _answered(
+        self, client: Client, method: str, X: tuple[Any, ...], recorder: Recorder
+    ) -> tuple[Any, int]:
+        """Return what the original's method returns, and of how many rows."""
         model = client._model
 
         def begun() -> tuple[tuple[IntArray, ...], ClientSession, EvaluationKeys]:
-            inputs = model.predictor.encode(*X)  # before keys are made for rows that are none
-            session = client._keys.session_to_encrypt()
-            return inputs, session, session.evaluation_keys
+            with measured("encode"):
+                inputs = model.predictor.encode(*X)  # before keys are made for rows that are none
+            with measured("keys"):
+                session = client._keys.session_to_encrypt()
+                return inputs, session, session.evaluation_keys
 
         inputs, session, keys = await asyncio.to_thread(begun)
         await self._transport.wait_for(lambda remote: remote.send_keys(keys))
@@ -125,12 +143,17 @@ class AsyncClient:
         step = min(most_rows or n_rows, n_rows) or 1
 
         async def answered(rows: slice) -> tuple[IntArray, ...]:
-            batch = await asyncio.to_thread(session.encrypt, *(x[rows] for x in inputs))
-            result = await self._transport.wait_for(lambda remote: remote.run(batch))
-            return await asyncio.to_thread(session.decrypt, result)
+            with measured("encrypt"):
+                batch = await asyncio.to_thread(session.encrypt, *(x[rows] for x in inputs))
+            with recorder.unless_known("run"):
+                result = await self._transport.wait_for(lambda remote: remote.run(batch))
+            with measured("decrypt"):
+                return await asyncio.to_thread(session.decrypt, result)
 
         outputs = [await answered(slice(start, start + step)) for start in range(0, n_rows, step)]
-        return await asyncio.to_thread(model.predictor.answer, method, model.specs.join(outputs), X)
+        with measured("decode"):
+            found = await asyncio.to_thread(model.predictor.answer, method, model.specs.join(outputs), X)
+        return found, n_rows
 
     async def predict(self, X: Any) -> Any:
         """Return what the original's ``predict`` returns, computed encrypted by the server.

@@ -15,6 +15,7 @@ from skfhe.circuit import Batch, EvaluationKeys
 from skfhe.deployment._client_model import ClientModel
 from skfhe.deployment._key_files import KeyFiles, KeySetInformation
 from skfhe.deployment._key_ring import KeyRing
+from skfhe.deployment._record import Recorder, RequestRecord, measured, recording
 
 __all__ = ["Client", "Transport"]
 
@@ -143,6 +144,7 @@ class Client:
         read = ClientModel.read(source)  # type: ignore[arg-type]  # what else it is was a transport
         self._model = read.with_kept_steps(trusted)
         self._keys = KeyRing(self._model.specs, files, key_lifetime)
+        self._last_request: RequestRecord | None = None
 
     def __repr__(self) -> str:
         return f"Client({', '.join(self.methods)}; {self._keys})"
@@ -208,6 +210,18 @@ class Client:
             down += sum(form.n_words * bits for form, bits in kept)
         key_bytes = len(self.evaluation_keys().to_bytes())
         return {"input_bytes": up, "output_bytes": math.ceil(down / 8), "key_bytes": key_bytes}
+
+    @property
+    def last_request(self) -> RequestRecord | None:
+        """What the last prediction that a server answered took, of whichever thread; None before the first.
+
+        Returns
+        -------
+        RequestRecord or None
+            Times of encoding, encryption, transfer, waiting, evaluation and decryption, and the bytes that
+            went either way. `skfhe.inspection.RequestDisplay` draws it.
+        """
+        return self._last_request
 
     def keygen(self, force: bool = False) -> str:
         """Generate the keys, unless there are some.
@@ -355,17 +369,35 @@ class Client:
                 f"{method} needs a server to ask, and this client has none: make it of a URL, "
                 'Client("http://HOST:PORT/MODEL"), or use encrypt, Server.run and decrypt'
             )
-        inputs = self._model.predictor.encode(*X)
-        session = self._keys.session_to_encrypt()
-        transport.send_keys(session.evaluation_keys)
+        with recording() as recorder:
+            found, n_rows = self._answered(transport, method, X, recorder)
+            self._last_request = recorder.finished(n_rows)
+        return found
+
+    def _answered(
+        self, transport: Transport, method: str, X: tuple[Any, ...], recorder: Recorder
+    ) -> tuple[Any, int]:
+        """Return what the original's method returns, and of how many rows."""
+        with measured("encode"):
+            inputs = self._model.predictor.encode(*X)
+        with measured("keys"):
+            session = self._keys.session_to_encrypt()
+            keys = session.evaluation_keys
+        transport.send_keys(keys)
         n_rows = len(inputs[0])
         step = min(transport.most_rows() or n_rows, n_rows) or 1
 
         def answered(rows: slice) -> tuple[IntArray, ...]:
-            return session.decrypt(transport.run(session.encrypt(*(x[rows] for x in inputs))))
+            with measured("encrypt"):
+                batch = session.encrypt(*(x[rows] for x in inputs))
+            with recorder.unless_known("run"):
+                results = transport.run(batch)
+            with measured("decrypt"):
+                return session.decrypt(results)
 
         outputs = [answered(slice(start, start + step)) for start in range(0, n_rows, step)]
-        return self._model.predictor.answer(method, self._model.specs.join(outputs), X)
+        with measured("decode"):
+            return self._model.predictor.answer(method, self._model.specs.join(outputs), X), n_rows
 
     @_if_answered
     def predict(self, X: Any) -> Any:

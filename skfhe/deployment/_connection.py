@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from skfhe.deployment._record import add_phase
 from skfhe.exceptions import (
     RequestRefusedError,
     ServerError,
@@ -80,11 +81,15 @@ class Reply:
     headers : mapping of str to str
         Their names in any case.
     body : bytes
+    times : tuple of float
+        When the request was begun, its body had been given to the network, the answer began, and it ended,
+        as `time.perf_counter` tells it.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    times: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object of the body, or an empty one if it holds anything else."""
@@ -185,7 +190,7 @@ class Connection:
         """
         httpx = load_httpx()
         what = f"{method} {self.root}{path}"
-        end = time.monotonic() + seconds
+        begun, end = time.perf_counter(), time.monotonic() + seconds
         met = "the server did not answer"
         try:
             async with asyncio.timeout(seconds):
@@ -199,6 +204,8 @@ class Connection:
                             raise ServerUnavailableError(f"{what}: {met}") from None
                     else:
                         if reply.status in accepted:
+                            if attempt:
+                                add_phase("repeat", begun, reply.times[0])
                             return reply
                         met = self._said(reply)
                         if reply.status not in REPEATED:
@@ -239,10 +246,19 @@ class Connection:
         sent = {**headers, "X-Request-Timeout": f"{max(end - time.monotonic(), 0.001):.3f}"}
         if body is not None:
             sent |= {**body.headers, "Content-Length": str(len(body.data))}
+        begun = given = time.perf_counter()
+
+        async def chunks(body: Body) -> AsyncIterator[bytes]:
+            nonlocal given
+            async for chunk in body.chunks():
+                yield chunk
+            given = time.perf_counter()
+
         request = self._client.build_request(
-            method, self.root + path, headers=sent, content=None if body is None else body.chunks()
+            method, self.root + path, headers=sent, content=None if body is None else chunks(body)
         )
         response = await self._client.send(request, stream=True)
+        answered = time.perf_counter()
         try:
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise ServerError(
@@ -255,7 +271,8 @@ class Connection:
                     raise ServerError(
                         f"{method} {self.root}{path}: the answer is longer than {most_bytes} bytes"
                     )
-            return Reply(response.status_code, response.headers, bytes(found))
+            times = begun, given, answered, time.perf_counter()
+            return Reply(response.status_code, response.headers, bytes(found), times)
         finally:
             await response.aclose()
 

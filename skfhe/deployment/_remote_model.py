@@ -12,6 +12,7 @@ from skfhe.deployment._address import Address
 from skfhe.deployment._connection import Body, Connection, Reply
 from skfhe.deployment._inference import HEADER_LENGTH, inference_request, results_of
 from skfhe.deployment._pinned_file import PinnedFile
+from skfhe.deployment._record import add_exchange, measured
 from skfhe.exceptions import ModelChangedError, RequestRefusedError, ServerError
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class RemoteModel:
         async with self._uploading:
             self._keys.setdefault(key_id, keys)
             if key_id not in self._sent:
-                await self._upload(key_id, keys)
+                with measured("send keys"):
+                    await self._upload(key_id, keys)
 
     async def _upload(self, key_id: str, keys: "EvaluationKeys", *, anyway: bool = False) -> None:
         """Upload keys that the server does not have."""
@@ -170,7 +172,8 @@ class RemoteModel:
         """Return what the server says of the model, asked once."""
         if self._description is None:
             path = (await self._located()).path
-            reply = await self._connection.ask("GET", path, seconds=self._timeout)
+            with measured("ask limits"):
+                reply = await self._connection.ask("GET", path, seconds=self._timeout)
             self._description = _Description.read(reply)
         return self._description
 
@@ -202,7 +205,8 @@ class RemoteModel:
         """Return the results of a batch that is one request."""
         path = f"{(await self._located()).path}/infer"
         key_id, request_id = str(batch.key_id), uuid.uuid4().hex
-        data, length = await asyncio.to_thread(_request, batch, key_id, request_id)
+        with measured("encrypt"):
+            data, length = await asyncio.to_thread(_request, batch, key_id, request_id)
         headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(length)}
         for n_uploads in range(MOST_UPLOADS + 1):
             reply = await self._connection.ask(
@@ -214,12 +218,15 @@ class RemoteModel:
                 most_bytes=MOST_RESULT_BYTES,
             )
             if reply.status == 200:
-                return await asyncio.to_thread(_results, reply, batch, key_id, request_id)
+                add_exchange(reply.times, (len(data), len(reply.body)), reply.headers)
+                with measured("decrypt"):
+                    return await asyncio.to_thread(_results, reply, batch, key_id, request_id)
             if reply.json().get("code") != "unknown_key":
                 raise self._connection.refusal("POST", path, reply)
             if n_uploads == MOST_UPLOADS:
                 break
-            await self._send_again(key_id, anyway=n_uploads > 0)
+            with measured("send keys"):
+                await self._send_again(key_id, anyway=n_uploads > 0)
         raise ServerError(
             f"{self._address.root} does not know keys {key_id[:12]}… though they were uploaded again and "
             "again: if several servers answer there they have to share one store of keys"

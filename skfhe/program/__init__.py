@@ -1,11 +1,12 @@
 """The integer program: what a quantized model computes, exactly.
 
 `ProgramBuilder` makes a `Program` of the operations in `skfhe.program.ops`; `run` evaluates it on
-clear integers; `verify` checks it.
+clear integers; `verify` checks it; `draw` shows it as boxes and arrows, as notebooks do by themselves.
 """
 
 from skfhe.program import ops
 from skfhe.program._blocks import blocks
+from skfhe.program._drawing import Arrow, Box, Drawing, draw
 from skfhe.program._graph import Program, ProgramBuilder, Value, rebuild
 from skfhe.program._integer_products import correlate
 from skfhe.program._interpreter import evaluate, run, run_batched, trace
@@ -17,6 +18,9 @@ from skfhe.program._types import IntegerType, bit_width
 from skfhe.program._verify import verify
 
 __all__ = [
+    "Arrow",
+    "Box",
+    "Drawing",
     "IntegerType",
     "Part",
     "Program",
@@ -26,6 +30,7 @@ __all__ = [
     "blocks",
     "correlate",
     "declared_types",
+    "draw",
     "evaluate",
     "independent_parts",
     "infer_type",

@@ -35,9 +35,11 @@ class Value:
     label: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """A quantized model as a graph of integer operations.
+
+    `print` shows every value in a line; a notebook shows the graph, see `draw`.
 
     Parameters
     ----------
@@ -113,6 +115,18 @@ class Program:
     def output_bits(self) -> list[int]:
         """Bits of each output."""
         return [self.values[position].type.bits for position in self.outputs]
+
+    def __repr__(self) -> str:
+        counts = [(len(self.values), "value"), (len(self.inputs), "input"), (len(self.outputs), "output")]
+        parts = ", ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counts)
+        n_lookups = sum(self.values[at].type.size for at in self.lookups)
+        return f"<Program of {parts}; {n_lookups} lookup{'s' * (n_lookups != 1)} a row; {self.range_source}>"
+
+    def _repr_html_(self) -> str:
+        """Return the graph for notebooks; it scrolls sideways where it is wider than the page."""
+        from skfhe.program._drawing import draw
+
+        return f'<div style="overflow-x: auto">{draw(self).to_svg()}</div>'
 
     def __str__(self) -> str:
         lines = []

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import skfhe
 from skfhe.circuit import KeyStream
+from skfhe.deployment._record import SERVER_TIMING
 from skfhe.deployment._serving._batching import Group
 from skfhe.deployment._serving._bodies import content_length, pieces, read_body, too_large
 from skfhe.deployment._serving._errors import RequestError, error_body
@@ -236,7 +237,7 @@ class _Routes:
         record.together = finished.n_together
         record.stages.update(wait=finished.waited, run=finished.ran)
         body, headers = infer_answer(asked, model.name, model.version, finished.results)
-        return Response(body, headers=headers)
+        return Response(body, headers=headers | {SERVER_TIMING: _told(record.stages)})
 
     def _key_id(self, request: Request) -> str:
         """Return the key id that a request's path names."""
@@ -299,6 +300,11 @@ class _Routes:
         """Return what is counted."""
         text = await asyncio.to_thread(self._service.metrics.text)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _told(stages: dict[str, float]) -> str:
+    """Return what a client is told of how long its request took here, in milliseconds."""
+    return ", ".join(f"{stage};dur={spent * 1000:.2f}" for stage, spent in stages.items())
 
 
 async def _refuse_size(request: Request, n_bytes: int, expected: int) -> None:
