@@ -17,6 +17,7 @@ OWN = {
     "exceptions": set(),
     "_typing": set(),
     "_parameters": set(),
+    "_deprecation": {"_parameters"},
     "_modes": {"exceptions", "_parameters"},
     "_agreement": {"exceptions", "_modes", "_originals", "_parameters"},
     "_showing": {"cost"},
