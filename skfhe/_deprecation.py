@@ -1,8 +1,8 @@
-"""How a public name goes: the old one works for two releases, and says at the user's line what to use instead.
+"""How a public name goes: the old one works for two releases, and says at the user's line what to use.
 
-docs/versions.md has the promise. Every use names the release that began to warn (``since``) and the first that
-does not have the old name any more (``until``); a test fails when the package has come so far and the old name
-is still there. Nothing here loads a library, so that every room may use it.
+docs/versions.md has the promise. Every use names the release that began to warn (``since``) and the first
+that does not have the old name any more (``until``); a test fails when the package has come so far and the
+old name is still there. Nothing here loads a library, so that every room may use it.
 """
 
 import functools
