@@ -7,11 +7,11 @@ From a copy of the files that git tracks, in temporary folders, this
 3. compares the source distribution with the tree: all tracked files and no others;
 4. checks the metadata: twine's strict check, and that version, requirements, extras, licence and commands are
    those of ``setup.cfg``, of the package, of ``CITATION.cff`` and of the changelog;
-5. installs the wheel into an empty environment outside the tree, with the releases of ``constraints.txt``, and
-   runs there the blocks of ``docs/quickstart.md``, ``skfhe --version`` and ``skfhe demo``.
+5. installs the wheel into an empty environment outside the tree, with the releases of ``constraints.txt``,
+   and runs there the blocks of ``docs/quickstart.md``, ``skfhe --version`` and ``skfhe demo``.
 
-It runs in an environment with ``build`` and ``twine``, which knows nothing of the package. ``--output`` is where
-the two files are left; ``--no-install`` stops before 5, which downloads what the package requires.
+It runs in an environment with ``build`` and ``twine``, which knows nothing of the package. ``--output`` is
+where the two files are left; ``--no-install`` stops before 5, which downloads what the package requires.
 """
 
 import argparse
