@@ -70,7 +70,7 @@ class CompiledCircuit:
             batch_sizes = tuple(
                 n
                 for n in sizes
-                if n * cost.seconds <= SECONDS_A_BATCH and n * cost.expanded_bytes <= BYTES_A_BATCH
+                if n * cost.reference_seconds <= SECONDS_A_BATCH and n * cost.expanded_bytes <= BYTES_A_BATCH
             )
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
         # Of a row, and of a call; of what cannot be priced, calls alone count.

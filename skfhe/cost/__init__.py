@@ -5,11 +5,19 @@ All prices come from one table, which `skfhe.cost._prices` reads.
 
 from skfhe.cost._advice import Advice
 from skfhe.cost._error_rate import DEFAULT_P_ERROR, ErrorRate, resolve_error_rate
-from skfhe.cost._estimate import Cost, count_bootstraps, estimate_cost, lookup_p_error
+from skfhe.cost._estimate import (
+    Cost,
+    count_bootstraps,
+    estimate_cost,
+    key_generation_seconds,
+    lookup_p_error,
+)
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
+from skfhe.cost._machine import KINDS, Machine, machine, machine_path, write_machine
 from skfhe.cost._prices import (
     encryption_seconds,
     lookup_seconds,
+    lookup_shape,
     precision_steps,
     truncated_lookup_complexity,
 )
@@ -18,11 +26,13 @@ from skfhe.cost._shared_noise import engine_p_error, levelled_p_error, noise_gai
 
 __all__ = [
     "DEFAULT_P_ERROR",
+    "KINDS",
     "MAX_CELLS",
     "MAX_LOOKUP_BITS",
     "Advice",
     "Cost",
     "ErrorRate",
+    "Machine",
     "Report",
     "advising",
     "check_limits",
@@ -31,11 +41,16 @@ __all__ = [
     "engine_p_error",
     "estimate_cost",
     "explain",
+    "key_generation_seconds",
     "levelled_p_error",
     "lookup_p_error",
     "lookup_seconds",
+    "lookup_shape",
+    "machine",
+    "machine_path",
     "noise_gains",
     "precision_steps",
     "resolve_error_rate",
     "truncated_lookup_complexity",
+    "write_machine",
 ]

@@ -36,6 +36,7 @@ __all__ = [
     "lookup_complexity",
     "lookup_price",
     "lookup_seconds",
+    "lookup_shape",
     "precision_limit",
     "precision_steps",
     "seconds_a_operation",
@@ -135,9 +136,10 @@ def seconds_of(name: str) -> float:
 
     Parameters
     ----------
-    name : {"call", "key_byte", "encrypted_word", "decrypted_word", "summed_word"}
-        A call, preparing a byte of its bootstrap keys, encrypting a word of a ciphertext and handing it over,
-        rounding and decrypting one, and multiplying one by a weight and adding it.
+    name : {"call", "key_byte", "generated_byte", "encrypted_word", "decrypted_word", "summed_word"}
+        A call, preparing a byte of its bootstrap keys, generating a byte of evaluation keys, encrypting a
+        word of a ciphertext and handing it over, rounding and decrypting one, and multiplying one by a
+        weight and adding it.
 
     Returns
     -------
@@ -288,6 +290,20 @@ def precision_limit(bits: int, p_error: float) -> float:
     i, _, shift = max(_neighbours(p_error), key=lambda found: found[1])
     up_to, _ = _steps("native", i, bits)
     return float(up_to[-1]) - shift if len(up_to) else 0.0
+
+
+def lookup_shape(bits: int, precision: float, p_error: float) -> int:
+    """Return the polynomial size of lookups that the engine has parameters for.
+
+    Parameters are those of `lookup_complexity`.
+
+    Returns
+    -------
+    int
+    """
+    price = lookup_price(bits, precision, p_error)
+    assert price is not None, f"no parameters for {bits} bits"
+    return price.polynomial_size
 
 
 def lookup_complexity(bits: int, precision: float, p_error: float) -> float:

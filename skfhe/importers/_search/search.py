@@ -161,7 +161,7 @@ class _Search:
             best = self.best()
             if best is None:
                 return None
-            tied = [each for each in self._fitting() if each.seconds <= best.seconds * TIED]
+            tied = [each for each in self._fitting() if each.reference_seconds <= best.reference_seconds * TIED]
             chosen = min(tied, key=lambda one: (one.relative_error, _rank(one)))
             again = self.trials.confirmed(chosen)
             self.trials.tried[chosen.setting] = again
@@ -263,7 +263,7 @@ class _Search:
         best = self.best()
         if best is None or best.setting.rounding is None:
             return
-        near = [each for each in self._fitting() if each.seconds <= best.seconds * NEARLY]
+        near = [each for each in self._fitting() if each.reference_seconds <= best.reference_seconds * NEARLY]
         nearest = min(near, key=lambda one: (one.relative_error, _rank(one)))
         for start in {each.setting: each for each in (best, nearest)}.values():
             self._lower_layers(start)
@@ -297,7 +297,7 @@ class _Search:
             lower = dict(current.setting.layers) | {layer: bits - 1}
             layers_lowered = replace(current.setting, layers=tuple(sorted(lower.items())))
             found = self.trials(layers_lowered) if bits > FEWEST_ROUNDING else None
-            if found is not None and found.fits and found.seconds < current.seconds:
+            if found is not None and found.fits and found.reference_seconds < current.reference_seconds:
                 current = found
             else:
                 kept.add(layer)
@@ -310,4 +310,4 @@ def _lower(setting: Setting, names: Sequence[str]) -> list[Setting]:
 
 
 def _rank(tried: Tried) -> tuple[float, float]:
-    return tried.seconds, tried.relative_error
+    return tried.reference_seconds, tried.relative_error

@@ -219,7 +219,8 @@ class Trials:
         agreement, error, loss = nearness(found, wanted, self.rows.enlarged)
         left = float(rows_left.mean())
         fits = self._fits(loss, left, cost.seconds)
-        return Tried(setting, cost.complexity, cost.seconds, agreement, error, loss, left, fits)
+        seconds = cost.seconds, cost.reference_seconds
+        return Tried(setting, cost.complexity, *seconds, agreement, error, loss, left, fits)
 
 
 def _repeated(rows: Any, times: int) -> Any:
