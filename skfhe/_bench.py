@@ -4,6 +4,7 @@ Every kind of work is told from the others by two programs that differ in it alo
 threads busy, which are those that OpenMP would take in this process.
 """
 
+import itertools
 import os
 import platform
 import re
@@ -133,7 +134,7 @@ def _timed(circuit: Circuit, x: Any) -> list[float]:
     for step in (circuit.encrypt, circuit.run, circuit.decrypt):
         value = step(value)
         marks.append(time.perf_counter())
-    return [after - before for before, after in zip(marks[:-1], marks[1:], strict=True)]
+    return [after - before for before, after in itertools.pairwise(marks)]
 
 
 def _threads() -> int:

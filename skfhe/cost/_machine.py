@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 __all__ = ["KINDS", "VARIABLE", "Lookups", "Machine", "Work", "machine", "machine_path", "write_machine"]
 
@@ -237,8 +236,8 @@ def _read(given: str) -> Machine | None:
             raise ValueError(f"it was measured with {found.cpus} processors, and there are {os.cpu_count()}")
     except (OSError, RuntimeError, ValueError, RecursionError) as error:
         warnings.warn(
-            f"{given or 'what skfhe bench has measured of this machine'} cannot be used: {error}. Seconds are "
-            f"those of the machine that the cost table is of; run skfhe bench, or set {VARIABLE}=off",
+            f"{given or 'what skfhe bench has measured of this machine'} cannot be used: {error}. Seconds "
+            f"are those of the machine that the cost table is of; run skfhe bench, or set {VARIABLE}=off",
             UserWarning,
             stacklevel=2,
         )

@@ -10,6 +10,7 @@ from functools import update_wrapper
 from types import MethodType, TracebackType
 from typing import Any, Protocol, TypeVar
 
+from skfhe._telling import progress
 from skfhe._typing import IntArray
 from skfhe.circuit import Batch, EvaluationKeys
 from skfhe.deployment._client_model import ClientModel
@@ -364,7 +365,11 @@ class Client:
         def answered(rows: slice) -> tuple[IntArray, ...]:
             return session.decrypt(transport.run(session.encrypt(*(x[rows] for x in inputs))))
 
-        outputs = [answered(slice(start, start + step)) for start in range(0, n_rows, step)]
+        outputs = []
+        with progress("encrypted rows", n_rows, "row") as done:
+            for start in range(0, n_rows, step):
+                outputs.append(answered(slice(start, start + step)))
+                done(len(outputs[-1][0]))
         return self._model.predictor.answer(method, self._model.specs.join(outputs), X)
 
     @_if_answered

@@ -16,6 +16,7 @@ from typing import get_args
 
 from torch import Tensor
 
+from skfhe._telling import log, progress, timed
 from skfhe._typing import Rounding
 from skfhe.cost import ErrorRate
 from skfhe.importers._lowered import LoweredModel
@@ -91,8 +92,11 @@ def search(
     rows = measured_rows(network, validation)
     trials = Trials(rows, options, tolerance, error_rate)
     found = _Search(trials, space, FEW if _size(network) > LARGE else MANY)
-    found.run()
-    taken = found.confirmed()
+    taken_seconds = timed()
+    with progress("settings tried", unit="setting") as trials.on_tried:
+        found.run()
+        taken = found.confirmed()
+    log("tried %d settings in %s", len(trials.tried) + len(trials.refused), taken_seconds)
     quantization = Quantization(trials.tried.values(), trials.tolerance, rows.name)
     if taken is not None:
         return trials.lowered(taken.setting), quantization.with_taken(taken)
@@ -161,7 +165,9 @@ class _Search:
             best = self.best()
             if best is None:
                 return None
-            tied = [each for each in self._fitting() if each.reference_seconds <= best.reference_seconds * TIED]
+            tied = [
+                each for each in self._fitting() if each.reference_seconds <= best.reference_seconds * TIED
+            ]
             chosen = min(tied, key=lambda one: (one.relative_error, _rank(one)))
             again = self.trials.confirmed(chosen)
             self.trials.tried[chosen.setting] = again
