@@ -428,11 +428,8 @@ def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | N
     """Return the quantized network; with an error rate it is to be compiled, and has to be near enough."""
     taken = timed()
     model, quantization = _quantized(network, request, error_rate)
-    log(
-        "network quantized and lowered in %s; %s",
-        taken,
-        lambda: str(estimate_cost(model.program, error_rate)),
-    )
+    cost = estimate_cost(model.program, error_rate)
+    log("network quantized and lowered in %s; %s", taken, cost)
     if quantization is not None and quantization.compromised:
         warnings.warn(quantization.beyond_tolerance(), ToleranceWarning, stacklevel=4)
     elif quantization is not None and quantization.too_far:
@@ -443,7 +440,7 @@ def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | N
     approximate = any(
         isinstance(value.op, ops.Round) and value.op.method == "approximate" for value in model.plain.values
     )
-    refused = estimate_cost(model.program, error_rate).refusal is not None
+    refused = cost.refusal is not None
     return QuantizedModule(
         model.encrypted_model(),
         [node.shape for node in network.inputs],

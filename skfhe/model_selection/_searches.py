@@ -129,13 +129,8 @@ class ScoreSearch(MetaEstimatorMixin, BaseEstimator):
             while best > 0 and not keeps_the_score(candidates[best], "confirmation"):
                 best -= 1
                 done(1)
-        log(
-            "%s: %s = %s, after %d trials",
-            type(self).__name__,
-            self._searched,
-            candidates[best],
-            len(results),
-        )
+        said = type(self).__name__, self._searched, candidates[best], len(results)
+        log("%s: %s = %s, after %d trials", *said)
         cheaper = self._made_cheaper(model, candidates[best])
         setattr(self, f"{self._searched}_", candidates[best])
         self.results_ = results

@@ -165,9 +165,8 @@ class _Search:
             best = self.best()
             if best is None:
                 return None
-            tied = [
-                each for each in self._fitting() if each.reference_seconds <= best.reference_seconds * TIED
-            ]
+            most = best.reference_seconds * TIED
+            tied = [each for each in self._fitting() if each.reference_seconds <= most]
             chosen = min(tied, key=lambda one: (one.relative_error, _rank(one)))
             again = self.trials.confirmed(chosen)
             self.trials.tried[chosen.setting] = again
