@@ -65,7 +65,7 @@ def measure_machine(step: Callable[[str], Any] = lambda what: None) -> Machine:
         rates.setdefault(size, []).append(max(LEAST, row / circuit.cost.complexity))
         prepared.append((few - row - seconds["call"]) / circuit.statistics["bootstrap_key_bytes"])
         key_bytes += circuit.statistics["key_bytes"]
-    seconds["prepared_byte"] = max(LEAST, statistics.median(prepared))
+    seconds["key_byte"] = max(LEAST, statistics.median(prepared))
     seconds["generated_byte"] = generated / key_bytes
     return Machine(
         name=platform.node(),

@@ -93,7 +93,10 @@ OWN = {
         *("exceptions", "_originals", "_telling", "__init__"),
     },
     "_bench": {"circuit", "cost", "program"},
-    "_cli": {"deployment", "neural_network", "__init__"},
+    "_cli": {
+        *("_bench", "_telling", "circuit", "compose", "cost", "deployment", "neural_network", "program"),
+        "__init__",
+    },
     "__main__": {"_cli"},
     "__init__": set(),  # it loads compose and importers by name, on first use
 }

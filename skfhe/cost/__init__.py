@@ -19,6 +19,7 @@ from skfhe.cost._prices import (
     lookup_seconds,
     lookup_shape,
     precision_steps,
+    reference_seconds,
     truncated_lookup_complexity,
 )
 from skfhe.cost._report import Report
@@ -50,6 +51,7 @@ __all__ = [
     "machine_path",
     "noise_gains",
     "precision_steps",
+    "reference_seconds",
     "resolve_error_rate",
     "truncated_lookup_complexity",
     "write_machine",

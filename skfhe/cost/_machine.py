@@ -25,7 +25,7 @@ FORMAT, VERSION = "skfhe-machine", 1
 
 KINDS = {
     "call": "a call without lookups, of one number",
-    "prepared_byte": "preparing a byte of bootstrap keys, in each call",
+    "key_byte": "preparing a byte of bootstrap keys, in each call",
     "generated_byte": "generating a byte of evaluation keys, once",
     "encrypted_word": "encrypting a word of a ciphertext, and handing it over",
     "decrypted_word": "rounding and decrypting a word",

@@ -177,7 +177,7 @@ def _with_lookups(
         row_seconds=ciphertexts.row_seconds + seconds,
         call_seconds=ciphertexts.call_seconds + bootstrap * seconds_of("key_byte"),
         row=replace(ciphertexts.row, lookups=tuple(lookups)),
-        call=Work({**ciphertexts.call.amounts, "prepared_byte": bootstrap}),
+        call=Work({**ciphertexts.call.amounts, "key_byte": bootstrap}),
         key_bytes=keys,
         work=work,
     )

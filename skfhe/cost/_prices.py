@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from skfhe.cost._error_rate import DEFAULT_P_ERROR
 from skfhe.encryption import WORD_BYTES
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "lookup_shape",
     "precision_limit",
     "precision_steps",
+    "reference_seconds",
     "seconds_a_operation",
     "seconds_of",
     "truncated_lookup_complexity",
@@ -290,6 +292,15 @@ def precision_limit(bits: int, p_error: float) -> float:
     i, _, shift = max(_neighbours(p_error), key=lambda found: found[1])
     up_to, _ = _steps("native", i, bits)
     return float(up_to[-1]) - shift if len(up_to) else 0.0
+
+
+def reference_seconds() -> "dict[str | int, float]":
+    """Return the times of the table's own machine, by names, and of an operation by the polynomial size."""
+    names = [name for name in _table()["seconds"] if name != "operation"]
+    found: dict[str | int, float] = {name: seconds_of(name) for name in names}
+    for bits in range(1, len(_table()["seconds"]["operation"]) + 1):
+        found[lookup_shape(bits, bits, DEFAULT_P_ERROR)] = seconds_a_operation(bits)
+    return found
 
 
 def lookup_shape(bits: int, precision: float, p_error: float) -> int:
