@@ -50,10 +50,8 @@ def bench(
         return
     shown.print(_table(found))
     if path is not None:
-        where = (
-            f"SKFHE_MACHINE={path} makes it so" if output else "cost_.seconds are this machine's from now on"
-        )
-        shown.print(f"Written to {path}: {where}.")
+        used = f"with SKFHE_MACHINE={path}" if output else "from now on"
+        shown.print(f"Written to {path}: cost_.seconds are this machine's {used}.", markup=False)
 
 
 def _table(found: Machine) -> Table:

@@ -60,7 +60,8 @@ def described_files(files: Any) -> dict[str, Any]:
         **_where(),
         "learns": {"server": list(SERVER), "wire": list(WIRE)},
     }
-    client = [line for each in files.members for line in _learnt(each)]
+    lookups = files.program is not None and bool(files.program.lookups) and len(files.members) == 1
+    client = [line for each in files.members for line in _learnt(each, lookups)]
     member: dict[str, Any] = {"name": found["name"], "compiled": True}
     if files.program is not None:
         member |= _described_program(files.program, files.error_rate)
@@ -104,7 +105,8 @@ def _described_member(model: Any) -> dict[str, Any]:
         found["batch_sizes"] = list(circuit.batch_sizes)
     labels = getattr(model, "classes_", None)
     head = None if hasattr(model, "quantized_forward") else model.head_
-    learnt = of_client(model.encoder_, model.decoder_, head, None if labels is None else len(labels))
+    n_labels, lookups = None if labels is None else len(labels), bool(model.program_.lookups)
+    learnt = of_client(model.encoder_, model.decoder_, head, n_labels, lookups)
     return found | _described_program(model.program_, rate) | {"learns": learnt}
 
 
@@ -151,12 +153,12 @@ def _described_specs(specs: Any) -> dict[str, Any]:
     }
 
 
-def _learnt(member: Any) -> list[str]:
+def _learnt(member: Any, lookups: bool) -> list[str]:
     """Return what the client learns by one of the halves in its file."""
     head = getattr(member, "head", None)
     labels = getattr(head, "labels", None)
     n_labels = sum(map(len, labels)) if isinstance(labels, tuple | list) else None
-    return of_client(member.encoder, member.decoder, head, n_labels)
+    return of_client(member.encoder, member.decoder, head, n_labels, lookups)
 
 
 def _finite(value: Any) -> Any:

@@ -19,6 +19,9 @@ WIRE = (
 ROWS = "its rows, and the decrypted scores of its own rows, not their labels alone"
 
 LEVELS = "all boundaries between the levels of features that the model uses, not which it asks about"
+SPLITS = "all thresholds and categories that the model asks about, not in which tree, nor where"
+LINEAR = "by as many predictions as there are inputs, and one, the weights: scores are linear in what is sent"
+LINEAR_ENCODERS = ("GridBitsEncoder", "GridEncoder", "MonomialEncoder")
 ENCODERS = {
     "AffineEncoder": "scale and zero point of the inputs",
     "AnswersEncoder": (
@@ -30,7 +33,8 @@ ENCODERS = {
     "GridEncoder": "which features have a weight, and of these the training range, margin and step",
     "LevelBitsEncoder": LEVELS,
     "MonomialEncoder": "range and step of each feature, and which products of features have a weight at all",
-    "SplitEncoder": "all thresholds and categories that the model asks about, not in which tree, nor where",
+    "SplitEncoder": SPLITS,
+    "Splits": SPLITS,
     "ThermometerEncoder": "the thresholds of features whose bits are sent",
 }
 DECODERS = {
@@ -40,10 +44,7 @@ DECODERS = {
     "LeafMedianDecoder": "the different leaf values of all trees, and which of them each tree has chosen",
     "LeafSumDecoder": "scale, least and largest value of the sums of leaf values",
     "LeafTableDecoder": "the different leaf values of all trees, and which of them each tree has chosen",
-    "LimbDecoder": (
-        "scale and offset of each score; scores are linear in what is sent, so that as many predictions as "
-        "there are inputs, and one, give the weights"
-    ),
+    "LimbDecoder": "scale and offset of each score",
     "OutputDecoders": "scales and zero points of the outputs",
     "ScoresDecoder": "scales and zero points of the outputs",
     "SummedDecoders": "scales of the outputs",
@@ -56,7 +57,9 @@ HEADS = {
 }
 
 
-def of_client(encoder: Any, decoder: Any, head: Any, n_labels: int | None = None) -> list[str]:
+def of_client(
+    encoder: Any, decoder: Any, head: Any, n_labels: int | None = None, lookups: bool = False
+) -> list[str]:
     """Return what a client learns of rows and of the model.
 
     Parameters
@@ -65,6 +68,8 @@ def of_client(encoder: Any, decoder: Any, head: Any, n_labels: int | None = None
         Between rows and predictions.
     n_labels : int, optional
         Classes that are named.
+    lookups : bool, default=False
+        Whether the program is known to have some: scores are not linear then.
 
     Returns
     -------
@@ -75,6 +80,8 @@ def of_client(encoder: Any, decoder: Any, head: Any, n_labels: int | None = None
     for each in decoders:
         found += _known(DECODERS, each)
     found += _known(HEADS, head)
+    if type(encoder).__name__ in LINEAR_ENCODERS and not lookups:
+        found.append(LINEAR)
     if n_labels:
         found.append(f"the {n_labels} classes")
     return list(dict.fromkeys(found))

@@ -18,6 +18,8 @@ from skfhe._cli.terminal import console, failed
 
 __all__ = ["report"]
 
+HARMLESS = ("builtins.frozenset",)
+"""Types that skops does not trust by itself, and that hold nothing but values."""
 PICKLES = (".pkl", ".pickle", ".joblib")
 
 
@@ -78,7 +80,7 @@ def _of_skops(path: Path, trust: list[str]) -> Any:
     except ModuleNotFoundError:
         raise ImportError('skops is not installed: pip install "skfhe[skops]"') from None
     untrusted = get_untrusted_types(file=path)
-    ours = [name for name in untrusted if name.startswith("skfhe.")]
+    ours = [name for name in untrusted if name.startswith("skfhe.") or name in HARMLESS]
     strange = [name for name in untrusted if name not in ours and name not in trust]
     if strange:
         raise ValueError(
@@ -207,7 +209,8 @@ def _lines(**told: str) -> Table:
 def _whose_seconds(machine: dict[str, Any] | None) -> str:
     if machine is None:
         return "Seconds are those of the cost table's machine, two cores; skfhe bench measures this one."
-    return f"Seconds are those of {machine['name']}, {machine['threads']} threads, measured {machine['measured']}."
+    name, threads, measured = (machine[key] for key in ("name", "threads", "measured"))
+    return f"Seconds are those of {name}, {threads} threads, measured {measured}."
 
 
 def _bytes(n: float) -> str:

@@ -1,7 +1,8 @@
 """The second act of ``skfhe demo``: a server and a client, each a process of its own, on the loopback.
 
 Both are this file, run as a program. Neither outlives the demo, however that ends: they stop when its end of
-their standard input is closed. What the two are given of the model are its two files, and the client its rows.
+their standard input is closed. The server is given the folder of the model's files; the client asks it for
+client.zip, and has the rows.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ told twice too large, for the engine chooses both sizes together.
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from skfhe.cost._demands import Demands, demands
 from skfhe.cost._error_rate import ErrorRate
@@ -158,8 +158,8 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     try:
         costs = _part_costs(program, parts, error_rate)
     except Refused as refused:
-        never = {"seconds_a_call": math.inf, "reference_seconds": math.inf, "key_seconds": math.inf}
-        return Cost(dict(lookups), math.inf, math.inf, refusal=str(refused), **never)
+        never = Cost(dict(lookups), math.inf, math.inf, seconds_a_call=math.inf, refusal=str(refused))
+        return replace(never, reference_seconds=math.inf, key_seconds=math.inf)
     call = sum(cost.call_seconds for cost in costs)
     reference = call + sum(cost.row_seconds for cost in costs)
     # Parts that need equal keys share them, and keys of one size are taken to be equal.

@@ -112,7 +112,7 @@ def describe(source: str | os.PathLike[str]) -> ModelFiles:
         )
     any_archive = next(iter(archives.values()))
     client = ClientModel.read(paths["client"]) if "client" in paths else None
-    saved = None
+    saved: Any = None
     if "server" in archives:
         saved = from_values(archives["server"].values, archives["server"].arrays, "SavedProgram")
     return ModelFiles(
@@ -123,7 +123,7 @@ def describe(source: str | os.PathLike[str]) -> ModelFiles:
         specs=None if client is None else client.specs,
         program=None if saved is None else saved.program,
         error_rate=None if saved is None else saved.error_rate,
-        batch_sizes=client.specs.batch_sizes if saved is None and client else saved.batch_sizes,
+        batch_sizes=client.specs.batch_sizes if client is not None else saved.batch_sizes,
         file_bytes={path.name: path.stat().st_size for path in paths.values()},
         circuit_id=any_archive.circuit_id,
         skfhe_version=any_archive.skfhe_version,
@@ -142,7 +142,7 @@ def _files(source: Path) -> dict[str, Path]:
         raise FileNotFoundError(f"there is no {source}")
     for kind in ("client", "server"):
         try:
-            read_archive(source, kind)  # type: ignore[arg-type]
+            read_archive(source, kind)
         except ValueError as error:
             if kind == "server":
                 raise ValueError(str(error)) from None
