@@ -42,19 +42,18 @@ def measure_machine(step: Callable[[str], Any] = lambda what: None) -> Machine:
     Parameters
     ----------
     step : callable, optional
-        Called before each of `STEPS`, with what it measures.
+        Called after each of `STEPS`, with what was measured.
 
     Returns
     -------
     Machine
     """
-    step("sums, encryption and decryption")
     seconds = _levelled()
+    step("sums, encryption and decryption")
     threads = _threads()
     rates: dict[int, list[float]] = {}
     generated, prepared, key_bytes = 0.0, [], 0
     for bits, kept in LOOKUPS:
-        step(f"lookups of {bits} bits, results of {kept}")
         circuit = compile_program(_reading(bits, kept, threads), batch_sizes=(1, ROWS))
         start = time.perf_counter()
         circuit.keygen()
@@ -65,6 +64,7 @@ def measure_machine(step: Callable[[str], Any] = lambda what: None) -> Machine:
         rates.setdefault(size, []).append(max(LEAST, row / circuit.cost.complexity))
         prepared.append((few - row - seconds["call"]) / circuit.statistics["bootstrap_key_bytes"])
         key_bytes += circuit.statistics["key_bytes"]
+        step(f"lookups of {bits} bits, results of {kept}")
     seconds["key_byte"] = max(LEAST, statistics.median(prepared))
     seconds["generated_byte"] = generated / key_bytes
     return Machine(

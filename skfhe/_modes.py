@@ -52,6 +52,14 @@ class Mode:
         """Whether the first evaluation that needs a circuit makes it."""
         return self.fhe != "disable"
 
+    def compiles_otherwise(self, before: Mode) -> bool:
+        """Whether there are options to compile with, and another mode had others."""
+        mine, others = (
+            {name: value for name, value in mode.options.items() if name != "verbose"}
+            for mode in (self, before)
+        )
+        return bool(mine) and mine != others
+
     def resolved(self, fhe: str | None, name: str) -> str:
         """Return how to evaluate rows, where ``fhe`` is what a call said, or None.
 

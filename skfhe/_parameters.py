@@ -11,7 +11,7 @@ __all__ = ["check_fhe_mode", "check_rounding", "frames_to_caller", "what_to_lowe
 
 FHE_MODES = ("disable", "simulate", "execute")
 METHODS = ("exact", "approximate")
-WIDTHS = ("module__n_accum_bits", "module__n_output_bits", "n_bits")
+WIDTHS = ("module__n_accum_bits", "module__n_output_bits", "n_bits", "kernel_bits")
 """Parameters of estimators that bound what lookups read and what outputs hold."""
 
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skfhe._modes import FRESH, Mode, compiling
-from skfhe._originals.compat import dropped_by_pipelines, printed_as_estimators, visual_block
+from skfhe._originals.compat import METADATA_REQUEST, printed_as_estimators, said_above, visual_block
 from skfhe._parameters import what_to_lower
 from skfhe._showing import state
 from skfhe._typing import Array, FloatArray
@@ -222,12 +223,17 @@ class EncryptedPredictorMixin:
                 raise ValueError(f'p_error must be a number in (0, 1), None or "auto", got {p_error!r}')
             p_error = self._search_error_rate(X, y, global_p_error, tolerance)
         error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-        advice = what_to_lower(self.get_params(deep=False))  # type: ignore[attr-defined]
+        advice = what_to_lower(self._widths())
         self._encrypted_model = model.compiled(error_rate, configuration, advice=advice, verbose=verbose)
         circuit = self.fhe_circuit_
         if self._mode.common is not None:
             circuit.share(self._mode.common)
         return circuit
+
+    def _widths(self) -> dict[str, Any]:
+        """Return parameters, those among them that bound how wide the program is."""
+        found: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]
+        return found
 
     def _search_error_rate(
         self, X: ArrayLike | None, y: ArrayLike | None, global_p_error: float | None, tolerance: float
@@ -254,9 +260,14 @@ class EncryptedPredictorMixin:
         self._mode.check_clear(what, type(self).__name__)
 
     def _take_mode(self, mode: Mode) -> None:
-        """Evaluate rows so from now on, where a call does not say how."""
-        self._mode = mode
+        """Evaluate rows so from now on, where a call does not say how.
+
+        A circuit that was compiled with other options than are given now is dropped: the first use makes one.
+        """
+        before, self._mode = self._mode, mode
         model = vars(self).get("_encrypted_model")
+        if model is not None and mode.compiles_otherwise(before):
+            self._encrypted_model = model = replace(model, circuit=None)
         if mode.common is not None and model is not None and model.circuit is not None:
             model.circuit.share(mode.common)
 
@@ -278,6 +289,8 @@ class EncryptedPredictorMixin:
         ClearEvaluationError
             If rows may not be evaluated so.
         """
+        if fhe is None:
+            fhe = self._said_above()
         resolved = self._mode.resolved(fhe, type(self).__name__)
         if resolved == "disable" or self._lowered_model().circuit is not None:
             return resolved
@@ -290,6 +303,14 @@ class EncryptedPredictorMixin:
             if self._lowered_model().circuit is None:  # another thread may have made it
                 self.compile(**self._mode.options)
         return resolved
+
+    def _said_above(self) -> str | None:
+        """Return the ``fhe`` of a call that has led here and has not passed it on, or None.
+
+        What the estimator's own requests of metadata say is not gone behind.
+        """
+        routed = sklearn.get_config()["enable_metadata_routing"] and METADATA_REQUEST in vars(self)
+        return None if routed else said_above("fhe")
 
     def _offers(self, method: str) -> bool:
         """Whether the estimator has a method that not all of its kind have."""
@@ -390,7 +411,7 @@ class EncryptedPredictorMixin:
         float
         """
         if fhe is None:
-            fhe = dropped_by_pipelines("fhe")
+            fhe = self._said_above()
         given = () if sample_weight is None else (sample_weight,)
         original: Any = self if fhe is None else self._in_mode(fhe)
         return super(EncryptedPredictorMixin, original).score(X, y, *given)  # type: ignore[misc]

@@ -74,7 +74,7 @@ class ToleranceError(ValueError):
 
 
 class ToleranceWarning(UserWarning):
-    """Nothing that was tried fits the default tolerance; the message shows it, and what was taken."""
+    """What was taken differs from the float model by more than is usual; the message shows it, and why."""
 
 
 class UnsupportedModelError(ValueError):
@@ -89,7 +89,7 @@ class InputClippingWarning(UserWarning):
     """Rows have values beyond the range that a model represents, and are evaluated at its ends."""
 
 
-class CoarseInputWarning(UserWarning):
+class CoarseInputWarning(ToleranceWarning):
     """Scores are so steep that rounding the inputs changes them by more than predictions bear."""
 
 

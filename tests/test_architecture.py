@@ -20,6 +20,7 @@ OWN = {
     "_config": set(),
     "_telling": {"_config"},
     "_modes": {"exceptions", "_parameters"},
+    "_agreement": {"exceptions", "_modes", "_originals", "_parameters"},
     "_showing": set(),
     "encoding": set(),
     "encryption": {"exceptions"},
@@ -40,27 +41,30 @@ OWN = {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_modes", "_originals", "_parameters", "_showing"),
     },
-    "compose": {"_modes", "base", "circuit"},
+    "compose": {"_modes", "_originals", "base", "circuit"},
     "_originals": {"exceptions", "_telling"},
     "_conversion": {"base", "exceptions", "_originals"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),
-        *("exceptions", "_originals", "_parameters"),
+        *("exceptions", "_agreement", "_originals", "_parameters"),
     },
     "linear_model": {"encoding", "exceptions", "_linear", "_originals"},
-    "decomposition": {"_linear", "_originals", "_parameters", "encoding", "encrypted_model", "program"},
+    "decomposition": {"_linear", "_originals", "encoding"},
     "cross_decomposition": {"_linear", "_originals", "encoding"},
     "_distances": {"_linear", "encoding"},
     "cluster": {"_distances", "_linear", "_originals", "encoding"},
     "neighbors": {
-        *("_distances", "_linear", "_originals", "_parameters", "encoding", "encrypted_model"),
+        *("_agreement", "_distances", "_linear", "_originals", "encoding", "encrypted_model"),
         "exceptions",
     },
     "_polynomial": {
         *("base", "encoding", "encrypted_model", "passes", "program"),
-        *("exceptions", "_linear", "_originals", "_parameters"),
+        *("exceptions", "_agreement", "_linear", "_originals", "_parameters"),
     },
-    "svm": {"encoding", "exceptions", "_linear", "_originals", "_polynomial"},
+    "svm": {
+        *("encoding", "encrypted_model", "_linear", "_polynomial", "_radial"),
+        *("exceptions", "_originals"),
+    },
     "naive_bayes": {"encoding", "_linear", "_originals", "_polynomial"},
     "discriminant_analysis": {
         *("encoding", "encrypted_model", "circuit", "_linear", "_originals", "_polynomial"),
@@ -77,12 +81,12 @@ OWN = {
     },
     "_radial": {
         *("cost", "encoding", "encrypted_model", "passes", "program"),
-        *("exceptions", "_parameters", "_originals"),
+        *("exceptions", "_parameters"),
     },
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "additive": {
         *("base", "cost", "encoding", "encrypted_model", "passes", "program"),
-        *("exceptions", "_originals"),
+        *("_agreement", "exceptions", "_originals"),
     },
     "neural_network": {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
@@ -119,9 +123,9 @@ OUTSIDE = {
     },
     "sklearn": {
         *("base", "compose", "deployment", "importers", "model_selection", "neural_network", "_cli"),
-        *("_conversion", "_originals"),
+        *("_agreement", "_conversion", "_originals"),
         *("_linear", "linear_model", "svm", "_polynomial", "naive_bayes", "discriminant_analysis"),
-        *("_trees", "tree", "ensemble", "boosting", "mixture", "_radial", "additive"),
+        *("_trees", "tree", "ensemble", "boosting", "mixture", "additive"),
         *("decomposition", "cross_decomposition", "cluster", "neighbors"),
     },
 }

@@ -3,10 +3,12 @@
 ``python -m benchmarks.tabular.families [--families NAME …] [--data NAME …] [--rows 4] [--markdown]``
 
 A quarter of the rows is held out. "Original" is the score of the float model on them, "clear" that of the
-integers that run encrypted: accuracy, R², or nothing for a transformation. "Agreement" is the share of equal
-labels, of all rows, "difference" the largest distance of two numbers in standard deviations. "Seconds"
-is the predicted cost of a row, "equal" how many rows gave the very integers of the clear run when they were
-encrypted. "Warned" says what the estimator warned of when it was fitted.
+integers that run encrypted, "encrypted" that of ``--rows`` of them that were encrypted, with how many of
+these gave the very integers of the clear run: accuracy, R², or nothing for what predicts no target.
+"Agreement" is, of all rows, the part of labels that are equal, or of the variance of values that is the
+original's, in the column where that is least. "Seconds" is the predicted cost of a row, "ciphertexts" what a
+client sends of it. "Warned" says whether the estimator said when it was fitted that it differs, or takes
+long; what it said is in the file of results.
 
 A further family is a line in ``FAMILIES``.
 """
@@ -21,13 +23,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from sklearn.base import is_classifier, is_regressor
+from sklearn.kernel_approximation import RBFSampler
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.preprocessing import KBinsDiscretizer, RobustScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, RobustScaler, StandardScaler
 
 from benchmarks.measure import machine, save
 from benchmarks.tabular.families_data import CLASSES, VALUES, Split, prepared, standardized
+from skfhe._agreement import part_alike
 
-SCORES = "scores, so d + 1 rows give the weights; ranges of features with a weight"
 MAX_SECONDS = 2.0
 """A row that is predicted to take longer is compared in the clear alone."""
 
@@ -49,7 +54,8 @@ class Family:
     method : str
         What is compared; it takes ``fhe``.
     learns : str
-        What whoever decrypts learns of the model, beside predictions.
+        What a client learns of the model beside its scores, which tell more with every row; see
+        docs/families.md.
     transformer : callable
         Returns, by the name of the data, what transforms rows first, or None.
     """
@@ -58,18 +64,13 @@ class Family:
     data: tuple[str, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     method: str = "predict"
-    learns: str = SCORES
+    learns: str = "ranges"
     transformer: Callable[[str], Any] = standardized
 
     def estimator(self) -> Any:
         """Return an unfitted estimator of skfhe."""
         room, name = self.path.rsplit(".", 1)
         return getattr(import_module(f"skfhe.{room}"), name)(**self.settings)
-
-
-TRANSFORMED = "projections, so d + 1 rows give the directions; ranges of features"
-BITS_OF_ROWS = "scores, so d + 1 rows give the weights; the threshold of its bits"
-CATEGORIES = "scores, so as many rows as categories give the weights; the number of categories"
 
 
 def as_it_is(_: str) -> None:
@@ -86,6 +87,16 @@ def five_bins(_: str) -> Any:
     return KBinsDiscretizer(5, encode="ordinal", quantile_method="averaged_inverted_cdf")
 
 
+def scaled(_: str) -> Any:
+    """Return a scaler, for kernels that compare features."""
+    return StandardScaler()
+
+
+def mapped(_: str) -> Any:
+    """Return random features that approximate a kernel, of a seed that is no secret."""
+    return make_pipeline(StandardScaler(), RBFSampler(gamma="scale", n_components=300, random_state=0))
+
+
 def linear(name: str, data: tuple[str, ...] = VALUES, room: str = "linear_model", **settings: Any) -> Family:
     """Return a linear family; its random numbers are those of every run."""
     family = Family(f"{room}.{name}", data, settings)
@@ -93,6 +104,9 @@ def linear(name: str, data: tuple[str, ...] = VALUES, room: str = "linear_model"
     return replace(family, settings=seed | settings)
 
 
+EVERY = (*CLASSES, *VALUES)
+CENTRES = {"n_clusters": 3, "n_init": 3, "random_state": 0}
+FEW_ROUNDS = {"outer_bags": 2, "max_rounds": 300, "n_jobs": 1, "random_state": 0, "interactions": 5}
 FAMILIES = {
     "LogisticRegression": linear("LogisticRegression", CLASSES, max_iter=1000),
     "LogisticRegressionCV": linear("LogisticRegressionCV", CLASSES, Cs=3, cv=3, l1_ratios=(0,)),
@@ -126,15 +140,103 @@ FAMILIES = {
     "SGDRegressor": linear("SGDRegressor"),
     "PassiveAggressiveRegressor": linear("PassiveAggressiveRegressor"),
     "LinearSVR": linear("LinearSVR", room="svm", max_iter=10_000),
+    "RidgeClassifier after RBFSampler": Family("linear_model.RidgeClassifier", CLASSES, transformer=mapped),
     "LinearDiscriminantAnalysis": Family("discriminant_analysis.LinearDiscriminantAnalysis", CLASSES),
     "LinearDiscriminantAnalysis, transform": Family(
-        "discriminant_analysis.LinearDiscriminantAnalysis", CLASSES, method="transform", learns=TRANSFORMED
+        "discriminant_analysis.LinearDiscriminantAnalysis", CLASSES, method="transform", learns="projections"
     ),
     "MultinomialNB": Family("naive_bayes.MultinomialNB", CLASSES, transformer=as_it_is),
     "ComplementNB": Family("naive_bayes.ComplementNB", CLASSES, transformer=as_it_is),
-    "BernoulliNB": Family("naive_bayes.BernoulliNB", CLASSES, learns=BITS_OF_ROWS, transformer=above_median),
+    "BernoulliNB": Family("naive_bayes.BernoulliNB", CLASSES, learns="threshold", transformer=above_median),
     "CategoricalNB": Family(
-        "naive_bayes.CategoricalNB", CLASSES, {"min_categories": 5}, learns=CATEGORIES, transformer=five_bins
+        "naive_bayes.CategoricalNB",
+        CLASSES,
+        {"min_categories": 5},
+        learns="categories",
+        transformer=five_bins,
+    ),
+    "GaussianNB": Family("naive_bayes.GaussianNB", CLASSES),
+    "QuadraticDiscriminantAnalysis": Family(
+        "discriminant_analysis.QuadraticDiscriminantAnalysis", CLASSES, {"reg_param": 0.1}
+    ),
+    **{
+        f"GaussianMixture, {kind}": Family(
+            "mixture.GaussianMixture",
+            EVERY,
+            {"n_components": 3, "covariance_type": kind, "reg_covar": 1e-3, "random_state": 0},
+            transformer=scaled,
+        )
+        for kind in ("full", "tied", "diag", "spherical")
+    },
+    **{
+        f"SVC, {kernel}": Family(
+            "svm.SVC", CLASSES, {"kernel": kernel, "degree": 2, "coef0": 1.0}, transformer=scaled
+        )
+        for kernel in ("linear", "poly")
+    },
+    "NuSVC, poly": Family(
+        "svm.NuSVC", CLASSES, {"kernel": "poly", "degree": 2, "coef0": 1.0, "nu": 0.1}, transformer=scaled
+    ),
+    "SVR, poly": Family("svm.SVR", VALUES, {"kernel": "poly", "degree": 2}, transformer=scaled),
+    "NuSVR, poly": Family("svm.NuSVR", VALUES, {"kernel": "poly", "degree": 2}, transformer=scaled),
+    "OneClassSVM, poly": Family(
+        "svm.OneClassSVM", EVERY, {"kernel": "poly", "degree": 2, "nu": 0.1}, transformer=scaled
+    ),
+    "KMeans": Family("cluster.KMeans", EVERY, CENTRES, learns="centres"),
+    "KMeans, transform": Family("cluster.KMeans", EVERY, CENTRES, "transform", "centres"),
+    "MiniBatchKMeans": Family("cluster.MiniBatchKMeans", EVERY, CENTRES, learns="centres"),
+    "NearestCentroid": Family("neighbors.NearestCentroid", CLASSES, learns="centres"),
+    "KNeighborsClassifier": Family("neighbors.KNeighborsClassifier", CLASSES, learns="prototypes"),
+    "KNeighborsClassifier, references": Family(
+        "neighbors.KNeighborsClassifier", CLASSES, {"reveal_references": True}, learns="references"
+    ),
+    "KNeighborsRegressor": Family("neighbors.KNeighborsRegressor", VALUES, learns="prototypes"),
+    "KNeighborsRegressor, references": Family(
+        "neighbors.KNeighborsRegressor", VALUES, {"reveal_references": True}, learns="references"
+    ),
+    "PCA": Family(
+        "decomposition.PCA", EVERY, {"n_components": 2, "svd_solver": "full"}, "transform", "projections"
+    ),
+    "PCA, whitened": Family(
+        "decomposition.PCA", EVERY, {"n_components": 3, "whiten": True}, "transform", "projections", scaled
+    ),
+    "TruncatedSVD": Family(
+        "decomposition.TruncatedSVD",
+        EVERY,
+        {"n_components": 2, "random_state": 0},
+        "transform",
+        "projections",
+    ),
+    "PLSRegression": Family("cross_decomposition.PLSRegression", VALUES, learns="projections"),
+    "PLSRegression, transform": Family(
+        "cross_decomposition.PLSRegression", VALUES, method="transform", learns="projections"
+    ),
+    "IsolationForest": Family(
+        "ensemble.IsolationForest",
+        EVERY,
+        {"n_estimators": 20, "max_samples": 32, "random_state": 0},
+        learns="thresholds",
+    ),
+    "AdaBoostClassifier": Family(
+        "ensemble.AdaBoostClassifier", CLASSES, {"random_state": 0}, learns="thresholds"
+    ),
+    "AdaBoostRegressor": Family(
+        "ensemble.AdaBoostRegressor", VALUES, {"n_estimators": 10, "random_state": 0}, learns="thresholds"
+    ),
+    "ExplainableBoostingClassifier": Family(
+        "additive.ExplainableBoostingClassifier",
+        ("iris", "wine", "breast_cancer", "scales", "tails"),
+        FEW_ROUNDS,
+        learns="thresholds",
+    ),
+    "ExplainableBoostingClassifier, main effects": Family(
+        "additive.ExplainableBoostingClassifier",
+        CLASSES,
+        FEW_ROUNDS | {"interactions": 0},
+        learns="thresholds",
+    ),
+    "ExplainableBoostingRegressor": Family(
+        "additive.ExplainableBoostingRegressor", VALUES, FEW_ROUNDS, learns="thresholds"
     ),
 }
 """By the name that the table shows; a further family is a line here."""
@@ -146,25 +248,25 @@ def original_of(estimator: Any) -> Any:
     return estimator._original(**{name: value for name, value in params.items() if name not in own})
 
 
-def score(split: Split, method: str, found: np.ndarray) -> float | None:
-    """Return accuracy or R² on the rows that are held out, or None for what does not predict the target."""
-    if method != "predict" or found.shape != split.test_targets.shape:
+def score(split: Split, estimator: Any, method: str, found: np.ndarray) -> float | None:
+    """Return accuracy or R² on the first rows that are held out, or None for what predicts no target."""
+    if method != "predict" or not (is_classifier(estimator) or is_regressor(estimator) or is_pls(estimator)):
         return None
-    if not split.regression and found.dtype.kind != split.test_targets.dtype.kind:
-        return None
-    return float((r2_score if split.regression else accuracy_score)(split.test_targets, found))
+    return float((r2_score if split.regression else accuracy_score)(split.test_targets[: len(found)], found))
 
 
-def compared(split: Split, method: str, of_float: Any, clear: Any) -> Result:
+def is_pls(estimator: Any) -> bool:
+    """Whether an estimator is a regression that is not told to be one, before scikit-learn 1.8."""
+    return hasattr(estimator, "coef_") and hasattr(estimator, "x_scores_")
+
+
+def compared(split: Split, estimator: Any, method: str, of_float: Any, clear: Any) -> Result:
     """Return how near two results of one method are to each other, on all rows, those held out first."""
     of_float, clear, n_test = np.asarray(of_float), np.asarray(clear), len(split.test_rows)
-    scores = [score(split, method, of_one[:n_test]) for of_one in (of_float, clear)]
-    found: Result = {"original": scores[0], "clear": scores[1]}
-    if of_float.dtype.kind != "f" or not (split.regression or method != "predict"):
-        return found | {"agreement": float(np.mean(of_float == clear))}
-    spread = np.std(of_float, axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    return found | {"difference": float(np.max(np.abs(clear - of_float) / spread, initial=0.0))}
+    scores = [score(split, estimator, method, of_one[:n_test]) for of_one in (of_float, clear)]
+    of_labels = method == "predict" and not (split.regression and of_float.dtype.kind == "f")
+    agreement = part_alike(of_float, clear, of_labels)
+    return {"original": scores[0], "clear": scores[1], "agreement": agreement}
 
 
 def measured(family: Family, data: str, n_rows: int) -> Result:
@@ -178,13 +280,13 @@ def measured(family: Family, data: str, n_rows: int) -> Result:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         estimator.fit(split.rows, split.targets)
-    warned = sorted({w.category.__name__ for w in caught if w.category.__module__.startswith("skfhe")})
+    warned = sorted({str(w.message) for w in caught if w.category.__module__.startswith("skfhe")})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         every = np.concatenate([split.test_rows, split.rows])
         of_float = getattr(original, family.method)(every)
         clear = getattr(estimator, family.method)(every)
-        found = compared(split, family.method, of_float, clear)
+        found = compared(split, estimator, family.method, of_float, clear)
         cost = estimator.cost_
         found |= {
             "output_bits": max(estimator.output_bits_),
@@ -192,7 +294,8 @@ def measured(family: Family, data: str, n_rows: int) -> Result:
                           for i in estimator.program_.inputs),
             "lookups": sum(cost.lookups.values()),
             "seconds": cost.seconds,
-            "warned": ", ".join(warned),
+            "learns": family.learns,
+            "warned": warned,
         }  # fmt: skip
         if not n_rows or cost.seconds > MAX_SECONDS:
             return found
@@ -201,26 +304,32 @@ def measured(family: Family, data: str, n_rows: int) -> Result:
         in_the_clear = np.asarray(getattr(estimator, family.method)(rows))
         encrypted = np.asarray(getattr(estimator, family.method)(rows, fhe="execute"))
     same = (encrypted == in_the_clear).reshape(len(rows), -1).all(axis=1)
-    return found | {"equal_rows": int(same.sum()), "checked_rows": len(rows)}
+    return found | {
+        "encrypted": score(split, estimator, family.method, encrypted),
+        "equal_rows": int(same.sum()),
+        "checked_rows": len(rows),
+    }
 
 
-COLUMNS = ("family", "data", "original", "clear", "agreement", "difference", "lookups", "inputs",
-           "output bits", "seconds", "equal", "warned", "the client learns")  # fmt: skip
+COLUMNS = ("family", "data", "original", "clear", "encrypted", "agreement", "lookups", "seconds a row",
+           "ciphertexts in", "the client learns", "warned")  # fmt: skip
 
 
 def cells(result: Result) -> list[str]:
     """Return one line of the table."""
     if "failed" in result:
-        return [result["family"], result["data"], *[""] * 9, result["failed"], ""]
+        return [result["family"], result["data"], result["failed"], *[""] * 8]
 
     def shown(key: str, form: str) -> str:
         return "" if result.get(key) is None else format(result[key], form)
 
-    checked = f"{result['equal_rows']} of {result['checked_rows']}" if "checked_rows" in result else ""
-    return [result["family"], result["data"], shown("original", ".4f"), shown("clear", ".4f"),
-            shown("agreement", ".4f"), shown("difference", ".1e"), shown("lookups", "d"),
-            shown("inputs", "d"), shown("output_bits", "d"), shown("seconds", ".4f"), checked,
-            result["warned"], FAMILIES[result["family"]].learns]  # fmt: skip
+    encrypted = ""
+    if "checked_rows" in result:
+        equal = f"{result['equal_rows']} of {result['checked_rows']} equal"
+        encrypted = f"{shown('encrypted', '.4g')} ({equal})".strip()
+    return [result["family"], result["data"], shown("original", ".4g"), shown("clear", ".4g"), encrypted,
+            shown("agreement", ".4f"), shown("lookups", "d"), shown("seconds", ".4f"), shown("inputs", "d"),
+            result["learns"], "yes" if result["warned"] else "no"]  # fmt: skip
 
 
 def show(console: Console, results: list[Result], markdown: bool) -> None:
@@ -229,7 +338,9 @@ def show(console: Console, results: list[Result], markdown: bool) -> None:
         for line in (COLUMNS, ["---"] * len(COLUMNS), *map(cells, results)):
             console.print(f"| {' | '.join(line)} |", soft_wrap=True, markup=False, highlight=False)
         return
-    table = Table(*COLUMNS, box=None)
+    table = Table(box=None)
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
     for result in results:
         table.add_row(*cells(result))
     console.print(table)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from skfhe._conversion.members import is_container, is_fitted, members_of, predicts, templates_of
 from skfhe._conversion.rows import rows_seen
@@ -116,6 +117,7 @@ class _Conversion:
             If it predicts by itself, and nothing of skfhe stands for it.
         """
         if isinstance(fitted, EncryptedPredictorMixin):
+            check_is_fitted(fitted, "program_")
             return self._replaced(fitted, copy.deepcopy(fitted))
         original, ours = _original_and_ours(fitted)
         if ours is not None:
@@ -169,7 +171,7 @@ class _Conversion:
                 if predicts(leaf):
                     self.failures.append((place, leaf, None))
             except (ValueError, TypeError) as error:
-                self.failures.append((place, leaf, error))
+                self.failures.append((place, leaf, _unasked(fitted) if rows is None is not X else error))
         return found
 
     def _templates(self, container: Any) -> dict[int, Any]:
@@ -252,6 +254,13 @@ def _unknown(fitted: Any) -> str:
     return (
         f"skfhe has no estimator that stands for {public_name(type(fitted))}, which predicts by itself; the "
         "documentation lists those that have one"
+    )
+
+
+def _unasked(fitted: Any) -> ValueError:
+    return ValueError(
+        f"it is asked for nothing while the {type(fitted).__name__} predicts X, so that there are no rows to "
+        "calibrate it on"
     )
 
 

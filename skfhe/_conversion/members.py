@@ -24,6 +24,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from skfhe._originals.searches import best_of, is_search
+
 __all__ = ["is_container", "is_fitted", "members_of", "predicts", "templates_of"]
 
 Named: TypeAlias = Iterator[tuple[str, Any]]
@@ -119,8 +121,8 @@ PREDICTING = ("predict", "decision_function", "transform")
 def members_of(fitted: Any) -> list[tuple[str, Any]]:
     """Return the estimators that predict in the place of a fitted one, with where they are; none if it does.
 
-    Of a class that is not known, they are what it has learnt: estimators in attributes that end with an
-    underscore.
+    Of a class that is not known, they are what it has learnt: estimators in attributes that are no
+    parameters.
 
     Raises
     ------
@@ -128,25 +130,21 @@ def members_of(fitted: Any) -> list[tuple[str, Any]]:
         If it is a container, and not fitted.
     """
     find = next((CONTAINERS[cls] for cls in type(fitted).__mro__ if cls in CONTAINERS), None)
-    if find is None and _is_search(fitted):
-        check_is_fitted(fitted, "best_estimator_")
+    if find is None and is_search(fitted):
+        best_of(fitted)
         find = _listed("best_estimator_")
     elif find is not None and not isinstance(fitted, model_selection.FixedThresholdClassifier):
         check_is_fitted(fitted)  # the exception may be around what was fitted before
     elif find is None:
         known = isinstance(fitted, BaseEstimator) and not any(map(_is_of_library, type(fitted).__mro__))
-        learnt = vars(fitted) if known else {}
-        find = _listed(*(name for name in learnt if name.endswith("_") and not name.startswith("_")))
+        given = fitted.get_params(deep=False) if known else {}
+        find = _listed(*(name for name in (vars(fitted) if known else ()) if name not in given))
     return [(place, member) for place, member in find(fitted) if _is_estimator(member)]
 
 
 def is_container(fitted: Any) -> bool:
     """Whether others predict in the place of an estimator, by its class alone."""
-    return any(cls in CONTAINERS for cls in type(fitted).__mro__) or _is_search(fitted)
-
-
-def _is_search(fitted: Any) -> bool:
-    return any(hasattr(fitted, name) for name in ("best_estimator_", "param_grid", "param_distributions"))
+    return any(cls in CONTAINERS for cls in type(fitted).__mro__) or is_search(fitted)
 
 
 def _is_of_library(cls: type) -> bool:

@@ -2,7 +2,7 @@
 
 from skfhe._originals.docstrings import COMMON
 
-__all__ = ["LINEAR", "TWELVE_BITS"]
+__all__ = ["FOURTEEN_BITS", "LINEAR", "TWELVE_BITS"]
 
 LINEAR = COMMON | {
     "parameters": """\
@@ -55,7 +55,9 @@ cost_ : Cost
 """Of the classes: whole sections, and the entries that they are made of."""
 
 TWELVE_BITS = LINEAR["n_bits"].replace("default=8", "default=12")
-"""Of classes whose scores lie close to a threshold, or are differences of large numbers."""
+"""Of classes whose scores lie close to a threshold or to targets, or are differences of large numbers."""
+FOURTEEN_BITS = LINEAR["n_bits"].replace("default=8", "default=14")
+"""Of those whose scores do so more often than not."""
 TRANSFORM = LINEAR | {
     "notes": """\
 Notes

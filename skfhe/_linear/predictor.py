@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,15 @@ from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skfhe._agreement import (
+    MORE_BITS,
+    Agreement,
+    agreement_of,
+    remedy_by_bits,
+    shared_copy,
+    some_rows,
+    warn_of,
+)
 from skfhe._linear.scores import (
     Calibration,
     LinearScores,
@@ -53,6 +65,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     _own_state: tuple[str, ...] = ("_calibration", "_encrypted_model", "_lowered_coefficients")
     _accept_sparse: Any = "csr"
     """What sparse rows are converted to, or False if the original takes none."""
+    _calibration: Calibration
     n_bits: Any
     range_margin: Any
     coef_: Any
@@ -99,6 +112,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
                 "features' ranges are not in a linear model; give X, for example the training data"
             )
         estimator._take_over(estimator, estimator._calibrated(estimator, X))
+        estimator._compare(fitted, X)
         return estimator
 
     # Training.
@@ -109,10 +123,20 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         check_range_margin(self.range_margin)
         goes_on = method.__name__ == "partial_fit" or getattr(self, "warm_start", False)
         original = as_original(self, fitted=goes_on)
+        rows = self._kept(arguments["X"])
         method(original, **arguments)
-        calibration = self._calibrated(original, arguments["X"], arguments.get("sample_weight"))
+        if not hasattr(original, "n_features_in_") and np.ndim(rows) == 2:  # with check_input=False
+            original.n_features_in_ = np.shape(rows)[1]
+        calibration = self._calibrated(original, rows, arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if method.__name__ == "partial_fit" else None
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
+        if earlier is None:  # a batch of rows says little
+            self._compare(original, rows, arguments.get("sample_weight"))
+
+    def _kept(self, values: Any) -> Any:
+        """Return rows or targets as they are, though training may overwrite them if a parameter says so."""
+        overwrites = not all(getattr(self, name, True) for name in ("copy", "copy_X", "copy_x"))
+        return copy.deepcopy(values) if overwrites else values
 
     def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
         """Return what is known of the rows that an original was trained on."""
@@ -135,6 +159,40 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
 
     def _adopt(self, original: Any) -> None:
         adopt(self, original)
+
+    # Comparing.
+
+    def _compared(self) -> tuple[str, ...]:
+        """Return the methods whose results are compared with the original's after training."""
+        return ("predict",)
+
+    def _compare(self, original: Any, X: Any, sample_weight: Any = None) -> None:
+        """Warn if results for rows of training, those that count, are not the original's."""
+        rows = some_rows(X, sample_weight)
+        found = agreement_of(self, original, rows, *self._compared())
+        if not found.suffices:
+            change = remedy_by_bits(self._with_more_bits(original, rows), self._without_remedy())
+            warn_of(self, found, self._why_unlike(), change)
+
+    def _with_more_bits(self, original: Any, rows: Any) -> Iterator[tuple[int, Agreement]]:
+        """Yield larger ``n_bits`` and what agrees with them."""
+        calibration = self._calibration
+        for n_bits in MORE_BITS:
+            if n_bits > min(calibration.n_input_bits, calibration.n_weight_bits):
+                trial = shared_copy(self)
+                trial._take_over(trial, replace(calibration, n_input_bits=n_bits, n_weight_bits=n_bits))
+                yield n_bits, agreement_of(trial, original, rows, *self._compared())
+
+    def _why_unlike(self) -> str:
+        """Return why results are not the original's."""
+        return f"features and weights are rounded to n_bits={self.n_bits}"
+
+    def _without_remedy(self) -> str:
+        """Return what to change where no number of bits does."""
+        return (
+            f"no n_bits up to {MORE_BITS[-1]} makes it enough: bring features to a common scale, without "
+            "values far beyond their bulk"
+        )
 
     def _describe(self, fitted: Any) -> LinearScores:
         """Read the scores of the coefficients that an estimator has now."""

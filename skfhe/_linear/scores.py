@@ -217,7 +217,8 @@ def quantize_scores(scores: LinearScores, calibration: Calibration) -> Encrypted
     encoded = FeatureGrid(grid.origin, grid.step, np.where(sent, grid.low, 0), np.where(sent, grid.high, 0))
     watched = np.flatnonzero(weight.any(axis=1))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        effect = (np.abs(weight[watched]) / (scale * np.abs(integers).max(axis=0))).max(axis=1, initial=0.0)
+        effects = np.abs(weight[watched]) / (scale * np.abs(integers).max(axis=0))
+    effect = np.where(weight[watched] == 0, 0.0, effects).max(axis=1, initial=0.0)
     width = calibration.spread.width[watched]
     watch = ClippingWatch(watched, grid.select(watched), width, effect, margin, possible)
     encoder = GridEncoder(np.flatnonzero(kept), encoded.select(kept), watch)

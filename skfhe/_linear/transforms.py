@@ -83,7 +83,12 @@ class TransformMixin(TransformerMixin):
         ndarray of float, shape (n_rows, n_features_out)
             What ``fit(X, y).transform(X)`` gives.
         """
-        return self.fit(X, y, **fit_params)._transformed(X, None)
+        rows = self._kept(X)
+        return self.fit(X, y, **fit_params)._transformed(rows, None)
+
+    def _compared(self: Any) -> tuple[str, ...]:
+        """Return the methods whose results are compared with the original's after training."""
+        return tuple(name for name in ("predict", "transform") if hasattr(self._original, name))
 
     def _transformed(self: Any, X: ArrayLike, fhe: str | None) -> Array:
         """Return the coordinates of rows, of the type of the original's."""

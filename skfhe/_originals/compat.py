@@ -8,7 +8,9 @@ moves or drops one, the switch between versions belongs here, and nowhere else. 
 
 from __future__ import annotations
 
+import inspect
 import sys
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import sklearn
 from sklearn.base import _fit_context as fit_context
 from sklearn.ensemble._iforest import _average_path_length
 from sklearn.model_selection._validation import _fit_and_score as fit_and_score
-from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from sklearn.utils._pprint import _EstimatorPrettyPrinter
 from sklearn.utils._repr_html.estimator import _VisualBlock
@@ -24,6 +26,7 @@ from sklearn.utils._set_output import _auto_wrap_is_configured, _get_output_conf
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
+from sklearn.utils.validation import _num_samples as n_rows_of
 
 from skfhe._typing import Array, FloatArray, IntArray
 
@@ -44,7 +47,6 @@ __all__ = [
     "check_method_params",
     "check_sample_weight",
     "columns_by_part",
-    "dropped_by_pipelines",
     "dtype_of_fills",
     "dtype_of_rows_at_fit",
     "fit_and_score",
@@ -57,12 +59,15 @@ __all__ = [
     "isolation_lengths",
     "kernel_coefficient",
     "kernel_probabilities",
+    "n_rows_of",
     "output_container",
     "predicts_labels",
     "preprocessed_rows",
     "printed_as_estimators",
     "references_and_targets",
     "rows_of_tree",
+    "safe_indexing",
+    "said_above",
     "standardizer",
     "visual_block",
 ]
@@ -84,22 +89,45 @@ KEPT_BY_CLONES = frozenset({METADATA_REQUEST, "_sklearn_output_config", "_skl_ca
 """What `sklearn.base.clone` keeps beside parameters; never learnt. Callbacks there are from 1.9 on."""
 
 
+EVALUATING = frozenset(
+    {
+        "predict",
+        "predict_proba",
+        "predict_log_proba",
+        "decision_function",
+        "score",
+        "score_samples",
+        "transform",
+    }
+)
+"""Methods that evaluate rows."""
+
+
 def callbacks_of(estimator: Any) -> tuple[Any, ...]:
     """Return the callbacks of an estimator, which its clones share; from 1.9 on."""
     return tuple(getattr(estimator, "_skl_callbacks", ()))
 
 
-def dropped_by_pipelines(name: str) -> Any:
-    """Return what ``score`` of a Pipeline was given by this name and has not passed on, or None.
+def said_above(name: str) -> Any:
+    """Return what a method of scikit-learn that is under way was given by this name, or None.
 
-    Without metadata routing it takes any keyword, and drops it in silence. To be asked by the ``score`` of
-    its last step.
+    Some take any keyword and do not pass it on to all that they ask: ``score`` of a Pipeline drops it where
+    metadata is not routed, ``predict`` of stacking gives it to the final estimator alone, and steps before
+    the last never see it. To be asked by whoever was not given one.
     """
-    frame, given = sys._getframe(1).f_back, None
-    while frame is not None and frame.f_code is vars(Pipeline)["score"].fn.__code__:
-        given = frame.f_locals["params"].get(name, given)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in EVALUATING and code.co_flags & inspect.CO_VARKEYWORDS:
+            module = frame.f_globals.get("__name__", "")
+            keywords = code.co_varnames[
+                code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+            ]
+            given = frame.f_locals.get(keywords) if module.startswith("sklearn.") else None
+            if given and given.get(name) is not None:
+                return given[name]
         frame = frame.f_back
-    return given
+    return None
 
 
 def printed_as_estimators(text: Any) -> Any:

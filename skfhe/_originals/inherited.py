@@ -69,7 +69,7 @@ def method_of(method: Method) -> Method:
 
 def _of(estimator: Any) -> Callable[[], str]:
     """Return what says what a row of a fitted estimator costs, for the log."""
-    return lambda: str(estimator.cost_)
+    return lambda: str(getattr(estimator, "cost_", "no program"))
 
 
 def as_original(estimator: Any, fitted: bool) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,15 @@ from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skfhe._agreement import (
+    MORE_BITS,
+    Agreement,
+    agreement_of,
+    remedy_by_bits,
+    shared_copy,
+    some_rows,
+    warn_of,
+)
 from skfhe._linear.scores import check_range_margin
 from skfhe._originals.compat import check_sample_weight
 from skfhe._originals.conversion import from_original
@@ -24,9 +35,8 @@ from skfhe.encoding import ClippingWatch, MonomialEncoder
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import CoarseInputWarning, InputClippingWarning, UnsupportedModelError
 
-__all__ = ["N_BITS", "RANGE_MARGIN", "PolynomialPredictorMixin"]
+__all__ = ["RANGE_MARGIN", "PolynomialPredictorMixin"]
 
-N_BITS = 12
 RANGE_MARGIN = 3.0
 """By default seven times the training range is represented."""
 COARSE = 0.25
@@ -49,11 +59,13 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
     """
 
     _original: type
-    _own_params = ("n_bits", "range_margin")
-    _own_state = ("_calibration", "_encrypted_model", "_lowered_parameters")
+    _own_params: tuple[str, ...] = ("n_bits", "range_margin")
+    _own_state = ("_calibration", "_encrypted_model", "_input_error", "_lowered_parameters")
     _takes_rows = ("numeric", "no")
     """What rows are converted to, and whether and how sparse ones are taken."""
     _why_steep = "a feature, or a difference of several, hardly varies in a class or component"
+    _calibration: Calibration
+    _input_error: float | None
     n_bits: Any
     range_margin: Any
 
@@ -64,7 +76,11 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
 
     @classmethod
     def from_sklearn_model(
-        cls, fitted: Any, X: ArrayLike | None = None, n_bits: int = N_BITS, range_margin: float = RANGE_MARGIN
+        cls,
+        fitted: Any,
+        X: ArrayLike | None = None,
+        n_bits: int | None = None,
+        range_margin: float = RANGE_MARGIN,
     ) -> Any:
         """Convert a fitted original.
 
@@ -74,8 +90,8 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
             Fitted, of the class that this stands for.
         X : array-like of shape (n_rows, n_features)
             Rows to calibrate the input quantizer on, such as those it was trained on.
-        n_bits : int, default=12
-            Bits of inputs; see the class.
+        n_bits : int, default=None
+            Bits of inputs; None takes the class's default.
         range_margin : float, default=3.0
             How far beyond the range of ``X`` features are represented; see the class.
 
@@ -94,7 +110,13 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         NotFittedError
             If ``fitted`` is not fitted.
         """
-        estimator = from_original(cls, fitted, n_bits=n_bits, range_margin=range_margin)
+        bits = {} if n_bits is None else {"n_bits": n_bits}
+        return cls._converted(fitted, X, **bits, range_margin=range_margin)
+
+    @classmethod
+    def _converted(cls, fitted: Any, X: ArrayLike | None, **own: Any) -> Any:
+        """Convert a fitted original to an estimator with these parameters beside its own."""
+        estimator = from_original(cls, fitted, **own)
         check_is_fitted(fitted)
         if X is None:
             raise ValueError(
@@ -103,6 +125,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
             )
         estimator._check_evaluable()
         estimator._take_over(estimator, estimator._calibrated(estimator, X))
+        estimator._compare(fitted, X)
         return estimator
 
     # Training.
@@ -113,7 +136,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
     def _train(self, method: Any, arguments: dict[str, Any]) -> None:
         """Train an original by one of its own methods, lower it, and take both over."""
         check_bits(self.n_bits)
-        check_range_margin(self.range_margin)
+        check_range_margin(self._margin)
         self._check_evaluable()
         further = method.__name__ == "partial_fit"
         original = as_original(self, fitted=further or getattr(self, "warm_start", False))
@@ -121,12 +144,21 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         calibration = self._calibrated(original, arguments["X"], arguments.get("sample_weight"))
         earlier = vars(self).get("_calibration") if further else None
         self._take_over(original, calibration if earlier is None else calibration.joined(earlier))
+        if earlier is None:
+            self._compare(original, arguments["X"], arguments.get("sample_weight"))
+        else:  # a batch of rows says little
+            self._warn_if_steep()
 
     def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
         """Return what is known of the rows that an original was trained on."""
         rows = self._rows(fitted, X)
         weights = check_sample_weight(sample_weight, rows, dtype=np.float64)
-        return Calibration.on(rows, weights, self.n_bits, self.range_margin)
+        return Calibration.on(rows, weights, self.n_bits, self._margin)
+
+    @property
+    def _margin(self) -> Any:
+        """What ``range_margin`` means."""
+        return self.range_margin
 
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
         """Lower a fitted original, and take both over."""
@@ -160,15 +192,47 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
             kind = UnsupportedModelError if isinstance(error, UnsupportedModelError) else ValueError
             raise kind(f"this {type(self).__name__} cannot be evaluated on integers: {error}") from None
         worst = float(found.input_error.max(initial=0.0))
-        if described.unit is not None and worst > COARSE * described.unit:
+        self._input_error = worst if described.unit and worst > COARSE * described.unit else None
+        return found.model
+
+    # Comparing.
+
+    def _steepness(self) -> str:
+        """Return what rounding the features changes."""
+        return (
+            f"rounding the features to n_bits={self._calibration.n_bits} changes some scores of typical rows "
+            f"by about {self._input_error:.2g}, for {self._why_steep}"
+        )
+
+    def _warn_if_steep(self) -> None:
+        """Warn of scores that rounding the features changes by much."""
+        if self._input_error is not None:
             warnings.warn(
-                f"{type(self).__name__}: rounding the features to n_bits={calibration.n_bits} changes some "
-                f"scores of typical rows by about {worst:.2g}, for {self._why_steep}; predictions can differ "
-                f"from the float model's: {self._steepness_advice()}",
+                f"{type(self).__name__}: {self._steepness()}; predictions can differ from the float model's: "
+                f"{self._steepness_advice()}",
                 CoarseInputWarning,
                 stacklevel=frames_to_caller(),
             )
-        return found.model
+
+    def _compare(self, original: Any, X: Any, sample_weight: Any = None) -> None:
+        """Warn if predictions of rows of training, those that count, are not the original's."""
+        rows = some_rows(X, sample_weight)
+        found = agreement_of(self, original, rows, "predict")
+        if found.suffices:
+            self._warn_if_steep()
+        elif self._input_error is not None:
+            warn_of(self, found, self._steepness(), self._steepness_advice(), CoarseInputWarning)
+        else:
+            change = remedy_by_bits(self._with_more_bits(original, rows), self._steepness_advice())
+            warn_of(self, found, f"features are rounded to n_bits={self.n_bits}", change)
+
+    def _with_more_bits(self, original: Any, rows: Any) -> Iterator[tuple[int, Agreement]]:
+        """Yield larger ``n_bits`` and what agrees with them."""
+        for n_bits in MORE_BITS:
+            if n_bits > self._calibration.n_bits:
+                trial = shared_copy(self)
+                trial._take_over(trial, replace(self._calibration, n_bits=n_bits))
+                yield n_bits, agreement_of(trial, original, rows, "predict")
 
     def _lowered_model(self) -> EncryptedModel:
         """Return the model that predicts.
@@ -181,7 +245,9 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
         if len(now) != len(self._lowered_parameters) or not all(
             map(np.array_equal, self._lowered_parameters, now)
         ):
+            self._check_evaluable()
             self._take_over(self, self._calibration)
+            self._warn_if_steep()
             model = self._encrypted_model
         return model
 

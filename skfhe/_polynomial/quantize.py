@@ -30,6 +30,8 @@ TYPICAL = 4.0
 """Parts of the bulk: a typical value's distance from the middle is one."""
 RESOLUTION = 2.0**-12
 """What rounding the weights may cost of a score, in its units."""
+FAR_RESOLUTION = 2.0**-4
+"""The same for a row at the ends of the training range, far from where most are."""
 OF_INPUTS = 0.25
 """The same in parts of what rounding the inputs costs, where that is more."""
 LEAST_RESOLUTION = 2.0**-20
@@ -229,27 +231,43 @@ def _fitted(
     """Return the polynomial in integers and limbs that the engine takes, or None if there are none."""
     chosen = grid.select(features)
     typical = calibration.spread.bulk[features] / (TYPICAL * chosen.step)
-    sizes = np.append(np.maximum(typical, 1.0), 1.0)[polynomial.terms].prod(axis=1)
-    farthest = np.maximum(-chosen.low, chosen.high).astype(np.float64)
-    widest = np.append(np.maximum(farthest, 1.0), 1.0)[polynomial.terms].prod(axis=1)
+    sizes = _products(typical, polynomial.terms)
+    widest = _products(np.maximum(-chosen.low, chosen.high).astype(np.float64), polynomial.terms)
+    ends = _grid(calibration, grid.step, 0.0).select(features)
+    far = _products(np.maximum(-ends.low, ends.high).astype(np.float64), polynomial.terms)
     if widest.max() > 2.0**MOST_PRODUCT_BITS:
         return None
     shifts = np.floor(np.log2(np.minimum(sizes.max() / sizes, widest.max() / widest))).astype(np.int64)
     shifts = np.maximum(shifts, 0)
     error = scores.input_error(np.where(calibration.grain < grid.step, grid.step, 0.0))
     weight, sizes = np.ldexp(polynomial.weight, -shifts[:, None]), np.ldexp(sizes, shifts)
-    integers, scale = _integers(weight, sizes, scores.unit, error)
+    rounded_far = float(np.sqrt(np.square(np.ldexp(far, shifts)).sum() / 12))
+    integers, scale = _integers(weight, sizes, rounded_far, scores.unit, error)
     limbs = _limbs(integers, np.ldexp(widest, shifts))
     return None if limbs is None else _Fitted(shifts, integers, scale, limbs, error)
 
 
+def _products(sizes: FloatArray, terms: IntArray) -> FloatArray:
+    """Return the sizes of products of factors of these sizes, or of 1 where they are smaller."""
+    found: FloatArray = np.append(np.maximum(sizes, 1.0), 1.0)[terms].prod(axis=1)
+    return found
+
+
 def _integers(
-    weight: FloatArray, sizes: FloatArray, unit: float | None, input_error: FloatArray
+    weight: FloatArray, sizes: FloatArray, rounded_far: float, unit: float | None, input_error: FloatArray
 ) -> tuple[IntArray, FloatArray]:
-    """Return integer weights of products of these sizes, and what one unit of each score is worth."""
-    least = np.sqrt(np.square(weight * sizes[:, None]).sum(axis=0)) * LEAST_RESOLUTION
-    tolerated = np.maximum(least if unit is None else RESOLUTION * unit, OF_INPUTS * input_error)
+    """Return integer weights of products of these sizes, and what one unit of each score is worth.
+
+    ``rounded_far`` is what rounding weights to units makes at the ends of the training range.
+    """
+    varied = np.sqrt(np.square(weight * sizes[:, None]).sum(axis=0))
+    # scores that vary by less than their unit may still decide: those of classes that hardly lie apart
+    own = None if unit is None else np.minimum(unit, varied)
+    least = varied * LEAST_RESOLUTION if own is None else RESOLUTION * own
+    tolerated = np.maximum(least, OF_INPUTS * input_error)
     scale = tolerated / np.sqrt(np.square(sizes).sum() / 12)
+    if own is not None:
+        scale = np.minimum(scale, np.maximum(FAR_RESOLUTION * own, OF_INPUTS * input_error) / rounded_far)
     largest = np.abs(weight).max(axis=0)
     scale = np.maximum(scale, largest * 2.0**-MOST_WEIGHT_BITS)
     scale = np.where(largest > 0, np.minimum(scale, largest), 1.0)

@@ -8,12 +8,20 @@ which makes ``exp(-gamma * distance)`` of it, times the vector's coefficient. Th
 It takes one lookup for each vector and each score that it has a coefficient for, so it is for few vectors: up
 to 50 or so. For more, a map that approximates the kernel is applied by the client, before a linear model.
 
-A family of estimators is in a room of its own: it describes what was fitted as `RadialScores`, or lets these
-read it, calls `lower_radial`, and warns of rows that are clipped by ``model.encoder.watch``, as linear models
-do.
+A family of estimators is in a room of its own: it describes what was fitted as `RadialScores`, and the rows
+as a `RadialCalibration`. `lower_radial` warns of what is dear and of what is coarse; the family warns of rows
+that are clipped, by ``model.encoder.watch``, as linear models do.
 """
 
-from skfhe._radial.lower import lower_radial, lower_rbf
+from skfhe._radial.calibration import KERNEL_BITS, RANGE_MARGIN, RadialCalibration, check_kernel_bits
+from skfhe._radial.lower import lower_radial
 from skfhe._radial.scores import RadialScores
 
-__all__ = ["RadialScores", "lower_radial", "lower_rbf"]
+__all__ = [
+    "KERNEL_BITS",
+    "RANGE_MARGIN",
+    "RadialCalibration",
+    "RadialScores",
+    "check_kernel_bits",
+    "lower_radial",
+]

@@ -13,8 +13,8 @@ Parameters
 {pairs}
 {parameters_of_original}""",
     "n_bits": """\
-n_bits : int, default=4
-    Levels of a feature's main effect on average, as bits: 4 let each feature have 15 thresholds on average,
+n_bits : int, default=5
+    Levels of a feature's main effect on average, as bits: 5 let each feature have 31 thresholds on average,
     and more where they bring more. The original's bins are merged to these at the least squared error,
     weighted by the rows of training in each. None merges equal bins alone, which loses nothing of main
     effects, and sends a ciphertext for each of the original's thresholds.""",

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_clas
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skfhe._agreement import agreement_of, shared_copy, some_rows, warn_of
 from skfhe._originals.conversion import from_original
 from skfhe._originals.docstrings import documented
 from skfhe._originals.fit_arguments import check_several_classes, checked_targets, checked_training
@@ -32,7 +33,7 @@ from skfhe.encoding import Head, Margins, NamedCategories, Values, dense, labell
 
 __all__ = ["ExplainableBoostingClassifier", "ExplainableBoostingRegressor"]
 
-OWN: dict[str, Any] = {"n_bits": 4, "n_pairs": 8, "pairs": "lookups"}
+OWN: dict[str, Any] = {"n_bits": 5, "n_pairs": 8, "pairs": "lookups"}
 """Parameters beside those of the originals, with their defaults."""
 MAX_N_BITS = 8
 PAIRS = ("lookups", "cells")
@@ -63,7 +64,7 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         fitted: Any,
         X: ArrayLike | None = None,
         y: ArrayLike | None = None,
-        n_bits: int | None = 4,
+        n_bits: int | None = 5,
         n_pairs: int | None = 8,
         pairs: str = "lookups",
     ) -> Any:
@@ -79,7 +80,7 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         y : array-like of shape (n_rows,), default=None
             Their targets. With both, interactions are chosen by how much they take off the loss of these
             rows; without, by their mean squared scores, which the original knows.
-        n_bits : int, default=4
+        n_bits : int, default=5
             See the class.
         n_pairs : int, default=8
             See the class.
@@ -110,6 +111,8 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         if targets is not None and (rows is None or len(targets) != len(rows)):
             raise ValueError("y are the targets of the rows X; give both, of one length")
         estimator._take_over(estimator.model_, rows, targets)
+        if rows is not None:
+            estimator._compare(estimator.model_, some_rows(X), rows, targets)
         return estimator
 
     # Training.
@@ -138,6 +141,7 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         # scores that are given beside the rows are no part of the model
         known = y[counted] if arguments.get("init_score") is None else None
         self._take_over(original, rows[counted], known, learnt)
+        self._compare(original, some_rows(X, weight), rows[counted], known)
 
     def _take_over(
         self,
@@ -164,6 +168,28 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
         self._encrypted_model = found
         self._categories = named_categories(original)
         self._interactions, self._score_deviation = lowered.interactions, lowered.deviation
+
+    def _compare(self: Any, original: Any, X: Any, rows: FloatArray, targets: Array | None) -> None:
+        """Warn if predictions for some rows of training are not the original's."""
+        found = agreement_of(self, original, X, "predict")
+        if found.suffices:
+            return
+        reasons, changes = [], []
+        n_kept, n_all = sum(each.kept for each in self.interactions_), len(self.interactions_)
+        if self.n_bits is not None:
+            reasons.append(f"bins are merged to n_bits={self.n_bits}")
+        if n_all:
+            reasons.append(f"{n_kept} of {n_all} interactions are kept, as tables of up to 16 cells")
+        for name in ("n_bits", "n_pairs") if n_kept < n_all else ("n_bits",):
+            if getattr(self, name) is not None:
+                trial = shared_copy(self)
+                setattr(trial, name, None)
+                trial._take_over(original, rows, targets)
+                changes.append(f"{name}=None makes it {agreement_of(trial, original, X, 'predict').percent}")
+        if n_all:
+            changes.append("interactions=0 trains a model without what is lost of them")
+        change = ", ".join(changes) or "convert with rows and targets"
+        warn_of(self, found, " and ".join(reasons) or "scores are rounded", change)
 
     def _adopt(self: Any, original: Any) -> None:
         super()._adopt(original)

@@ -14,7 +14,7 @@ from skfhe._distances.docstrings import DISTANCES
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.scores import LinearScores
 from skfhe._linear.transforms import TransformMixin
-from skfhe._originals.compat import check_sample_weight, dropped_by_pipelines
+from skfhe._originals.compat import check_sample_weight
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._typing import Array, FloatArray
@@ -58,8 +58,6 @@ class NearestCentreMixin(DistanceMixin, TransformMixin):
         -------
         float
         """
-        if fhe is None:
-            fhe = dropped_by_pipelines("fhe")
         nearest = np.maximum(self._scores(X, fhe).min(axis=1), 0)
         weights = check_sample_weight(sample_weight, nearest[:, None], dtype=np.float64)
         return -float(nearest @ weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
@@ -9,9 +10,10 @@ from sklearn.base import MetaEstimatorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skfhe._originals.searches import best_of, is_search
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.circuit import CommonKeys
-from skfhe.compose._members import fitted_members
+from skfhe.compose._members import fitted_members, in_common, look_inside
 
 if TYPE_CHECKING:
     from skfhe.circuit import Circuit
@@ -25,8 +27,8 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
     Parameters
     ----------
     estimator : estimator, Pipeline, search or other meta-estimator
-        Fitted. Of a pipeline its last step is compiled, of a search its best estimator, of another
-        meta-estimator every member.
+        Fitted. Of a search its best estimator is compiled, of another meta-estimator every member, of a
+        pipeline those in its last step and in steps before.
     X : array-like of shape (n_rows, n_features), default=None
         Given to the estimator's own ``compile`` after the earlier steps of a pipeline have transformed it.
         Members of other meta-estimators, which may see other rows, do without.
@@ -50,21 +52,21 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
     TypeError
         If there is no estimator of skfhe where one has to be.
     """
-    if hasattr(estimator, "best_estimator_") or hasattr(estimator, "cv_results_"):
-        check_is_fitted(estimator, "best_estimator_")
-        return compile(estimator.best_estimator_, X, y, **options)
-    if hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
-        check_is_fitted(estimator, "best_estimator_")
-    if isinstance(estimator, Pipeline):
-        if X is not None and len(estimator.steps) > 1:
-            X = estimator[:-1].transform(X)
-        return compile(estimator[-1], X, y, **options)
     if isinstance(estimator, EncryptedPredictorMixin):
         return estimator.compile(X, y, **options)
+    if is_search(estimator):
+        return compile(best_of(estimator), X, y, **options)
+    if isinstance(estimator, Pipeline):
+        return _compile_pipeline(estimator, X, y, options)
     members = fitted_members(estimator)
     if not members:
         if isinstance(estimator, MetaEstimatorMixin):
             check_is_fitted(estimator)
+        if look_inside(estimator).ours:
+            raise TypeError(
+                f"only fitted estimators of skfhe can be compiled, and this {type(estimator).__name__} keeps "
+                "none that predicts"
+            )
         raise TypeError(
             f"only estimators of skfhe can be compiled, and {type(estimator).__name__} is not one, nor has "
             "it any inside; skfhe.convert(fitted, X) makes a copy that has"
@@ -76,10 +78,31 @@ def compile(estimator: Any, X: ArrayLike | None = None, y: ArrayLike | None = No
     return circuits[0]
 
 
+def _compile_pipeline(pipeline: Pipeline, X: Any, y: Any, options: dict[str, Any]) -> Any:
+    """Compile what is in the steps of a pipeline; rows are given to the last one alone, transformed."""
+    before = [member for _, step in pipeline.steps[:-1] for member in fitted_members(step)]
+    given = {
+        name: value for name, value in options.items() if not isinstance(value, str)
+    }  # "auto" needs rows
+    circuits = [member.compile(**given) for member in before]
+    if X is not None and len(pipeline.steps) > 1:
+        X = pipeline[:-1].transform(X)
+    last = fitted_members(pipeline[-1]) if before else []
+    if before and not last:
+        return circuits if len(circuits) > 1 else circuits[0]
+    found = compile(pipeline[-1], X, y, **options)
+    if not before:
+        return found
+    circuits += found if isinstance(found, list) else [found]
+    _share(before + last, circuits, verbose=bool(options.get("verbose")))
+    return circuits
+
+
 def _share(members: list[Any], circuits: list[Circuit], verbose: bool) -> None:
     """Let members that need equal keys have the same, and encrypt rows once that they take alike."""
-    common = members[0]._mode.common or CommonKeys()
-    for circuit in circuits:
+    common = in_common(members)
+    for member, circuit in zip(members, circuits, strict=True):
+        member._mode = replace(member._mode, common=common)
         circuit.share(common)
     if verbose:
         times = CommonKeys.in_common([circuit.compiled.specs for circuit in circuits])

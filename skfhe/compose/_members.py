@@ -1,31 +1,40 @@
 """What estimators an object has inside, whatever the object is.
 
-Meta-estimators keep their members in lists, tuples, dictionaries, arrays of objects, and in objects that are
-no estimators, such as the pairs that calibration makes. So all of these are gone through, and so is every
-estimator but ours, which are what is looked for. Nothing is known of one meta-estimator or another but for
-what is below.
+Meta-estimators keep their members in lists, tuples, sets, dictionaries, arrays of objects, and in objects
+that are no estimators, such as the pairs that calibration makes, or by a method of theirs. So all of these
+are gone through, and so is every estimator but ours, which are what is looked for, with all of its
+attributes: a class of a user may keep its members under any name, and in objects of his. Nothing is known of
+one meta-estimator or another but for what is below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import SelectorMixin
 
 from skfhe.base import EncryptedPredictorMixin
+from skfhe.circuit import CommonKeys
 
-__all__ = ["Found", "fitted_members", "look_inside"]
+__all__ = ["Found", "fitted_members", "in_common", "look_inside"]
 
 RESULTS = frozenset({"cv_results_"})
 """Of searches: values of parameters in them are not what predicts."""
 OF_DECRYPTED_SCORES = frozenset({"calibrators"})
 """What maps decrypted scores, and no rows: the isotonic and sigmoid maps of calibrated pairs."""
 CONSTANTS = frozenset({"_ConstantPredictor"})
-"""Members that answer alike whatever the row, by the names of their classes."""
+"""Members that answer alike whatever the row, by the names of their classes; the dummies are others."""
+TRANSFORMERS = frozenset({"IterativeImputer", "RandomTreesEmbedding"})
+"""Transformers, by the names of their classes, that have what predicts for a part of theirs."""
 CHOSEN = ("estimator", "final_estimator", "regressor")
 """Parameters for which meta-estimators take an estimator of scikit-learn if they are None."""
 
@@ -60,6 +69,15 @@ def fitted_members(found: Any) -> list[Any]:
     return [member for member in _Walk(learnt=True).through(found).ours if hasattr(member, "program_")]
 
 
+def in_common(members: Sequence[Any]) -> CommonKeys:
+    """Return what keys members have in common from now on.
+
+    What they had in common before they keep, so that keys are not made anew where a mode is said again.
+    """
+    before = {id(member._mode.common): member._mode.common for member in members if member._mode.common}
+    return next(iter(before.values())) if len(before) == 1 else CommonKeys()
+
+
 class _Walk:
     """One way through an object.
 
@@ -72,6 +90,7 @@ class _Walk:
     def __init__(self, learnt: bool = False) -> None:
         self._learnt = learnt
         self._seen: dict[int, Any] = {}
+        self._package = ""  # of what we are within
 
     def through(self, found: Any, place: str = "") -> Found:
         """Return what is inside an object that is found at ``place``."""
@@ -79,19 +98,25 @@ class _Walk:
         if id(found) in self._seen or isinstance(found, type):
             return inside
         self._seen[id(found)] = found  # kept, so that no other gets its id
+        if isinstance(found, DummyClassifier | DummyRegressor):
+            return inside
         if isinstance(found, EncryptedPredictorMixin):
             inside.ours.append(found)
             return inside
-        self._add(inside, _learnt(found), place)
+        if self._learnt and isinstance(found, SelectorMixin) and not hasattr(type(found), "predict"):
+            return inside  # has chosen its columns
+        within, self._package = self._package, _package(found) or self._package
+        self._add(inside, _learnt(found, within), place)
         if not (self._learnt and inside.ours):
             self._add(inside, _given(found), place)
+        self._package = within
         if hasattr(type(found), "predict") and type(found).__name__ not in CONSTANTS:
             for name in _left_to_choose(found):
                 inside.strangers[_within(place, name)] = "None, for which it takes one of its own"
             if not inside.ours:  # named as a whole
                 inside.strangers = {place: type(found).__name__}
-        elif isinstance(found, SelectorMixin) and place:
-            inside.strangers = {}  # selects columns, by what it has learnt of them
+        elif place and (isinstance(found, SelectorMixin) or type(found).__name__ in TRANSFORMERS):
+            inside.strangers = {}  # selects columns by what it has learnt of them, or is the client's
         return inside
 
     def _add(self, inside: Found, parts: Iterable[tuple[str, Any]], place: str) -> None:
@@ -105,21 +130,32 @@ def _within(place: str, name: str) -> str:
     return f"{place}{name}" if name.startswith("[") or not place else f"{place}.{name}"
 
 
-def _learnt(found: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object consists of, by name; of an estimator what it has learnt."""
+def _learnt(found: Any, within: str) -> Iterator[tuple[str, Any]]:
+    """Yield what an object consists of, by name; of an estimator what it has learnt.
+
+    ``within`` is the package of what the object was found in.
+    """
     if isinstance(found, Mapping):
         yield from ((str(name), value) for name, value in found.items())
-    elif isinstance(found, list | tuple):
-        names = [f"[{i}]" for i in range(len(found))]
-        yield from zip(names, found, strict=True)
+    elif isinstance(found, list | tuple | set | frozenset | deque):
+        yield from ((f"[{i}]", value) for i, value in enumerate(found))
     elif isinstance(found, np.ndarray):
         if found.dtype == object:
             yield from ((f"[{i}]", value) for i, value in enumerate(found.ravel()))
+    elif isinstance(found, MethodType):
+        yield "__self__", found.__self__
+    elif isinstance(found, partial):
+        yield from (("func", found.func), ("args", found.args), ("keywords", found.keywords))
     elif isinstance(found, BaseEstimator):
-        learnt = [name for name in vars(found) if name.endswith("_") and not name.startswith("_")]
-        yield from ((name, vars(found)[name]) for name in learnt if name not in RESULTS)
-    elif _evaluates(found):
-        yield from ((name, value) for name, value in vars(found).items() if name not in OF_DECRYPTED_SCORES)
+        left_out = RESULTS | found.get_params(deep=False).keys()
+        yield from ((name, value) for name, value in vars(found).items() if name not in left_out)
+    elif (
+        _evaluates(found)
+        or isinstance(found, SimpleNamespace)
+        or _package(found) == within not in {"", "sklearn"}
+    ):
+        parts = _attributes(found).items()
+        yield from ((name, value) for name, value in parts if name not in OF_DECRYPTED_SCORES)
 
 
 def _given(found: Any) -> Iterator[tuple[str, Any]]:
@@ -131,13 +167,26 @@ def _given(found: Any) -> Iterator[tuple[str, Any]]:
 def _evaluates(found: Any) -> bool:
     """Whether an object that is no estimator of scikit-learn works like one."""
     methods = ("predict", "predict_proba", "transform")
-    return hasattr(found, "__dict__") and any(callable(getattr(type(found), name, None)) for name in methods)
+    return any(callable(getattr(type(found), name, None)) for name in methods)
+
+
+def _package(found: Any) -> str:
+    """Return the package that an object's class is of; none for what Python brings."""
+    package = type(found).__module__.partition(".")[0]
+    return "" if package in sys.stdlib_module_names and package != "__main__" else package
+
+
+def _attributes(found: Any) -> dict[str, Any]:
+    """Return an object's attributes, those in slots among them."""
+    slots = [vars(cls).get("__slots__", ()) for cls in type(found).__mro__]
+    names = [name for each in slots for name in ([each] if isinstance(each, str) else each)]
+    in_slots = {name: getattr(found, name) for name in names if hasattr(found, name)}
+    return in_slots | getattr(found, "__dict__", {})
 
 
 def _left_to_choose(found: Any) -> Iterator[str]:
     """Yield the names of parameters that are None, where a meta-estimator has yet to choose a member."""
     for name in CHOSEN:
-        if vars(found).get(name, found) is None and not any(
-            f"{name}{end}" in vars(found) for end in ("_", "s_")
-        ):
+        own = _attributes(found)
+        if own.get(name, found) is None and not any(f"{name}{end}" in own for end in ("_", "s_")):
             yield name

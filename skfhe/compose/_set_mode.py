@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from skfhe._modes import Mode
 from skfhe.base import EncryptedPredictorMixin
-from skfhe.circuit import CommonKeys
-from skfhe.compose._members import look_inside
+from skfhe.compose._members import in_common, look_inside
 
 __all__ = ["set_mode"]
 
@@ -37,7 +36,7 @@ def set_mode(estimator: T, fhe: str, *, clear: str = "allow", **options: Any) ->
         ``staged_predict`` and its like, the library's own model.
     **options
         ``p_error``, ``global_p_error``, ``configuration``, ``verbose``, for the first use to compile with;
-        see the estimator's ``compile``.
+        see the estimator's ``compile``. What was compiled before without them is compiled anew.
 
     Returns
     -------
@@ -91,8 +90,8 @@ def set_mode(estimator: T, fhe: str, *, clear: str = "allow", **options: Any) ->
             f'clear="forbid" was given, and this {type(estimator).__name__} has what predicts in the clear '
             f"inside ({named}); put estimators of skfhe there, or leave clear out"
         )
-    common = CommonKeys() if len(inside.ours) > 1 else None
-    mode = Mode(fhe, clear, options, common)
+    alone = inside.ours[0]._mode.common if len(inside.ours) == 1 else None
+    mode = Mode(fhe, clear, options, in_common(inside.ours) if len(inside.ours) > 1 else alone)
     for member in inside.ours:
         member._take_mode(mode)
     return estimator

@@ -227,6 +227,9 @@ def _read(given: str) -> Machine | None:
         return None
     try:
         path = Path(given) if given else machine_path()
+    except RuntimeError:  # there is no home
+        return None
+    try:
         if not given and not path.exists():
             return None
         if path.stat().st_size > MOST_BYTES:
@@ -234,7 +237,7 @@ def _read(given: str) -> Machine | None:
         found = Machine.from_json(path.read_text("utf-8"))
         if not given and found.cpus != os.cpu_count():
             raise ValueError(f"it was measured with {found.cpus} processors, and there are {os.cpu_count()}")
-    except (OSError, RuntimeError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         warnings.warn(
             f"{given or 'what skfhe bench has measured of this machine'} cannot be used: {error}. Seconds "
             f"are those of the machine that the cost table is of; run skfhe bench, or set {VARIABLE}=off",

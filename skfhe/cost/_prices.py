@@ -46,6 +46,8 @@ __all__ = [
     "truncated_lookup_complexity",
 ]
 
+LARGEST_LEVELLED = 2548
+"""LWE dimension of the largest ciphertexts that the engine has parameters for, where nothing is looked up."""
 MAX_CRT_BITS = 16
 """Bits of the widest value of a program that runs on residues."""
 
@@ -269,9 +271,13 @@ def levelled_dimension(precision: float, p_error: float) -> int | None:
     for i, weight, shift in _neighbours(p_error):
         measured = _table()["levelled"][i]
         up_to, cells = measured["up_to"], [cell for (cell,) in measured["cells"]]
-        if precision + shift > up_to[-1] + 1e-3:
+        reached = precision + shift
+        found = float(np.interp(reached, up_to, cells))
+        if reached > up_to[-1]:  # each further bit takes as many as those before
+            found += (reached - up_to[-1]) * (cells[-1] - cells[-2]) / (up_to[-1] - up_to[-2])
+        if found > LARGEST_LEVELLED:
             return None
-        dimensions.append(weight * float(np.interp(precision + shift, up_to, cells)))
+        dimensions.append(weight * found)
     return round(sum(dimensions))
 
 

@@ -109,7 +109,8 @@ class PartialLeastSquaresMixin(TransformMixin):
         tuple of ndarray of float
             What ``fit(X, y).transform(X, y)`` gives.
         """
-        return self.fit(X, y, **fit_params)._transformed(X, None), self._projected_targets(y)
+        rows, targets = self._kept(X), self._kept(y)
+        return self.fit(X, y, **fit_params)._transformed(rows, None), self._projected_targets(targets)
 
     def _projected_targets(self: Any, y: Any) -> FloatArray:
         targets = check_array(y, input_name="y", dtype=np.float64, ensure_2d=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,22 +10,14 @@ from sklearn import decomposition
 
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.docstrings import TRANSFORM
-from skfhe._linear.scores import Calibration, LinearScores
+from skfhe._linear.scores import LinearScores
 from skfhe._linear.transforms import TransformMixin
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
-from skfhe._parameters import frames_to_caller
 from skfhe._typing import FloatArray
-from skfhe.encoding import AffineDecoder, GridEncoder, Projections, RowSquares
-from skfhe.encrypted_model import EncryptedModel
-from skfhe.program import ops
+from skfhe.encoding import Projections, RowSquares
 
 __all__ = ["PCA", "TruncatedSVD"]
-
-BULK_TO_DEVIATION = 1.4826 / 8
-"""Standard deviation of normal values, in widths of their bulk."""
-LARGEST_NOISE = 0.05
-"""What roundings may make of a component that varies by 1."""
 
 
 @documented(TRANSFORM)
@@ -61,20 +52,26 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
 
     def _describe(self, fitted: Any) -> LinearScores:
         components = np.asarray(fitted.components_, dtype=np.float64)
+        if not len(components):
+            raise ValueError(
+                f"there is no component to project rows on; raise n_components={self.n_components!r}"
+            )
         if self.whiten:
             components = components / _deviations(fitted)[:, None]
         mean = np.asarray(fitted.mean_, dtype=np.float64)
         exact_at = np.broadcast_to(mean[:, None], components.T.shape)
         return LinearScores(components.T, -components @ mean, Projections(), exact_at)
 
-    def _lower(self, described: LinearScores, calibration: Calibration) -> EncryptedModel:
-        model = super()._lower(described, calibration)
-        if self.whiten:
-            _warn_of_noise(model, calibration, self.n_bits)
-        return model
+    def _why_unlike(self) -> str:
+        reason = super()._why_unlike()
+        small = ", and components that vary little are whitened to vary as much as others"
+        return reason + small if self.whiten else reason
+
+    def _without_remedy(self) -> str:
+        return f"lower n_components; {super()._without_remedy()}"
 
     def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
-        arrays = (fitted.components_, fitted.mean_, fitted.explained_variance_)
+        arrays = (fitted.components_, fitted.mean_, fitted.explained_variance_, fitted.whiten)
         return tuple(np.asarray(values) for values in arrays)
 
     def _score_type(self, rows: Any) -> Any:
@@ -102,7 +99,7 @@ class PCA(TransformMixin, LinearPredictorMixin, decomposition.PCA):
         n_features, noise = self.n_features_in_, float(self.noise_variance_)
         n_others = n_features - len(variances)
         if noise == 0 and n_others:
-            raise ValueError("the noise variance is 0, so rows have no likelihood; raise n_components")
+            raise ValueError("the noise variance is 0, so rows have no likelihood; lower n_components")
         found = np.square(scores) @ (1 / variances) + n_features * np.log(2 * np.pi) + np.log(variances).sum()
         if n_others:
             own = RowSquares(np.asarray(self.mean_, dtype=np.float64), np.ones(n_features), np.ones(1))
@@ -156,22 +153,3 @@ def _deviations(fitted: Any) -> FloatArray:
     """Return what whitening divides projections by."""
     deviations = np.sqrt(fitted.explained_variance_)
     return np.maximum(deviations, np.finfo(deviations.dtype).eps).astype(np.float64)
-
-
-def _warn_of_noise(model: EncryptedModel, calibration: Calibration, n_bits: Any) -> None:
-    """Warn of whitened components that vary hardly more than the roundings of inputs and weights do."""
-    (linear,) = (value.op for value in model.program.values if isinstance(value.op, ops.Linear))
-    encoder, decoder = model.encoder, model.decoder
-    assert isinstance(encoder, GridEncoder)
-    assert isinstance(decoder, AffineDecoder)
-    integers = calibration.spread.bulk[encoder.features] / encoder.grid.step * BULK_TO_DEVIATION
-    roundings = (np.square(linear.weight.astype(np.float64)).sum(axis=0) + np.square(integers).sum()) / 12
-    noisy = np.flatnonzero(decoder.scale * np.sqrt(roundings) > LARGEST_NOISE)
-    if len(noisy):
-        warnings.warn(
-            f"{len(noisy)} whitened component(s) of PCA, the first of them number {noisy[0]}, vary so little "
-            f"before they are whitened that roundings with n_bits={n_bits} make more than "
-            f"{LARGEST_NOISE:.0%} of them; lower n_components, or raise n_bits",
-            UserWarning,
-            stacklevel=frames_to_caller(),
-        )

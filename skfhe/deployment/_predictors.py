@@ -241,7 +241,9 @@ class EstimatorPredictor:
             scores: Any = self.decoder.decode(*outputs)
             if self.score_types:
                 scores = scores.astype(kind, copy=False)
-        if _is_watched(self.encoder) and not np.isfinite(scores).all():
+        # as the estimators do: logarithms of probabilities may be minus infinity
+        linear = isinstance(self.encoder, GridEncoder | GridBitsEncoder)
+        if linear and not np.isfinite(scores).all():
             raise ValueError(f"the scores of some of these rows exceed the largest {kind}")
         if squares is not None and rows is not None:
             scores = squares.added(scores, self.rows.validated(rows[0]), self.encoder)

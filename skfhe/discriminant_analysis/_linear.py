@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from skfhe._linear.scores import Calibration, LinearScores
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._typing import FloatArray
-from skfhe.encoding import GridEncoder, Values
+from skfhe.encoding import NEVER, GridEncoder, Values
 from skfhe.encrypted_model import EncryptedModel
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
         """Return how probabilities follow: scores are their logarithms but for a constant of each row."""
         return "posterior"
 
+    def _describe(self, fitted: Any) -> LinearScores:
+        """Read the scores; a class of prior probability 0 is never the likeliest."""
+        if not (np.asarray(fitted.priors_) > 0).all():
+            fitted = copy.copy(fitted)
+            fitted.intercept_ = np.clip(fitted.intercept_, NEVER, -NEVER)
+        return super()._describe(fitted)
+
     def predict_log_proba(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Return the logarithm of the probability of each class, exact where probabilities are 0.
 
@@ -80,6 +88,10 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
         """Return the arrays that scores and projections follow when they are changed after ``fit``."""
         projected = [getattr(fitted, name) for name in ("scalings_", "xbar_") if hasattr(fitted, name)]
         return (*super()._followed(fitted), *map(np.asarray, projected))
+
+    def _compared(self) -> tuple[str, ...]:
+        """Return the methods whose results are compared with the original's after training."""
+        return ("predict",) if self.solver == "lsqr" else ("predict", "transform")
 
     def _take_over(self, fitted: Any, calibration: Calibration) -> None:
         """Lower a fitted original to its two programs, and take all over."""
@@ -117,7 +129,8 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
         """
         if self.solver == "lsqr":
             raise NotImplementedError(
-                'the solver "lsqr" finds no projection; fit with solver="svd" or solver="eigen"'
+                "transform not implemented for 'lsqr', a solver that finds no projection; fit with "
+                'solver="svd" or solver="eigen"'
             )
         check_is_fitted(self, "program_")
         rows = self._rows(self, X)

@@ -17,7 +17,7 @@ from skfhe.encoding._digits import AnswersEncoder, DigitSums
 from skfhe.encoding._grid import FeatureGrid
 from skfhe.encoding._grid_bits import GridBitsEncoder
 from skfhe.encoding._grid_encoder import ClippingWatch, GridEncoder
-from skfhe.encoding._heads import ClassFractions, Indicators, Margins, Values, labelled
+from skfhe.encoding._heads import NEVER, ClassFractions, Indicators, Margins, Values, labelled
 from skfhe.encoding._inliers import Inliers
 from skfhe.encoding._inputs import as_floats, network_inputs
 from skfhe.encoding._isolation import PathLengths
@@ -56,6 +56,7 @@ from skfhe.encoding._tail_steps import (
 from skfhe.encoding._thresholds import ThermometerEncoder, ThresholdEncoder, calibrate_thresholds
 
 __all__ = [
+    "NEVER",
     "AffineDecoder",
     "AffineEncoder",
     "AffineQuantizer",

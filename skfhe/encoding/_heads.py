@@ -15,9 +15,11 @@ import numpy as np
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.encoding._links import log_softmax, logistic, softmax
 
-__all__ = ["ClassFractions", "Indicators", "Margins", "Values", "labelled"]
+__all__ = ["NEVER", "ClassFractions", "Indicators", "Margins", "Values", "labelled"]
 
 Labels = tuple[Array, ...]
+NEVER = -1e30
+"""Stands for the logarithm of 0 in scores that are sums: of a class that is never the likeliest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,8 @@ class Margins:
             return found
         if self.factor != 1:
             scores = scores * self.factor
-        return log_softmax(scores if scores.shape[1] > 1 else np.concatenate([0 * scores, scores], axis=1))
+        found = log_softmax(scores if scores.shape[1] > 1 else np.concatenate([0 * scores, scores], axis=1))
+        return np.where(found < NEVER / 10, -np.inf, found)
 
     def predict(self, scores: FloatArray) -> Array:
         """Return the predicted classes, shape (n_rows,)."""

@@ -90,12 +90,16 @@ class _TorchEstimator(EncryptedPredictorMixin):
     @property
     def quantized_module_(self) -> QuantizedModule:
         """The network quantized, and compiled once the estimator is."""
+        self._check_clear("quantized_module_")
+        return self._quantized_module()
+
+    def _quantized_module(self) -> QuantizedModule:
         model = replace(self._fitted_model(), decoder=self._module.decoder_, head=None)
         return self._module._of(model)
 
     def report(self) -> Report:
         """Return what each layer costs, and how its accumulators are bounded; see `QuantizedModule`."""
-        return self.quantized_module_.report()
+        return self._quantized_module().report()
 
 
 class TorchClassifier(_TorchEstimator, ClassifierMixin, BaseEstimator):

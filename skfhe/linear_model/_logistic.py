@@ -5,7 +5,7 @@ from typing import Any
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR
+from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 
@@ -48,7 +48,7 @@ class LogisticRegression(LogisticMixin, LinearPredictorMixin, linear_model.Logis
     fit = method_of(linear_model.LogisticRegression.fit)
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class LogisticRegressionCV(LogisticMixin, LinearPredictorMixin, linear_model.LogisticRegressionCV):
     """Logistic regression on encrypted data, with the penalty chosen by cross-validation.
 
@@ -68,5 +68,5 @@ class LogisticRegressionCV(LogisticMixin, LinearPredictorMixin, linear_model.Log
     """
 
     _original = linear_model.LogisticRegressionCV
-    __init__ = parameters_of(linear_model.LogisticRegressionCV, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.LogisticRegressionCV, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.LogisticRegressionCV.fit)

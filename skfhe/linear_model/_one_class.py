@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
+from skfhe._linear.docstrings import FOURTEEN_BITS, LINEAR
 from skfhe._linear.scores import LinearScores
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
@@ -17,7 +17,7 @@ from skfhe.encoding import Margins
 __all__ = ["SGDOneClassSVM"]
 
 
-@documented(LINEAR, n_bits=TWELVE_BITS)
+@documented(LINEAR, n_bits=FOURTEEN_BITS)
 class SGDOneClassSVM(LinearPredictorMixin, linear_model.SGDOneClassSVM):
     """Linear one-class support vector machine on encrypted data.
 
@@ -37,7 +37,7 @@ class SGDOneClassSVM(LinearPredictorMixin, linear_model.SGDOneClassSVM):
     """
 
     _original = linear_model.SGDOneClassSVM
-    __init__ = parameters_of(linear_model.SGDOneClassSVM, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(linear_model.SGDOneClassSVM, n_bits=14, range_margin=7.5)
     fit = method_of(linear_model.SGDOneClassSVM.fit)
     partial_fit = method_of(linear_model.SGDOneClassSVM.partial_fit)
 

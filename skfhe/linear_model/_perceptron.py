@@ -3,7 +3,7 @@
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
+from skfhe._linear.docstrings import FOURTEEN_BITS, LINEAR
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._originals.signatures import of_calls
@@ -11,7 +11,7 @@ from skfhe._originals.signatures import of_calls
 __all__ = ["PassiveAggressiveClassifier", "PassiveAggressiveRegressor", "Perceptron"]
 
 
-@documented(LINEAR, n_bits=TWELVE_BITS)
+@documented(LINEAR, n_bits=FOURTEEN_BITS)
 class Perceptron(LinearPredictorMixin, linear_model.Perceptron):
     """Perceptron on encrypted data.
 
@@ -31,12 +31,12 @@ class Perceptron(LinearPredictorMixin, linear_model.Perceptron):
     """
 
     _original = linear_model.Perceptron
-    __init__ = parameters_of(linear_model.Perceptron, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(linear_model.Perceptron, n_bits=14, range_margin=7.5)
     fit = method_of(linear_model.Perceptron.fit)
     partial_fit = method_of(linear_model.Perceptron.partial_fit)
 
 
-@documented(LINEAR, n_bits=TWELVE_BITS)
+@documented(LINEAR, n_bits=FOURTEEN_BITS)
 class PassiveAggressiveClassifier(LinearPredictorMixin, linear_model.PassiveAggressiveClassifier):
     """Passive-aggressive classifier on encrypted data; scikit-learn drops it in version 1.10.
 
@@ -56,13 +56,13 @@ class PassiveAggressiveClassifier(LinearPredictorMixin, linear_model.PassiveAggr
     """
 
     _original = linear_model.PassiveAggressiveClassifier
-    __init__ = parameters_of(linear_model.PassiveAggressiveClassifier, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(linear_model.PassiveAggressiveClassifier, n_bits=14, range_margin=7.5)
     __signature__ = of_calls(__init__)
     fit = method_of(linear_model.PassiveAggressiveClassifier.fit)
     partial_fit = method_of(linear_model.PassiveAggressiveClassifier.partial_fit)
 
 
-@documented(LINEAR, n_bits=TWELVE_BITS)
+@documented(LINEAR, n_bits=FOURTEEN_BITS)
 class PassiveAggressiveRegressor(LinearPredictorMixin, linear_model.PassiveAggressiveRegressor):
     """Passive-aggressive regression on encrypted data; scikit-learn drops it in version 1.10.
 
@@ -82,7 +82,7 @@ class PassiveAggressiveRegressor(LinearPredictorMixin, linear_model.PassiveAggre
     """
 
     _original = linear_model.PassiveAggressiveRegressor
-    __init__ = parameters_of(linear_model.PassiveAggressiveRegressor, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(linear_model.PassiveAggressiveRegressor, n_bits=14, range_margin=7.5)
     __signature__ = of_calls(__init__)
     fit = method_of(linear_model.PassiveAggressiveRegressor.fit)
     partial_fit = method_of(linear_model.PassiveAggressiveRegressor.partial_fit)

@@ -6,7 +6,7 @@ from typing import Any
 from sklearn import linear_model
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR
+from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
 from skfhe._linear.scores import LinearScores
 from skfhe._originals.compat import predicts_labels
 from skfhe._originals.docstrings import documented
@@ -49,7 +49,7 @@ class RidgeCV(LinearPredictorMixin, linear_model.RidgeCV):
     fit = method_of(linear_model.RidgeCV.fit)
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class RidgeClassifier(RidgeClassifierMixin, LinearPredictorMixin, linear_model.RidgeClassifier):
     """Classification by ridge regression on encrypted data, of several labels a row, too.
 
@@ -69,11 +69,11 @@ class RidgeClassifier(RidgeClassifierMixin, LinearPredictorMixin, linear_model.R
     """
 
     _original = linear_model.RidgeClassifier
-    __init__ = parameters_of(linear_model.RidgeClassifier, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.RidgeClassifier, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.RidgeClassifier.fit)
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class RidgeClassifierCV(RidgeClassifierMixin, LinearPredictorMixin, linear_model.RidgeClassifierCV):
     """`RidgeClassifier` on encrypted data, with the penalty chosen by cross-validation.
 
@@ -93,5 +93,5 @@ class RidgeClassifierCV(RidgeClassifierMixin, LinearPredictorMixin, linear_model
     """
 
     _original = linear_model.RidgeClassifierCV
-    __init__ = parameters_of(linear_model.RidgeClassifierCV, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.RidgeClassifierCV, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.RidgeClassifierCV.fit)

@@ -9,7 +9,6 @@ from sklearn.base import RegressorMixin
 from skfhe._linear import LinearPredictorMixin
 from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
 from skfhe._linear.scores import LinearScores
-from skfhe._originals.compat import dropped_by_pipelines
 from skfhe._originals.conversion import estimator_for, public_name
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
@@ -44,7 +43,7 @@ class HuberRegressor(LinearPredictorMixin, linear_model.HuberRegressor):
     fit = method_of(linear_model.HuberRegressor.fit)
 
 
-@documented(LINEAR)
+@documented(LINEAR, n_bits=TWELVE_BITS)
 class QuantileRegressor(LinearPredictorMixin, linear_model.QuantileRegressor):
     """Linear regression of a quantile on encrypted data.
 
@@ -64,7 +63,7 @@ class QuantileRegressor(LinearPredictorMixin, linear_model.QuantileRegressor):
     """
 
     _original = linear_model.QuantileRegressor
-    __init__ = parameters_of(linear_model.QuantileRegressor, n_bits=8, range_margin=7.5)
+    __init__ = parameters_of(linear_model.QuantileRegressor, n_bits=12, range_margin=7.5)
     fit = method_of(linear_model.QuantileRegressor.fit)
 
 
@@ -163,6 +162,6 @@ class RANSACRegressor(LinearPredictorMixin, linear_model.RANSACRegressor):
         float
         """
         if fhe is None:
-            fhe = dropped_by_pipelines("fhe")
+            fhe = self._said_above()
         scored: Any = self if fhe is None else self._in_mode(fhe)
         return float(RegressorMixin.score(scored, X, y, sample_weight))

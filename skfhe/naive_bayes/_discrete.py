@@ -18,18 +18,16 @@ from sklearn.preprocessing import binarize
 from sklearn.utils.validation import check_non_negative, validate_data
 
 from skfhe._linear import LinearPredictorMixin
-from skfhe._linear.docstrings import LINEAR, TWELVE_BITS
+from skfhe._linear.docstrings import FOURTEEN_BITS, LINEAR, TWELVE_BITS
 from skfhe._linear.scores import Calibration, LinearScores
 from skfhe._linear.spread import spread_of
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import method_of, parameters_of
 from skfhe._typing import FloatArray
-from skfhe.encoding import ClassFractions, Margins, labelled, one_hot
+from skfhe.encoding import NEVER, ClassFractions, Margins, labelled, one_hot
 
 __all__ = ["BernoulliNB", "CategoricalNB", "ComplementNB", "MultinomialNB"]
 
-NEVER = -1e30
-"""Stands for the logarithm of 0, of a class that no row was of: it is never the likeliest."""
 PARTS = LINEAR | {
     "n_bits": TWELVE_BITS,
     "program_": """\
@@ -108,7 +106,7 @@ def of_bits(calibration: Calibration) -> Calibration:
     return replace(calibration, spread=spread_of(either), n_input_bits=0, range_margin=0.0)
 
 
-@documented(PARTS)
+@documented(PARTS, n_bits=FOURTEEN_BITS)
 class MultinomialNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.MultinomialNB):
     """Naive Bayes of counts on encrypted data.
 
@@ -130,12 +128,12 @@ class MultinomialNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.Multinomial
     """
 
     _original = naive_bayes.MultinomialNB
-    __init__ = parameters_of(naive_bayes.MultinomialNB, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(naive_bayes.MultinomialNB, n_bits=14, range_margin=7.5)
     fit = method_of(naive_bayes.MultinomialNB.fit)
     partial_fit = method_of(naive_bayes.MultinomialNB.partial_fit)
 
 
-@documented(PARTS)
+@documented(PARTS, n_bits=FOURTEEN_BITS)
 class ComplementNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.ComplementNB):
     """Naive Bayes of counts, by what all other classes have, on encrypted data.
 
@@ -155,7 +153,7 @@ class ComplementNB(DiscreteMixin, LinearPredictorMixin, naive_bayes.ComplementNB
     """
 
     _original = naive_bayes.ComplementNB
-    __init__ = parameters_of(naive_bayes.ComplementNB, n_bits=12, range_margin=7.5)
+    __init__ = parameters_of(naive_bayes.ComplementNB, n_bits=14, range_margin=7.5)
     fit = method_of(naive_bayes.ComplementNB.fit)
     partial_fit = method_of(naive_bayes.ComplementNB.partial_fit)
 

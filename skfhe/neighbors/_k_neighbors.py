@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from numbers import Integral
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.metaestimators import available_if
 
+from skfhe._agreement import agreement_of, some_rows, warn_of
 from skfhe._distances import DistanceMixin, distances_from, middle_of
 from skfhe._distances.docstrings import DISTANCES
 from skfhe._linear import LinearPredictorMixin
@@ -22,19 +22,16 @@ from skfhe._originals.compat import references_and_targets
 from skfhe._originals.conversion import from_original
 from skfhe._originals.docstrings import documented
 from skfhe._originals.inherited import as_original, method_of, original_has, parameters_of
-from skfhe._parameters import frames_to_caller
 from skfhe._typing import Array, FloatArray, IntArray
 from skfhe.encoding import ClassFractions, NearestVotes, RowSquares, SoftVotes, Values, dense
 from skfhe.encrypted_model import EncryptedModel
-from skfhe.exceptions import ToleranceWarning, UnsupportedModelError
-from skfhe.neighbors._prototypes import agreement_of, centres_by_group, class_votes, value_votes
+from skfhe.exceptions import UnsupportedModelError
+from skfhe.neighbors._prototypes import centres_by_group, class_votes, value_votes
 
 __all__ = ["KNeighborsClassifier", "KNeighborsRegressor"]
 
 MOST_COMPARED = 1000
-"""Training rows whose predictions are compared with the original's."""
-WANTED = {True: 0.998, False: 0.995}
-"""What agreement, of classes or of values, is not warned of."""
+"""Training rows whose predictions by the original are what prototypes are to say."""
 
 NEIGHBORS = DISTANCES | {
     "reveal_references": """\
@@ -91,6 +88,7 @@ class KNeighborsMixin(DistanceMixin):
     n_bits: Any
     n_prototypes: Any
     reveal_references: Any
+    weights: Any
 
     @classmethod
     def from_sklearn_model(
@@ -138,6 +136,7 @@ class KNeighborsMixin(DistanceMixin):
         else:
             calibration = estimator._calibrated(estimator, X)
         estimator._take_over(estimator, calibration)
+        estimator._compare(fitted, None)
         return estimator
 
     @property
@@ -185,38 +184,54 @@ class KNeighborsMixin(DistanceMixin):
         self._prototypes = described.exact_at.T
         return model
 
-    def _take_over(self: Any, fitted: Any, calibration: Calibration) -> None:
-        super()._take_over(fitted, calibration)  # type: ignore[misc]
-        rows, _ = references_and_targets(fitted)
-        some = rows[:: -(-rows.shape[0] // MOST_COMPARED)]
-        model = self._encrypted_model  # whatever the mode: this is training, which is in the clear
-        scores, squares = model.scores(some), getattr(model.head, "squares", None)
-        found = model.head.predict(scores if squares is None else squares.added(scores, some, model.encoder))
-        of_classes = is_classifier(self)
-        self._agreement = agreement_of(self._expected(fitted, some), found, of_classes)
-        if self._agreement < WANTED[of_classes]:
-            warnings.warn(self._disagreement(), ToleranceWarning, stacklevel=frames_to_caller())
+    def _compare(self: Any, original: Any, X: Any, sample_weight: Any = None) -> None:
+        """Warn if predictions of the rows that the original keeps are not its own."""
+        kept, _ = references_and_targets(original)
+        found = agreement_of(self, original, some_rows(kept), "predict")
+        self._agreement = found.part
+        if not found.suffices:
+            warn_of(self, found, *self._disagreement())
 
     def _expected(self: Any, fitted: Any, rows: Any) -> Array:
         """Return what the original predicts, in the clear, of rows that it keeps."""
         original = copy.copy(as_original(self, fitted=True) if fitted is self else fitted)
         vars(original).pop("feature_names_in_", None)  # which the rows that it keeps have no more
         found: Array = original.predict(rows)
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise UnsupportedModelError(
+                f"{type(self).__name__} with weights={self.weights!r} predicts no finite values of rows that "
+                "it was trained on, whose distance from themselves is 0; prototypes cannot follow that. Use "
+                'weights="uniform" or weights="distance"'
+            )
         return found
 
-    def _disagreement(self: Any) -> str:
-        """Say how well predictions agree with the original's, and what to change."""
-        what = "are equal to" if is_classifier(self) else "of the variance is that of"
-        agreement = f"{type(self).__name__}: {self._agreement:.1%} of predictions of training rows"
+    def _rows(self: Any, fitted: Any, X: Any) -> Any:
+        if X is None:
+            raise ValueError(
+                f"{type(self).__name__} predicts given rows, got None; training rows without themselves are "
+                "the original's affair"
+            )
+        return super()._rows(fitted, X)  # type: ignore[misc]
+
+    def _disagreement(self: Any) -> tuple[str, str]:
+        """Say why predictions are not the original's, and what to change."""
         if self.reveal_references:
-            return f"{agreement} {what} the original's with n_bits={self.n_bits}; raise n_bits"
-        return (
-            f"{agreement} {what} the original's, for {len(self._prototypes)} prototypes stand for them; "
+            return f"features are rounded with n_bits={self.n_bits}", "raise n_bits"
+        return f"{len(self._prototypes)} prototypes stand for them", (
             "raise n_prototypes or, if clients may know the training rows, give reveal_references=True"
         )
 
-    def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
-        return ()
+    def _followed(self, fitted: Any) -> tuple[Array, ...]:
+        """Return the parameters that the original, too, predicts by as they are now."""
+        return np.asarray(fitted.n_neighbors), np.asarray(fitted.weights)
+
+    def _lowered_model(self: Any) -> EncryptedModel:
+        """Return the model that predicts, compared with the original again if it was lowered again."""
+        before = vars(self).get("_encrypted_model")
+        model: EncryptedModel = super()._lowered_model()  # type: ignore[misc]
+        if model is not before:
+            self._compare(as_original(self, fitted=True), None)
+        return model
 
     @available_if(lambda self: _revealing(self, "kneighbors"))
     def kneighbors(
@@ -249,7 +264,13 @@ class KNeighborsMixin(DistanceMixin):
         wanted = self.n_neighbors if n_neighbors is None else n_neighbors
         if not 1 <= wanted <= len(self.prototypes_):
             raise ValueError(f"n_neighbors must be from 1 to {len(self.prototypes_)}, got {wanted}")
-        distances, order = self.head_.nearest(self._scores(X, fhe), wanted)
+        head = self.head_
+        if not isinstance(head, NearestVotes):
+            raise ValueError(
+                f"this {type(self).__name__} was fitted with reveal_references=False, so it has the "
+                "distances from prototypes alone; fit it again"
+            )
+        distances, order = head.nearest(self._scores(X, fhe), wanted)
         return (distances, order) if return_distance else order
 
     @available_if(lambda self: _revealing(self, "kneighbors_graph"))

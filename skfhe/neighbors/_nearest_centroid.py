@@ -87,7 +87,7 @@ class NearestCentroid(DistanceMixin, LinearPredictorMixin, neighbors.NearestCent
         return LinearScores(weight, bias, Discriminants(margins, n_nearest, squares), exact_at)
 
     def _followed(self, fitted: Any) -> tuple[FloatArray, ...]:
-        arrays = (fitted.centroids_, fitted.within_class_std_dev_, fitted.class_prior_)
+        arrays = (fitted.centroids_, fitted.within_class_std_dev_, fitted.class_prior_, fitted.metric)
         return tuple(np.asarray(values) for values in arrays)
 
     @available_if(original_has("decision_function"))

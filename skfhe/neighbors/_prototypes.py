@@ -9,10 +9,11 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from skfhe._agreement import part_alike
 from skfhe._typing import Array, FloatArray
 from skfhe.encoding import ClassFractions, SoftVotes, Values, softmax
 
-__all__ = ["agreement_of", "centres_by_group", "class_votes", "value_votes"]
+__all__ = ["centres_by_group", "class_votes", "value_votes"]
 
 SHARPNESSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 64.0)
 """In units of a typical row's squared distance from its nearest prototype; the last is the nearest alone."""
@@ -61,7 +62,7 @@ def class_votes(squares: FloatArray, votes: FloatArray, head: ClassFractions, ex
         The original's predictions of these rows.
     """
     tried = [SoftVotes(votes, sharpness, head) for sharpness in _sharpnesses(squares)]
-    return max(tried, key=lambda soft: agreement_of(expected, soft.predict(squares), of_classes=True))
+    return max(tried, key=lambda soft: part_alike(expected, soft.predict(squares), of_labels=True))
 
 
 def value_votes(squares: FloatArray, head: Values, expected: FloatArray) -> SoftVotes:
@@ -83,7 +84,7 @@ def value_votes(squares: FloatArray, head: Values, expected: FloatArray) -> Soft
 
     def agreement(sharpness: float) -> float:
         found = _least_squares(squares[kept], targets[kept], sharpness, head).predict(squares[left_out])
-        return agreement_of(expected[left_out], found, of_classes=False)
+        return part_alike(expected[left_out], found, of_labels=False)
 
     return _least_squares(squares, targets, max(_sharpnesses(squares), key=agreement), head)
 
@@ -104,12 +105,3 @@ def _sharpnesses(squares: FloatArray) -> list[float]:
     two = np.sort(squares, axis=1)[:, :2]
     typical = [float(np.median(column[column > 0])) for column in two.T if (column > 0).any()]
     return [sharpness / (typical[0] if typical else 1.0) for sharpness in SHARPNESSES]
-
-
-def agreement_of(expected: Array, found: Array, of_classes: bool) -> float:
-    """Return the part of predictions that are equal, or the part of their variance that is explained."""
-    if of_classes:
-        return float(np.mean(np.asarray(expected == found).reshape(len(expected), -1).all(axis=1)))
-    error = float(np.mean(np.square(expected - found)))
-    variance = float(np.mean(np.square(expected - expected.mean(axis=0))))
-    return 1 - error / variance if variance > 0 else 1.0

@@ -198,10 +198,23 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         return self
 
     @property
+    def net_(self) -> Any:
+        """The fitted skorch net, which predicts by the network that was trained."""
+        self._check_clear("net_")
+        return self._trained_net()
+
+    @property
     def module_(self) -> BudgetedMLP:
         """The Brevitas network."""
-        check_is_fitted(self, "net_")
-        return self.net_.module_
+        self._check_clear("module_")
+        check_is_fitted(self, "_net")
+        return self._net.module_
+
+    def _trained_net(self) -> Any:
+        """Return the fitted skorch net, for what evaluates no rows by it."""
+        if "_net" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted")
+        return self._net
 
     @property
     def pruning_factor_(self) -> int:
@@ -215,14 +228,14 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         has most. Without hidden layers it is that of the output layer, whose accumulator has
         ``module__n_output_bits``.
         """
-        check_is_fitted(self, "net_")
-        return self.module_.pruning_factor
+        check_is_fitted(self, "_net")
+        return self._net.module_.pruning_factor
 
     def __getstate__(self) -> dict[str, Any]:
         """Replace the net, whose Brevitas layers do not pickle, by what rebuilds it."""
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
-        if "net_" in state:
-            net = state.pop("net_")
+        if "_net" in state:
+            net = state.pop("_net")
             weights = {name: value.cpu().numpy() for name, value in net.module_.state_dict().items()}
             state["_net_state"] = (weights, net.history, net.annealing_history)
         return state
@@ -234,9 +247,9 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         if rebuild is not None:
             weights, history, annealing_history = rebuild
             weights = {name: torch.as_tensor(value) for name, value in weights.items()}
-            self.net_ = rebuilt(make_net(self, self._plan, fresh=False), weights)
-            self.net_.module_.eval()
-            self.net_.history, self.net_.annealing_history = history, annealing_history
+            self._net = rebuilt(make_net(self, self._plan, fresh=False), weights)
+            self._net.module_.eval()
+            self._net.history, self._net.annealing_history = history, annealing_history
 
     def _check_params(self) -> None:
         """Validate the parameters.
@@ -332,7 +345,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         taken = timed()
         with reproducible(seed), showing_epochs(f"training {type(self).__name__}", net.max_epochs):
             if warm:
-                rebuilt(net, self.net_.module_.state_dict())
+                rebuilt(net, self._net.module_.state_dict())
             net.fit(encoded(plan, rows), None) if not warm else net.partial_fit(encoded(plan, rows), None)
         earlier = (self.loss_curve_, self.validation_scores_ or []) if warm else ([], [])
         self._finish(plan, net, head, [*net.annealing_history, *net.history], earlier)
@@ -342,7 +355,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
     @property
     def _goes_on(self) -> bool:
         """Whether ``fit`` goes on training the network that there is."""
-        return bool(self.warm_start and hasattr(self, "net_"))
+        return bool(self.warm_start and hasattr(self, "_net"))
 
     def _split(
         self, X: NDArray, y: NDArray, weight: NDArray, encode: Callable[[NDArray], NDArray], seed: int
@@ -387,9 +400,9 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         earlier: tuple[list[float], ...] = ([], [])
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True: it trains a single epoch")
-        if hasattr(self, "net_"):
+        if hasattr(self, "_net"):
             self._check_same_network(n_outputs, "partial_fit goes on training", "call fit")
-            plan, net, seed = self._plan, self.net_, self._plan.seed + self.n_iter_
+            plan, net, seed = self._plan, self._net, self._plan.seed + self.n_iter_
             earlier = (self.loss_curve_, [])
         else:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -441,7 +454,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         ValueError
             If the network was trained with wrapping accumulators, and rounding is asked for.
         """
-        check_is_fitted(self, "net_")
+        check_is_fitted(self, "_net")
         self._check_params()
         if self.rounding_threshold_bits is not None and self._plan.module.get("accumulator") == "wrapping":
             raise ValueError(
@@ -449,7 +462,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
                 "with wrapping accumulators, which lookups read modulo a power of two: there is nothing "
                 "to round. Set module__accumulator='bounded' and call fit"
             )
-        self._keep(self._plan, self.net_, self._lower(self._describe(self.net_), (self._plan, self.head_)))
+        self._keep(self._plan, self._net, self._lower(self._describe(self._net), (self._plan, self.head_)))
         return self
 
     def _keep(self, plan: TrainingPlan, net: Any, model: EncryptedModel) -> None:
@@ -463,7 +476,7 @@ class BaseNeuralNet(EncryptedPredictorMixin):
                     f"module__n_accum_bits={width}; the smallest module__n_accum_bits that would do is "
                     f"{max(found)}"
                 )
-        self._plan, self.net_, self._encrypted_model = plan, net, model
+        self._plan, self._net, self._encrypted_model = plan, net, model
 
     def _describe(self, fitted: Any) -> BudgetedMLP:
         """Return the trained network of a skorch net."""

@@ -181,7 +181,7 @@ class NeuralNetClassifier(BaseNeuralNet, ClassifierMixin, BaseEstimator):
             If ``classes`` is missing in the first call, a label is not among them, or a parameter of
             the network changed since.
         """
-        first = not hasattr(self, "net_")
+        first = not hasattr(self, "_net")
         self._check_params()
         rows, labels = self._validated(X, y, reset=first)
         check_classification_targets(labels)

@@ -129,7 +129,7 @@ class NeuralNetRegressor(BaseNeuralNet, RegressorMixin, BaseEstimator):
         ValueError
             If the number of targets, or a parameter of the network, changed since the first call.
         """
-        first = not hasattr(self, "net_")
+        first = not hasattr(self, "_net")
         self._check_params()
         rows, raw = self._validated(X, y, reset=first, multi_output=True, y_numeric=True)
         weight = self._check_weight(rows, sample_weight)

@@ -202,10 +202,12 @@ class Ensemble(ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         self.first_ = logistic().fit(X[:, :2], y)
         self.others_ = {"second": [tree().fit(X, y)]}
+        self._last = tree().fit(X, y)
         return self
 
     def predict(self, X):
         self.others_["second"][0].predict(X)
+        self._last.predict(X)
         return self.first_.predict(X[:, :2])
 
 
@@ -214,6 +216,7 @@ def test_classes_that_are_not_known_are_converted_by_what_they_have_learnt():
     model = skfhe.convert(fitted, X)
     assert isinstance(model.first_, EncryptedPredictorMixin)
     assert isinstance(model.others_["second"][0], EncryptedPredictorMixin)
+    assert isinstance(model._last, EncryptedPredictorMixin)
     assert np.mean(model.predict(X) == fitted.predict(X)) > 0.97
 
 
@@ -264,6 +267,8 @@ def test_all_that_cannot_be_converted_is_named_with_the_reason():
         (make_pipeline(StandardScaler()).fit(X), UnsupportedModelError, "nothing"),
         (logistic(), NotFittedError, "not fitted"),
         (GridSearchCV(logistic(), {}), NotFittedError, "not fitted"),
+        (GridSearchCV(logistic(), {}, cv=2, refit=False).fit(X, Y), NotFittedError, "refit=False"),
+        (skfhe.tree.DecisionTreeClassifier(), NotFittedError, "not fitted"),
         (make_pipeline(logistic()), NotFittedError, "not fitted"),
         (logistic, TypeError, "got function"),
         (LogisticRegression, TypeError, "got the class LogisticRegression"),

@@ -228,6 +228,14 @@ def test_a_constant_feature_that_varies_later_is_named_if_it_has_a_weight():
         np.testing.assert_allclose(unweighted.predict(X), np.arange(20.0), atol=0.1)
 
 
+def test_a_score_without_weights_does_not_hide_what_is_clipped_of_others():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    model = Lasso(0.1).fit(X, np.stack([X[:, 0] - X[:, 1], np.ones(40)], axis=1))
+    assert not model.coef_[1].any()
+    with pytest.warns(InputClippingWarning, match="Lasso: 40 of 40 rows"):
+        model.predict(1e4 * X)
+
+
 def test_what_cannot_be_represented_at_all_is_not_advised():
     X = np.random.default_rng(0).normal(size=(50, 4))
     model = PoissonRegressor().fit(X, np.exp(X[:, 0]))

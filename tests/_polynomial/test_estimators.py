@@ -166,6 +166,18 @@ def test_scores_of_pipelines_are_encrypted_by_the_mode():
     assert pipeline[-1].fhe_circuit_ is not None
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_rows_far_from_the_bulk_are_scored_as_by_the_original(covariance_type):
+    """A component of an outlier is as narrow as any; the weights of its scores matter far out alone."""
+    X = np.exp(2 * np.random.default_rng(1).normal(size=(300, 2)))
+    estimator = GaussianMixture(3, covariance_type=covariance_type, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = estimator.fit(X)
+    expected = original_of(estimator).fit(X).score_samples(X)
+    np.testing.assert_allclose(model.score_samples(X), expected, atol=0.25)
+
+
 @pytest.mark.parametrize("n_bits", [1, 17, 8.0, "8", None, True, {"op_inputs": 8, "op_weights": 8}])
 def test_wrong_n_bits_says_what_is_expected(n_bits):
     with pytest.raises(ValueError, match="n_bits must be an int from 2 to 16"):

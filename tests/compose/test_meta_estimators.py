@@ -9,12 +9,15 @@ from sklearn import ensemble, multioutput
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.feature_selection import RFE, SelectFromModel
+from sklearn.exceptions import NotFittedError
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_selection import RFE, RFECV, SelectFromModel, SequentialFeatureSelector
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import (
     FixedThresholdClassifier,
     GridSearchCV,
+    HalvingGridSearchCV,
     TunedThresholdClassifierCV,
     cross_val_score,
 )
@@ -25,7 +28,7 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 
 import skfhe
 from skfhe.circuit import Circuit, ClientSession
-from skfhe.linear_model import LinearRegression, LogisticRegression
+from skfhe.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from skfhe.tree import DecisionTreeClassifier
 from tests.compose.counted import CountedCircuit, Logged
 
@@ -79,6 +82,17 @@ TABLE = {
         1,
     ),
     "RFE": (RFE(LR, n_features_to_select=3), "classes", 1),
+    "RFECV": (RFECV(LR, min_features_to_select=3, cv=2), "classes", 1),
+    "SequentialFeatureSelector": (
+        make_pipeline(SequentialFeatureSelector(LR, n_features_to_select=1, cv=2), LR),
+        "classes",
+        1,
+    ),
+    "HalvingGridSearchCV": (
+        HalvingGridSearchCV(LR, {"C": [0.1, 1.0]}, cv=2, random_state=0),
+        "classes",
+        1,
+    ),
     "SelectFromModel": (make_pipeline(SelectFromModel(LR), LR), "classes", 1),
     "SelfTrainingClassifier": (SelfTrainingClassifier(LR), "classes", 1),
     "RANSACRegressor": (RANSACRegressor(LinearRegression(), random_state=0), "value", 1),
@@ -90,6 +104,10 @@ TABLE = {
         3,
     ),
 }
+
+
+# name: what is compiled of it, and how many circuits
+COMPILED = {"RFECV": 1, "HalvingGridSearchCV": 1, "FeatureUnion": 3, "SelectFromModel": 1, "nested": 3}
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +150,28 @@ def test_every_member_predicts_encrypted_without_a_keyword(name, rows, engine):
         before = calls(engine)
         model.score(X, y)
         assert calls(engine) > before
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_all_that_predicts_is_compiled(name, rows, engine):
+    """Steps before the last of a pipeline among it; what a selector has chosen its columns by is not."""
+    X, y = rows[0], rows[1]["classes"]
+    found = skfhe.compile(clone(TABLE[name][0]).fit(X, y), X)
+    assert len(found if isinstance(found, list) else [found]) == len(engine) == COMPILED[name]
+
+
+def test_results_of_candidates_do_not_make_a_search(rows, engine):
+    """Others keep scores under that name; and a search that was not refitted says so."""
+    X, label = rows[0], rows[1]["label"]
+    assert skfhe.compile(RidgeCV(store_cv_results=True).fit(X, label)) is engine[0]
+    tuned = TunedThresholdClassifierCV(LR, cv=2, thresholds=3, store_cv_results=True).fit(X, label)
+    assert skfhe.compile(tuned) is engine[1]
+    with pytest.raises(NotFittedError, match="refit=False"):
+        skfhe.compile(GridSearchCV(LR, {}, cv=2, refit=False).fit(X, label))
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        skfhe.compile(GridSearchCV(LR, {}))
+    with pytest.raises(TypeError, match="keeps none that predicts"):
+        skfhe.compile(SequentialFeatureSelector(LR, n_features_to_select=1, cv=2).fit(X, label))
 
 
 def test_what_is_predicted_in_fit_is_predicted_in_the_members_mode(rows, engine):
@@ -210,13 +250,14 @@ def test_workers_predict_encrypted_and_keep_their_keys(rows, tmp_path, monkeypat
     X, y = rows[0], rows[1]["classes"]
     log = tmp_path / "log"
     monkeypatch.setenv("SKFHE_TEST_LOG", str(log))
-    model = ensemble.BaggingClassifier(Logged(C=0.1), n_estimators=2, n_jobs=2, random_state=0).fit(X, y)
-    skfhe.set_mode(model, "execute")
+    model = ensemble.BaggingClassifier(Logged(C=0.1), n_estimators=2, random_state=0).fit(X, y)
+    # not fitted in the workers: loky ends those that have grown by the engine since their first task
+    skfhe.set_mode(model.set_params(n_jobs=2), "execute")
     with parallel_config("loky"):
-        for _ in range(3):
+        for _ in range(2):
             model.predict(X[:2])
     lines = [line.split() for line in log.read_text().splitlines()]
-    assert len(lines) == 6
+    assert len(lines) == 4
     assert {mode for _, mode, _ in lines} == {"execute"}
     processes = {process for process, _, _ in lines}
     assert len({(process, key) for process, _, key in lines}) <= 2 * len(processes)

@@ -156,12 +156,12 @@ def test_sums_without_lookups_have_the_dimensions_that_the_engine_says(rate):
 
 
 def test_dimensions_without_lookups_follow_the_precision_to_its_limit():
-    kept = np.arange(1.0, 55.0, 0.25)
+    kept = np.arange(1.0, 57.0, 0.25)
     dimensions = [levelled_dimension(e, P_ERROR) for e in kept]
     assert 0 <= min(np.diff(dimensions)) <= max(np.diff(dimensions)) < 30
     assert dimensions[-1] > 4 * dimensions[0]
     limits = [next(e for e in range(1, 99) if levelled_dimension(e, p) is None) for p in (2.0**-128, 0.01)]
-    assert limits == [56, 58]
+    assert limits == [57, 59]
     assert levelled_dimension(20, 2.0**-45) > levelled_dimension(20, P_ERROR) > levelled_dimension(20, 0.01)
 
 

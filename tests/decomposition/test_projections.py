@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import skfhe
 from skfhe.circuit import Circuit
 from skfhe.decomposition import PCA, TruncatedSVD
-from skfhe.exceptions import ClearEvaluationError, InputClippingWarning, NotCompiledError
+from skfhe.exceptions import ClearEvaluationError, InputClippingWarning, NotCompiledError, ToleranceWarning
 from tests.with_originals import failed_checks, original_of
 
 EXAMPLES = [
@@ -137,10 +137,10 @@ def test_likelihoods_are_those_of_the_original(n_components, whiten, iris):
 
 
 def test_whitened_components_that_are_noise_are_told_of():
-    """The last components of constant pixels vary by nothing; whitened, roundings are all there is."""
+    """The last components of pixels vary by a hundredth of the first, so that steps are most of them."""
     X, _ = load_digits(return_X_y=True)
-    with pytest.warns(UserWarning, match=r"whitened component.* lower n_components, or raise n_bits"):
-        PCA(whiten=True).fit(X)
+    with pytest.warns(ToleranceWarning, match=r"projections of .* are whitened .*; n_bits=12 makes it 99"):
+        PCA(whiten=True, n_bits=6).fit(X)
 
 
 def test_projections_follow_the_components(iris):
@@ -152,6 +152,19 @@ def test_projections_follow_the_components(iris):
     np.testing.assert_allclose(model.transform(X), -before, atol=2e-3)
     with pytest.raises(NotCompiledError):
         model.transform(X, fhe="execute")
+
+
+def test_no_components_are_refused(iris):
+    with pytest.raises(ValueError, match="no component to project rows on; raise n_components=0"):
+        PCA(0).fit(iris[0])
+
+
+def test_whitening_is_asked_for_when_rows_are_projected(iris):
+    X, _ = iris
+    model, original = PCA(2).fit(X).set_params(whiten=True), PCA._original(2).fit(X)
+    original.set_params(whiten=True)
+    np.testing.assert_allclose(model.transform(X), original.transform(X), atol=0.01)
+    np.testing.assert_allclose(model.score_samples(X), original.score_samples(X), atol=0.05)
 
 
 def test_rows_far_from_training_are_told_of(iris):

@@ -11,6 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
+import skfhe
 from skfhe import compile_torch_model
 from skfhe.cluster import KMeans
 from skfhe.decomposition import PCA
@@ -20,7 +21,8 @@ from skfhe.deployment._values import from_values, to_values
 from skfhe.encoding import DigitSumDecoder, LeafTableDecoder
 from skfhe.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from skfhe.exceptions import InputClippingWarning, UnsupportedModelError
-from skfhe.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from skfhe.linear_model import LinearRegression, LogisticRegression, RidgeCV, SGDClassifier
+from skfhe.naive_bayes import GaussianNB
 from skfhe.neighbors import KNeighborsClassifier
 from skfhe.program import run_batched
 from skfhe.tree import DecisionTreeClassifier
@@ -164,6 +166,14 @@ def test_scores_have_the_precision_of_the_original():
     np.testing.assert_array_equal(predictor.answer("predict", outputs), model.predict(given), strict=True)
 
 
+def test_a_class_of_no_probability_has_none_on_the_client():
+    """Its scores are minus infinity, which is no overflow."""
+    X = rows()
+    model = GaussianNB(priors=[0.5, 0.0, 0.5]).fit(X, np.arange(len(X)) % 3)
+    assert np.isneginf(model.predict_log_proba(X)[:, 1]).all()
+    assert_alike(model, through_a_file(estimator_predictor(model)), rows(1))
+
+
 def test_rows_that_are_clipped_are_warned_of_on_the_client():
     """How many, which features and what range; but no margin that a client cannot change."""
     X = rows()
@@ -243,6 +253,13 @@ def test_a_network_of_several_inputs_and_outputs_is_alike(module):
     for wrong in ((x,), (x, x), (x, y[:3]), (x * np.nan, y), (x.astype(str), y)):
         with pytest.raises(ValueError):  # noqa: PT011  the module's own messages
             predictor.encode(*wrong)
+
+
+def test_results_of_candidates_do_not_make_a_search():
+    """Others than searches keep scores under that name."""
+    model = RidgeCV(store_cv_results=True).fit(rows(), targets(rows()))
+    circuit = skfhe.compile(model)
+    assert read_predictor(model).members == (circuit.compiled,)
 
 
 def test_distances_need_the_rows_and_what_is_nearest_does_not():

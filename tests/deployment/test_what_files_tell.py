@@ -29,6 +29,7 @@ MODELS = {
     "two targets": lambda: Ridge().fit(X, targets(rows(), 2)),
     "products": lambda: GaussianNB().fit(X, labels(rows())),
     "votes": lambda: SVC(kernel="poly", degree=2).fit(X, labels(rows())),
+    "votes by a radial kernel": lambda: SVC(C=100, kernel_bits=3).fit(X, labels(rows())),
     "tree": lambda: DecisionTreeClassifier(max_depth=3, random_state=0).fit(X, labels(rows())),
     "tree of 3 bits": lambda: DecisionTreeClassifier(n_bits=3, max_depth=3, random_state=0).fit(
         X, labels(rows())
@@ -114,7 +115,18 @@ def test_the_server_learns_no_scale_name_or_class(saved):
     with zipfile.ZipFile(io.BytesIO(server_bytes)) as file:
         model_json = json.loads(file.read("model.json"))
     texts = set(strings(model_json["values"]))
-    allowed = {"SavedProgram", "Program", "Value", "IntegerType", "proven", "int8", "int16", "int32", "int64"}
+    allowed = {
+        "SavedProgram",
+        "Program",
+        "Value",
+        "IntegerType",
+        "proven",
+        "exact",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+    }
     allowed |= {name for name in vars(ops) if name[0].isupper()}
     assert {text for text in texts if not text.startswith(("layer ", "input "))} <= allowed
 

@@ -256,6 +256,7 @@ def test_a_run_that_takes_too_long_is_ended_and_its_worker_replaced(levelled, ho
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_who_does_not_wait_for_results_ends_no_worker(levelled):
     """Neither by a short deadline nor by hanging up: that would be a way to harm others."""
 
@@ -277,6 +278,7 @@ def test_who_does_not_wait_for_results_ends_no_worker(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_a_worker_has_a_limit_of_memory_if_nothing_is_said(levelled):
     """So that no request whatever takes the machine's."""
 
@@ -319,6 +321,7 @@ def test_lookups_beyond_the_memory_limit_fail_and_do_not_hang(looked_up):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_wrong_gets_an_error_and_ends_nothing(levelled):
     async def serve():
         async with running(levelled) as (pool, key_id):
@@ -355,6 +358,7 @@ def test_keys_that_are_not_there_or_altered_in_the_store_are_unknown(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["read", "discard"])
 def test_a_store_that_fails_costs_the_call_and_no_worker(levelled, failing):
     """Whatever exceptions it has: those of clients of object stores are not all of the operating system's."""
@@ -532,6 +536,7 @@ def test_the_process_of_the_server_does_not_load_the_engine():
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_workers_have_no_variable_that_may_be_secret(levelled, monkeypatch):
     monkeypatch.setenv("SKFHE_TOKEN", "secret")
 

@@ -22,7 +22,7 @@ def test_probabilities_are_those_of_the_original(solver, n_classes, iris):
     np.testing.assert_allclose(model.predict_proba(X), original.predict_proba(X), atol=0.01)
     np.testing.assert_allclose(model.decision_function(X), original.decision_function(X), atol=0.05)
     if solver == "lsqr":
-        with pytest.raises(NotImplementedError, match="finds no projection"):
+        with pytest.raises(NotImplementedError, match="transform not implemented for 'lsqr'"):
             model.transform(X)
     else:
         assert model.transform(X).shape == (len(X), n_classes - 1)
@@ -48,3 +48,14 @@ def test_projections_follow_what_was_learnt(iris):
     np.testing.assert_allclose(model.transform(X), 2 * before, atol=0.02)
     frame = model.set_output(transform="pandas").transform(X)
     assert list(frame) == ["lineardiscriminantanalysis0", "lineardiscriminantanalysis1"]
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_a_class_of_no_prior_probability_is_never_predicted(iris):
+    X, y = iris
+    model = LinearDiscriminantAnalysis(priors=[0.5, 0.0, 0.5]).fit(X, y)
+    original = original_of(model).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), original.predict(X))
+    np.testing.assert_allclose(model.predict_proba(X), original.predict_proba(X), atol=0.01)
+    assert np.isneginf(model.predict_log_proba(X)[:, 1]).all()
+    assert model.transform(X).shape == original.transform(X).shape

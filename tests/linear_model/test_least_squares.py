@@ -40,3 +40,11 @@ def test_features_without_a_weight_are_not_sent(diabetes):
     model = Lasso(alpha=0.5).fit(*diabetes)
     assert model.encoder_.features.tolist() == np.flatnonzero(model.coef_).tolist()
     assert model.program_.values[0].type.shape == (np.count_nonzero(model.coef_),)
+
+
+def test_what_is_fitted_unchecked_predicts_and_counts_its_features(diabetes):
+    X, y = np.asfortranarray(diabetes[0]), diabetes[1]
+    model = Lasso().fit(X, y, check_input=False)
+    np.testing.assert_array_equal(model.predict(X), Lasso().fit(X, y).predict(X))
+    with pytest.raises(ValueError, match="expecting 10 features"):
+        model.predict(X[:, :9])

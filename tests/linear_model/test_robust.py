@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_regression
 from sklearn.linear_model import Ridge as FloatRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from skfhe.exceptions import UnsupportedModelError
-from skfhe.linear_model import RANSACRegressor, Ridge
+from skfhe.linear_model import QuantileRegressor, RANSACRegressor, Ridge
 from tests.with_originals import original_of
 
 
@@ -27,3 +28,11 @@ def test_ransac_refuses_what_is_not_linear(diabetes):
     inner = make_pipeline(PolynomialFeatures(), FloatRidge())
     with pytest.raises(UnsupportedModelError, match=r"linear regression inside, got Pipeline; .* to sklearn"):
         RANSACRegressor(inner, min_samples=100, random_state=0).fit(*diabetes)
+
+
+def test_as_many_targets_lie_below_a_quantile_as_with_the_original():
+    # residuals are far smaller than targets, so a prediction has to be finer than a score of predictions asks
+    X, y = make_regression(n_samples=300, n_features=10, noise=1.0, random_state=0)
+    model = QuantileRegressor(quantile=0.9, alpha=0).fit(X, y)
+    below, of_original = (np.mean(y < by.predict(X)) for by in (model, original_of(model).fit(X, y)))
+    assert abs(below - of_original) < 0.02

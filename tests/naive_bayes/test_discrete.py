@@ -101,6 +101,8 @@ def test_classes_that_come_later_and_categories_that_do(cls):
         original.partial_fit(X[which], Y[which], classes=classes)
         rows = X[one]
         np.testing.assert_allclose(model.predict_proba(rows), original.predict_proba(rows), atol=0.01)
+        logarithms = model.predict_log_proba(rows), original.predict_log_proba(rows)
+        np.testing.assert_array_equal(*map(np.isneginf, logarithms))
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -103,6 +103,25 @@ def test_neighbors_are_not_told_without_being_asked_for(iris):
     assert "give reveal_references=True if clients may know" in str(caught.value.__cause__)
 
 
+def test_neighbors_of_a_model_that_was_fitted_without_them_are_refused(iris):
+    model = KNeighborsClassifier().fit(*iris).set_params(reveal_references=True)
+    with pytest.raises(ValueError, match=r"fitted with reveal_references=False.* fit it again"):
+        model.kneighbors(iris[0])
+
+
+@pytest.mark.parametrize("changed", [{"n_neighbors": 1}, {"weights": "distance"}])
+def test_parameters_of_votes_are_read_when_rows_are_predicted(changed):
+    """As they are by the original: how many neighbors vote is often chosen after training."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = KNeighborsClassifier(reveal_references=True).fit(X[:40], np.arange(40) % 2)
+    original = original_of(model).fit(X[:40], np.arange(40) % 2).set_params(**changed)
+    model.set_params(**changed)
+    np.testing.assert_allclose(model.predict_proba(X[40:]), original.predict_proba(X[40:]), atol=0.002)
+    prototypes = KNeighborsClassifier().fit(X[:40], np.arange(40) % 2)
+    before = prototypes.agreement_
+    assert prototypes.set_params(n_neighbors=40).agreement_ != before
+
+
 def test_the_graph_of_neighbors_is_the_original_s():
     X = np.random.default_rng(0).normal(size=(60, 3))  # without ties, of which any may come first
     model = KNeighborsClassifier(reveal_references=True).fit(X[:40], np.arange(40) % 2)
@@ -150,3 +169,14 @@ def test_a_converted_original_equals_a_fit(iris):
         converted = KNeighborsClassifier.from_sklearn_model(fitted, n_prototypes=4)
         model = KNeighborsClassifier(n_prototypes=4).fit(frame, y)
         np.testing.assert_array_equal(converted.predict_proba(frame), model.predict_proba(frame))
+
+
+def test_values_that_are_not_finite_are_refused(iris):
+    X, y = iris
+    with np.errstate(all="ignore"), pytest.raises(UnsupportedModelError, match="no finite values of rows"):
+        KNeighborsRegressor(weights=lambda distance: 1 / distance**2).fit(X, y)
+
+
+def test_predictions_need_rows(iris):
+    with pytest.raises(ValueError, match="predicts given rows, got None"):
+        KNeighborsClassifier(n_prototypes=1).fit(*iris).predict(None)

@@ -63,5 +63,9 @@ def test_logarithms_are_finite(iris):
 
 
 def test_absolute_differences_are_refused(iris):
+    """Whether they are asked for before or after training."""
     with pytest.raises(UnsupportedModelError, match=r"manhattan.*use metric=\"euclidean\""):
         NearestCentroid(metric="manhattan").fit(*iris)
+    model = NearestCentroid().fit(*iris).set_params(metric="manhattan")
+    with pytest.raises(UnsupportedModelError, match="manhattan"):
+        model.predict(iris[0])

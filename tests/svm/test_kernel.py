@@ -47,6 +47,39 @@ def test_parameters_of_votes_are_read_when_rows_are_predicted():
     assert not hasattr(model, "predict_proba")
 
 
+def test_parameters_of_the_kernel_are_those_that_there_are_now():
+    """As the original reads them, whose predictions change with them, too."""
+    X, y = rows()
+    model, original = fitted(SVC(kernel="poly", degree=2), X, y)
+    model.compile()
+    for estimator in (model, original):
+        estimator.set_params(degree=3, coef0=2.0)
+    expected = original.decision_function(X)
+    np.testing.assert_allclose(model.decision_function(X), expected, atol=0.01 * np.ptp(expected))
+    assert not hasattr(model, "fhe_circuit_")
+    with pytest.raises(ValueError, match="kernel was changed to 'rbf' after fit"):
+        model.set_params(kernel="rbf").predict(X)
+    with pytest.raises(UnsupportedModelError, match="got kernel='sigmoid'"):
+        model.set_params(kernel="sigmoid").predict(X)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "poly"])
+def test_classes_that_hardly_lie_apart_are_told_apart(kernel):
+    """Scores of small features vary by much less than a margin, and still decide."""
+    X, y = rows()
+    estimator = SVC(kernel=kernel, degree=2, coef0=1.0, gamma=1.0)
+    model, original = fitted(estimator, X / 1000, y)
+    assert np.abs(original.decision_function(X / 1000)).max() < 3
+    assert np.mean(model.predict(X / 1000) == original.predict(X / 1000)) >= 0.998
+
+
+def test_classes_of_no_weight_are_refused():
+    """The original takes their place for another class's."""
+    X, y = rows()
+    with pytest.raises(ValueError, match=r"1 of 3 classes have no row of positive weight.* leave their rows"):
+        SVC(kernel="linear").fit(X, y, sample_weight=(y != 1) * 1.0)
+
+
 @pytest.mark.parametrize("degree", [0, 1, 3, 4])
 def test_degrees(degree):
     X, y = rows()
@@ -62,20 +95,28 @@ def test_a_linear_kernel_sends_features_alone():
 
 
 @pytest.mark.parametrize(
-    ("estimator", "instead"),
+    ("estimator", "given", "instead"),
     [
-        (SVC(), "LinearSVC"),
-        (NuSVC(kernel="sigmoid"), "LinearSVC"),
-        (SVR(kernel=lambda x, y: x @ y.T), "LinearSVR"),
-        (OneClassSVM(), "OneClassSVM"),
+        (NuSVC(kernel="sigmoid"), r"'sigmoid'; take kernel='rbf' or kernel='poly', degree=2", "LinearSVC"),
+        (SVR(kernel=lambda x, y: x @ y.T), "a callable; take kernel='rbf'", "LinearSVR"),
+        (OneClassSVM(kernel="sigmoid"), "'sigmoid'; take", "OneClassSVM"),
+        (SVC(kernel="precomputed"), "'precomputed', .* take them for features, with kernel='linear'", ""),
     ],
 )
-def test_kernels_that_are_no_polynomials_are_refused_before_training(estimator, instead):
+def test_kernels_without_a_program_are_refused_before_training(estimator, given, instead):
     X, y = rows()
-    with pytest.raises(
-        UnsupportedModelError, match=rf"RBFSampler\(random_state=0\), skfhe\.svm\.{instead}\("
-    ):
+    X = X @ X.T if estimator.kernel == "precomputed" else X
+    told = rf"got kernel={given}.*RBFSampler\(random_state=0\), skfhe\.svm\.{instead}"
+    with pytest.raises(UnsupportedModelError, match=told):
         estimator.fit(X, y)
+    assert not hasattr(estimator, "support_")
     original = original_of(estimator).fit(X, y)
-    with pytest.raises(UnsupportedModelError, match="approximate the kernel"):
+    with pytest.raises(UnsupportedModelError, match="evaluates kernel='linear', kernel='poly' and"):
         type(estimator).from_sklearn_model(original, X)
+
+
+def test_what_has_scores_but_no_predictions_can_be_trained(iris):
+    model = SVC(kernel="linear", break_ties=True, decision_function_shape="ovo").fit(*iris)
+    assert model.decision_function(iris[0][:2]).shape == (2, 3)
+    with pytest.raises(ValueError, match="break_ties must be False"):
+        model.predict(iris[0][:2])

@@ -133,15 +133,13 @@ def _rows(estimator: Any) -> Rows:
         return BinarizedRows(_rules(estimator, "numeric", "all", "csr"), float(estimator.binarize))
     if isinstance(encoder, GridEncoder):
         return _rules(estimator, "numeric", "all", estimator._accept_sparse or "no")
-    if isinstance(encoder, GridBitsEncoder):
-        return _rules(estimator, "numeric", "all", "csr")
-    if isinstance(encoder, MonomialEncoder):
+    if isinstance(encoder, GridBitsEncoder | MonomialEncoder):
         dtype, sparse = estimator._takes_rows
         return _rules(estimator, dtype, "all", sparse)
     if isinstance(encoder, ThermometerEncoder):
         return _rules(estimator, "float64", "all", "dense")
     if isinstance(encoder, AffineEncoder):
-        (shape,) = estimator.quantized_module_.input_shapes_
+        (shape,) = estimator._module.input_shapes_
         if len(shape) > 1:
             return ShapedRows(type(estimator).__name__, tuple(int(n) for n in shape))
         return _rules(estimator, "float64", "all", "no")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skfhe._originals.searches import best_of, is_search
 from skfhe.base import EncryptedPredictorMixin, NotCompiledEstimatorError
 from skfhe.deployment._predictors import ModulePredictor
 from skfhe.deployment._reading.estimators import estimator_predictor
@@ -50,9 +51,8 @@ def read_predictor(fitted: Any, trusted: Collection[str] = ()) -> Reading:
         return _read_module(fitted)
     if isinstance(fitted, EncryptedPredictorMixin):
         return _read_estimator(fitted)
-    if hasattr(fitted, "cv_results_") or hasattr(fitted, "param_grid") or hasattr(fitted, "best_estimator_"):
-        check_is_fitted(fitted, "best_estimator_")
-        return read_predictor(fitted.best_estimator_, trusted)
+    if is_search(fitted):
+        return read_predictor(best_of(fitted), trusted)
     if isinstance(fitted, Pipeline):
         check_is_fitted(fitted)
         return read_pipeline(fitted, lambda last: read_predictor(last, trusted), trusted=trusted)
