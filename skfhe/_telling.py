@@ -47,7 +47,7 @@ def megabytes(n_bytes: float) -> str:
     Examples
     --------
     >>> megabytes(98_352), megabytes(113_770_496)
-    ('0.098 MB', '114 MB')
+    ('0.0984 MB', '114 MB')
     """
     return f"{n_bytes / 1e6:.3g} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.3g} GB"
 

@@ -99,8 +99,8 @@ def describe(source: str | os.PathLike[str]) -> ModelFiles:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(model, folder)
     ...     files = describe(folder)
-    >>> files.name, files.program.lookups
-    ('LogisticRegression', [])
+    >>> files.name, files.program.output_bits
+    ('LogisticRegression', [21])
     """
     paths = _files(Path(source))
     archives = {kind: read_archive(path, kind) for kind, path in paths.items()}  # type: ignore[arg-type]
