@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import linear_model as float_linear_model
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn import neighbors
+from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.metrics import accuracy_score
 
 import skfhe
 from skfhe import _agreement
-from skfhe._agreement import agreement_of, part_alike, some_rows
+from skfhe._agreement import agreement_of, part_alike, rows_like, some_rows
 from skfhe.exceptions import ToleranceWarning
 from skfhe.linear_model import LogisticRegression, Ridge, SGDClassifier
 from skfhe.mixture import GaussianMixture
 from skfhe.naive_bayes import CategoricalNB, GaussianNB
+from skfhe.neighbors import KNeighborsClassifier
 from skfhe.svm import SVC, OneClassSVM
 
 
@@ -40,10 +42,10 @@ def test_the_part_of_values_is_that_of_the_worst_column():
 def test_what_is_warned_of_is_true_and_its_remedy_helps(close_classes):
     X, y = close_classes
     with pytest.warns(ToleranceWarning) as warned:
-        model = LogisticRegression(n_bits=5, max_iter=5000).fit(X, y)
+        model = LogisticRegression(n_bits=5, solver="newton-cholesky").fit(X, y)
     (warning,) = [each for each in warned if each.category is ToleranceWarning]
     message = str(warning.message)
-    original = float_linear_model.LogisticRegression(max_iter=5000).fit(X, y)
+    original = float_linear_model.LogisticRegression(solver="newton-cholesky").fit(X, y)
     equal = accuracy_score(original.predict(X), model.predict(X))
     assert message.startswith(f"LogisticRegression: {np.floor(1e4 * equal) / 100:.2f}% of predictions of 600")
     assert "for features and weights are rounded to n_bits=5; n_bits=" in message
@@ -84,7 +86,9 @@ def test_values_are_compared_by_the_variance_they_explain():
 
 def test_converted_models_are_compared_on_the_rows_that_are_given(close_classes):
     X, y = close_classes
-    original = float_linear_model.LogisticRegression(max_iter=5000).fit(pd.DataFrame(X).add_prefix("x"), y)
+    original = float_linear_model.LogisticRegression(solver="newton-cholesky").fit(
+        pd.DataFrame(X).add_prefix("x"), y
+    )
     with pytest.warns(ToleranceWarning, match="of 300 training rows"):
         LogisticRegression.from_sklearn_model(original, pd.DataFrame(X).add_prefix("x")[:300], n_bits=4)
 
@@ -122,3 +126,27 @@ def test_a_subclass_and_a_mode_are_not_in_the_way(close_classes):
     model = skfhe.set_mode(Own(n_bits=4), "execute", clear="forbid")
     with pytest.warns(ToleranceWarning, match="Own: "):
         model.fit(X, y)
+
+
+def test_rows_like_those_of_training_are_others_within_the_same_ranges():
+    X = load_iris().data
+    found = rows_like(X)
+    np.testing.assert_array_equal(found, rows_like(X))
+    assert (found >= X.min(axis=0)).all()
+    assert (found <= X.max(axis=0)).all()
+    assert (found != X).any(axis=1).mean() > 0.9
+    np.testing.assert_allclose(np.corrcoef(found.T), np.corrcoef(X.T), atol=0.1)  # they vary together alike
+    for few in (X[:1], np.ones((3, 2)), np.array([[-1.7e308], [1.7e308], [0.0]])):
+        assert np.isfinite(rows_like(few)).all()
+
+
+def test_prototypes_are_judged_beside_the_rows_that_they_were_made_of():
+    """Rows of training may be labelled as by the original, and others not: prototypes were made of these."""
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    with pytest.warns(ToleranceWarning, match="of predictions of 89 rows like those of training are equal"):
+        model = KNeighborsClassifier().fit(X[::2], y[::2])
+    original = neighbors.KNeighborsClassifier().fit(X[::2], y[::2])
+    on_rows = (model.predict(X[::2]) == original.predict(X[::2])).mean()
+    assert model.agreement_ < min(on_rows, 0.998)
+    assert (model.predict(X[1::2]) == original.predict(X[1::2])).mean() < 0.998  # so the warning was right

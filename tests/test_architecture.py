@@ -81,7 +81,7 @@ OWN = {
     },
     "_radial": {
         *("cost", "encoding", "encrypted_model", "passes", "program"),
-        *("exceptions", "_parameters"),
+        *("_agreement", "exceptions", "_parameters"),
     },
     "boosting": {"encoding", "exceptions", "_trees", "_originals"},
     "additive": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -34,7 +33,7 @@ from skfhe._linear.scores import (
 )
 from skfhe._originals.compat import check_sample_weight
 from skfhe._originals.conversion import from_original
-from skfhe._originals.inherited import adopt, as_original, original_has
+from skfhe._originals.inherited import adopt, as_original, original_has, unchanged
 from skfhe._parameters import frames_to_caller
 from skfhe._typing import FloatArray
 from skfhe.base import EncryptedPredictorMixin
@@ -123,7 +122,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         check_range_margin(self.range_margin)
         goes_on = method.__name__ == "partial_fit" or getattr(self, "warm_start", False)
         original = as_original(self, fitted=goes_on)
-        rows = self._kept(arguments["X"])
+        rows = unchanged(self, arguments["X"])
         method(original, **arguments)
         if not hasattr(original, "n_features_in_") and np.ndim(rows) == 2:  # with check_input=False
             original.n_features_in_ = np.shape(rows)[1]
@@ -132,11 +131,6 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
         self._take_over(original, calibration if earlier is None else self._joined(calibration, earlier))
         if earlier is None:  # a batch of rows says little
             self._compare(original, rows, arguments.get("sample_weight"))
-
-    def _kept(self, values: Any) -> Any:
-        """Return rows or targets as they are, though training may overwrite them if a parameter says so."""
-        overwrites = not all(getattr(self, name, True) for name in ("copy", "copy_X", "copy_x"))
-        return copy.deepcopy(values) if overwrites else values
 
     def _calibrated(self, fitted: Any, X: Any, sample_weight: ArrayLike | None = None) -> Calibration:
         """Return what is known of the rows that an original was trained on."""

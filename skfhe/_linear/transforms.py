@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
 from sklearn.utils.metaestimators import available_if
 
-from skfhe._originals.inherited import original_has
+from skfhe._originals.inherited import original_has, unchanged
 from skfhe._typing import Array
 
 __all__ = ["TransformMixin"]
@@ -83,7 +83,7 @@ class TransformMixin(TransformerMixin):
         ndarray of float, shape (n_rows, n_features_out)
             What ``fit(X, y).transform(X)`` gives.
         """
-        rows = self._kept(X)
+        rows = unchanged(self, X)
         return self.fit(X, y, **fit_params)._transformed(rows, None)
 
     def _compared(self: Any) -> tuple[str, ...]:

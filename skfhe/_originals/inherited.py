@@ -16,7 +16,7 @@ from skfhe._originals.compat import KEPT_BY_CLONES, METADATA_REQUEST
 from skfhe._originals.signatures import bound_arguments, joined_signature
 from skfhe._telling import log, timed
 
-__all__ = ["adopt", "as_original", "method_of", "original_has", "parameters_of"]
+__all__ = ["adopt", "as_original", "method_of", "original_has", "parameters_of", "unchanged"]
 
 Method = Callable[..., Any]
 
@@ -130,3 +130,9 @@ def adopt(estimator: Any, original: Any) -> None:
     given = {name for name in state if vars(estimator).get(name, original) is state[name]}
     vars(estimator).update(state)
     estimator._taken_over = frozenset(state) - given - KEPT_BY_CLONES
+
+
+def unchanged(estimator: Any, values: Any) -> Any:
+    """Return rows or targets as they are, though training may overwrite them if a parameter says so."""
+    overwrites = not all(getattr(estimator, name, True) for name in ("copy", "copy_X", "copy_x"))
+    return copy.deepcopy(values) if overwrites else values

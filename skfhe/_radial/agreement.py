@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from skfhe._agreement import rows_like
 from skfhe._parameters import frames_to_caller
 from skfhe._radial.calibration import MOST_BITS, RadialCalibration
 from skfhe._radial.scores import RadialScores
@@ -53,7 +54,7 @@ def warn_of_deviation(model: EncryptedModel, scores: RadialScores, calibration: 
     n_bits = calibration.kernel_bits
     most_rows = max(MOST_WORK // (len(encoder.boundaries) * scores.dual.size), FEWEST_ROWS)
     seen = calibration.seen[:: -(-len(calibration.seen) // most_rows)]
-    judged = [_judged(model, scores, rows) for rows in (seen, _moved(seen, calibration))]
+    judged = [_judged(model, scores, rows) for rows in (seen, rows_like(seen))]
     if isinstance(scores.head, Values):
         off = max(judged)
         if off <= DEVIATION:
@@ -81,16 +82,3 @@ def _judged(model: EncryptedModel, scores: RadialScores, rows: FloatArray) -> fl
         return float(np.where(off <= scores.tolerance, 0.0, off / spread).max())
     found = np.where(np.abs(expected) <= scores.tolerance, expected, found)
     return float((scores.head.predict(found) != scores.head.predict(expected)).mean())
-
-
-def _moved(rows: FloatArray, calibration: RadialCalibration) -> FloatArray:
-    """Return rows like others: each is moved by what is between another and that one's nearest neighbor."""
-    if len(rows) < 2:
-        return rows
-    centered = rows - rows.mean(axis=0)
-    squares = np.square(centered).sum(axis=1)
-    apart = squares + squares[:, None] - 2 * centered @ centered.T
-    np.fill_diagonal(apart, np.inf)
-    other = np.random.default_rng(0).permutation(len(rows))
-    moved = rows + rows[other] - rows[apart.argmin(axis=1)[other]]
-    return np.clip(moved, calibration.low, calibration.high)

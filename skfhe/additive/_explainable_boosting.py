@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_clas
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skfhe._agreement import agreement_of, shared_copy, some_rows, warn_of
+from skfhe._agreement import Agreement, agreement_beside, agreement_of, shared_copy, some_rows, warn_of
 from skfhe._originals.conversion import from_original
 from skfhe._originals.docstrings import documented
 from skfhe._originals.fit_arguments import check_several_classes, checked_targets, checked_training
@@ -171,7 +171,14 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
 
     def _compare(self: Any, original: Any, X: Any, rows: FloatArray, targets: Array | None) -> None:
         """Warn if predictions for some rows of training are not the original's."""
-        found = agreement_of(self, original, X, "predict")
+        numbers = _continuous(original, X)
+
+        def agreement(estimator: Any) -> Agreement:
+            if numbers is None:
+                return agreement_of(estimator, original, X, "predict")
+            return agreement_beside(estimator, original, numbers, "predict")
+
+        found = agreement(self)
         if found.suffices:
             return
         reasons, changes = [], []
@@ -185,7 +192,9 @@ class AdditivePredictorMixin(HeldOriginalMixin, EncryptedPredictorMixin):
                 trial = shared_copy(self)
                 setattr(trial, name, None)
                 trial._take_over(original, rows, targets)
-                changes.append(f"{name}=None makes it {agreement_of(trial, original, X, 'predict').percent}")
+                better = agreement(trial)
+                if better.part > found.part:
+                    changes.append(f"{name}=None makes it {better.percent}")
         if n_all:
             changes.append("interactions=0 trains a model without what is lost of them")
         change = ", ".join(changes) or "convert with rows and targets"
@@ -272,6 +281,17 @@ def _checked(estimator: Any, arguments: dict[str, Any]) -> tuple[dict[str, Any],
     if not hasattr(X, "columns") and not issparse(X) and np.asarray(X).dtype.kind in "OSU":
         options["dtype"] = None
     return checked_training(estimator, arguments, **options)
+
+
+def _continuous(original: Any, X: Any) -> FloatArray | None:
+    """Return rows as numbers, or None if some are categories or missing: no rows are between these."""
+    if issparse(X) or any(kind != "continuous" for kind in original.feature_types_in_):
+        return None
+    try:
+        numbers = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return numbers if np.isfinite(numbers).all() else None
 
 
 @documented(ADDITIVE)

@@ -16,7 +16,7 @@ from skfhe._linear.scores import LinearScores
 from skfhe._linear.transforms import TransformMixin
 from skfhe._originals.compat import centers_and_scales, has_flat_predictions
 from skfhe._originals.docstrings import documented
-from skfhe._originals.inherited import method_of, original_has, parameters_of
+from skfhe._originals.inherited import method_of, original_has, parameters_of, unchanged
 from skfhe._typing import Array, FloatArray
 from skfhe.encoding import Projections
 
@@ -109,7 +109,7 @@ class PartialLeastSquaresMixin(TransformMixin):
         tuple of ndarray of float
             What ``fit(X, y).transform(X, y)`` gives.
         """
-        rows, targets = self._kept(X), self._kept(y)
+        rows, targets = unchanged(self, X), unchanged(self, y)
         return self.fit(X, y, **fit_params)._transformed(rows, None), self._projected_targets(targets)
 
     def _projected_targets(self: Any, y: Any) -> FloatArray:

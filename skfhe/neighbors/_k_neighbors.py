@@ -13,7 +13,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import pairwise_distances
 from sklearn.utils.metaestimators import available_if
 
-from skfhe._agreement import agreement_of, some_rows, warn_of
+from skfhe._agreement import agreement_beside, some_rows, warn_of
 from skfhe._distances import DistanceMixin, distances_from, middle_of
 from skfhe._distances.docstrings import DISTANCES
 from skfhe._linear import LinearPredictorMixin
@@ -61,14 +61,15 @@ Attributes
 prototypes_ : ndarray of float, shape (n_prototypes, n_features)
     What rows are compared with: prototypes, or all training rows.
 agreement_ : float
-    How well predictions of training rows agree with the original's: the part of them that are equal, or the
-    part of the variance that is explained.""",
+    How well predictions agree with the original's, of training rows or of others like them, where that is
+    less: the part of them that are equal, or the part of the variance that is explained.""",
     "learnt": """\
 Which references are nearest cannot be decided under encryption in a reasonable time, and distances from all
 references reveal these. So rows are compared with a few prototypes, centres of k-means, and these vote by how
 near they are, after decryption: each counts ``exp(-sharpness * squared distance)``. The sharpness is chosen
-by the original's predictions of training rows, with which ``agreement_`` compares; where it is low, ``fit``
-warns. The client learns how far its rows are from prototypes, and what each of these votes for.
+by the original's predictions of training rows. ``agreement_`` compares with them, and with those of rows like
+them; where it is low, ``fit`` warns. The client learns how far its rows are from prototypes, and what each of
+these votes for.
 
 Metrics are Euclidean: with another, ``fit`` raises an `UnsupportedModelError`.""",
 }
@@ -148,7 +149,7 @@ class KNeighborsMixin(DistanceMixin):
 
     @property
     def agreement_(self: Any) -> float:
-        """How well predictions of training rows agree with the original's."""
+        """How well predictions agree with the original's, of training rows or of others like them."""
         self._lowered_model()
         return float(self._agreement)
 
@@ -187,7 +188,7 @@ class KNeighborsMixin(DistanceMixin):
     def _compare(self: Any, original: Any, X: Any, sample_weight: Any = None) -> None:
         """Warn if predictions of the rows that the original keeps are not its own."""
         kept, _ = references_and_targets(original)
-        found = agreement_of(self, original, some_rows(kept), "predict")
+        found = agreement_beside(self, original, np.asarray(dense(some_rows(kept)), np.float64), "predict")
         self._agreement = found.part
         if not found.suffices:
             warn_of(self, found, *self._disagreement())
