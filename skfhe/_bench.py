@@ -30,7 +30,9 @@ have one level, and one with two. Keys of wider ones take long to generate, and 
 STEPS = len(LOOKUPS) + 1
 ROWS = 5
 """Of the larger of two calls."""
-MANY = 1000
+MANY = 50
+"""Inputs, or outputs, of the larger of two sums: as many as rows often have. A word of thousands takes twice
+as long, for they are more than caches hold."""
 SIDES = 32
 LEAST = 1e-15
 """Seconds; where a difference of two times is lost in their noise."""

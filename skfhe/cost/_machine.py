@@ -33,8 +33,6 @@ KINDS = {
 }
 """What is measured beside lookups, each in seconds."""
 
-MOST_LEVELS = 3
-"""Of bootstrap keys: the rate of two is drawn on up to here."""
 MOST_BYTES = 1 << 16
 
 
@@ -92,8 +90,8 @@ class Machine:
     seconds : mapping of str to float
         Of each of `KINDS`.
     operations : mapping of int to tuple of float
-        Seconds of an operation of lookups by polynomial size, of bootstrap keys of one level and of two. With
-        all threads busy: those that one waits for count as well.
+        Seconds of an operation of lookups by polynomial size, with bootstrap keys of one level, and of two:
+        more levels are taken to be like two. With all threads busy.
 
     Raises
     ------
@@ -141,7 +139,7 @@ class Machine:
         """Return the seconds of an operation: of the nearest polynomial size that was measured."""
         nearest = min(self.operations, key=lambda size: (abs(math.log2(size / polynomial_size)), size))
         one, two = self.operations[nearest]
-        return max(0.5 * one, one + (two - one) * (min(levels, MOST_LEVELS) - 1))
+        return one if levels == 1 else two
 
     def to_json(self) -> str:
         """Return what a file holds of it."""
