@@ -10,6 +10,7 @@ import platform
 import re
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,6 +35,8 @@ MANY = 50
 """Inputs, or outputs, of the larger of two sums: as many as rows often have. A word of thousands takes twice
 as long, for they are more than caches hold."""
 SIDES = 32
+ENOUGH = 0.6
+"""Share of the processors that lookups have on a machine that does nothing else, and more."""
 LEAST = 1e-15
 """Seconds; where a difference of two times is lost in their noise."""
 
@@ -49,24 +52,39 @@ def measure_machine(step: Callable[[str], Any] = lambda what: None) -> Machine:
     Returns
     -------
     Machine
+
+    Warns
+    -----
+    UserWarning
+        If other programs had the processors meanwhile.
     """
     seconds = _levelled()
     step("sums, encryption and decryption")
     threads = _threads()
     rates: dict[int, list[float]] = {}
-    generated, prepared, key_bytes = 0.0, [], 0
+    generated, prepared, shares, key_bytes = 0.0, [], [], 0
     for bits, kept in LOOKUPS:
         circuit = compile_program(_reading(bits, kept, threads), batch_sizes=(1, ROWS))
         start = time.perf_counter()
         circuit.keygen()
         generated += time.perf_counter() - start
-        few, many = (_times(circuit, n)[1] for n in (1, ROWS))
+        few = _times(circuit, 1)[1]
+        begun = time.process_time(), time.perf_counter()
+        many = _times(circuit, ROWS)[1]
+        shares.append((time.process_time() - begun[0]) / (time.perf_counter() - begun[1]) / threads)
         row = (many - few) / (ROWS - 1)
         size = lookup_shape(bits, kept, DEFAULT_P_ERROR)
         rates.setdefault(size, []).append(max(LEAST, row / circuit.cost.complexity))
         prepared.append((few - row - seconds["call"]) / circuit.statistics["bootstrap_key_bytes"])
         key_bytes += circuit.statistics["key_bytes"]
         step(f"lookups of {bits} bits, results of {kept}")
+    if statistics.median(shares) < ENOUGH:
+        warnings.warn(
+            f"this machine was busy: lookups had {statistics.median(shares):.0%} of {threads} processors, so "
+            "that seconds are too many. Measure again when it does nothing else",
+            UserWarning,
+            stacklevel=2,
+        )
     seconds["key_byte"] = max(LEAST, statistics.median(prepared))
     seconds["generated_byte"] = generated / key_bytes
     return Machine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,8 +38,16 @@ def bench(
     to_terminal = shown.is_terminal and not as_json
     if not as_json:
         shown.print("Measuring this machine; it should do nothing else for half a minute.")
-    with showing(to_terminal), progress("measured", STEPS, "step", leave=False) as done:
+    with (
+        warnings.catch_warnings(record=True) as warned,
+        showing(to_terminal),
+        progress("measured", STEPS, "step", leave=False) as done,
+    ):
+        warnings.simplefilter("always", UserWarning)
         found = measure_machine(lambda what: done(1))
+    for each in warned:
+        if "was busy" in str(each.message):
+            typer.echo(f"skfhe: {each.message}", err=True)
     path = None
     if not dry_run:
         try:

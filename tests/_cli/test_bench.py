@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import pytest
 from typer.testing import CliRunner
@@ -43,6 +44,17 @@ def test_a_trial_keeps_nothing_and_another_file_is_another_s(measured, tmp_path)
     assert json.loads(bench("--dry-run", "--json"))["name"] == "made up"
 
 
+def test_a_busy_machine_is_told(measured, monkeypatch):
+    def measure(step):
+        warnings.warn("this machine was busy: so it was", UserWarning, stacklevel=1)
+        return made_up()
+
+    monkeypatch.setattr(_bench, "measure_machine", measure)
+    result = CliRunner().invoke(app, ["bench", "--dry-run", "--json"])
+    assert result.stderr == "skfhe: this machine was busy: so it was\n"
+    assert json.loads(result.stdout)["name"] == "made up"
+
+
 def test_a_file_that_cannot_be_written_is_named(measured, tmp_path):
     (tmp_path / "file").write_text("")
     result = CliRunner().invoke(app, ["bench", "--output", str(tmp_path / "file" / "machine.json")])
@@ -51,6 +63,7 @@ def test_a_file_that_cannot_be_written_is_named(measured, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:this machine was busy")
 def test_a_machine_is_measured(monkeypatch):
     """Every kind of work takes some time, and predictions by it are of the order of what rows take."""
     monkeypatch.setattr(_bench, "LOOKUPS", ((1, 2), (1, 6)))
