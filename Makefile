@@ -21,11 +21,12 @@ test-slow: $(STAMP)
 # runs of programs that other tests compare in the clear: nothing there is older.
 OLDEST := .venv-oldest
 test-oldest: $(OLDEST)/.installed
-	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests $(NUMPY_ROOMS:%=--ignore=tests/%) \
-		$(MACHINES:%=--ignore-glob=tests/deployment/test_%*) --ignore-glob='*/test_encrypted*'
+	$(OLDEST)/bin/python -m pytest $(MEETING_OTHERS)
 
 NUMPY_ROOMS := circuit cost encryption passes program
 MACHINES := async_client client key_ remote serving workers
+MEETING_OTHERS := -n 2 --dist loadfile -m "not slow" tests $(NUMPY_ROOMS:%=--ignore=tests/%) \
+	$(MACHINES:%=--ignore-glob=tests/deployment/test_%*) --ignore-glob='*/test_encrypted*'
 
 # On Linux a torch this old comes with CUDA's libraries, 3 GB to download and 7 GB on disk. Its makers have an index of
 # builds for the CPU, a tenth of that: name it in PIP_EXTRA_INDEX_URL.
@@ -43,8 +44,7 @@ test-newest:
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(NEWEST)/bin/python -m pip install --quiet -e ".[test]"
 	$(NEWEST)/bin/python -m pip freeze --exclude-editable
-	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests $(NUMPY_ROOMS:%=--ignore=tests/%) \
-		$(MACHINES:%=--ignore-glob=tests/deployment/test_%*) --ignore-glob='*/test_encrypted*'
+	$(NEWEST)/bin/python -m pytest $(MEETING_OTHERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -93,6 +93,8 @@ def test_the_engine_grants_no_patents():
     ):
         assert quoted in readme
         assert quoted in PAGE
+    notice = " ".join((ROOT / "NOTICE").read_text("utf-8").split())
+    assert "NO EXPRESS OR IMPLIED LICENSES TO ANY PARTY'S PATENT RIGHTS ARE GRANTED BY THIS LICENSE" in notice
 
 
 def test_tables_are_put_between_their_marks():

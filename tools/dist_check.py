@@ -35,7 +35,10 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "skfhe"
-INFO = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"}
+INFO = {
+    *("METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt"),
+    *("licenses/LICENSE", "licenses/NOTICE"),
+}
 """What a wheel has beside the package."""
 MADE = re.compile(r"PKG-INFO|skfhe\.egg-info/[\w-]+(\.txt)?")
 """What a source distribution has beside the tree."""
@@ -200,6 +203,7 @@ def faults_of_metadata(contents: dict[str, bytes], tree: Path) -> list[str]:
         ),
         "the licence": (metadata["License-Expression"], setup["metadata"]["license_expression"]),
         "the licence's file": (by_name.get("licenses/LICENSE"), (tree / "LICENSE").read_bytes()),
+        "the notice": (by_name.get("licenses/NOTICE"), (tree / "NOTICE").read_bytes()),
         "the requirements": (_requirements(metadata), _requirements_of_setup(setup)),
         "the description": (
             _digest(metadata.get_payload()),
