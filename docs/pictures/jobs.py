@@ -34,7 +34,11 @@ def told(score):
 
 def duration(seconds):
     """Return seconds to two digits."""
-    return f"{seconds * 1e3:.2g} ms" if seconds < 0.0995 else f"{seconds:.2g} s"
+    return (
+        f"{seconds * 1e3:.2g}\N{NO-BREAK SPACE}ms"
+        if seconds < 0.0995
+        else f"{seconds:.2g}\N{NO-BREAK SPACE}s"
+    )
 
 
 def size(n_bytes):
@@ -53,27 +57,25 @@ def table(head, rows):
 def scores(jobs):
     """Return the table of scores: in the clear, by budget, and the peer's."""
     budgets = sorted({each["budget"] for job in jobs for each in job["ours"]["budgets"]})
-    head = ["job", "rows × features", "measure", "in the clear"]
-    head += [f"at most {duration(budget)}" for budget in budgets] + ["Concrete ML"]
+    head = ["job", "rows × features", "in the clear"]
+    head += [f"≤ {duration(budget)}" for budget in budgets] + ["Concrete ML"]
     rows = []
     for job in jobs:
         data, row = job["data"], {each["budget"]: each for each in job["ours"]["budgets"]}
-        peers = [each for each in job.get("peer", []) if "score" in each]
-        best = max(peers, key=lambda each: each["score"], default=None)
-        line = [f"**{job['job']}**: {data['question']}", f"{data['rows']:,} × {data['features']}"]
-        line += [MEASURES[data["scoring"]], f"{told(job['float']['score'])}"]
+        line = [f"**{job['job']}**", f"{data['rows']:,} × {data['features']}", told(job["float"]["score"])]
         shown = None
         for budget in budgets:
             each = row.get(budget)
             if each is None or each["model"] is None:
                 line.append("")
             elif shown == (each["model"], each["params"]):
-                line.append("the same")
+                line.append("same")
             else:
                 shown = (each["model"], each["params"])
                 line.append(f"{told(each['score'])} ({duration(each['seconds'])})")
-        rows.append([*line, told(best["score"]) if best else "not run"])
-    return table(head, rows)
+        peer_scores = [each["score"] for each in job.get("peer", []) if "score" in each]
+        rows.append([*line, told(max(peer_scores)) if peer_scores else "not run"])
+    return table(head, rows).replace("≤ ", "≤\N{NO-BREAK SPACE}")
 
 
 def models(job):
@@ -85,40 +87,49 @@ def models(job):
     return list(found.values())
 
 
+def called(model):
+    """Return a model's family and what was chosen of it, in words."""
+    params = model["params"]
+    if model["model"] == "boosting":
+        return f"boosting, {params['max_iter']} trees of depth {params['max_depth']}"
+    if "n_components" in params:
+        return f"{params['n_components']:,} random features"
+    return ", ".join([model["model"], *(f"`{name}={value}`" for name, value in params.items())])
+
+
 def prices(jobs):
     """Return the table of what is sent, and of how many encrypted rows were the clear ones."""
-    head = ["job", "model", "score", "seconds a row", "lookups", "up", "down", "keys", "encrypted rows equal"]
+    head = ["job", "model", "score", "a row", "lookups", "up, down", "keys", "encrypted rows equal"]
     rows = []
     for job in jobs:
         for each in models(job):
-            params = ", ".join(f"`{name}={value}`" for name, value in each["params"].items())
             lookups = ", ".join(f"{count} × {bits} bits" for bits, count in each["lookups"].items())
             equal = f"{each['equal_rows']} of {each['checked_rows']}" if "checked_rows" in each else "not run"
-            line = [job["job"], f"{each['model']} {params}".strip(), told(each["score"])]
-            line += [duration(each["seconds"]), lookups or "none", size(each["input_bytes"])]
-            rows.append([*line, size(each["output_bytes"]), size(each["key_bytes"]), equal])
+            line = [job["job"], called(each), told(each["score"]), duration(each["seconds"])]
+            sent = f"{size(each['input_bytes'])}, {size(each['output_bytes'])}"
+            rows.append([*line, lookups or "none", sent, size(each["key_bytes"]), equal])
     return table(head, rows)
 
 
 def peers(jobs):
     """Return the table of the peer's models beside the cheapest of ours that scores as much, if one does."""
-    head = ["job", "Concrete ML", "score", "lookups", "complexity", "skfhe, as good or its best"]
-    head += ["score", "lookups", "complexity"]
+    head = ["job", "Concrete ML", "score", "lookups", "skfhe, as good or its best", "score", "lookups"]
+    head += ["complexity, Concrete ML / skfhe"]
     rows = []
     for job in jobs:
         for each in job.get("peer", []):
             if "score" not in each:
                 continue
             name = f"`{each['model']}`, {each['bits']} bits"
-            if "refused" in each:
-                cost = ["does not compile", ""]
-            else:
-                cost = [f"{each['lookups']:,}", f"{each['complexity'] / 1e6:,.0f} M"]
+            refused = "refused" in each
+            theirs = "does not compile" if refused else f"{each['lookups']:,}"
             ours = models(job)
             enough = [own for own in ours if told(own["score"]) >= told(each["score"])]
             own = enough[0] if enough else max(ours, key=lambda own: own["score"])
-            line = [job["job"], name, told(each["score"]), *cost, own["model"], told(own["score"])]
-            rows.append([*line, sum(own["lookups"].values()), f"{own['complexity'] / 1e6:,.0f} M"])
+            line = [job["job"], name, told(each["score"]), theirs, called(own), told(own["score"])]
+            counts = ["", own["complexity"]] if refused else [each["complexity"], own["complexity"]]
+            shown = [f"{count / 1e6:,.0f} M" if count != "" else "–" for count in counts]
+            rows.append([*line, sum(own["lookups"].values()), " / ".join(shown)])
     return table(head, rows)
 
 
