@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks.jobs.data import JOBS
 from benchmarks.jobs.measured import PARTS, Options
 from benchmarks.jobs.tables import budget_table, job_line, peer_lines
-from benchmarks.measure import kept, machine, save
+from benchmarks.measure import kept, machine, place, save
 
 PACKAGES = ("skfhe", "concrete-python", "scikit-learn", "numpy", "pandas")
 
@@ -62,12 +62,12 @@ def main() -> None:
             if part not in found and (part != "peer" or options.peer):
                 console.print(f"{name}: {part}", style="dim")
                 found[part] = measured(job, *rows, options)
-                path = save(result, found)
+                save(result, found)
         console.print(f"\n{name}: {job_line(found)}")
         console.print(budget_table(found))
         for line in peer_lines(found):
             console.print(line)
-        console.print(f"kept: benchmarks/results/{path.name}\n")
+        console.print(f"kept: benchmarks/results/{place(result, where).name}\n")
 
 
 if __name__ == "__main__":
