@@ -41,6 +41,11 @@ def duration(seconds):
     )
 
 
+def operations(count):
+    """Return a number of elementary operations in millions."""
+    return f"{count / 1e6:,.0f} M" if count >= 1e6 else "< 1 M"
+
+
 def size(n_bytes):
     """Return a number of bytes in words."""
     from skfhe.cost import readable_bytes
@@ -97,15 +102,31 @@ def called(model):
     return ", ".join([model["model"], *(f"`{name}={value}`" for name, value in params.items())])
 
 
+def gain(model, before):
+    """Return by how much a model scores more than the one before, and the standard error of that.
+
+    It is that of a paired difference over the folds, its variance corrected for training sets that overlap
+    (Nadeau and Bengio, 2003).
+    """
+    if before is None:
+        return ""
+    differences = np.subtract(model["folds"], before["folds"])
+    n = len(differences)
+    error = np.sqrt((1 / n + 1 / (n - 1)) * differences.var(ddof=1))
+    return f"+{told(differences.mean())} ± {told(error)}"
+
+
 def prices(jobs):
     """Return the table of what is sent, and of how many encrypted rows were the clear ones."""
-    head = ["job", "model", "score", "a row", "lookups", "up, down", "keys", "encrypted rows equal"]
+    head = ["job", "model", "score", "gain", "a row", "lookups", "up, down", "keys", "equal"]
     rows = []
     for job in jobs:
-        for each in models(job):
+        own = models(job)
+        for each, before in zip(own, [None, *own], strict=False):
             lookups = ", ".join(f"{count} × {bits} bits" for bits, count in each["lookups"].items())
             equal = f"{each['equal_rows']} of {each['checked_rows']}" if "checked_rows" in each else "not run"
-            line = [job["job"], called(each), told(each["score"]), duration(each["seconds"])]
+            line = [job["job"], called(each), told(each["score"]), gain(each, before)]
+            line.append(duration(each["seconds"]))
             sent = f"{size(each['input_bytes'])}, {size(each['output_bytes'])}"
             rows.append([*line, lookups or "none", sent, size(each["key_bytes"]), equal])
     return table(head, rows)
@@ -128,7 +149,7 @@ def peers(jobs):
             own = enough[0] if enough else max(ours, key=lambda own: own["score"])
             line = [job["job"], name, told(each["score"]), theirs, called(own), told(own["score"])]
             counts = ["", own["complexity"]] if refused else [each["complexity"], own["complexity"]]
-            shown = [f"{count / 1e6:,.0f} M" if count != "" else "–" for count in counts]
+            shown = [operations(count) if count != "" else "–" for count in counts]
             rows.append([*line, sum(own["lookups"].values()), " / ".join(shown)])
     return table(head, rows)
 
