@@ -12,7 +12,10 @@ _LAZY = {
     "compile_brevitas_qat_model": "skfhe.importers",
     "compile_onnx_model": "skfhe.importers",
     "compile_torch_model": "skfhe.importers",
+    "config_context": "skfhe._config",
     "convert": "skfhe._conversion",
+    "get_config": "skfhe._config",
+    "set_config": "skfhe._config",
     "set_mode": "skfhe.compose",
 }
 

@@ -167,8 +167,8 @@ def part_alike(expected: Any, found: Any, of_labels: bool) -> float:
         return float((expected == found).all(axis=1).mean())
     expected, found = (values.astype(np.float64) for values in (expected, found))
     size = np.abs(expected).max(axis=0)
-    expected, found = (values / np.where(size > 0, size, 1.0) for values in (expected, found))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        expected, found = (values / np.where(size > 0, size, 1.0) for values in (expected, found))
         varies = expected.std(axis=0)
         most = (varies * size).max(initial=0.0)
         counted = (varies > CONSTANT) & (size > SMALLEST) & (varies * size > CONSTANT * most)

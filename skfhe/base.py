@@ -207,7 +207,7 @@ class EncryptedPredictorMixin:
         configuration : concrete.fhe.Configuration, default=None
             Options of the engine; it is not modified.
         verbose : bool, default=False
-            Say what was compiled, and show a progress bar in encrypted predictions.
+            Say what was compiled, and show progress bars: now, and in encrypted predictions.
 
         Returns
         -------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skfhe._parameters import check_fhe_mode
+from skfhe._telling import log, megabytes, showing, timed
 from skfhe._typing import IntArray
 from skfhe.encoding import Decoder, Encoder, Head
 from skfhe.exceptions import NotCompiledError
@@ -72,7 +72,7 @@ class EncryptedModel:
         advice : str, default=""
             What the user can change, should the program not compile.
         verbose : bool, default=False
-            Say what was compiled, and show a progress bar in encrypted evaluations.
+            Say what was compiled, and show progress bars: now, and in encrypted evaluations.
 
         Returns
         -------
@@ -86,12 +86,13 @@ class EncryptedModel:
         from skfhe.circuit import compile_program
         from skfhe.cost import advising
 
-        start = time.perf_counter()
-        with advising(advice):
+        taken = timed()
+        with advising(advice), showing(verbose):
             circuit = compile_program(self.program, error_rate, configuration)
         circuit.verbose = verbose
         if verbose:
-            print(f"compiled in {time.perf_counter() - start:.2f} s: {circuit.cost}")
+            print(f"compiled in {taken()}: {circuit.cost}")
+        log("compiled in %s: %s", taken, lambda: _compiled_to(circuit))
         return replace(self, circuit=circuit)
 
     def scores(self, *rows: Any, fhe: str = "disable") -> Any:
@@ -148,3 +149,12 @@ class EncryptedModel:
             raise NotCompiledError(
                 f"fhe={fhe!r} needs a compiled circuit; call compile() first, or use fhe='disable'"
             )
+
+
+def _compiled_to(circuit: Circuit) -> str:
+    """Return what the engine made of a program, for the log."""
+    found = circuit.statistics
+    return (
+        f"{found['lookups']} lookups a row, p_error {found['p_error']:.2g}, "
+        f"keys of {megabytes(found['key_bytes'])}, calls of {', '.join(map(str, circuit.batch_sizes))} rows"
+    )

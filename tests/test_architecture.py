@@ -17,6 +17,8 @@ OWN = {
     "exceptions": set(),
     "_typing": set(),
     "_parameters": set(),
+    "_config": set(),
+    "_telling": {"_config"},
     "_modes": {"exceptions", "_parameters"},
     "_agreement": {"exceptions", "_modes", "_originals", "_parameters"},
     "_showing": {"cost"},
@@ -25,21 +27,23 @@ OWN = {
     "program": {"exceptions"},
     "cost": {"encryption", "program", "exceptions"},
     "passes": {"cost", "program"},
-    "circuit": {"cost", "encryption", "program", "exceptions"},
-    "encrypted_model": {"circuit", "cost", "encoding", "program", "exceptions", "_parameters"},
+    "circuit": {"cost", "encryption", "program", "exceptions", "_telling"},
+    "encrypted_model": {
+        *("circuit", "cost", "encoding", "program", "exceptions", "_parameters", "_telling"),
+    },
     "network": {"cost", "encoding", "program", "exceptions"},
     "importers": {
         *("base", "circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program"),
-        *("exceptions", "_parameters"),
+        *("exceptions", "_parameters", "_telling"),
     },
-    "model_selection": {"_originals"},
+    "model_selection": {"_originals", "_telling"},
     "inspection": {"compose", "cost", "deployment", "exceptions", "program"},
     "base": {
         *("circuit", "cost", "encoding", "encrypted_model", "program", "model_selection"),
         *("exceptions", "_modes", "_originals", "_parameters", "_showing"),
     },
     "compose": {"_modes", "_originals", "base", "circuit"},
-    "_originals": {"exceptions"},
+    "_originals": {"exceptions", "_telling"},
     "_conversion": {"base", "exceptions", "_originals"},
     "_linear": {
         *("base", "circuit", "encoding", "encrypted_model", "passes", "program"),
@@ -87,13 +91,17 @@ OWN = {
     },
     "neural_network": {
         *("base", "encoding", "encrypted_model", "network", "passes", "program"),
-        *("exceptions", "_parameters", "_originals"),
+        *("exceptions", "_parameters", "_originals", "_telling"),
     },
     "deployment": {
         *("base", "circuit", "cost", "encoding", "program"),
-        *("exceptions", "_originals", "__init__"),
+        *("exceptions", "_originals", "_telling", "__init__"),
     },
-    "_cli": {"deployment", "neural_network", "__init__"},
+    "_bench": {"circuit", "cost", "program"},
+    "_cli": {
+        *("_bench", "_telling", "circuit", "compose", "cost", "deployment", "neural_network", "program"),
+        "__init__",
+    },
     "__main__": {"_cli"},
     "__init__": set(),  # it loads compose and importers by name, on first use
 }

@@ -356,10 +356,14 @@ def rounding(circuit: Circuit, repetitions: int = 7) -> float:
 def seconds() -> dict[str, Any]:
     """Return what takes how long: lookups with all cores busy, everything else on one."""
     cores = os.cpu_count() or 1
-    rates, per_key_byte = [], []
+    rates, per_key_byte, generated, key_bytes = [], [], 0.0, 0
     for bits in BITS_TIMED:
         _, _, small, _ = times(reading(bits, 2))
         circuit, _, large, _ = times(reading(bits, 18))
+        start = time.process_time()
+        circuit.keygen(force=True)
+        generated += time.process_time() - start
+        key_bytes += circuit.statistics["key_bytes"]
         rates.append((large - small) / 16 / (circuit.complexity / 18) / cores)
         prepared = small - (large - small) / 8
         per_key_byte.append(prepared / circuit.statistics["bootstrap_key_bytes"])
@@ -373,6 +377,7 @@ def seconds() -> dict[str, Any]:
         "operation": rates,
         "call": run_none,
         "key_byte": statistics.median(per_key_byte),
+        "generated_byte": generated / key_bytes / cores,
         "encrypted_word": (encryption + run_few - run_none) / words - summed,
         "decrypted_word": (decryption_many - decryption_few) / ((m - 1) * words / n) + rounding(few),
         "summed_word": summed,

@@ -12,6 +12,7 @@ import numpy as np
 
 from skfhe._originals.compat import callbacks_of
 from skfhe._originals.signatures import takes
+from skfhe._telling import log
 from skfhe.exceptions import UnsupportedModelError
 
 __all__ = [
@@ -75,6 +76,7 @@ def from_original(cls: Any, fitted: Any, **own: Any) -> Any:
     UnsupportedModelError
         If its class has a method of its own where a program would predict.
     """
+    log("%s is made of a fitted %s", cls.__name__, type(fitted).__name__)
     check_original(cls, fitted)
     check_own_methods(fitted, next(base for base in type(fitted).__mro__ if _is_original(base, cls)))
     given = {name: value for name, value in fitted.get_params(deep=False).items() if takes(cls, name)}

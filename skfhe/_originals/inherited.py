@@ -14,6 +14,7 @@ from typing import Any
 
 from skfhe._originals.compat import KEPT_BY_CLONES, METADATA_REQUEST
 from skfhe._originals.signatures import bound_arguments, joined_signature
+from skfhe._telling import log, timed
 
 __all__ = ["adopt", "as_original", "method_of", "original_has", "parameters_of", "unchanged"]
 
@@ -58,10 +59,17 @@ def method_of(method: Method) -> Method:
 
     @wraps(method)
     def train(self: Any, *args: Any, **kwargs: Any) -> Any:
+        taken = timed()
         self._train(method, bound_arguments(method, args, kwargs))
+        log("%s.%s: trained and lowered in %s; %s", type(self).__name__, method.__name__, taken, _of(self))
         return self
 
     return train
+
+
+def _of(estimator: Any) -> Callable[[], str]:
+    """Return what says what a row of a fitted estimator costs, for the log."""
+    return lambda: str(getattr(estimator, "cost_", "no program"))
 
 
 def as_original(estimator: Any, fitted: bool) -> Any:

@@ -127,7 +127,7 @@ def cheapest_answers(
 
 def _rank(cost: Cost) -> tuple[float, float]:
     """Return what is least for the program that is taken: bytes beyond the room, then seconds."""
-    return max(ROOM, cost.expanded_bytes), cost.seconds
+    return max(ROOM, cost.expanded_bytes), cost.reference_seconds
 
 
 def _is_slower(answers: LevelAnswers, others: LevelAnswers, cost: Cost) -> bool:

@@ -131,7 +131,7 @@ def lower_trees(described: Description, seen: TreeRows, asked: Asked | None = No
         EncryptedModel(*_evaluated(plan, ensemble, seen.quantizer), decoder, described.head)
         for plan, decoder in planned
     ]
-    return min(models, key=lambda model: model.cost.seconds) if len(models) > 1 else models[0]
+    return min(models, key=lambda model: model.cost.reference_seconds) if len(models) > 1 else models[0]
 
 
 def _planned(
@@ -216,8 +216,8 @@ def _plan(
 
 
 def _seconds(plan: CoverPlan) -> float:
-    """Predict the seconds of a row."""
-    return estimate_cost(lower_plan(plan)).seconds
+    """Predict the seconds of a row, on the machine of the cost table."""
+    return estimate_cost(lower_plan(plan)).reference_seconds
 
 
 def _numbered_leaves(ensemble: TreeEnsemble) -> tuple[TreeEnsemble, FloatArray]:

@@ -169,11 +169,11 @@ def _model(
         encoder = AnswersEncoder(answers, digits, np.concatenate(cells) if cells else None)
         return EncryptedModel(encoder, _program(sums), sums.decoder, described.head)
     digits, places = _digits(described.n_features, kept, scaled=True)
-    limit = DEARER * estimate_cost(_program(sums, _tables(kept, places, PAIR_BITS[-1]))).seconds
+    limit = DEARER * estimate_cost(_program(sums, _tables(kept, places, PAIR_BITS[-1]))).reference_seconds
     for n_bits in PAIR_BITS:
         tables = _tables(kept, places, n_bits)
         program = _program(sums, tables)
-        if estimate_cost(program).seconds <= limit:
+        if estimate_cost(program).reference_seconds <= limit:
             break
     decoder = SummedDecoders([sums.decoder, tables.decoder])
     return EncryptedModel(AnswersEncoder(answers, digits), program, decoder, described.head)

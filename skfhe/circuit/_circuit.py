@@ -7,8 +7,7 @@ import warnings
 from contextlib import closing
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from skfhe._telling import progress, showing
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch
 from skfhe.circuit._common_keys import CommonKeys, in_worker, kept_by_worker
@@ -92,7 +91,7 @@ class Circuit:
     compiled : CompiledCircuit
         The half that a server has.
     verbose : bool
-        Whether `execute` shows a progress bar.
+        Whether `keygen` and `execute` show a progress bar, whatever `skfhe.set_config` says.
     """
 
     def __init__(self, compiled: CompiledCircuit) -> None:
@@ -176,7 +175,8 @@ class Circuit:
         force : bool, default=False
             Replace keys that exist.
         """
-        self.session.keygen(force)
+        with showing(self.verbose):
+            self.session.keygen(force)
 
     def encrypt(self, *inputs: IntArray) -> Batch:
         """Encrypt rows; see `ClientSession.encrypt`."""
@@ -218,6 +218,10 @@ class Circuit:
         ForkedProcessError
             If this process was forked from one that had done such work.
         """
+        with showing(self.verbose):
+            return self._execute(inputs)
+
+    def _execute(self, inputs: tuple[IntArray, ...]) -> tuple[IntArray, ...]:
         self.compiled.check_calibrated(inputs)
         n_rows = len(inputs[0])
         elsewhere = machines() if n_rows else None
@@ -233,12 +237,12 @@ class Circuit:
             results = ((number, self.run(batch)) for number, batch in enumerate(encrypted))
         outputs: dict[int, tuple[IntArray, ...]] = {}
         with (
-            tqdm(total=n_rows, unit="row", desc="encrypted", disable=not self.verbose) as progress,
+            progress("encrypted rows", n_rows, "row") as done,
             closing(results),
         ):
             for number, result in results:
                 outputs[number] = self.decrypt(result)
-                progress.update(len(result))
+                done(len(result))
         return self.compiled.specs.join([outputs[number] for number in sorted(outputs)])
 
 

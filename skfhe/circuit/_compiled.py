@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skfhe._telling import log, progress, timed
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch
 from skfhe.circuit._calls import call_sizes, plan_calls
@@ -70,7 +71,7 @@ class CompiledCircuit:
             batch_sizes = tuple(
                 n
                 for n in sizes
-                if n * cost.seconds <= SECONDS_A_BATCH and n * cost.expanded_bytes <= BYTES_A_BATCH
+                if n * cost.reference_seconds <= SECONDS_A_BATCH and n * cost.expanded_bytes <= BYTES_A_BATCH
             )
         self.batch_sizes = tuple(sorted({1, *batch_sizes}))
         # Of a row, and of a call; of what cannot be priced, calls alone count.
@@ -94,6 +95,10 @@ class CompiledCircuit:
     def specs(self) -> CircuitSpecs:
         """What one needs to know to generate keys, encrypt and decrypt."""
         types = [value.type for value in self.program.values]
+        with progress("compiling", len(self.parts), "part") as done:
+            for part in self.parts:
+                part.specs  # noqa: B018  compiles now
+                done(1)
         return CircuitSpecs(
             circuit_id=self._id(),
             batch_sizes=self.batch_sizes,
@@ -222,6 +227,7 @@ class CompiledCircuit:
         if not n_rows:
             return []
         calls = plan_calls(n_rows, call_sizes(sum(n_rows), self.batch_sizes, *self._seconds))
+        taken = timed()
         by_part = [
             part.run(
                 evaluation_keys.keyset(part.module.parameters),
@@ -230,6 +236,7 @@ class CompiledCircuit:
             )
             for i, part in enumerate(self.parts)
         ]
+        log("evaluated %d encrypted rows, in calls of %s, in %s", sum(n_rows), [c.size for c in calls], taken)
         bits = tuple(part.result_bits for part in self.specs.parts)
         results, first = [], 0
         for batch, n in zip(batches, n_rows, strict=True):

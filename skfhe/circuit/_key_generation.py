@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from skfhe.circuit._key_messages import compressed, key_parameters, key_words, secret_dimensions, words_bytes
+from skfhe._telling import log, megabytes, progress, shows_progress, timed
+from skfhe.circuit._key_messages import (
+    compressed,
+    expanded_bytes,
+    key_parameters,
+    key_words,
+    secret_dimensions,
+    words_bytes,
+)
 from skfhe.circuit._keys import NONCE_BYTES, EvaluationKeys, KeyId, SentKeys, distinct_parameters
 from skfhe.circuit._secret_keys import SecretKeys
 from skfhe.encryption import Words
@@ -60,17 +68,31 @@ def generate_keys(
     secret: dict[bytes, tuple[Words, ...]] = {}
     words: list[bytes | Callable[[], bytes]] = []
     keysets: dict[bytes, Any] = {}
-    for wanted in distinct:
-        if words_bytes(wanted):
-            secret[wanted], made, keyset = _of_the_engine(wanted, descriptions[wanted], cache, to_send)
-            keysets |= {} if keyset is None else {wanted: keyset}
-        else:
-            secret[wanted], made = tuple(random_bits(n) for n in secret_dimensions(wanted)), b""
-        words.append(made)
+    taken, n_bytes = timed(), sum(map(expanded_bytes, distinct))
+    with progress(_announced(n_bytes), n_bytes, "B", unit_scale=True) as done:
+        for wanted in distinct:
+            if words_bytes(wanted):
+                secret[wanted], made, keyset = _of_the_engine(wanted, descriptions[wanted], cache, to_send)
+                keysets |= {} if keyset is None else {wanted: keyset}
+            else:
+                secret[wanted], made = tuple(random_bits(n) for n in secret_dimensions(wanted)), b""
+            words.append(made)
+            done(expanded_bytes(wanted))
+    log("generated %d sets of keys, %s, in %s", len(distinct), megabytes(n_bytes), taken)
     sent = SentKeys(os.urandom(NONCE_BYTES), distinct, words)
     evaluation = EvaluationKeys(sent.id if to_send else KeyId(sent), sent, keysets)
     created = created or datetime.now(UTC)
     return SecretKeys(secret, evaluation, created, created + lifetime if lifetime else None)
+
+
+def _announced(n_bytes: int) -> str:
+    """Return what a bar says of keys: the engine says nothing until a set is there, and holds all threads."""
+    if not n_bytes or not shows_progress():
+        return "keys"
+    from skfhe.cost import key_generation_seconds
+
+    seconds = key_generation_seconds(n_bytes)
+    return f"keys, about {seconds:.0f} s" if seconds >= 1 else "keys, about a second"
 
 
 def random_bits(n: int) -> Words:

@@ -20,6 +20,7 @@ from typing import Any
 
 __all__ = [
     "compressed",
+    "expanded_bytes",
     "key_message",
     "key_parameters",
     "key_words",
@@ -131,6 +132,26 @@ def words_bytes(parameters: bytes) -> int:
         As `key_parameters` returns them.
     """
     return sum(_key_bytes(kind, key["params"]) for kind, key in _keys(parameters))
+
+
+def expanded_bytes(parameters: bytes) -> int:
+    """Return the bytes of all keys as they are evaluated with, masks and not seeds.
+
+    Parameters
+    ----------
+    parameters : bytes
+        As `key_parameters` returns them.
+    """
+    total = 0
+    for kind, key in _keys(parameters):
+        values = key["params"]
+        n_bytes = _key_bytes(kind, values)
+        if kind == "lweKeyswitchKeys":
+            n_bytes = (n_bytes - 2 * _WORD_BYTES) * (values["outputLweDimension"] + 1)
+        elif kind == "lweBootstrapKeys":
+            n_bytes = (n_bytes - 2 * _WORD_BYTES) * (values["glweDimension"] + 1)
+        total += n_bytes
+    return total
 
 
 def _pair(low: int, high: int = 0) -> int:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from skfhe._telling import log, timed
 from skfhe._typing import IntArray
 from skfhe.circuit._batch import Batch
 from skfhe.circuit._host import PerProcess
@@ -114,11 +115,14 @@ class ClientSession:
         """
         self.specs.check_inputs(inputs)
         keys = self._present_keys()
+        taken = timed()
         seed = new_seed()  # for this batch alone
         ciphertexts = tuple(
             _encrypted(part, keys.of(part.parameters), given, seed)
             for part, given in zip(self.specs.parts, self.specs.scatter(inputs), strict=True)
         )
+        n_bytes = sum(len(array) for arrays in ciphertexts for array in arrays)
+        log("encrypted %d rows, %d bytes, in %s", len(inputs[0]), n_bytes, taken)
         return Batch(ciphertexts, len(inputs[0]), "inputs", self.specs.circuit_id, keys.id, seed)
 
     def decrypt(self, batch: Batch) -> tuple[IntArray, ...]:
@@ -144,12 +148,13 @@ class ClientSession:
         keys = self._keys
         self.specs.check_batch(batch, "results", keys.id if keys else None)
         assert keys is not None  # None is the name of no batch's keys
-        return self.specs.gather(
-            [
-                _decrypted(part, keys.of(part.parameters), ciphertexts, batch.n_rows)
-                for part, ciphertexts in zip(self.specs.parts, batch.ciphertexts, strict=True)
-            ]
-        )
+        taken = timed()
+        by_part = [
+            _decrypted(part, keys.of(part.parameters), ciphertexts, batch.n_rows)
+            for part, ciphertexts in zip(self.specs.parts, batch.ciphertexts, strict=True)
+        ]
+        log("decrypted %d rows, in %s", batch.n_rows, taken)
+        return self.specs.gather(by_part)
 
 
 def _encrypted(

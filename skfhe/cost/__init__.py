@@ -10,15 +10,19 @@ from skfhe.cost._estimate import (
     LayerCost,
     count_bootstraps,
     estimate_cost,
+    key_generation_seconds,
     layer_costs,
     lookup_p_error,
     readable_bytes,
 )
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
+from skfhe.cost._machine import KINDS, Machine, machine, machine_path, write_machine
 from skfhe.cost._prices import (
     encryption_seconds,
     lookup_seconds,
+    lookup_shape,
     precision_steps,
+    reference_seconds,
     truncated_lookup_complexity,
 )
 from skfhe.cost._report import Report, ReportRow, report_rows
@@ -26,12 +30,14 @@ from skfhe.cost._shared_noise import engine_p_error, levelled_p_error, noise_gai
 
 __all__ = [
     "DEFAULT_P_ERROR",
+    "KINDS",
     "MAX_CELLS",
     "MAX_LOOKUP_BITS",
     "Advice",
     "Cost",
     "ErrorRate",
     "LayerCost",
+    "Machine",
     "Report",
     "ReportRow",
     "advising",
@@ -41,14 +47,20 @@ __all__ = [
     "engine_p_error",
     "estimate_cost",
     "explain",
+    "key_generation_seconds",
     "layer_costs",
     "levelled_p_error",
     "lookup_p_error",
     "lookup_seconds",
+    "lookup_shape",
+    "machine",
+    "machine_path",
     "noise_gains",
     "precision_steps",
     "readable_bytes",
+    "reference_seconds",
     "report_rows",
     "resolve_error_rate",
     "truncated_lookup_complexity",
+    "write_machine",
 ]

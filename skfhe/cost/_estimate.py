@@ -18,12 +18,14 @@ told twice too large, for the engine chooses both sizes together.
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from skfhe.cost._demands import Demands, demands
 from skfhe.cost._error_rate import ErrorRate
 from skfhe.cost._limits import refusal
+from skfhe.cost._machine import Work, machine
 from skfhe.cost._part_cost import PartCost, Refused, part_cost
+from skfhe.cost._prices import seconds_of
 from skfhe.cost._rules import bootstraps
 from skfhe.cost._shared_noise import engine_p_error
 from skfhe.exceptions import CompilationError
@@ -35,6 +37,7 @@ __all__ = [
     "LayerCost",
     "count_bootstraps",
     "estimate_cost",
+    "key_generation_seconds",
     "layer_costs",
     "lookup_p_error",
     "readable_bytes",
@@ -58,8 +61,8 @@ class Cost:
     complexity : float
         Elementary operations, as the engine counts them. Infinite if it cannot evaluate the program.
     seconds : float
-        Estimated seconds of encryption, evaluation and decryption, on the machine the cost table was
-        measured on.
+        Estimated seconds of encryption, evaluation and decryption, on this machine if ``skfhe bench`` has
+        measured it, and otherwise on the machine that the cost table was measured on.
     input_bytes, output_bytes : int
         What goes up to the server, and what comes down from it; a batch has some hundred bytes besides, for
         all of its rows.
@@ -73,6 +76,11 @@ class Cost:
         `CompilationError`. None if nothing speaks against it.
     expanded_bytes : int
         Size of the inputs' ciphertexts as the server evaluates them.
+    key_seconds : float
+        Estimated seconds of generating the keys, on the same machine as ``seconds``.
+    reference_seconds : float
+        The same as ``seconds``, on the machine of the cost table whatever was measured: what is chosen by it
+        is chosen alike on all machines.
     """
 
     lookups: Mapping[int, int] = field(default_factory=dict)
@@ -84,6 +92,8 @@ class Cost:
     seconds_a_call: float = 0.0
     refusal: str | None = None
     expanded_bytes: int = 0
+    key_seconds: float = 0.0
+    reference_seconds: float = 0.0
 
     @property
     def n_lookups(self) -> int:
@@ -155,19 +165,45 @@ def estimate_cost(program: Program, error_rate: ErrorRate | None = None) -> Cost
     try:
         costs = _part_costs(program, parts, error_rate)
     except Refused as refused:
-        return Cost(dict(lookups), math.inf, math.inf, seconds_a_call=math.inf, refusal=str(refused))
+        never = Cost(dict(lookups), math.inf, math.inf, seconds_a_call=math.inf, refusal=str(refused))
+        return replace(never, reference_seconds=math.inf, key_seconds=math.inf)
     call = sum(cost.call_seconds for cost in costs)
+    reference = call + sum(cost.row_seconds for cost in costs)
+    # Parts that need equal keys share them, and keys of one size are taken to be equal.
+    key_bytes = sum({cost.key_bytes for cost in costs})
+    here = machine()
+    if here is not None:
+        call = sum(here.seconds_of(cost.call) for cost in costs)
     return Cost(
         dict(lookups),
         sum(cost.complexity for cost in costs),
-        call + sum(cost.row_seconds for cost in costs),
+        reference if here is None else call + sum(here.seconds_of(cost.row) for cost in costs),
         sum(cost.input_bytes for cost in costs),
         sum(cost.output_bytes for cost in costs),
-        # Parts that need equal keys share them, and keys of one size are taken to be equal.
-        sum({cost.key_bytes for cost in costs}),
+        key_bytes,
         call,
         expanded_bytes=sum(cost.expanded_bytes for cost in costs),
+        key_seconds=key_generation_seconds(key_bytes),
+        reference_seconds=reference,
     )
+
+
+def key_generation_seconds(key_bytes: int) -> float:
+    """Return about how long it takes to generate evaluation keys of so many bytes.
+
+    Parameters
+    ----------
+    key_bytes : int
+        As they are evaluated with, `Cost.key_bytes`.
+
+    Returns
+    -------
+    float
+    """
+    here = machine()
+    if here is None:
+        return key_bytes * seconds_of("generated_byte")
+    return here.seconds_of(Work({"generated_byte": key_bytes}))
 
 
 def layer_costs(program: Program, error_rate: ErrorRate | None = None) -> dict[int, LayerCost]:

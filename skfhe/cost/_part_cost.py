@@ -7,7 +7,8 @@ otherwise; without lookups nothing but the ciphertexts is paid.
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
-from skfhe.cost._demands import INPUT, Demands
+from skfhe.cost._demands import INPUT, Demands, Reading
+from skfhe.cost._machine import Lookups, Work
 from skfhe.cost._prices import (
     MAX_CRT_BITS,
     LookupPrice,
@@ -38,7 +39,9 @@ class PartCost:
     complexity : float
         Elementary operations of one row.
     row_seconds, call_seconds : float
-        What each row takes, and each call.
+        What each row takes, and each call, on the machine that the cost table was measured on.
+    row, call : Work
+        The same for any machine.
     input_bytes, output_bytes, expanded_bytes, key_bytes : int
     summed_seconds : float
         What the sums of a row take of its seconds.
@@ -49,6 +52,8 @@ class PartCost:
     complexity: float
     row_seconds: float
     call_seconds: float
+    row: Work
+    call: Work
     input_bytes: int
     output_bytes: int
     expanded_bytes: int
@@ -119,6 +124,7 @@ def _native_cost(program: Program, found: Demands, p_error: float) -> PartCost:
         read[reading.bits] = max(read.get(reading.bits, 0), dimensions[reading.source])
     prices = {bits: price.reading(read[bits]) for bits, price in prices.items()}
     work: dict[int, float] = {}
+    lookups = []
     switches, conversions = set(), set()
     for reading in found.readings:
         price = prices[reading.bits]
@@ -129,14 +135,14 @@ def _native_cost(program: Program, found: Demands, p_error: float) -> PartCost:
         if homes[target] != reading.bits and home.shape != price.shape:
             conversions.add((reading.bits, homes[target]))
             work[reading.position] += reading.count * 2.0 * price.dimension * (home.dimension + 1)
+        lookups.append(_lookups(price, reading, work[reading.position]))
     seconds = sum(work[reading.position] * seconds_a_operation(reading.bits) for reading in found.readings)
     bootstrap = sum(price.bootstrap_bytes for price in prices.values())
     keys = bootstrap + sum(prices[bits].keyswitch_bytes(source) for source, bits in switches)
     for source, target in conversions:
         keys += prices[source].dimension * (prices[target].dimension + 1) * WORD_BYTES
-    return _with_lookups(
-        _ciphertext_cost(program, found, dimensions, 1, p_error), work, seconds, bootstrap, keys
-    )
+    ciphertexts = _ciphertext_cost(program, found, dimensions, 1, p_error)
+    return _with_lookups(ciphertexts, work, lookups, seconds, bootstrap, keys)
 
 
 def _residue_cost(program: Program, found: Demands, price: LookupPrice, p_error: float) -> PartCost:
@@ -144,14 +150,25 @@ def _residue_cost(program: Program, found: Demands, price: LookupPrice, p_error:
     work = {reading.position: reading.count * price.complexity for reading in found.readings}
     dimensions = dict.fromkeys(found.block_bits, price.dimension)
     ciphertexts = _ciphertext_cost(program, found, dimensions, price.blocks, p_error)
+    lookups = [_lookups(price, reading, work[reading.position]) for reading in found.readings]
     seconds = sum(work.values()) * seconds_a_operation(MAX_CRT_BITS)
     bootstrap = price.bootstrap_bytes + price.packing_bytes
     keys = bootstrap + price.keyswitch_bytes(price.dimension)
-    return _with_lookups(ciphertexts, work, seconds, bootstrap, keys)
+    return _with_lookups(ciphertexts, work, lookups, seconds, bootstrap, keys)
+
+
+def _lookups(price: LookupPrice, reading: Reading, operations: float) -> Lookups:
+    """Return the lookups of one value, of known operations."""
+    return Lookups(price.polynomial_size, price.bootstrap_levels, reading.count, operations)
 
 
 def _with_lookups(
-    ciphertexts: PartCost, work: dict[int, float], seconds: float, bootstrap: int, keys: int
+    ciphertexts: PartCost,
+    work: dict[int, float],
+    lookups: list[Lookups],
+    seconds: float,
+    bootstrap: int,
+    keys: int,
 ) -> PartCost:
     """Return what a part costs of known ciphertexts, with lookups that take some work and seconds a row."""
     return replace(
@@ -159,6 +176,8 @@ def _with_lookups(
         complexity=sum(work.values()),
         row_seconds=ciphertexts.row_seconds + seconds,
         call_seconds=ciphertexts.call_seconds + bootstrap * seconds_of("key_byte"),
+        row=replace(ciphertexts.row, lookups=tuple(lookups)),
+        call=Work({**ciphertexts.call.amounts, "key_byte": bootstrap}),
         key_bytes=keys,
         work=work,
     )
@@ -195,6 +214,8 @@ def _ciphertext_cost(
         complexity=0.0,
         row_seconds=seconds,
         call_seconds=seconds_of("call"),
+        row=Work({"encrypted_word": up, "decrypted_word": down, "summed_word": summed}),
+        call=Work({"call": 1}),
         input_bytes=sum(n for n, _ in ciphertexts(program.inputs)) * WORD_BYTES,
         output_bytes=sum(
             result_bytes(n, block, gain)

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from skfhe.cost._error_rate import DEFAULT_P_ERROR
 from skfhe.encryption import WORD_BYTES
 
 __all__ = [
@@ -36,8 +37,10 @@ __all__ = [
     "lookup_complexity",
     "lookup_price",
     "lookup_seconds",
+    "lookup_shape",
     "precision_limit",
     "precision_steps",
+    "reference_seconds",
     "seconds_a_operation",
     "seconds_of",
     "truncated_lookup_complexity",
@@ -137,9 +140,10 @@ def seconds_of(name: str) -> float:
 
     Parameters
     ----------
-    name : {"call", "key_byte", "encrypted_word", "decrypted_word", "summed_word"}
-        A call, preparing a byte of its bootstrap keys, encrypting a word of a ciphertext and handing it over,
-        rounding and decrypting one, and multiplying one by a weight and adding it.
+    name : {"call", "key_byte", "generated_byte", "encrypted_word", "decrypted_word", "summed_word"}
+        A call, preparing a byte of its bootstrap keys, generating a byte of evaluation keys, encrypting a
+        word of a ciphertext and handing it over, rounding and decrypting one, and multiplying one by a
+        weight and adding it.
 
     Returns
     -------
@@ -294,6 +298,29 @@ def precision_limit(bits: int, p_error: float) -> float:
     i, _, shift = max(_neighbours(p_error), key=lambda found: found[1])
     up_to, _ = _steps("native", i, bits)
     return float(up_to[-1]) - shift if len(up_to) else 0.0
+
+
+def reference_seconds() -> "dict[str | int, float]":
+    """Return the times of the table's own machine, by names, and of an operation by the polynomial size."""
+    names = [name for name in _table()["seconds"] if name != "operation"]
+    found: dict[str | int, float] = {name: seconds_of(name) for name in names}
+    for bits in range(1, len(_table()["seconds"]["operation"]) + 1):
+        found[lookup_shape(bits, bits, DEFAULT_P_ERROR)] = seconds_a_operation(bits)
+    return found
+
+
+def lookup_shape(bits: int, precision: float, p_error: float) -> int:
+    """Return the polynomial size of lookups that the engine has parameters for.
+
+    Parameters are those of `lookup_complexity`.
+
+    Returns
+    -------
+    int
+    """
+    price = lookup_price(bits, precision, p_error)
+    assert price is not None, f"no parameters for {bits} bits"
+    return price.polynomial_size
 
 
 def lookup_complexity(bits: int, precision: float, p_error: float) -> float:

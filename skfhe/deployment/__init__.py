@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skfhe.circuit import Batch, EvaluationKeys
     from skfhe.deployment._async_client import AsyncClient
     from skfhe.deployment._client import Client
+    from skfhe.deployment._describing import ModelFiles, describe
     from skfhe.deployment._record import Phase, RequestRecord
     from skfhe.deployment._remote import HttpTransport
     from skfhe.deployment._save import save
@@ -25,11 +26,13 @@ __all__ = [
     "Client",
     "EvaluationKeys",
     "HttpTransport",
+    "ModelFiles",
     "Phase",
     "RequestRecord",
     "Server",
     "ServerSettings",
     "create_app",
+    "describe",
     "run_server",
     "save",
 ]
@@ -40,11 +43,13 @@ _MODULES = {
     "Client": "skfhe.deployment._client",
     "EvaluationKeys": "skfhe.circuit",
     "HttpTransport": "skfhe.deployment._remote",
+    "ModelFiles": "skfhe.deployment._describing",
     "Phase": "skfhe.deployment._record",
     "RequestRecord": "skfhe.deployment._record",
     "Server": "skfhe.deployment._server",
     "ServerSettings": "skfhe.deployment._serving._settings",
     "create_app": "skfhe.deployment._serving._app",
+    "describe": "skfhe.deployment._describing",
     "run_server": "skfhe.deployment._serving._run",
     "save": "skfhe.deployment._save",
 }

@@ -10,6 +10,7 @@ from functools import update_wrapper
 from types import MethodType, TracebackType
 from typing import Any, Protocol, TypeVar
 
+from skfhe._telling import progress
 from skfhe._typing import IntArray
 from skfhe.circuit import Batch, EvaluationKeys
 from skfhe.deployment._client_model import ClientModel
@@ -395,7 +396,11 @@ class Client:
             with measured("decrypt"):
                 return session.decrypt(results)
 
-        outputs = [answered(slice(start, start + step)) for start in range(0, n_rows, step)]
+        outputs = []
+        with progress("encrypted rows", n_rows, "row") as done:
+            for start in range(0, n_rows, step):
+                outputs.append(answered(slice(start, start + step)))
+                done(len(outputs[-1][0]))
         with measured("decode"):
             return self._model.predictor.answer(method, self._model.specs.join(outputs), X), n_rows
 

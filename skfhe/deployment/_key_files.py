@@ -27,6 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from skfhe._telling import log
 from skfhe.circuit import SecretKeys, generate_keys, key_set_parameters, read_key_header
 
 __all__ = ["KeyFiles", "KeySetInformation"]
@@ -310,6 +311,7 @@ class KeyFiles:
             keys = SecretKeys.from_bytes(data, self._passphrase, lambda: self._read_evaluation(id))
             if keys.id != id:
                 raise ValueError(f"these are the keys {keys.id}: the file was renamed")
+            log("read the keys %s… from %s", id[:12], self.folder)
             return keys
 
     def _read_evaluation(self, id: str) -> bytes:

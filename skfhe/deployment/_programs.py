@@ -13,6 +13,7 @@ from skfhe.program import Program, ops, verify
 
 if TYPE_CHECKING:
     from skfhe.circuit import CompiledCircuit
+    from skfhe.cost import ErrorRate
 
 __all__ = ["SavedProgram"]
 
@@ -86,6 +87,13 @@ class SavedProgram:
         _check_shapes(self.program)
         verify(self.program)
 
+    @property
+    def error_rate(self) -> ErrorRate:
+        """The error rate that it was compiled for."""
+        from skfhe.cost import ErrorRate
+
+        return ErrorRate(self.p_error, self.global_p_error)
+
     @classmethod
     def of(cls, compiled: CompiledCircuit) -> SavedProgram:
         """Return what a file holds of a compiled circuit.
@@ -113,10 +121,8 @@ class SavedProgram:
             If the engine that is installed does not take an option.
         """
         from skfhe.circuit import CompiledCircuit
-        from skfhe.cost import ErrorRate
 
-        rate = ErrorRate(self.p_error, self.global_p_error)
-        return CompiledCircuit(self.program, rate, _configuration(self.options), self.batch_sizes)
+        return CompiledCircuit(self.program, self.error_rate, _configuration(self.options), self.batch_sizes)
 
 
 def _unnamed(program: Program) -> Program:

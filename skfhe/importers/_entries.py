@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from skfhe._telling import log, showing, timed
 from skfhe._typing import RangeSource
 from skfhe.cost import ErrorRate, advising, estimate_cost, resolve_error_rate
 from skfhe.exceptions import CompilationError, ToleranceError, ToleranceWarning
@@ -106,7 +107,7 @@ def compile_torch_model(
         What is added to each end of a calibrated interval, in units of its length; more, where the bits that
         it takes hold more.
     verbose : bool, default=False
-        Say what was compiled, and show a progress bar in encrypted evaluations.
+        Say what was compiled, and show progress bars: now, and in encrypted evaluations.
 
     Returns
     -------
@@ -139,13 +140,14 @@ def compile_torch_model(
     True
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-    module = _torch_module(
-        net,
-        inputset,
-        *(n_bits, import_qat or is_of_brevitas(net), rounding_threshold_bits, tolerance, validation),
-        *(calibration, range_source, margin),
-        error_rate=error_rate,
-    )
+    with showing(verbose):
+        module = _torch_module(
+            net,
+            inputset,
+            *(n_bits, import_qat or is_of_brevitas(net), rounding_threshold_bits, tolerance, validation),
+            *(calibration, range_source, margin),
+            error_rate=error_rate,
+        )
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -253,13 +255,14 @@ def compile_brevitas_qat_model(
     True
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-    module = _brevitas_module(
-        net,
-        inputset,
-        *(n_bits, True, rounding_threshold_bits, tolerance, validation),
-        *("mse", range_source, margin, n_bits is not None),
-        error_rate=error_rate,
-    )
+    with showing(verbose):
+        module = _brevitas_module(
+            net,
+            inputset,
+            *(n_bits, True, rounding_threshold_bits, tolerance, validation),
+            *("mse", range_source, margin, n_bits is not None),
+            error_rate=error_rate,
+        )
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -348,13 +351,14 @@ def compile_onnx_model(
         See `compile_torch_model`.
     """
     error_rate = resolve_error_rate(p_error, global_p_error, configuration)
-    module = _onnx_module(
-        onnx_model,
-        inputset,
-        *(n_bits, import_qat, rounding_threshold_bits, tolerance, validation),
-        *(calibration, range_source, margin),
-        error_rate=error_rate,
-    )
+    with showing(verbose):
+        module = _onnx_module(
+            onnx_model,
+            inputset,
+            *(n_bits, import_qat, rounding_threshold_bits, tolerance, validation),
+            *(calibration, range_source, margin),
+            error_rate=error_rate,
+        )
     module.compile(
         p_error=p_error, global_p_error=global_p_error, configuration=configuration, verbose=verbose
     )
@@ -422,7 +426,10 @@ def _asked(
 
 def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | None) -> QuantizedModule:
     """Return the quantized network; with an error rate it is to be compiled, and has to be near enough."""
+    taken = timed()
     model, quantization = _quantized(network, request, error_rate)
+    cost = estimate_cost(model.program, error_rate)
+    log("network quantized and lowered in %s; %s", taken, cost)
     if quantization is not None and quantization.compromised:
         warnings.warn(quantization.beyond_tolerance(), ToleranceWarning, stacklevel=4)
     elif quantization is not None and quantization.too_far:
@@ -433,7 +440,7 @@ def _module(network: NetworkBuilder, request: Request, error_rate: ErrorRate | N
     approximate = any(
         isinstance(value.op, ops.Round) and value.op.method == "approximate" for value in model.plain.values
     )
-    refused = estimate_cost(model.program, error_rate).refusal is not None
+    refused = cost.refusal is not None
     return QuantizedModule(
         model.encrypted_model(),
         [node.shape for node in network.inputs],

@@ -116,7 +116,7 @@ class QuantizedModule:
         configuration : concrete.fhe.Configuration, default=None
             Options of the engine; it is not modified.
         verbose : bool, default=False
-            Say what was compiled, and show a progress bar in encrypted evaluations.
+            Say what was compiled, and show progress bars: now, and in encrypted evaluations.
 
         Returns
         -------

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from joblib.parallel import get_active_backend
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
@@ -24,6 +25,7 @@ from skfhe._originals.compat import (
     check_method_params,
     fit_context,
 )
+from skfhe._telling import log, progress, shows_progress
 from skfhe.model_selection._best import BestEstimatorMixin
 from skfhe.model_selection._candidates import Candidate, candidates_of, is_estimator, named_estimators
 from skfhe.model_selection._costs import cost_of
@@ -382,17 +384,27 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
                 "label": f"[CV {number + 1}/{len(folds)}] {candidate}",
             }
 
-        with Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch) as parallel:
+        with (
+            Parallel(n_jobs=self.n_jobs, pre_dispatch=self.pre_dispatch, return_as=_return_as()) as parallel,
+            progress("candidates", len(results.left) * len(folds), "fit") as done,
+        ):
             for number in range(len(folds)):
                 left = results.left
                 tasks = (task(at, number, self.error_score) for at in left)
-                results.add(left, parallel(delayed(evaluated)(*data, **each) for each in tasks))
+                found = []
+                for one in parallel(delayed(evaluated)(*data, **each) for each in tasks):
+                    found.append(one)
+                    done(1)
+                results.add(left, found)
                 metric = self._metric(results)
                 results.stop_outright(metric, self.max_seconds)
                 if results.left:
                     results.stop_beaten(metric, scored_to_trained(folds), self.alpha, self.tolerance)
+                done((len(left) - len(results.left)) * (len(folds) - number - 1))  # trained no more
+                said = results.progress(len(left))
+                log("%s: %s", type(self).__name__, said)
                 if self.verbose > 0:
-                    print(f"[{type(self).__name__}] {results.progress(len(left))}", flush=True)
+                    print(f"[{type(self).__name__}] {said}", flush=True)
                 if not results.left:
                     if results.no_score:  # the scorer raises what was wrong
                         evaluated(*data, **task(left[0], number, "raise"))
@@ -432,6 +444,13 @@ class ParetoSearchCV(BestEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
             f"when trained on all rows: the cheapest takes about {cheapest:.2g} seconds a row then; allow as "
             "much, or search among smaller models"
         )
+
+
+def _return_as() -> str:
+    """Return how joblib returns results: one after the other if they are counted, and it can."""
+    backend, _ = get_active_backend()
+    can = getattr(backend, "supports_return_generator", False)
+    return "generator" if can and shows_progress() else "list"
 
 
 def _no_metric_of_the_front(refit: Any, metrics: Any) -> ValueError:

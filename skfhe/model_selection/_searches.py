@@ -24,6 +24,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skfhe._originals.compat import HasMethods, Interval, RealNotInt, StrOptions, fit_context
+from skfhe._telling import log, progress
 
 __all__ = ["ErrorRateSearch", "RoundingSearch"]
 
@@ -117,14 +118,19 @@ class ScoreSearch(MetaEstimatorMixin, BaseEstimator):
 
         candidates = self._candidates(model)  # the first changes nothing, so it passes by itself
         best, failing = 0, len(candidates)
-        while failing - best > 1:
-            middle = (best + failing) // 2
-            if keeps_the_score(candidates[middle], "search"):
-                best = middle
-            else:
-                failing = middle
-        while best > 0 and not keeps_the_score(candidates[best], "confirmation"):
-            best -= 1
+        with progress(f"{self._searched} tried", unit="candidate") as done:
+            while failing - best > 1:
+                middle = (best + failing) // 2
+                if keeps_the_score(candidates[middle], "search"):
+                    best = middle
+                else:
+                    failing = middle
+                done(1)
+            while best > 0 and not keeps_the_score(candidates[best], "confirmation"):
+                best -= 1
+                done(1)
+        said = type(self).__name__, self._searched, candidates[best], len(results)
+        log("%s: %s = %s, after %d trials", *said)
         cheaper = self._made_cheaper(model, candidates[best])
         setattr(self, f"{self._searched}_", candidates[best])
         self.results_ = results

@@ -21,6 +21,7 @@ from torch import nn
 from skfhe._originals.compat import Interval, StrOptions, check_sample_weight
 from skfhe._originals.signatures import joined_signature
 from skfhe._parameters import check_rounding
+from skfhe._telling import log, timed
 from skfhe._typing import FloatArray
 from skfhe.base import EncryptedPredictorMixin
 from skfhe.encoding import Head, SummedDecoders, ThermometerEncoder, calibrate_thresholds
@@ -40,7 +41,7 @@ from skfhe.neural_network._recipe import (
 )
 from skfhe.neural_network._rows import Rows, merge_equal_rows, repeated
 from skfhe.neural_network._splitting import hold_out, split_by
-from skfhe.neural_network._training import reproducible
+from skfhe.neural_network._training import reproducible, showing_epochs
 
 __all__ = ["BaseNeuralNet"]
 
@@ -341,12 +342,15 @@ class BaseNeuralNet(EncryptedPredictorMixin):
         )
         if valid is not None:
             net.train_split = predefined_split(encoded(plan, valid))
-        with reproducible(seed):
+        taken = timed()
+        with reproducible(seed), showing_epochs(f"training {type(self).__name__}", net.max_epochs):
             if warm:
                 rebuilt(net, self._net.module_.state_dict())
             net.fit(encoded(plan, rows), None) if not warm else net.partial_fit(encoded(plan, rows), None)
         earlier = (self.loss_curve_, self.validation_scores_ or []) if warm else ([], [])
         self._finish(plan, net, head, [*net.annealing_history, *net.history], earlier)
+        said = "%s.fit: trained %d epochs and lowered in %s; %s"
+        log(said, type(self).__name__, self.n_iter_, taken, lambda: str(self.cost_))
 
     @property
     def _goes_on(self) -> bool:

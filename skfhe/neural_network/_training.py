@@ -2,8 +2,9 @@
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,16 @@ from skorch.callbacks import Callback
 from skorch.history import History
 from torch import Tensor
 
-__all__ = ["Annealing", "ClassifierNet", "RegressorNet", "ValidationStopping", "reproducible"]
+from skfhe._telling import progress
+
+__all__ = [
+    "Annealing",
+    "ClassifierNet",
+    "RegressorNet",
+    "ValidationStopping",
+    "reproducible",
+    "showing_epochs",
+]
 
 
 @contextmanager
@@ -59,6 +69,21 @@ class Annealing:
         A single epoch is left to the full constraint: inputs are cut by what was learned about them.
         """
         return cls(min(-(-max_epochs // 4), max_epochs - 1), n_inputs)
+
+
+_epoch_done: ContextVar[Callable[[int], Any]] = ContextVar("epoch_done", default=lambda n: None)
+"""Not kept by the net: callbacks of the user may pickle that."""
+
+
+@contextmanager
+def showing_epochs(what: str, total: int) -> Iterator[None]:
+    """Show the epochs that are trained within the ``with`` block, if there are to be any bars."""
+    with progress(what, total, "epoch") as done:
+        token = _epoch_done.set(done)
+        try:
+            yield
+        finally:
+            _epoch_done.reset(token)
 
 
 class _ConstrainedNet(skorch.NeuralNet):
@@ -139,6 +164,8 @@ class _ConstrainedNet(skorch.NeuralNet):
         """Run one epoch, and say so if the user interrupts it; skorch then ends the training."""
         try:
             super().run_single_epoch(*args, **kwargs)
+            if kwargs.get("training"):
+                _epoch_done.get()(1)
         except KeyboardInterrupt:
             warnings.warn(
                 "training was interrupted; the network is left as it was trained so far", stacklevel=2

@@ -82,7 +82,8 @@ def narrow_lookups(program: Program, error_rate: ErrorRate | None = None) -> tup
             continue
         narrowed = reduce_residues(narrowed)
         found = estimate_cost(narrowed, error_rate)
-        if found.complexity < cost.complexity and found.seconds < cost.seconds:
+        saved = cost.reference_seconds - found.reference_seconds
+        if found.complexity < cost.complexity and saved > 0:
             chosen, best, doubled, cost = tried, narrowed, factors, found
     return best, doubled
 

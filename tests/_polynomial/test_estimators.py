@@ -21,8 +21,8 @@ from skfhe.svm import SVC, SVR, OneClassSVM
 from tests._polynomial.examples import CLASSES, EXAMPLES, methods_of, name, rows
 from tests.with_originals import failed_checks, original_of
 
-SIMILAR = ("NuSVC", "NuSVR", "SVR")
-"""That are made as SVC is."""
+SIMILAR = ("GaussianMixture", "NuSVC", "NuSVR", "SVR")
+"""That are made as SVC or GaussianNB are."""
 CHECKED = [
     pytest.param(e, marks=pytest.mark.slow if name(e) in SIMILAR else (), id=name(e)) for e in EXAMPLES
 ]

@@ -11,8 +11,20 @@ from skfhe.program import run
 from skfhe.tree import DecisionTreeClassifier
 from tests._trees.examples import CLASSIFIERS, FEW, REGRESSORS, name, scores_of
 
+SIMILAR = (
+    "ExtraTreesRegressor",
+    "HistGradientBoostingRegressor",
+    "RandomForestRegressor",
+    "ExtraTreesClassifier",
+)
+"""Whose programs are made as those of others here."""
+COMPILED = [
+    pytest.param(each, marks=pytest.mark.slow if name(each) in SIMILAR else (), id=name(each))
+    for each in (*CLASSIFIERS, *REGRESSORS)
+]
 
-@pytest.fixture(scope="module", params=[*CLASSIFIERS, *REGRESSORS], ids=name)
+
+@pytest.fixture(scope="module", params=COMPILED)
 def compiled(request, iris, diabetes):
     estimator = clone(request.param)
     if "max_depth" in estimator.get_params():
@@ -36,7 +48,7 @@ def test_simulation_at_the_default_error_rate_equals_the_clear_run(compiled):
     np.testing.assert_array_equal(model.predict(X[:40], fhe="simulate"), model.predict(X[:40]))
 
 
-@pytest.mark.parametrize("index", [0, 1, 3, 4])
+@pytest.mark.parametrize("index", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 3)), 4])
 def test_encrypted_comparisons(index, iris):
     X, y = iris
     model = clone(CLASSIFIERS[index]).set_params(n_bits=3, max_depth=2).fit(X, y)

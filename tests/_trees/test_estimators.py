@@ -23,7 +23,10 @@ from skfhe.tree import DecisionTreeClassifier
 from tests._trees.examples import CLASSIFIERS, FEW, REGRESSORS, name, scores_of
 from tests.with_originals import failed_checks, original_of
 
-LONG = ("ExtraTreesClassifier", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+LONG = (
+    *("ExtraTreesClassifier", "HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
+    *("ExtraTreesRegressor", "RandomForestRegressor"),
+)
 """Of which the originals alone take long."""
 CHECKED = [
     pytest.param(each, marks=pytest.mark.slow if name(each) in LONG else (), id=name(each))

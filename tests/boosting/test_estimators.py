@@ -33,7 +33,12 @@ from tests.boosting.models import (
 from tests.with_originals import failed_checks
 
 NAMES = [
-    pytest.param(table, name, id=f"{name}-{kind}")
+    pytest.param(
+        table,
+        name,
+        id=f"{name}-{kind}",
+        marks=pytest.mark.slow if (name, kind) == ("catboost", "regressor") else (),  # trains as the other
+    )
     for kind, table in (("classifier", CLASSIFIERS), ("regressor", REGRESSORS))
     for name in table
 ]

@@ -208,7 +208,7 @@ def test_catboost_stages():
     np.testing.assert_array_equal(stages[-1], model.predict_proba(X))
 
 
-@pytest.mark.parametrize("depth", [5, 6])
+@pytest.mark.parametrize("depth", [5, pytest.param(6, marks=pytest.mark.slow)])
 def test_deep_symmetric_trees_are_exact_in_narrow_lookups(depth):
     """Questions that are signs keep the paths, and the sums, under encryption too."""
     cls, params = CLASSIFIERS["catboost"]

@@ -120,7 +120,7 @@ def n_tasks(client):
 
 
 @pytest.mark.parametrize("kind", ["linear", "tree"])
-@pytest.mark.parametrize("n_rows", [1, 7, 43])
+@pytest.mark.parametrize("n_rows", [1, 7, pytest.param(43, marks=pytest.mark.slow)])
 def test_predictions_are_those_of_here_in_the_order_of_the_rows(models, iris, spread, kind, n_rows):
     X = np.random.default_rng(n_rows).permutation(iris[0])[:n_rows]
     model = models[kind]
@@ -151,6 +151,7 @@ def test_circuit_and_keys_are_sent_once_to_every_worker(spread, monkeypatch):
     assert all(sent is None for *_, sent in submitted), "tasks carry batches alone"
 
 
+@pytest.mark.slow
 def test_what_is_gone_here_leaves_the_cluster(spread):
     circuit = fresh()
     before = held(spread)
@@ -305,6 +306,7 @@ def predict_there(model, X):
         return model.predict(X, fhe="execute")
 
 
+@pytest.mark.slow
 def test_a_task_that_predicts_runs_where_it_is(models, iris, client):
     """It holds a worker while it runs, and would wait for ever for another if all did so."""
     X = iris[0][::30]

@@ -94,7 +94,10 @@ NETWORKS = {
 }
 
 
-DEAR = ("softmax of widely spread logits", "layer norm")
+DEAR = (
+    *("softmax of widely spread logits", "layer norm", "residual", "average pool, then a function", "sort"),
+    *("comparison and logic", "convolution with padding and groups", "choice of a constant"),
+)
 
 
 @pytest.mark.parametrize(

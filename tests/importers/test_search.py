@@ -200,8 +200,8 @@ def test_nearness_worked_out_by_hand():
 
 def test_the_front_keeps_what_was_taken():
     setting = Setting(2, 2, 2, None, None)
-    cheap = Tried(setting, 1.0, 1.0, 0.9, 0.1, 0.1, 0.0, False)
-    dear = Tried(setting, 9.0, 9.0, 0.9, 0.1, 0.1, 0.0, True)
+    cheap = Tried(setting, 1.0, 1.0, 1.0, 0.9, 0.1, 0.1, 0.0, False)
+    dear = Tried(setting, 9.0, 9.0, 9.0, 0.9, 0.1, 0.1, 0.0, True)
     quantization = Quantization([cheap, dear], 0.01, "rows")
     assert quantization.front == [cheap]
     assert [each.seconds for each in quantization.with_taken(dear).front] == [1.0, 9.0]

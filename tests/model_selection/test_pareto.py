@@ -277,10 +277,10 @@ def test_without_refitting_nothing_predicts(iris):
 class Failing(DecisionTreeClassifier):
     """A tree that cannot be trained at depth 3."""
 
-    def fit(self, X, y, **params):
+    def fit(self, X, y, sample_weight=None, check_input=True):
         if self.max_depth == 3:
             raise ValueError("three is too deep")
-        return super().fit(X, y, **params)
+        return super().fit(X, y, sample_weight, check_input)
 
 
 def test_a_scorer_that_fails_everywhere_says_why(iris):

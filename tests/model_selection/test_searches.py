@@ -54,6 +54,7 @@ def test_the_rate_found_runs_encrypted(search, iris):
     assert np.mean(encrypted == search.best_estimator_.predict(X)) >= 0.8
 
 
+@pytest.mark.slow
 def test_no_tolerance_finds_a_rate_whose_errors_do_not_show(model, iris):
     """Without tolerance the mean of the simulations is within its own standard error of the clear score."""
     search = ErrorRateSearch(model, tolerance=0.0, n_repeats=2, random_state=0).fit(*iris)
@@ -80,6 +81,7 @@ def test_pipelines_are_searched(iris):
     assert pipe[-1].fhe_circuit_ is circuit
 
 
+@pytest.mark.slow
 def test_a_regressor_and_a_scoring_of_choice(diabetes):
     X, y = diabetes
     model = NeuralNetRegressor(**QUICK).fit(X[:300], y[:300])

@@ -77,7 +77,12 @@ def log(event: str, level: int = logging.INFO, exception: BaseException | None =
 
 def is_logged() -> bool:
     """Whether events are written anywhere."""
-    return _LOGGER.hasHandlers()
+    logger: logging.Logger | None = _LOGGER
+    while logger is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 def log_to(stream: TextIO, level: str) -> logging.Handler:

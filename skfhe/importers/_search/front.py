@@ -19,8 +19,9 @@ class Tried:
     Parameters
     ----------
     setting : Setting
-    complexity, seconds : float
-        Predicted for one row at the error rate asked for; infinite if the engine cannot evaluate it.
+    complexity, seconds, reference_seconds : float
+        Predicted for one row at the error rate asked for; infinite if the engine cannot evaluate it. By the
+        last, which are the same on all machines, settings are compared.
     agreement : float
         Share of the rows whose largest output is the float network's; NaN for outputs of one column.
     relative_error : float
@@ -38,6 +39,7 @@ class Tried:
     setting: Setting
     complexity: float
     seconds: float
+    reference_seconds: float
     agreement: float
     relative_error: float
     loss: float
@@ -100,7 +102,7 @@ class Quantization:
     @property
     def nearest(self) -> Tried:
         """The setting whose outputs are the nearest to the network's."""
-        return min(self.tried, key=lambda one: (one.loss, one.relative_error, one.seconds))
+        return min(self.tried, key=lambda one: (one.loss, one.relative_error, one.reference_seconds))
 
     @property
     def too_far(self) -> bool:
@@ -175,7 +177,7 @@ def pareto_front(tried: Iterable[Tried]) -> list[Tried]:
     """Return those that no other is cheaper and nearer than, the cheapest first; and what was taken."""
     found: list[Tried] = []
     nearest = math.inf
-    for each in sorted(tried, key=lambda one: (one.seconds, one.loss, one.relative_error)):
+    for each in sorted(tried, key=lambda one: (one.reference_seconds, one.loss, one.relative_error)):
         if each.loss < nearest or each.taken:
             found.append(each)
             nearest = min(nearest, each.loss)

@@ -16,6 +16,7 @@ from typing import get_args
 
 from torch import Tensor
 
+from skfhe._telling import log, progress, timed
 from skfhe._typing import Rounding
 from skfhe.cost import ErrorRate
 from skfhe.importers._lowered import LoweredModel
@@ -91,8 +92,11 @@ def search(
     rows = measured_rows(network, validation)
     trials = Trials(rows, options, tolerance, error_rate)
     found = _Search(trials, space, FEW if _size(network) > LARGE else MANY)
-    found.run()
-    taken = found.confirmed()
+    taken_seconds = timed()
+    with progress("settings tried", unit="setting") as trials.on_tried:
+        found.run()
+        taken = found.confirmed()
+    log("tried %d settings in %s", len(trials.tried) + len(trials.refused), taken_seconds)
     quantization = Quantization(trials.tried.values(), trials.tolerance, rows.name)
     if taken is not None:
         return trials.lowered(taken.setting), quantization.with_taken(taken)
@@ -161,7 +165,8 @@ class _Search:
             best = self.best()
             if best is None:
                 return None
-            tied = [each for each in self._fitting() if each.seconds <= best.seconds * TIED]
+            most = best.reference_seconds * TIED
+            tied = [each for each in self._fitting() if each.reference_seconds <= most]
             chosen = min(tied, key=lambda one: (one.relative_error, _rank(one)))
             again = self.trials.confirmed(chosen)
             self.trials.tried[chosen.setting] = again
@@ -263,7 +268,7 @@ class _Search:
         best = self.best()
         if best is None or best.setting.rounding is None:
             return
-        near = [each for each in self._fitting() if each.seconds <= best.seconds * NEARLY]
+        near = [each for each in self._fitting() if each.reference_seconds <= best.reference_seconds * NEARLY]
         nearest = min(near, key=lambda one: (one.relative_error, _rank(one)))
         for start in {each.setting: each for each in (best, nearest)}.values():
             self._lower_layers(start)
@@ -297,7 +302,7 @@ class _Search:
             lower = dict(current.setting.layers) | {layer: bits - 1}
             layers_lowered = replace(current.setting, layers=tuple(sorted(lower.items())))
             found = self.trials(layers_lowered) if bits > FEWEST_ROUNDING else None
-            if found is not None and found.fits and found.seconds < current.seconds:
+            if found is not None and found.fits and found.reference_seconds < current.reference_seconds:
                 current = found
             else:
                 kept.add(layer)
@@ -310,4 +315,4 @@ def _lower(setting: Setting, names: Sequence[str]) -> list[Setting]:
 
 
 def _rank(tried: Tried) -> tuple[float, float]:
-    return tried.seconds, tried.relative_error
+    return tried.reference_seconds, tried.relative_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +131,7 @@ class Trials:
         self.tried: dict[Setting, Tried] = {}
         self.refused: dict[Setting, CompilationError] = {}
         self.reports: dict[Setting, Report] = {}
+        self.on_tried: Callable[[int], Any] = lambda n: None
 
     def lowered(self, setting: Setting) -> LoweredModel:
         """Return what a setting makes of the network."""
@@ -148,6 +149,7 @@ class Trials:
                 cost = estimate_cost(model.program, self.error_rate)
                 self.tried[setting] = self._measured(setting, model, cost)
                 self.reports[setting] = Report.of(model.program, self.error_rate)
+            self.on_tried(1)
         return self.tried.get(setting)
 
     def confirmed(self, tried: Tried) -> Tried:
@@ -219,7 +221,8 @@ class Trials:
         agreement, error, loss = nearness(found, wanted, self.rows.enlarged)
         left = float(rows_left.mean())
         fits = self._fits(loss, left, cost.seconds)
-        return Tried(setting, cost.complexity, cost.seconds, agreement, error, loss, left, fits)
+        seconds = cost.seconds, cost.reference_seconds
+        return Tried(setting, cost.complexity, *seconds, agreement, error, loss, left, fits)
 
 
 def _repeated(rows: Any, times: int) -> Any:

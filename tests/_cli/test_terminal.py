@@ -7,16 +7,7 @@ from typer.testing import CliRunner
 
 import skfhe
 from skfhe._cli import app
-
-
-def test_demo_prints_its_table():
-    result = CliRunner().invoke(app, ["demo", "--rows", "1"])
-    assert result.exit_code == 0, result.output
-    lines = [line for line in result.output.splitlines() if "encrypted = clear" in line]
-    assert len(lines) == 1
-    assert "100.0%" in lines[0]
-    for word in ("simulated", "seconds a row", "lookups a row", "evaluation keys", "MB"):
-        assert word in result.output
+from skfhe._cli.terminal import console
 
 
 def test_the_version_is_printed():
@@ -48,3 +39,15 @@ def test_the_command_ends_without_a_word_when_nobody_reads_on():
     finally:
         os.close(writing)
     assert (result.returncode, result.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_colours_are_for_terminals(monkeypatch, capsys):
+    """What is piped has none, and neither has a terminal whose owner wants none."""
+    console().print("seconds", style="bold red")
+    assert capsys.readouterr().out == "seconds\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console().print("seconds", style="bold red")
+    assert "\x1b[" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    console().print("seconds", style="red")
+    assert capsys.readouterr().out == "seconds\n"
