@@ -169,6 +169,8 @@ def filled(text, jobs):
 def draw(jobs):
     """Return a figure with a panel for each job: score against seconds, and what is reached in the clear."""
     import matplotlib.pyplot as plt
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.ticker import NullFormatter
 
     from skfhe.inspection import ParetoDisplay
 
@@ -192,10 +194,17 @@ def draw(jobs):
             score_name=MEASURES[job["data"]["scoring"]],
         )
         display.plot(ax)
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        if "random features" in display.names:
+            points = display.points_[list(dict.fromkeys(display.names)).index("random features")]
+            diamond = MarkerStyle("D")
+            points.set_paths([diamond.get_path().transformed(diamond.get_transform())])
+            points.set_color("#CC79A7")
         line = ax.axhline(
             best["score"], color="black", linestyle=":", linewidth=1.2, label="best in the clear"
         )
         ax.set_title(f"{job['job']}: {job['data']['question']}", fontsize=10)
+        ax.legend()
         handles |= {handle.get_label(): handle for handle in ax.get_legend().legend_handles}
         handles[line.get_label()] = line
         ax.get_legend().remove()
