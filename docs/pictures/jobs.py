@@ -132,6 +132,11 @@ def prices(jobs):
     return table(head, rows)
 
 
+def counted(lookups, key_bytes):
+    """Return lookups and what their keys take, in words."""
+    return f"{lookups:,}, keys {size(key_bytes)}" if lookups else "none"
+
+
 def peers(jobs):
     """Return the table of the peer's models beside the cheapest of ours that scores as much, if one does."""
     head = ["job", "Concrete ML", "score", "lookups", "skfhe, as good or its best", "score", "lookups"]
@@ -143,14 +148,15 @@ def peers(jobs):
                 continue
             name = f"`{each['model']}`, {each['bits']} bits"
             refused = "refused" in each
-            theirs = "does not compile" if refused else f"{each['lookups']:,}"
+            theirs = "does not compile" if refused else counted(each["lookups"], each["key_bytes"])
             ours = models(job)
             enough = [own for own in ours if told(own["score"]) >= told(each["score"])]
             own = enough[0] if enough else max(ours, key=lambda own: own["score"])
             line = [job["job"], name, told(each["score"]), theirs, called(own), told(own["score"])]
             counts = ["", own["complexity"]] if refused else [each["complexity"], own["complexity"]]
             shown = [operations(count) if count != "" else "–" for count in counts]
-            rows.append([*line, sum(own["lookups"].values()), " / ".join(shown)])
+            lookups = counted(sum(own["lookups"].values()), own["key_bytes"])
+            rows.append([*line, lookups, " / ".join(shown)])
     return table(head, rows)
 
 
