@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _LAZY = {
     "compile": "skfhe.compose",

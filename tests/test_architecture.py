@@ -17,6 +17,7 @@ OWN = {
     "exceptions": set(),
     "_typing": set(),
     "_parameters": set(),
+    "_deprecation": {"_parameters"},
     "_config": set(),
     "_telling": {"_config"},
     "_modes": {"exceptions", "_parameters"},

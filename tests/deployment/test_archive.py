@@ -106,9 +106,14 @@ def test_a_client_needs_nothing_but_numpy(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_schema_is_that_of_the_files_that_are_kept(name):
-    """Whoever changes what is written has to raise the version, or show that old files mean the same."""
+def test_the_schema_is_that_of_the_files_that_are_kept(name, monkeypatch):
+    """Whoever changes what is written has to raise the version, or show that old files mean the same.
+
+    A release alone changes nothing but its number, which files name.
+    """
     folder = FIXTURES / f"v{archive.SCHEMA_VERSION}" / name
+    kept = archive.read_archive(folder / "client.zip", "client")
+    monkeypatch.setattr(skfhe, "__version__", kept.skfhe_version)
     for half, data in zip(("client", "server"), saved(compiled(name)), strict=True):
         assert data == (folder / f"{half}.zip").read_bytes(), half
 
