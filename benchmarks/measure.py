@@ -55,12 +55,20 @@ def machine(*packages: str) -> dict[str, Any]:
 def save(name: str, content: dict[str, Any]) -> Path:
     """Write ``content`` as JSON among the results, under ``name`` and the processor's name."""
     RESULTS.mkdir(exist_ok=True)
-    where = content["machine"]
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{name} {where['processor']} {where['cores']} cores".lower()).strip(
-        "-"
-    )
-    path = RESULTS / f"{slug}.json"
+    path = place(name, content["machine"])
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
     return path
+
+
+def kept(name: str, where: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what was saved under ``name`` on a machine like this one, or None."""
+    path = place(name, where)
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+def place(name: str, where: dict[str, Any]) -> Path:
+    """Return the file of a result."""
+    text = f"{name} {where['processor']} {where['cores']} cores".lower()
+    return RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', text).strip('-')}.json"

@@ -19,13 +19,18 @@ def test_pictures_of_the_readme_exist():
         assert (ROOT / path).is_file(), path
 
 
+def script(name):
+    """Return a script of docs/pictures as a module."""
+    matplotlib.use("Agg")
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "pictures" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_the_story_is_drawn_from_its_figures():
     """Every phase that takes time has a bar, and the times told are sums of what was measured."""
-    matplotlib.use("Agg")
-    path = ROOT / "docs" / "pictures" / "story.py"
-    spec = importlib.util.spec_from_file_location("story", path)
-    story = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(story)
+    story = script("story")
     figures = json.loads(story.FIGURES.read_text("utf-8"))
     figure = story.draw(figures)
     (ax,) = figure.axes
@@ -38,4 +43,34 @@ def test_the_story_is_drawn_from_its_figures():
     assert figures["equal_rows"][0] == figures["equal_rows"][1]
     bars = [patch for patch in ax.patches if type(patch).__name__ == "Rectangle"]
     assert len(bars) == len(figures["phases"])
+    plt.close(figure)
+
+
+def test_the_page_of_jobs_has_the_figures_that_were_measured():
+    """No figure of its tables is written by hand, and none is of a job that was not run."""
+    page = script("jobs")
+    found = page.load()
+    assert found
+    text = page.PAGE.read_text("utf-8")
+    assert page.filled(text, found) == text
+    for name, made in page.TABLES.items():
+        assert made(found) in text, name
+
+
+def test_encrypted_rows_of_jobs_were_the_clear_ones():
+    for job in script("jobs").load():
+        for each in job["ours"]["budgets"]:
+            assert each.get("equal_rows") == each.get("checked_rows"), job["job"]
+
+
+def test_each_job_has_a_panel_with_its_front():
+    page = script("jobs")
+    found = page.load()
+    figure = page.draw(found)
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    assert len(panels) == len(found)
+    for ax, job in zip(panels, found, strict=True):
+        assert ax.get_title().startswith(job["job"])
+        scores = ax.lines[0].get_ydata()
+        assert [job["ours"]["candidates"]["score"][at] for at in job["ours"]["front"]] == list(scores)
     plt.close(figure)

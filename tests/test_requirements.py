@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("test", "lint", "mutation", "docs")
+TOOLS = ("test", "lint", "mutation", "docs", "jobs")
 """Extras for those who work on the package."""
 
 

@@ -1,0 +1,1 @@
+"""Tables of real jobs, whose rows nobody likes to show: what an encrypted prediction reaches, and costs."""
