@@ -72,6 +72,7 @@ def test_rows_given_to_compile_may_miss_values(iris):
         model.compile(X[:, :2])
 
 
+@pytest.mark.slow
 def test_cheapest_error_rate_that_keeps_the_score(iris):
     X, y = iris
     model = RandomForestClassifier(max_depth=3, **FEW).fit(X, y)

@@ -120,11 +120,11 @@ def test_a_subclass_may_override_probabilities(estimator, iris):
             np.testing.assert_array_equal(model.predict_log_proba(X), np.log(model.predict_proba(X)))
 
 
-@pytest.mark.parametrize("cls", [type(e) for e in (*CLASSIFIERS, *REGRESSORS)], ids=lambda cls: cls.__name__)
-def test_a_subclass_may_have_parameters_of_its_own(cls, iris):
+@pytest.mark.parametrize("estimator", CHECKED)
+def test_a_subclass_may_have_parameters_of_its_own(estimator, iris):
     """What it sets of the original's is used in training, although its own signature does not list it."""
 
-    class Shallow(cls):
+    class Shallow(type(estimator)):
         def __init__(self, margin=0.5, random_state=0):
             super().__init__(max_depth=1, random_state=random_state)
             self.margin = margin

@@ -33,6 +33,7 @@ def test_other_c_libraries_are_left_alone(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(memory._c_library() is None, reason="needs the GNU C library")
 def test_memory_goes_back_with_the_last_circuit(tmp_path):
     """What is kept is a key set's Fourier form for each run at one time, and nothing once no circuit is left.

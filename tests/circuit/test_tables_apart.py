@@ -45,6 +45,7 @@ def test_elements_that_take_fewer_integers_than_a_cell_stands_for():
     assert_array_equal(run(apart, rows)[0], run(program, rows)[0])
 
 
+@pytest.mark.slow
 def test_it_is_compiled_and_reads_a_neighbouring_cell_at_most(program, monkeypatch):
     """The engine cannot cut tables of each element to what rounding leaves: it is given one for each."""
     given = []

@@ -33,6 +33,7 @@ def radix(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_what_it_gave(radix, tmp_path):
     """With missing values, and from a file that a client loads without training."""
     model = DecisionTreeClassifier(n_bits=3, max_depth=3, random_state=0).fit(X, Y)

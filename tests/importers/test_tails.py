@@ -121,6 +121,7 @@ def test_an_ending_that_numpy_does_not_have_is_refused_for_what_it_is():
         quantize_torch_model(ending, X, n_bits=4)
 
 
+@pytest.mark.slow
 def test_encrypted_rows_and_a_client_give_what_the_module_gives(tmp_path):
     """The server sees neither the tail nor what the network returns."""
     module = compile_torch_model(

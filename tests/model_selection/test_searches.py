@@ -62,6 +62,7 @@ def test_no_tolerance_finds_a_rate_whose_errors_do_not_show(model, iris):
     assert search.score_ >= search.clear_score_ - last["standard_error"] - 1e-9
 
 
+@pytest.mark.slow
 def test_compile_with_auto_searches(model, iris):
     X, y = iris
     original = NeuralNetClassifier(**QUICK).fit(X[::2], y[::2])
