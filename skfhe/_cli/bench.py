@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from skfhe._cli.terminal import console, failed
 from skfhe._telling import progress, showing
-from skfhe.cost import KINDS, Machine, machine_path, reference_seconds, write_machine
+from skfhe.cost import KINDS, VARIABLE, Machine, machine_path, reference_seconds, write_machine
 
 __all__ = ["bench"]
 
@@ -59,8 +60,15 @@ def bench(
         return
     shown.print(_table(found))
     if path is not None:
-        used = f"with SKFHE_MACHINE={path}" if output else "from now on"
+        used = _when_used(output, os.environ.get(VARIABLE, ""))
         shown.print(f"Written to {path}: cost_.seconds are this machine's {used}.", markup=False)
+
+
+def _when_used(output: Path | None, given: str) -> str:
+    """Say when the file is read, of which the environment variable is another one."""
+    if output is not None:
+        return f"with {VARIABLE}={output}"
+    return f"without {VARIABLE}={given}" if given else "from now on"
 
 
 def _table(found: Machine) -> Table:

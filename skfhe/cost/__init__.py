@@ -16,7 +16,7 @@ from skfhe.cost._estimate import (
     readable_bytes,
 )
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
-from skfhe.cost._machine import KINDS, Machine, machine, machine_path, write_machine
+from skfhe.cost._machine import KINDS, VARIABLE, Machine, machine, machine_path, write_machine
 from skfhe.cost._prices import (
     encryption_seconds,
     lookup_seconds,
@@ -33,6 +33,7 @@ __all__ = [
     "KINDS",
     "MAX_CELLS",
     "MAX_LOOKUP_BITS",
+    "VARIABLE",
     "Advice",
     "Cost",
     "ErrorRate",

@@ -44,6 +44,12 @@ def test_a_trial_keeps_nothing_and_another_file_is_another_s(measured, tmp_path)
     assert json.loads(bench("--dry-run", "--json"))["name"] == "made up"
 
 
+def test_what_another_file_hides_is_said(measured, monkeypatch):
+    """As long as the variable names another file, that is the one which is read."""
+    monkeypatch.setenv("SKFHE_MACHINE", "off")
+    assert "without SKFHE_MACHINE=off" in " ".join(bench().split())
+
+
 def test_a_busy_machine_is_told(measured, monkeypatch):
     def measure(step):
         warnings.warn("this machine was busy: so it was", UserWarning, stacklevel=1)
