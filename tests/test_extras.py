@@ -76,3 +76,16 @@ def test_a_package_that_is_there_and_broken_is_not_said_to_be_missing(package, m
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_part"):
         CALLS[package][1](tmp_path)
+
+
+@pytest.mark.parametrize("package", ["concrete", "pkg_resources"])
+def test_a_client_without_the_engine_says_what_generates_keys(package, monkeypatch):
+    """Its page tells how to leave the engine out; encryption and decryption do without it."""
+    for name in list(sys.modules):
+        if name.startswith(("skfhe.circuit._bindings", "concrete")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r'concrete-python, .* pip install "concrete-python<2.12".*key_dir'):
+        Client(ROOT / "tests" / "deployment" / "fixtures" / "v1" / "tree" / "client.zip").encrypt(
+            [[5.0, 3.0, 1.0, 0.2]]
+        )

@@ -70,6 +70,15 @@ def test_licences_of_everything_that_is_required_are_told():
         assert f"`{name}`" in tools
 
 
+def test_the_page_on_installing_names_every_extra_for_users():
+    page = (ROOT / "docs" / "install.md").read_text("utf-8")
+    table = page.partition("| `pip install")[2].partition("\n\n")[0]
+    extras = licences.requirements().keys() - {"", *licences.TOOLS}
+    assert {
+        each for row in table.split("\n")[2:] for each in re.findall(r"`(\w+)`", row.split("|")[1])
+    } == extras
+
+
 def test_licences_are_those_of_what_is_installed():
     """A package that changes its licence with a release is noticed when that release is pinned."""
     installed = {canonicalize_name(each.metadata["Name"]): each.version for each in metadata.distributions()}
