@@ -151,6 +151,14 @@ def test_a_wheel_with_too_much_or_too_little_is_noticed(tmp_path):
     ]
 
 
+def test_a_release_has_no_relative_links_in_its_description():
+    readme = "![A row](docs/_static/story.svg), [a page](https://pages.example/a.md), [below](#licence)"
+    assert dist_check.faults_of_release("0.2.0.dev0", readme) == []
+    assert dist_check.faults_of_release("0.2.0", readme) == [
+        "README.md links to docs/_static/story.svg, which leads nowhere on a package index"
+    ]
+
+
 @needs_git
 @pytest.mark.slow
 def test_what_is_built_is_the_tree(tmp_path):

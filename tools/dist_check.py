@@ -6,7 +6,8 @@ From a copy of the files that git tracks, in temporary folders, this
 2. compares the wheel with the tree: all files of the package and no others, byte for byte;
 3. compares the source distribution with the tree: all tracked files and no others;
 4. checks the metadata: twine's strict check, and that version, requirements, extras, licence and commands are
-   those of ``setup.cfg``, of the package, of ``CITATION.cff`` and of the changelog;
+   those of ``setup.cfg``, of the package, of ``CITATION.cff`` and of the changelog; in a release, links of
+   ``README.md`` are absolute;
 5. installs the wheel into an empty environment outside the tree, with the releases of ``constraints.txt``,
    and runs there the blocks of ``docs/quickstart.md``, ``skfhe --version`` and ``skfhe demo``.
 
@@ -221,6 +222,28 @@ def faults_of_metadata(contents: dict[str, bytes], tree: Path) -> list[str]:
     return faults
 
 
+def faults_of_release(version: str, readme: str) -> list[str]:
+    """Return what may be so in the tree, and not on a package index, where nothing lies beside the description.
+
+    Parameters
+    ----------
+    version : str
+        One on its way to a release has no faults.
+    readme : str
+        In Markdown.
+
+    Returns
+    -------
+    list of str
+        One line for each fault.
+    """
+    if ".dev" in version:
+        return []
+    targets = dict.fromkeys(re.findall(r"\]\(([^)\s]+)\)", readme))
+    relative = [target for target in targets if not re.match(r"https://|mailto:|#", target)]
+    return [f"README.md links to {target}, which leads nowhere on a package index" for target in relative]
+
+
 def package_version(tree: Path) -> str:
     """Return the version that the package gives itself, read without importing it.
 
@@ -378,6 +401,7 @@ def main() -> None:
             *faults_of_wheel(contents, tree, names),
             *faults_of_sdist(sdist_contents(sdist), tree, names),
             *faults_of_metadata(contents, tree),
+            *faults_of_release(package_version(tree), (tree / "README.md").read_text("utf-8")),
         ]
         if wheel_contents(direct) != contents:
             faults.append("the wheel from the tree is not the one from the source distribution")
