@@ -223,7 +223,7 @@ def faults_of_metadata(contents: dict[str, bytes], tree: Path) -> list[str]:
 
 
 def faults_of_release(version: str, readme: str) -> list[str]:
-    """Return what may be so in the tree, and not on a package index, where nothing lies beside the description.
+    """Return what may be so in the tree, and not on a package index: nothing lies there beside the readme.
 
     Parameters
     ----------
