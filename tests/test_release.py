@@ -121,6 +121,22 @@ def test_the_engine_grants_no_patents():
     assert "NO EXPRESS OR IMPLIED LICENSES TO ANY PARTY'S PATENT RIGHTS ARE GRANTED BY THIS LICENSE" in notice
 
 
+def test_the_page_is_the_same_with_a_torch_for_cuda(monkeypatch):
+    """That one brings some twenty packages more, and pip takes it on Linux unless told otherwise."""
+    asked = {
+        "torch": [
+            "sympy>=1",
+            "nvidia-nccl-cu13==2; platform_system == 'Linux'",
+            "cuda-toolkit[cublas]",
+            "triton",
+        ],
+        "xgboost": ["nvidia-nccl-cu12"],
+    }
+    monkeypatch.setattr(licences.metadata, "requires", asked.get)
+    found = licences.brought_along({"torch", "xgboost"})
+    assert found == {"sympy": {"torch"}, "nvidia-nccl-cu12": {"xgboost"}}
+
+
 def test_tables_are_put_between_their_marks():
     page = "a\n<!-- x: python -m tools.licences --write -->\nold\n<!-- end of x -->\nb\n"
     assert licences.renewed(page, {"x": r"n\1w"}) == page.replace("old", r"n\1w")

@@ -67,6 +67,8 @@ SHORT = {
     "LicenseRef-NVIDIA-Proprietary": "**proprietary, NVIDIA's**",
 }
 """What metadata calls them, and what we do."""
+CUDA = re.compile(r"(nvidia|cuda)-.+|triton")
+"""What builds of torch for CUDA ask for: the page says of them all at once what they come with."""
 
 
 def requirements() -> dict[str, list[Requirement]]:
@@ -144,6 +146,8 @@ def brought_along(names: set[str]) -> dict[str, set[str]]:
             if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
                 continue
             name = canonicalize_name(needed.name)
+            if asking == "torch" and CUDA.fullmatch(name):
+                continue
             if name not in names:
                 found.setdefault(name, set()).add(asking)
             if name not in seen:
