@@ -154,7 +154,8 @@ def _member(member: dict[str, Any]) -> list[Any]:
     told = {
         "state": state + (f", mode {member['mode']}" if "mode" in member else ""),
         "lookups a row": widths or "none",
-        "accumulators": f"{member['accumulator_bits'] or '–'} bits, {member['range_source']}",
+        "accumulators": _widths(member["accumulator_bits"], member["range_source"]),
+        "results": _widths(member["output_bits"], member["range_source"]),
         "error rate": f"{error['p_error']:.2g} a lookup, {error['row']:.2g} a row",
     }
     if cost["refusal"]:
@@ -173,6 +174,10 @@ def _member(member: dict[str, Any]) -> list[Any]:
     return [_lines(**(told | _sent(member))), Text(), _layers(member["layers"])]
 
 
+def _widths(bits: list[int], range_source: str) -> str:
+    return f"{', '.join(map(str, dict.fromkeys(bits)))} bits, {range_source}" if bits else "none"
+
+
 def _sent(member: dict[str, Any]) -> dict[str, str]:
     told = {}
     if "sent" in member:
@@ -187,7 +192,8 @@ def _sent(member: dict[str, Any]) -> dict[str, str]:
 def _layers(layers: list[dict[str, Any]]) -> Table:
     table = Table(title="layers", title_justify="left", title_style="bold")
     for name in ("layer", "bits in", "accumulator", "ranges", "lookup reads", "lookups", "of the cost"):
-        table.add_column(name, justify="left" if name in ("layer", "ranges") else "right")
+        justify: Any = "left" if name in ("layer", "ranges") else "right"
+        table.add_column(name, justify=justify, overflow="fold")
     for row in layers:
         share = row["cost_share"]
         table.add_row(

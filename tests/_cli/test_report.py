@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import skfhe
 from skfhe._cli import app
-from skfhe._cli.describing import _described_program
+from skfhe._cli.describing import _described_program, described_object
 from skfhe._cli.learning import CELLS, DECODERS, ENCODERS, HEADS, LINEAR, SPLITS, of_client
 from skfhe._cli.report import _is_ours, _print
 from skfhe._cli.terminal import console
@@ -24,6 +24,7 @@ from skfhe.discriminant_analysis import LinearDiscriminantAnalysis
 from skfhe.encoding import AnswersEncoder, DigitSums, Rule, SplitEncoder
 from skfhe.linear_model import LogisticRegression
 from skfhe.program import ProgramBuilder, ops
+from skfhe.svm import SVC
 from skfhe.tree import DecisionTreeClassifier
 from tests.cost.machines import made_up
 
@@ -276,3 +277,21 @@ def test_cells_tell_what_interacts():
     digits = DigitSums(splits(), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64), 1)
     for cells, known in ((None, False), (np.zeros((0, 4), dtype=np.int64), True)):
         assert (CELLS in of_client(AnswersEncoder(splits(), digits, cells), None, None)) is known
+
+
+def test_a_model_without_lookups_has_results_and_no_accumulators(folder):
+    lines = [line.split() for line in report(folder).stdout.splitlines()]
+    assert ["accumulators", "none"] in lines
+    assert any(line[:1] == ["results"] and line[2:] == ["bits,", "proven"] for line in lines)
+
+
+@pytest.mark.filterwarnings("ignore::skfhe.exceptions.ToleranceWarning")
+def test_a_client_s_half_alone_calls_no_kernel_linear(iris, tmp_path):
+    """Its grids are sent bit by bit, and lookups follow: the file of the client does not say so."""
+    X, y = iris
+    model = SVC(kernel="rbf", kernel_bits=3).fit(X[::10], y[::10])
+    (member,) = described_object(model)["members"]
+    assert LINEAR not in member["learns"]
+    (learnt,) = [line for line in member["learns"] if "support vector" in line]
+    assert learnt == ENCODERS["GridBitsEncoder"]
+    assert LINEAR not in of_client(model.encoder_, model.decoder_, model.head_)
