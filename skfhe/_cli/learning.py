@@ -30,7 +30,7 @@ ENCODERS = {
         "that interact; by many predictions the score of every step of every curve"
     ),
     "BlockEncoder": LEVELS,
-    "GridBitsEncoder": "range and step of each feature, and a value near the middle that a support vector has",
+    "GridBitsEncoder": "range and step of each feature, and a value in the middle that a support vector has",
     "GridEncoder": "which features have a weight, and of these the training range, margin and step",
     "LevelBitsEncoder": LEVELS,
     "MonomialEncoder": "range and step of each feature, and which products of features have a weight at all",
