@@ -10,8 +10,10 @@ from sklearn.preprocessing import StandardScaler
 
 from skfhe.exceptions import NotCompiledError
 from skfhe.inspection import AgreementDisplay, DecisionBoundaryDisplay, ParetoDisplay
+from skfhe.inspection._agreement import _bound
 from skfhe.linear_model import LogisticRegression
 from skfhe.model_selection import ParetoSearchCV, cost_scorer
+from skfhe.program import ProgramBuilder, ops
 from skfhe.tree import DecisionTreeClassifier
 from tests.inspection.conftest import X, Y
 
@@ -91,8 +93,43 @@ def test_agreement_is_whole_without_errors_and_above_its_bound_with_them(tree):
     np.testing.assert_array_equal(display.line_.get_ydata(), display.agreement.mean(axis=1))
     assert display.cost_ax_ is not None
     assert display.plot(show_cost=False).cost_ax_ is None
-    with pytest.raises(ValueError, match="a rate and a repeat"):
-        AgreementDisplay.from_estimator(tree, X, p_errors=[])
+
+
+@pytest.mark.parametrize("wrong", ["0.1", 0.1, [], [2**-40, 2.0], [0.0], [[0.1, 0.2]], [float("nan")]])
+def test_rates_are_checked_before_anything_is_simulated(tree, wrong, monkeypatch):
+    monkeypatch.setattr(type(tree), "compile", None)
+    with pytest.raises(ValueError, match="p_error"):
+        AgreementDisplay.from_estimator(tree, X, p_errors=wrong)
+    with pytest.raises(ValueError, match=r"n_repeats= at least 1, got None and 2\.5"):
+        AgreementDisplay.from_estimator(tree, X, n_repeats=2.5)
+
+
+def test_the_bound_counts_the_lookups_that_rounding_is_made_of():
+    """Approximate rounding has none, and makes rows differ that no error has met."""
+
+    def bound_of(rounding):
+        builder = ProgramBuilder()
+        x = builder.input(np.zeros(3), np.full(3, 60), label="x")
+        rounded = builder.add(rounding, x, label="rounded")
+        table = ops.Lookup(np.arange(17)[None], np.array([0]), step=4)
+        return _bound(builder.finish(builder.add(table, rounded, label="table")), np.array([2**-6]))
+
+    assert bound_of(ops.Truncate(2)).tolist() == [(1 - 2**-6) ** (3 + 3 * 2)]
+    assert bound_of(ops.Round(2, method="exact")).tolist() == [(1 - 2**-6) ** (3 + 3 * 2)]
+    assert bound_of(ops.Round(2, method="approximate")) is None
+
+
+def test_without_a_bound_there_is_no_line():
+    ones = np.ones((2, 3))
+    display = AgreementDisplay(
+        p_errors=ones[:, 0] / 4, agreement=ones, bound=None, seconds=ones[:, 0], n_rows=1
+    ).plot()
+    assert display.bound_ is None
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == [
+        "agreement",
+        "seconds a row",
+    ]
+    assert display.ax_.get_title() == "1 row, simulated"
 
 
 def test_boundaries_are_predictions_of_a_grid_in_each_mode(linear):
