@@ -8,6 +8,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skfhe.cluster import KMeans
+from skfhe.decomposition import PCA
 from skfhe.exceptions import NotCompiledError
 from skfhe.inspection import AgreementDisplay, DecisionBoundaryDisplay, ParetoDisplay
 from skfhe.inspection._agreement import _bound
@@ -143,7 +145,7 @@ def test_boundaries_are_predictions_of_a_grid_in_each_mode(linear):
         np.testing.assert_array_equal(display.classes[found.astype(int)], predicted)
         assert not display.differs[mode].any()
     assert display.ax_.shape == (3,)
-    assert display.ax_[2].get_title() == "encrypted: 36 of 36 rows equal"
+    assert display.ax_[2].get_title() == "encrypted\n36 of 36 rows equal"
 
 
 def test_boundaries_of_one_mode_have_one_axes(linear):
@@ -169,6 +171,58 @@ def test_boundaries_of_pipelines_and_frames_have_their_names():
     assert display.classes is None
 
 
+def legend_of(display):
+    """Return the names and the colours that are shown."""
+    legend = display.figure_.axes[0].get_legend()
+    return {
+        text.get_text(): patch.get_facecolor()
+        for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
+    }
+
+
+def test_clusters_are_told_apart_as_classes_are():
+    model = KMeans(3, n_init=1, random_state=0).fit(X[:, :2])
+    display = DecisionBoundaryDisplay.from_estimator(model, X[:, :2], fhe="disable", grid_resolution=5)
+    assert display.classes.tolist() == [0, 1, 2]
+    assert len(set(legend_of(display).values())) == 3
+
+
+@pytest.mark.parametrize(("n_classes", "cmap"), [(3, None), (3, "viridis"), (9, None), (25, None)])
+def test_every_class_has_a_colour_of_its_own_and_the_legend_tells_it(n_classes, cmap):
+    found = np.arange(n_classes, dtype=float)[None]
+    xx0, xx1 = np.meshgrid(np.arange(n_classes), [0.0])
+    names = np.array([f"{i}, $ or \\frac{{$" for i in range(n_classes)])
+    display = DecisionBoundaryDisplay(
+        xx0=xx0, xx1=xx1, response={"disable": found}, classes=names, xlabel="$ $\\frac{$" + "x" * 99
+    ).plot(**({} if cmap is None else {"cmap": cmap}))
+    display.figure_.canvas.draw()
+    colors = display.surface_[0].get_facecolors()
+    assert len(np.unique(colors, axis=0)) == n_classes
+    shown = legend_of(display)
+    assert list(shown) == names.tolist()
+    np.testing.assert_allclose(list(shown.values()), colors)
+
+
+def test_boundaries_of_frames_that_are_not_of_pandas_are_asked_by_name():
+    class Frame:
+        def __init__(self, data):
+            self.data = data
+            self.columns = list(data)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.stack(list(self.data.values()), axis=1).astype(dtype)
+
+    class Asked(LogisticRegression):
+        def predict(self, rows, fhe=None):
+            assert isinstance(rows, Frame)
+            return super().predict(np.asarray(rows, dtype=float), fhe=fhe)
+
+    model = Asked(max_iter=300).fit(X[:, :2], Y)
+    frame = Frame({"long": X[:, 0], "wide": X[:, 1]})
+    display = DecisionBoundaryDisplay.from_estimator(model, frame, fhe="disable", grid_resolution=4)
+    assert display.xlabel == "long"
+
+
 def test_boundaries_that_cannot_be_drawn_are_refused(linear, tree):
     with pytest.raises(ValueError, match=r"two features, and X has the shape \(150, 4\)"):
         DecisionBoundaryDisplay.from_estimator(tree, X)
@@ -178,6 +232,15 @@ def test_boundaries_that_cannot_be_drawn_are_refused(linear, tree):
         DecisionBoundaryDisplay.from_estimator(
             linear, X[:, :2], fhe="disable", grid_resolution=3, response_method="decision_function"
         )
+    with pytest.raises(ValueError, match="PCA has no predict, nor anything else"):
+        DecisionBoundaryDisplay.from_estimator(PCA(2).fit(X[:, :2]), X[:, :2], fhe="disable")
+    for wrong in (0, 2.5):
+        with pytest.raises(ValueError, match="grid_resolution="):
+            DecisionBoundaryDisplay.from_estimator(linear, X[:, :2], grid_resolution=wrong)
+    with pytest.raises(ValueError, match=r"shape \(0, 2\)"):
+        DecisionBoundaryDisplay.from_estimator(linear, X[:0, :2])
+    with pytest.raises(ValueError, match="got None"):
+        DecisionBoundaryDisplay.from_estimator(linear, X[:, :2], fhe=None)
     fresh = LogisticRegression(max_iter=300).fit(X[:, :2], Y)
     with pytest.raises(NotCompiledError):
         DecisionBoundaryDisplay.from_estimator(fresh, X[:, :2], grid_resolution=3)
