@@ -13,6 +13,7 @@ from skfhe.decomposition import PCA
 from skfhe.exceptions import NotCompiledError
 from skfhe.inspection import AgreementDisplay, DecisionBoundaryDisplay, ParetoDisplay
 from skfhe.inspection._agreement import _bound
+from skfhe.inspection._pareto import _front
 from skfhe.linear_model import LogisticRegression
 from skfhe.model_selection import ParetoSearchCV, cost_scorer
 from skfhe.program import ProgramBuilder, ops
@@ -58,6 +59,24 @@ def test_a_search_of_scikit_learn_has_a_front_if_it_knows_costs():
         ParetoDisplay.from_estimator(plain)
     with pytest.raises(TypeError, match="fitted ParetoSearchCV"):
         ParetoDisplay.from_estimator(DecisionTreeClassifier())
+
+
+def test_of_several_metrics_of_a_race_that_which_is_named_is_drawn():
+    scoring = {"accuracy": "accuracy", "loss": "neg_log_loss"}
+    search = ParetoSearchCV(
+        DecisionTreeClassifier(random_state=0),
+        {"max_depth": [1, 2, 4]},
+        scoring=scoring,
+        refit="accuracy",
+        cv=2,
+    ).fit(X, Y)
+    assert ParetoDisplay.from_estimator(search).ax_.get_ylabel() == "accuracy"
+    display = ParetoDisplay.from_estimator(search, score_name="loss")
+    assert display.ax_.get_ylabel() == "loss"
+    np.testing.assert_array_equal(display.score, search.cv_results_["mean_test_loss"])
+    np.testing.assert_array_equal(display.front, _front(display.seconds, display.score))
+    with pytest.raises(ValueError, match="one of the search's metrics accuracy, loss, got 'f1'"):
+        ParetoDisplay.from_estimator(search, score_name="f1")
 
 
 def test_settings_tried_for_a_network_are_drawn_by_loss_and_seconds():
