@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
-from skfhe.cost import Cost, layer_costs
+from skfhe.cost import Cost, layer_costs, readable_seconds
 from skfhe.inspection._plotting import GREY, axes_for, load_pyplot, shortened, styled
 from skfhe.inspection._subject import subject_of
 
@@ -197,7 +197,7 @@ def _title(name: str | None, cost: Cost) -> str:
     head = f"{name}: " if name else ""
     if cost.refusal:
         return fill(f"{head}cannot be compiled: {cost.refusal}", 80)
-    said = f"{head}about {cost.seconds:.2g} s a row"
+    said = f"{head}about {readable_seconds(cost.seconds)} a row"
     if not cost.n_lookups:
         return f"{said}\nwithout lookups, nearly all of it for encryption and decryption"
     return said
