@@ -27,6 +27,7 @@ STYLE = """
 .which-model rect {fill: var(--pst-color-surface, #f3f4f5); stroke: var(--pst-color-text-muted, #68737e)}
 .which-model a rect {fill: var(--pst-color-background, #ffffff);
   stroke: var(--pst-color-primary, #1f6f8b); stroke-width: 2}
+.which-model a {color: inherit; text-decoration: none}
 .which-model a .head {fill: var(--pst-color-link, #1a6079); text-decoration: underline}
 .which-model a:focus rect, .which-model a:hover rect {stroke-width: 4}
 .which-model path {fill: none; stroke: var(--pst-color-text-muted, #68737e); stroke-width: 1.5}
