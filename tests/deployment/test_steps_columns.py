@@ -262,7 +262,7 @@ def test_a_text_among_numbers_is_told_with_its_column(step):
     numbers = FRAME[["age", "income"]]
     text = numbers.assign(income=["12,5", *numbers["income"][1:].astype(str)])
     light = read_steps(make_column_transformer((step, ["age", "income"])).fit(numbers))
-    with pytest.raises(ValueError, match="Column 'income': could not convert string to float: '12,5'"):
+    with pytest.raises(ValueError, match=r"Column 'income': could not convert string to float: '12,5'"):
         light.transform(text)
-    with pytest.raises(ValueError, match="^could not convert string to float: '12,5'"):
+    with pytest.raises(ValueError, match=r"^could not convert string to float: '12,5'"):
         read_steps(step.fit(numbers.to_numpy(dtype=float))).transform(text.to_numpy(dtype=object))
