@@ -13,8 +13,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
+# One file of them takes half the time, so that tests are handed out one by one.
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 # The fast tests that meet scikit-learn, torch, Brevitas and the boosting libraries, on the oldest releases of them that
 # setup.cfg allows. Rooms that know NumPy and the engine alone are left out, as are the server, the client, and the encrypted
