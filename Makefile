@@ -117,5 +117,8 @@ $(TENSEAL)/.installed:
 	$(TENSEAL)/bin/python -m pip install --quiet tenseal==0.3.18 numpy
 	touch $(TENSEAL)/.installed
 
+# Whatever .gitignore names.
 clean:
-	rm -rf $(VENV) $(OLDEST) $(NEWEST) $(RELEASE) $(PEER) $(TENSEAL) build dist *.egg-info docs/_build docs/auto_examples docs/reference/generated
+	rm -rf $(VENV) $(OLDEST) $(NEWEST) $(RELEASE) $(PEER) $(TENSEAL) build dist *.egg-info docs/_build docs/auto_examples \
+		docs/reference/generated docs/sg_execution_times.rst .mypy_cache .ruff_cache .hypothesis .artifacts catboost_info
+	find . -name __pycache__ -prune -exec rm -rf {} +

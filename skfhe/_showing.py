@@ -1,4 +1,4 @@
-"""What the text and the diagram of a fitted estimator say beside its parameters."""
+"""What texts, diagrams and tables say of a fitted estimator beside its parameters, and of a network."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ def state(model: Any, mode: Any) -> str:
     """
     said = []
     if model is not None:
+        from skfhe.cost import readable_seconds
+
         cost = model.cost
         widths = ", ".join(f"{count} of {bits} bits" for bits, count in sorted(cost.lookups.items()))
         lookups = f"lookups: {widths}" if widths else "no lookups"
@@ -37,7 +39,7 @@ def state(model: Any, mode: Any) -> str:
         said += (
             ["cannot be compiled", lookups]
             if cost.refusal
-            else [ready, lookups, f"about {cost.seconds:.2g} s a row"]
+            else [ready, lookups, f"about {readable_seconds(cost.seconds)} a row"]
         )
     if mode.fhe != "disable":
         said.append(f"mode {mode.fhe!r}" + (", clear evaluation forbidden" if mode.clear == "forbid" else ""))
@@ -45,7 +47,7 @@ def state(model: Any, mode: Any) -> str:
 
 
 def tables(model: Any) -> str:
-    """Return what a row costs, and what its accumulators take, as HTML for the diagram.
+    """Return what a row costs, and what its accumulators take, as HTML for the diagram, or by itself.
 
     It is in the classes that scikit-learn's tables of parameters have, so that it is as readable in the dark.
 
@@ -68,7 +70,7 @@ def tables(model: Any) -> str:
 
 
 def _cost_table(cost: Cost) -> str:
-    from skfhe.cost import readable_bytes
+    from skfhe.cost import readable_bytes, readable_seconds
 
     lookups = ", ".join(f"{count} × {bits} bits" for bits, count in sorted(cost.lookups.items()))
     rows = [("lookups", lookups or "none")]
@@ -76,7 +78,7 @@ def _cost_table(cost: Cost) -> str:
         rows.append(("cannot be compiled", cost.refusal))
     else:
         rows += [
-            ("time", f"about {cost.seconds:.2g} s"),
+            ("time", f"about {readable_seconds(cost.seconds)}"),
             ("ciphertexts up", readable_bytes(cost.input_bytes)),
             ("ciphertexts down", readable_bytes(cost.output_bytes)),
             ("keys, sent once", readable_bytes(cost.key_bytes) if cost.key_bytes else "none"),

@@ -35,7 +35,7 @@ OWN = {
     "network": {"cost", "encoding", "program", "exceptions"},
     "importers": {
         *("base", "circuit", "cost", "encoding", "encrypted_model", "network", "passes", "program"),
-        *("exceptions", "_parameters", "_telling"),
+        *("exceptions", "_parameters", "_showing", "_telling"),
     },
     "model_selection": {"_originals", "_telling"},
     "inspection": {"compose", "cost", "deployment", "exceptions", "program"},

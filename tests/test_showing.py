@@ -10,7 +10,9 @@ from sklearn.preprocessing import StandardScaler
 
 import skfhe
 from skfhe._showing import tables
+from skfhe.cost import Cost
 from skfhe.encrypted_model import EncryptedModel
+from skfhe.importers import QuantizedModule
 from skfhe.linear_model import LogisticRegression
 from skfhe.program import ProgramBuilder, ops
 from skfhe.tree import DecisionTreeClassifier
@@ -97,3 +99,20 @@ def test_tables_are_escaped_and_end():
     assert "&lt;script&gt;0&amp;" in html
     assert "… 8 more" in html
     assert "cannot be compiled" not in html
+
+
+def test_networks_have_the_tables_of_estimators():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 3), label="x")
+    x = builder.add(ops.Lookup(np.arange(4)[None], np.array([0])), x, label="<b>relu</b>")
+    module = QuantizedModule(EncryptedModel(None, builder.finish(x), None), [(1,)])
+    html = module._repr_html_()
+    assert html.startswith("<div><code>QuantizedModule(not compiled)</code>")
+    assert html.count("<table") == 2
+    assert "<td>1 × 2 bits</td>" in html
+    assert "&lt;b&gt;relu" in html
+
+
+def test_long_times_are_told_in_seconds():
+    assert "about 123 s a row" in str(Cost({8: 1}, 1e12, 123.4))
+    assert "about 0.012 s a row" in str(Cost({8: 1}, 1e6, 0.0123))

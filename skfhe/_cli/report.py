@@ -78,7 +78,9 @@ def _of_skops(path: Path, trust: list[str]) -> Any:
     """Load a file of skops: types of skfhe, what skops trusts, and what is named."""
     try:
         from skops.io import get_untrusted_types, load
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "skops":
+            raise
         raise ImportError('skops is not installed: pip install "skfhe[skops]"') from None
     try:
         untrusted = get_untrusted_types(file=path)

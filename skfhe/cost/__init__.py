@@ -14,6 +14,7 @@ from skfhe.cost._estimate import (
     layer_costs,
     lookup_p_error,
     readable_bytes,
+    readable_seconds,
 )
 from skfhe.cost._limits import MAX_CELLS, MAX_LOOKUP_BITS, advising, check_limits, explain
 from skfhe.cost._machine import KINDS, VARIABLE, Machine, machine, machine_path, write_machine
@@ -59,6 +60,7 @@ __all__ = [
     "noise_gains",
     "precision_steps",
     "readable_bytes",
+    "readable_seconds",
     "reference_seconds",
     "report_rows",
     "resolve_error_rate",

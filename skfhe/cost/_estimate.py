@@ -41,6 +41,7 @@ __all__ = [
     "layer_costs",
     "lookup_p_error",
     "readable_bytes",
+    "readable_seconds",
 ]
 
 FACTORS = {"complexity": 1.3, "output_bytes": 2.25, "expanded_bytes": 1.5, "key_bytes": 2.0}
@@ -107,7 +108,8 @@ class Cost:
             return f"{lookups}; cannot be compiled: {self.refusal}"
         keys = f"keys of {readable_bytes(self.key_bytes)}" if self.key_bytes else "no evaluation keys"
         return (
-            f"{lookups}; complexity {self.complexity / 1e6:.0f} M; about {self.seconds:.2g} s a row; "
+            f"{lookups}; complexity {self.complexity / 1e6:.0f} M; "
+            f"about {readable_seconds(self.seconds)} a row; "
             f"{readable_bytes(self.input_bytes)} up, {readable_bytes(self.output_bytes)} down; {keys}"
         )
 
@@ -126,6 +128,17 @@ def readable_bytes(n_bytes: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.1f} {unit}" if size < 9.95 and unit != "B" else f"{size:.0f} {unit}"
+
+
+def readable_seconds(seconds: float) -> str:
+    """Return a time to two digits or more, without powers of ten from a hundred seconds on.
+
+    Examples
+    --------
+    >>> readable_seconds(0.01234), readable_seconds(123.4)
+    ('0.012 s', '123 s')
+    """
+    return f"{seconds:.2g} s" if seconds < 99.5 else f"{seconds:.0f} s"
 
 
 @dataclass(frozen=True)

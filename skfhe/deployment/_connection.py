@@ -7,11 +7,10 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from skfhe.deployment._record import add_phase
 from skfhe.exceptions import (
     RequestRefusedError,
     ServerError,
@@ -37,9 +36,12 @@ def load_httpx() -> Any:
     """Return httpx, which only clients of a server need."""
     try:
         import httpx
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "httpx":
+            raise
         raise ImportError(
-            'to talk to a server one needs httpx, which is not installed: pip install "skfhe[client]"'
+            'to talk to a server one needs httpx, which is not installed: pip install "skfhe[client]", '
+            "or httpx alone where the client was installed without torch and the engine"
         ) from None
     return httpx
 
@@ -84,12 +86,15 @@ class Reply:
     times : tuple of float
         When the request was begun, its body had been given to the network, the answer began, and it ended,
         as `time.perf_counter` tells it.
+    repeated_from : float or None
+        When the first attempt was begun, if there were others before this one.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     times: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    repeated_from: float | None = None
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object of the body, or an empty one if it holds anything else."""
@@ -204,9 +209,7 @@ class Connection:
                             raise ServerUnavailableError(f"{what}: {met}") from None
                     else:
                         if reply.status in accepted:
-                            if attempt:
-                                add_phase("repeat", begun, reply.times[0])
-                            return reply
+                            return replace(reply, repeated_from=begun) if attempt else reply
                         met = self._said(reply)
                         if reply.status not in REPEATED:
                             raise self.refusal(method, path, reply)

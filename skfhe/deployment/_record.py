@@ -43,8 +43,8 @@ class Phase:
     ----------
     name : str
         "encode", "keys", "ask limits", "send keys", "encrypt", "upload", "queue", "run", "download",
-        "decrypt" or "decode", in this order for one batch; or "repeat", attempts that failed and pauses after
-        them.
+        "decrypt" or "decode", in this order for one batch; or "repeat", attempts to send a batch that failed,
+        and pauses after them. Those to send or ask anything else are part of that.
     machine : {"client", "network", "server"}
         Where time passes.
     start, seconds : float

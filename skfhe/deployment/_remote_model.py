@@ -1,6 +1,7 @@
 """One model on a server: its client.zip, which stays the same, its keys, and its predictions."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from skfhe.deployment._address import Address
 from skfhe.deployment._connection import Body, Connection, Reply
 from skfhe.deployment._inference import HEADER_LENGTH, inference_request, results_of
 from skfhe.deployment._pinned_file import PinnedFile
-from skfhe.deployment._record import add_exchange, measured
+from skfhe.deployment._record import add_exchange, add_phase, measured
 from skfhe.exceptions import ModelChangedError, RequestRefusedError, ServerError
 
 if TYPE_CHECKING:
@@ -141,23 +142,29 @@ class RemoteModel:
     async def send_keys(self, keys: "EvaluationKeys") -> None:
         """Upload evaluation keys, unless they were."""
         # Their name and their bytes may have to be made first, which takes as long as to generate them.
-        key_id = await asyncio.to_thread(str, keys.id)
+        with measured("keys"):
+            key_id = await asyncio.to_thread(str, keys.id)
+        self._keys.setdefault(key_id, keys)
+        if key_id in self._sent:
+            return
+        begun, n_bytes = time.perf_counter(), 0
         async with self._uploading:
-            self._keys.setdefault(key_id, keys)
             if key_id not in self._sent:
-                with measured("send keys"):
-                    await self._upload(key_id, keys)
+                n_bytes = await self._upload(key_id, keys)
+        add_phase("send keys", begun, time.perf_counter(), n_bytes)
 
-    async def _upload(self, key_id: str, keys: "EvaluationKeys", *, anyway: bool = False) -> None:
-        """Upload keys that the server does not have."""
+    async def _upload(self, key_id: str, keys: "EvaluationKeys", *, anyway: bool = False) -> int:
+        """Upload keys that the server does not have, and return how many bytes that were."""
         path = f"{(await self._located()).path}/keys/{key_id}"
         if not anyway:
             reply = await self._connection.ask(
                 "HEAD", path, seconds=self._timeout, accepted=frozenset({200, 204, 404})
             )
             anyway = reply.status == 404
+        n_bytes = 0
         if anyway:
             data = await asyncio.to_thread(keys.to_bytes)
+            n_bytes = len(data)
             with self._progress("evaluation keys", len(data)) as sent:
                 await self._connection.ask(
                     "PUT",
@@ -167,6 +174,7 @@ class RemoteModel:
                     accepted=frozenset({200, 201, 204}),
                 )
         self._sent.add(key_id)
+        return n_bytes
 
     async def _described(self) -> _Description:
         """Return what the server says of the model, asked once."""
@@ -217,29 +225,33 @@ class RemoteModel:
                 accepted=frozenset({200, 404}),
                 most_bytes=MOST_RESULT_BYTES,
             )
+            if reply.repeated_from is not None:
+                add_phase("repeat", reply.repeated_from, reply.times[0])
             if reply.status == 200:
                 add_exchange(reply.times, (len(data), len(reply.body)), reply.headers)
                 with measured("decrypt"):
                     return await asyncio.to_thread(_results, reply, batch, key_id, request_id)
             if reply.json().get("code") != "unknown_key":
                 raise self._connection.refusal("POST", path, reply)
+            add_phase("repeat", reply.times[0], reply.times[3])
             if n_uploads == MOST_UPLOADS:
                 break
-            with measured("send keys"):
-                await self._send_again(key_id, anyway=n_uploads > 0)
+            begun = time.perf_counter()
+            n_bytes = await self._send_again(key_id, anyway=n_uploads > 0)
+            add_phase("send keys", begun, time.perf_counter(), n_bytes)
         raise ServerError(
             f"{self._address.root} does not know keys {key_id[:12]}… though they were uploaded again and "
             "again: if several servers answer there they have to share one store of keys"
         )
 
-    async def _send_again(self, key_id: str, *, anyway: bool) -> None:
+    async def _send_again(self, key_id: str, *, anyway: bool) -> int:
         """Upload keys that the server says not to have: they expired, or it is another one."""
         if key_id not in self._keys:
             raise ServerError(f"the server does not know keys {key_id[:12]}…, which were not sent: send_keys")
         async with self._uploading:
             # Of several that wait here the first uploads; the others only ask whether the keys are there.
             self._sent.discard(key_id)
-            await self._upload(key_id, self._keys[key_id], anyway=anyway)
+            return await self._upload(key_id, self._keys[key_id], anyway=anyway)
 
 
 def _request(batch: Batch, key_id: str, request_id: str) -> tuple[bytes, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skfhe._showing import tables
 from skfhe.cost import Cost, Report, resolve_error_rate
 from skfhe.encoding import AffineEncoder, OutputDecoders, Structure, TailDecoder, network_inputs, structured
 from skfhe.encrypted_model import EncryptedModel
@@ -93,9 +94,15 @@ class QuantizedModule:
         )
 
     def __repr__(self) -> str:
+        return f"QuantizedModule({self._state()}; {self.cost_})"
+
+    def _state(self) -> str:
         state = "not compiled" if self._encrypted_model.circuit is None else "compiled"
-        rounding = "; approximate rounding" if self._approximate else ""
-        return f"QuantizedModule({state}{rounding}; {self.cost_})"
+        return f"{state}; approximate rounding" if self._approximate else state
+
+    def _repr_html_(self) -> str:
+        """Return for notebooks what the text says, and the tables of cost and accumulators of estimators."""
+        return f"<div><code>QuantizedModule({self._state()})</code>{tables(self._encrypted_model)}</div>"
 
     def compile(
         self,

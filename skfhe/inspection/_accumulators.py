@@ -8,7 +8,16 @@ import numpy as np
 
 from skfhe._typing import IntArray, RangeSource
 from skfhe.cost import layer_costs
-from skfhe.inspection._plotting import BLUE, GREY, ORANGE, axes_for, load_pyplot, styled
+from skfhe.inspection._plotting import (
+    BLUE,
+    GREY,
+    ORANGE,
+    axes_for,
+    counted,
+    load_pyplot,
+    shortened,
+    styled,
+)
 from skfhe.inspection._subject import subject_of
 from skfhe.program import Program, bit_width, ops, trace
 
@@ -115,6 +124,8 @@ class AccumulatorDisplay:
         ------
         ClearEvaluationError
             If there are rows, and the estimator's mode forbids to evaluate them in the clear.
+        ValueError
+            If ``X`` has no rows.
         """
         load_pyplot(f"{cls.__name__}.from_estimator")
         subject = subject_of(estimator)
@@ -130,9 +141,12 @@ class AccumulatorDisplay:
             rows = subject.rows(X)
             if not subject.is_module:  # raises an error if nothing may be evaluated in the clear
                 subject.answers(subject.predictor, rows[:1], "disable")
-            values = trace(program, *subject.integers(X))
+            integers = subject.integers(X)
+            if not len(integers[0]):
+                raise ValueError("X has no rows, so that none use any bits; leave it out")
+            values = trace(program, *integers)
             used = np.array([_bits_used(program, values, summed[at]) for at in shown], dtype=np.int64)
-            n_rows = len(values[0])
+            n_rows = len(integers[0])
         display = cls(
             layers=[
                 program.values[at].label + (" (output)" if at in program.outputs else "") for at in shown
@@ -169,7 +183,7 @@ class AccumulatorDisplay:
                 self.used_bits,
                 color=BLUE,
                 height=0.36,
-                label=f"used by {self.n_rows} rows",
+                label=f"used by {counted(self.n_rows)}",
             )
         rounded = (self.lookup_bits > 0) & (self.lookup_bits < self.proven_bits)
         if rounded.any():
@@ -187,7 +201,7 @@ class AccumulatorDisplay:
         ends = self.proven_bits if self.used_bits is None else np.maximum(self.proven_bits, self.used_bits)
         for place, end, text in zip(places, ends, self._texts(), strict=True):
             ax.annotate(text, (end, place), (4, 0), textcoords="offset points", va="center", fontsize="small")
-        ax.set_yticks(places, self.layers)
+        ax.set_yticks(places, [shortened(each) for each in self.layers], parse_math=False)
         ax.set_ylim(n_layers - 0.4, -0.6)
         ax.set_xlim(0, max(ends.max(initial=1), 1) * 1.3)
         ax.xaxis.get_major_locator().set_params(integer=True)

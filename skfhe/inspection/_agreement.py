@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from skfhe._typing import FloatArray
-from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, load_pyplot, styled
+from skfhe.cost import ErrorRate, count_bootstraps
+from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, counted, load_pyplot, styled
 from skfhe.inspection._subject import Subject, subject_of
+from skfhe.program import Program, is_approximate
 
 __all__ = ["AgreementDisplay"]
 
@@ -29,9 +32,10 @@ class AgreementDisplay:
         Probability that one lookup reads a wrong cell, in rising order.
     agreement : ndarray of float, shape (n_rates, n_repeats)
         Share of the rows of each simulation whose prediction is the very one that is computed in the clear.
-    bound : ndarray of float, shape (n_rates,)
-        Probability that no lookup of a row goes wrong: what agreement is at least, on average. The rest are
-        errors that do not reach the prediction.
+    bound : ndarray of float, shape (n_rates,), or None
+        Probability that no lookup of a row goes wrong, those included that exact rounding is made of: what
+        agreement is at least, on average. The rest are errors that do not reach the prediction. None if
+        accumulators are rounded approximately: near ties predictions differ then without any error.
     seconds : ndarray of float, shape (n_rates,)
         Predicted seconds of an encrypted row.
     n_rows : int
@@ -40,6 +44,7 @@ class AgreementDisplay:
     Attributes
     ----------
     line_, bound_ : matplotlib Line2D
+        ``bound_`` is None without a bound.
     errorbar_ : matplotlib ErrorbarContainer
     cost_ax_ : matplotlib Axes
         Of the seconds, at the right; None if they are not drawn.
@@ -73,7 +78,7 @@ class AgreementDisplay:
         *,
         p_errors: FloatArray,
         agreement: FloatArray,
-        bound: FloatArray,
+        bound: FloatArray | None,
         seconds: FloatArray,
         n_rows: int,
         estimator_name: str | None = None,
@@ -126,16 +131,12 @@ class AgreementDisplay:
         Raises
         ------
         ValueError
-            If there are no rates, no repeats, or a rate lies outside (0, 1).
+            If there are no rates, no repeats, or a rate lies outside (0, 1) or below 2**-128.
         CompilationError
             If the engine finds no parameters at a rate.
         """
         load_pyplot(f"{cls.__name__}.from_estimator")
-        rates = np.sort(np.array(P_ERRORS if p_errors is None else p_errors, dtype=np.float64))
-        if not rates.size or n_repeats < 1:
-            raise ValueError(
-                f"there must be a rate and a repeat at least, got p_errors={p_errors!r} and {n_repeats=}"
-            )
+        rates = _rates(p_errors, n_repeats)
         subject = subject_of(estimator)
         rows = subject.rows(X)
         clear = subject.answers(subject.predictor, rows, "disable")
@@ -148,7 +149,7 @@ class AgreementDisplay:
         display = cls(
             p_errors=rates,
             agreement=agreement,
-            bound=(1.0 - rates) ** subject.predictor.cost_.n_lookups,
+            bound=_bound(subject.predictor.program_, rates),
             seconds=seconds,
             n_rows=len(_equal_rows(clear, clear)),
             estimator_name=subject.name,
@@ -173,15 +174,11 @@ class AgreementDisplay:
         line = {"color": BLUE, "marker": "o", "markersize": 5, "capsize": 3, "label": "agreement"}
         self.errorbar_ = ax.errorbar(self.p_errors, mean, spread, **styled("Line2D", line, kwargs))
         self.line_ = self.errorbar_.lines[0]
-        (self.bound_,) = ax.plot(
-            self.p_errors,
-            self.bound,
-            ":",
-            color="black",
-            linewidth=1.2,
-            label="no lookup of a row goes wrong",
-        )
-        lines = [self.errorbar_, self.bound_]
+        lines, self.bound_ = [self.errorbar_], None
+        if self.bound is not None:
+            style = {"color": "black", "linewidth": 1.2, "label": "no lookup of a row goes wrong"}
+            (self.bound_,) = ax.plot(self.p_errors, self.bound, ":", **style)
+            lines.append(self.bound_)
         ax.set_xscale("log", base=2)
         ax.set_ylim(-0.03, 1.05)
         ax.set_xlabel("probability that a lookup reads a wrong cell (p_error)")
@@ -200,10 +197,31 @@ class AgreementDisplay:
             self.cost_ax_.tick_params(axis="y", colors=VERMILION)
             self.cost_ax_.spines["top"].set_visible(False)
         name = self.estimator_name if name is None else name
-        ax.set_title(f"{f'{name}: ' if name else ''}{self.n_rows} rows, simulated", fontsize="medium")
+        ax.set_title(f"{f'{name}: ' if name else ''}{counted(self.n_rows)}, simulated", fontsize="medium")
         ax.legend(lines, [each.get_label() for each in lines], loc="lower left", fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _rates(p_errors: Sequence[float] | None, n_repeats: int) -> FloatArray:
+    """Return error rates in rising order, all of them checked before the first is simulated."""
+    given: Any = P_ERRORS if p_errors is None else p_errors
+    is_count = isinstance(n_repeats, Integral) and n_repeats >= 1
+    if isinstance(given, str) or np.ndim(given) != 1 or not len(given) or not is_count:
+        raise ValueError(
+            "p_errors= is a list of one rate or more, and n_repeats= at least 1, got "
+            f"{p_errors!r} and {n_repeats!r}"
+        )
+    for rate in given:
+        ErrorRate(rate)
+    return np.sort(np.asarray(given, dtype=np.float64))
+
+
+def _bound(program: Program, rates: FloatArray) -> FloatArray | None:
+    """Return the probability that nothing of a row goes wrong, if only lookups can."""
+    if any(is_approximate(value.op) for value in program.values):
+        return None
+    return np.asarray((1.0 - rates) ** count_bootstraps(program), dtype=np.float64)
 
 
 def _compiled_at(subject: Subject, rate: float) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
-from skfhe.cost import Cost, layer_costs
-from skfhe.inspection._plotting import GREY, axes_for, load_pyplot, styled
+from skfhe.cost import Cost, layer_costs, readable_seconds
+from skfhe.inspection._plotting import GREY, axes_for, load_pyplot, shortened, styled
 from skfhe.inspection._subject import subject_of
 
 __all__ = ["CostDisplay"]
@@ -145,7 +145,7 @@ class CostDisplay:
             **styled("Patch", {"color": _colors(bits), "edgecolor": GREY, "linewidth": 0.5}, kwargs),
         )
         ax.bar_label(self.bars_, texts, padding=4, fontsize="small")
-        ax.set_yticks(range(len(layers)), layers)
+        ax.set_yticks(range(len(layers)), [shortened(each) for each in layers], parse_math=False)
         ax.set_ylim(len(layers) - 0.4, -0.6)
         widest = max(lengths.max(initial=0.0), 1e-9)
         ax.set_xlim(0, widest * 1.45)  # there is room for the text beside the longest bar
@@ -197,7 +197,7 @@ def _title(name: str | None, cost: Cost) -> str:
     head = f"{name}: " if name else ""
     if cost.refusal:
         return fill(f"{head}cannot be compiled: {cost.refusal}", 80)
-    said = f"{head}about {cost.seconds:.2g} s a row"
+    said = f"{head}about {readable_seconds(cost.seconds)} a row"
     if not cost.n_lookups:
         return f"{said}\nwithout lookups, nearly all of it for encryption and decryption"
     return said

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from skfhe._typing import Array, FloatArray
-from skfhe.inspection._plotting import COLORS, axes_for, load_pyplot
-from skfhe.inspection._subject import subject_of
+from skfhe.inspection._plotting import COLORS, axes_for, literally, load_pyplot, shortened
+from skfhe.inspection._subject import Subject, subject_of
 
 __all__ = ["DecisionBoundaryDisplay"]
 
@@ -30,7 +31,7 @@ class DecisionBoundaryDisplay:
         What each mode, "disable", "simulate" or "execute", makes of these rows. Of predicted classes these
         are their places in ``classes``.
     classes : ndarray, default=None
-        The classes, if they are what is predicted.
+        The classes, clusters or kinds, if they are what is predicted.
     xlabel, ylabel : str, default=""
     estimator_name : str, default=None
 
@@ -135,27 +136,37 @@ class DecisionBoundaryDisplay:
             If there are other than two features, or more than two classes with probabilities or scores.
         """
         load_pyplot(f"{cls.__name__}.from_estimator")
-        modes = (fhe,) if isinstance(fhe, str) else tuple(fhe)
+        modes: tuple[Any, ...] = tuple(fhe) if isinstance(fhe, Iterable) and fhe not in MODES else (fhe,)
         wrong = [mode for mode in modes if mode not in MODES]
         if wrong or not modes or len(set(modes)) < len(modes):
             raise ValueError(f"fhe= must be one or several different ones of {MODES}, got {fhe!r}")
         subject = subject_of(estimator)
         columns = [str(column) for column in getattr(X, "columns", [])]
-        rows = np.asarray(X, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[1] != 2:
+        rows = np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != 2 or not len(rows):
             raise ValueError(
-                f"the plane has two features, and X has the shape {rows.shape}; give two columns"
+                f"the plane has two features, and X has the shape {rows.shape}; give rows of two columns"
             )
+        if not isinstance(grid_resolution, Integral) or grid_resolution < 1:
+            raise ValueError(f"grid_resolution= is a number of rows, at least 1, got {grid_resolution!r}")
         ends = [(column.min() - eps, column.max() + eps) for column in rows.T]
         xx0, xx1 = np.meshgrid(*(np.linspace(low, high, grid_resolution) for low, high in ends))
         grid: Any = np.stack([xx0.ravel(), xx1.ravel()], axis=1)
         if columns:  # an estimator that knows its features by name is asked by name
-            grid = type(X)(grid, columns=X.columns)
+            is_pandas = hasattr(X, "iloc")
+            grid = (
+                type(X)(grid, columns=X.columns)
+                if is_pandas
+                else type(X)(dict(zip(columns, grid.T, strict=True)))
+            )
         grid = subject.rows(grid)
-        classes = getattr(subject.predictor, "classes_", None) if response_method == "predict" else None
+        answers = {mode: _answered(subject, response_method, grid, mode) for mode in modes}
+        classes = _classes(subject.predictor, answers) if response_method == "predict" else None
         found = {
-            mode: _answered(subject.predictor, response_method, grid, mode, classes).reshape(xx0.shape)
-            for mode in modes
+            mode: np.asarray(
+                answer if classes is None else np.searchsorted(classes, answer), dtype=np.float64
+            ).reshape(xx0.shape)
+            for mode, answer in answers.items()
         }
         display = cls(
             xx0=xx0,
@@ -191,7 +202,8 @@ class DecisionBoundaryDisplay:
         if len(axes) != n_modes:
             raise ValueError(f"there are {n_modes} modes to draw, and ax= has {len(axes)} axes; give as many")
         name = self.estimator_name if name is None else name
-        style = {**self._colors(), "shading": "nearest", "rasterized": True, **kwargs}
+        style = {**self._colors(kwargs.get("cmap")), "shading": "nearest", "rasterized": True}
+        style |= {key: value for key, value in kwargs.items() if key != "cmap"}
         self.surface_ = []
         for own, (mode, found) in zip(axes, self.response.items(), strict=True):
             self.surface_.append(own.pcolormesh(self.xx0, self.xx1, found, **style))
@@ -199,10 +211,10 @@ class DecisionBoundaryDisplay:
             own.plot(self.xx0[differs], self.xx1[differs], "kx", markersize=5)
             said = _TITLES[mode]
             if mode != next(iter(self.response)):
-                said += f": {differs.size - differs.sum()} of {differs.size} rows equal"
+                said += f"\n{differs.size - differs.sum()} of {differs.size} rows equal"
             own.set_title(said if n_modes > 1 or not name else f"{name}, {said}", fontsize="medium")
-            own.set_xlabel(self.xlabel)
-        axes[0].set_ylabel(self.ylabel)
+            own.set_xlabel(shortened(self.xlabel), parse_math=False)
+        axes[0].set_ylabel(shortened(self.ylabel), parse_math=False)
         self._add_key(axes)
         if name and n_modes > 1:
             axes[0].figure.suptitle(name, fontsize="medium")
@@ -210,15 +222,19 @@ class DecisionBoundaryDisplay:
         self.figure_ = axes[0].figure
         return self
 
-    def _colors(self) -> dict[str, Any]:
+    def _colors(self, cmap: Any) -> dict[str, Any]:
         """Return how answers are coloured: classes apart, numbers by one scale for all modes."""
+        from matplotlib import colormaps
         from matplotlib.colors import BoundaryNorm, ListedColormap
 
         if self.classes is None:
             found = np.concatenate([each.ravel() for each in self.response.values()])
-            return {"cmap": "cividis", "vmin": found.min(), "vmax": found.max()}
+            return {"cmap": cmap or "cividis", "vmin": found.min(), "vmax": found.max()}
         n_classes = len(self.classes)
-        colors = [COLORS[i % len(COLORS)] for i in range(n_classes)]
+        colors: Any = COLORS[:n_classes]
+        if cmap is not None or n_classes > len(COLORS):
+            name = cmap or ("tab20" if n_classes <= 20 else "turbo")
+            colors = colormaps.get_cmap(name)(np.linspace(0, 1, n_classes))
         return {
             "cmap": ListedColormap(colors),
             "norm": BoundaryNorm(np.arange(n_classes + 1) - 0.5, n_classes),
@@ -229,33 +245,51 @@ class DecisionBoundaryDisplay:
         """Say which colour is which class or number."""
         from matplotlib.patches import Patch
 
-        figure = axes[0].figure
+        surface = self.surface_[0]
         if self.classes is None:
-            figure.colorbar(self.surface_[0], ax=list(axes), shrink=0.85)
+            axes[0].figure.colorbar(surface, ax=list(axes), shrink=0.85)
             return
         handles = [
-            Patch(facecolor=COLORS[i % len(COLORS)], alpha=0.55, label=str(each))
+            Patch(facecolor=surface.cmap(surface.norm(i)), alpha=surface.get_alpha(), label=f"{each}")
             for i, each in enumerate(self.classes)
         ]
-        axes[-1].legend(
-            handles=handles, title="class", fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0)
+        legend = axes[-1].legend(
+            handles=handles,
+            labels=[shortened(str(each)) for each in self.classes],
+            title="predicted",
+            fontsize="small",
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),
+            ncols=1 + (len(handles) - 1) // 20,
         )
+        literally(legend.get_texts())
 
 
-def _answered(predictor: Any, method: str, grid: Any, mode: str, classes: Any) -> FloatArray:
-    """Return what a method makes of rows, a number each."""
-    if method not in ("predict", "predict_proba", "decision_function"):
+def _classes(predictor: Any, answers: Mapping[str, Array]) -> Array | None:
+    """Return what is told apart: classes, or clusters and whatever else is whole numbers."""
+    classes = getattr(predictor, "classes_", None)
+    found = np.concatenate(list(answers.values()))
+    return np.unique(found) if classes is None and found.dtype.kind in "iu" else classes
+
+
+def _answered(subject: Subject, method: str, grid: Any, mode: str) -> Array:
+    """Return what a method makes of rows, a number or a class each."""
+    methods = ("predict", "predict_proba", "decision_function")
+    if method not in methods:
         raise ValueError(
             f'response_method must be "predict", "predict_proba" or "decision_function", got {method!r}'
         )
-    if not hasattr(predictor, method):
-        raise ValueError(f'{type(predictor).__name__} has no {method}; use response_method="predict"')
-    found = np.asarray(getattr(predictor, method)(grid, fhe=mode))
+    if not hasattr(subject.predictor, method):
+        there = [each for each in methods if hasattr(subject.predictor, each)]
+        instead = f"; it has {' and '.join(there)}" if there else ", nor anything else that is drawn here"
+        raise ValueError(f"{subject.name} has no {method}{instead}")
+    found = np.asarray(getattr(subject.predictor, method)(grid, fhe=mode))
     if method == "predict_proba" and found.ndim == 2 and found.shape[1] == 2:
         found = found[:, 1]
     if found.ndim > 1:
+        instead = "fit it on a single target" if method == "predict" else 'use response_method="predict"'
         raise ValueError(
-            f"{method} of {type(predictor).__name__} has the shape {found.shape}, and a colour shows one "
-            'number a row; use response_method="predict" of a single target'
+            f"{method} of {subject.name} has the shape {found.shape}, and a colour shows one number a row; "
+            f"{instead}"
         )
-    return np.asarray(found if classes is None else np.searchsorted(classes, found), dtype=np.float64)
+    return found

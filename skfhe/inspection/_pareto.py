@@ -104,8 +104,8 @@ class ParetoDisplay:
         cost : str, default="neg_seconds"
             The name that a search of scikit-learn was given `cost_scorer` by.
         score_name : str, default=None
-            For the axis. Of a search with several metrics, which one; None takes that of ``refit``, or the
-            only one that is not ``cost``.
+            Of a search with several metrics, which one; None takes that of ``refit``, or the only one that is
+            not ``cost``. Of others, how the axis is named.
         ax : matplotlib Axes, default=None
             None makes new ones.
         **kwargs
@@ -208,10 +208,20 @@ def _of_race(cls: type[ParetoDisplay], search: Any, score_name: str | None) -> P
     table, refit = search.cv_results_, search.refit
     metric = refit if isinstance(refit, str) else "score"
     scoring = search.scoring if isinstance(search.scoring, str) else None
+    seconds, front = np.asarray(table["mean_seconds"], dtype=np.float64), np.asarray(search.front_["index"])
+    if isinstance(refit, str) and score_name not in (None, refit):
+        metrics = [key.removeprefix("mean_test_") for key in table if key.startswith("mean_test_")]
+        if score_name not in metrics:
+            raise ValueError(
+                f"score_name= must be one of the search's metrics {', '.join(metrics)}, got {score_name!r}"
+            )
+        metric = str(score_name)
+        complete = np.array([not why for why in table["stopped"]])
+        front = _front(np.where(complete, seconds, np.inf), np.asarray(table[f"mean_test_{metric}"]))
     return cls(
-        seconds=np.asarray(table["mean_seconds"], dtype=np.float64),
+        seconds=seconds,
         score=np.asarray(table[f"mean_test_{metric}"], dtype=np.float64),
-        front=np.asarray(search.front_["index"]),
+        front=front,
         names=[str(name) for name in table["estimator"]],
         stopped=[str(why) for why in table["stopped"]],
         best=int(search.best_index_),

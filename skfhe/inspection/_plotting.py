@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = [
     *("BLUE", "COLORS", "GREY", "MARKERS", "ORANGE", "VERMILION"),
-    *("axes_for", "load_pyplot", "styled"),
+    *("axes_for", "counted", "literally", "load_pyplot", "shortened", "styled"),
 ]
 
 BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW = (
@@ -18,13 +18,16 @@ COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """So that groups are told apart without colours, too."""
 GREY = "#8C8C8C"
+MOST_LETTERS = 40
 
 
 def load_pyplot(caller: str) -> Any:
     """Return matplotlib's pyplot, for a function of that name."""
     try:
         import matplotlib.pyplot as plt
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
         raise ImportError(
             f'{caller} needs matplotlib, which is not installed: pip install "skfhe[plot]"'
         ) from None
@@ -57,3 +60,24 @@ def styled(artist: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) -
 
     kinds = {"Line2D": lines.Line2D, "Patch": patches.Patch}
     return {**defaults, **cbook.normalize_kwargs(dict(given), kinds[artist])}
+
+
+def counted(n_rows: int) -> str:
+    """Return a number of rows in words."""
+    return f"{n_rows} row{'s' * (n_rows != 1)}"
+
+
+def shortened(label: str) -> str:
+    """Return a name that a layer, a feature or a class was given as one line that leaves room for bars.
+
+    It is left out of the middle: names of layers tell most at their ends.
+    """
+    line = "".join(letter if letter.isprintable() else " " for letter in label)
+    half = MOST_LETTERS // 2
+    return line if len(line) <= MOST_LETTERS else f"{line[: half - 1]}…{line[-half:]}"
+
+
+def literally(texts: Iterable[Any]) -> None:
+    """Let matplotlib's texts be shown as they are: dollars in names are no formulas."""
+    for text in texts:
+        text.set_parse_math(False)

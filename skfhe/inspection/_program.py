@@ -156,7 +156,7 @@ def _draw_box(ax: Any, box: Box, texts: dict[str, Any]) -> Any:
         }
         if box.is_output and i == len(box.lines) - 1:
             style["fontstyle"] = "italic"
-        ax.text(box.x, y, line, **{**style, **texts})
+        ax.text(box.x, y, line, **{**style, "parse_math": False, **texts})
     return patch
 
 

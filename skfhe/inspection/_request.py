@@ -9,7 +9,7 @@ from typing import Any
 
 from skfhe.cost import readable_bytes
 from skfhe.deployment import Phase, RequestRecord
-from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, load_pyplot, styled
+from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, counted, load_pyplot, styled
 from skfhe.inspection._subject import subject_of
 
 __all__ = ["RequestDisplay"]
@@ -76,8 +76,9 @@ class RequestDisplay:
         Parameters
         ----------
         estimator : Client, estimator, Pipeline, search or QuantizedModule
-            A `skfhe.deployment.Client` of a server's URL, which is asked; or what is fitted and compiled,
-            which does the part of both machines in this process, so that no time passes between them.
+            A `skfhe.deployment.Client` of a server's URL, which is asked, and which no other thread may use
+            meanwhile; or what is fitted and compiled, which does the part of both machines in this process,
+            so that no time passes between them.
         X : array-like
             Rows as it takes them.
         method : str, default="predict"
@@ -102,9 +103,16 @@ class RequestDisplay:
             If a client has no server.
         NotCompiledError
             If anything else is not compiled.
+        TypeError
+            If a client is an `skfhe.deployment.AsyncClient`, whose predictions are awaited.
         """
         load_pyplot(f"{cls.__name__}.from_estimator")
         if hasattr(type(estimator), "last_request"):
+            if not hasattr(type(estimator), "keygen"):
+                raise TypeError(
+                    f"predictions of an {type(estimator).__name__} are awaited: await one, and draw it with "
+                    "RequestDisplay.from_record(client.last_request)"
+                )
             estimator.keygen()
             for _ in range(1 + warm_up):
                 getattr(estimator, method)(X)
@@ -134,8 +142,18 @@ class RequestDisplay:
         Returns
         -------
         RequestDisplay
+
+        Raises
+        ------
+        TypeError
+            If it is no record.
         """
         load_pyplot(f"{cls.__name__}.from_record")
+        if not isinstance(record, RequestRecord):
+            raise TypeError(
+                f"expected a RequestRecord, got {type(record).__name__}; last_request of a client is None "
+                "until a server has answered a prediction"
+            )
         return cls(record=record, name=name).plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> RequestDisplay:
@@ -150,10 +168,10 @@ class RequestDisplay:
         """
         from matplotlib.patches import Patch
 
-        found = {phase.name for phase in self.record.phases}
-        names = [each for each in ORDER if each in found]
+        found = dict.fromkeys(phase.name for phase in self.record.phases)
+        names = [*(each for each in ORDER if each in found), *(each for each in found if each not in ORDER)]
         ax = axes_for(ax, f"{type(self).__name__}.plot", (7.5, 1.5 + 0.33 * max(len(names), 2)))
-        unit, scale = ("seconds", 1.0) if self.record.seconds >= 1 else ("milliseconds", 1e3)
+        unit, scale = ("seconds", 1.0) if self.record.seconds >= 0.9995 else ("milliseconds", 1e3)
         self.bars_ = {}
         for row, each in enumerate(names):
             phases = [phase for phase in self.record.phases if phase.name == each]
@@ -178,8 +196,7 @@ class RequestDisplay:
         ax.set_xlim(0, max(self.record.seconds * scale, 1e-9) * 1.25)
         ax.set_xlabel(unit)
         name = self.name if name is None else name
-        rows = f"{self.record.n_rows} row{'s' * (self.record.n_rows != 1)}"
-        told = f"{rows} in {_duration(self.record.seconds)}"
+        told = f"{counted(self.record.n_rows)} in {_duration(self.record.seconds)}"
         ax.set_title(f"{name}: {told}" if name else told, fontsize="medium", pad=26)
         machines = [m for m in COLORS if any(phase.machine == m for phase in self.record.phases)]
         ax.legend(
@@ -245,6 +262,6 @@ def _in_one_process(estimator: Any, X: Any) -> tuple[RequestRecord, str]:
 def _duration(seconds: float) -> str:
     if seconds == 0:
         return "no time"
-    if seconds >= 1:
-        return f"{seconds:.3g} s"
+    if seconds >= 0.9995:
+        return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:.0f} s"
     return f"{seconds * 1e3:.2g} ms" if seconds < 0.0995 else f"{seconds * 1e3:.0f} ms"

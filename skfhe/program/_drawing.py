@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from skfhe.program import ops
-from skfhe.program._graph import Program, Value
+from skfhe.program._graph import Program, Value, printable
 from skfhe.program._layout import layers_of, placed
 
 __all__ = ["Arrow", "Box", "Drawing", "draw"]
@@ -334,6 +334,7 @@ def _number(number: int) -> str:
 
 
 def _shortened(text: str) -> str:
+    text = printable(text)
     return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
 
 

@@ -10,7 +10,7 @@ from skfhe.program import ops
 from skfhe.program._ranges import infer_type
 from skfhe.program._types import IntegerType
 
-__all__ = ["Program", "ProgramBuilder", "Value", "rebuild"]
+__all__ = ["Program", "ProgramBuilder", "Value", "printable", "rebuild"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class Program:
             mark = " (output)" if position in self.outputs else ""
             lines.append(
                 f"%{position} = {type(value.op).__name__}({arguments})"
-                f"  {value.label}  {value.type.shape}"
+                f"  {printable(value.label)}  {value.type.shape}"
                 f"  [{value.type.min}, {value.type.max}] {value.type.bits} bits{mark}"
             )
         return "\n".join(lines)
@@ -191,3 +191,8 @@ def rebuild(program: Program, keep: Sequence[int]) -> Program:
         for v in (program.values[old] for old in keep)
     )
     return Program(values, tuple(position[o] for o in program.outputs), program.range_source)
+
+
+def printable(label: str) -> str:
+    """Return what somebody has named a layer in one line, without letters that no XML may have."""
+    return "".join(letter if letter.isprintable() else " " for letter in label)

@@ -7,12 +7,12 @@ import threading
 import numpy as np
 import pytest
 
-from skfhe.deployment import AsyncClient, Client, save
+from skfhe.deployment import AsyncClient, Client, HttpTransport, save
 from skfhe.deployment._record import Recorder, add_exchange, add_phase, measured, recording
 from skfhe.inspection import RequestDisplay
 from skfhe.linear_model import LogisticRegression
 from tests.deployment.served import infer_body, upload
-from tests.deployment.stand_in import StandIn
+from tests.deployment.stand_in import StandIn, reply
 from tests.deployment.test_client import ROWS, InProcess, X, Y
 from tests.deployment.test_serving_routes import with_server
 
@@ -62,6 +62,59 @@ def test_the_first_request_has_keys_to_send_and_the_next_has_not(model, server, 
     assert list(RequestDisplay.from_record(first).bars_) == [
         *("encode", "keys", "ask limits", "send keys", *BATCH, "decode")
     ]
+
+
+def test_phases_add_up_whatever_has_to_be_repeated(server, tmp_path):
+    """One after the other, with nothing counted twice and no time between them that is in none."""
+
+    def busy(server, writer, answer):
+        return reply(429, {"error": "busy"})
+
+    def forgotten(server, writer, answer):
+        return reply(404, {"error": "no such keys", "code": "unknown_key"})
+
+    for ending in ("GET /v2/models/small", "HEAD /v2/models/small/keys/", "PUT /v2/models/small/keys/"):
+        server.fault(ending, busy)
+    for act in (busy, forgotten, busy):
+        server.fault("/infer", act)
+    with Client(HttpTransport(f"{server.url}/small", folder=tmp_path), key_dir=tmp_path / "keys") as client:
+        client.predict(ROWS)
+        record = client.last_request
+        keys = len(client.evaluation_keys().to_bytes())
+    assert names(record) == [
+        *("encode", "keys", "send keys", "ask limits", "encrypt"),
+        *("repeat", "send keys", "repeat", "upload", "run", "download", "decrypt", "decode"),
+    ]
+    ends = [0.0, *(phase.end for phase in record.phases)]
+    starts = [*(phase.start for phase in record.phases), record.seconds]
+    gaps = [start - end for start, end in zip(starts, ends, strict=True)]
+    assert min(gaps) > -1e-6
+    assert sum(gaps) < 0.2 * record.seconds
+    assert record.bytes_of("send keys") == keys
+
+
+def test_who_waits_for_keys_that_another_thread_sends_is_told_so(server, tmp_path):
+    sending = threading.Event()
+
+    async def slow(server, writer, answer):
+        sending.set()
+        await asyncio.sleep(0.2)
+        return answer
+
+    server.fault("HEAD /v2/models/small/keys/", slow)
+    records = []
+    with Client(f"{server.url}/small", key_dir=tmp_path / "keys") as client:
+        client.keygen()
+        first = threading.Thread(target=client.predict, args=(ROWS,))
+        first.start()
+        assert sending.wait(10)
+        with recording() as recorder:
+            client._answered(client._transport, "predict", (ROWS,), recorder)
+            records.append(recorder.finished(len(ROWS)))
+        first.join()
+    (record,) = records
+    assert names(record)[:3] == ["encode", "keys", "send keys"]
+    assert record.seconds_of("send keys") > 0.05
 
 
 async def _forget(remote):

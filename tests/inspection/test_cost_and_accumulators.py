@@ -132,6 +132,16 @@ def test_what_rounding_leaves_is_marked():
     assert "read by its lookups, after rounding" in labels
 
 
+def test_there_have_to_be_rows_to_use_bits(tree):
+    """Where the estimator itself does not refuse none, too."""
+    builder = ProgramBuilder()
+    model = Model(builder.finish(builder.input(np.zeros(1), np.full(1, 60), label="x")))
+    with pytest.raises(ValueError, match="X has no rows"):
+        AccumulatorDisplay.from_estimator(model, np.zeros((0, 1), dtype=int))
+    display = AccumulatorDisplay.from_estimator(model, np.zeros((1, 1), dtype=int))
+    assert "used by 1 row" in [text.get_text() for text in display.ax_.get_legend().get_texts()]
+
+
 def test_rows_are_not_evaluated_where_that_is_forbidden():
     model = skfhe.set_mode(LogisticRegression(max_iter=300).fit(X, Y), "execute", clear="forbid")
     AccumulatorDisplay.from_estimator(model)

@@ -14,7 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier as Original
 
 import skfhe.inspection as inspection
+from skfhe.cost import estimate_cost
 from skfhe.inspection import AccumulatorDisplay, CostDisplay, ProgramDisplay
+from skfhe.program import ProgramBuilder, ops
 from skfhe.tree import DecisionTreeClassifier
 from tests.inspection.conftest import X, Y
 
@@ -93,3 +95,35 @@ def test_without_matplotlib_it_is_said_what_to_install(display, monkeypatch):
 def test_keywords_for_matplotlib_go_by_any_alias(tree):
     display = CostDisplay.from_estimator(tree, lw=3)
     assert display.bars_[0].get_linewidth() == 3
+
+
+class Named:
+    """A program whose layer somebody has named."""
+
+    def __init__(self, label):
+        builder = ProgramBuilder()
+        x = builder.input(np.zeros(1), np.full(1, 7), label="x")
+        self.given = builder.finish(
+            builder.add(ops.Lookup(np.arange(8)[None], np.array([0])), x, label=label)
+        )
+
+    @property
+    def program_(self):
+        return self.given
+
+    @property
+    def cost_(self):
+        return estimate_cost(self.given)
+
+
+@pytest.mark.parametrize("display", OF_THE_MODEL, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("label", ["$a$ and \\frac{$", "line\nbreak\x00", "encoder.layer" * 20 + ".query"])
+@pytest.mark.filterwarnings("error")
+def test_layers_are_shown_whatever_their_names_are(display, label):
+    """Without formulas, in one line, and leaving room for the bars."""
+    shown = display.from_estimator(Named(label))
+    shown.figure_.canvas.draw()
+    names = [text.get_text() for text in (*shown.ax_.get_yticklabels(), *shown.ax_.texts)]
+    (found,) = [name for name in names if name.startswith(label[:4])]
+    assert len(found) <= 40
+    assert found.isprintable()

@@ -8,10 +8,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skfhe.cluster import KMeans
+from skfhe.decomposition import PCA
 from skfhe.exceptions import NotCompiledError
 from skfhe.inspection import AgreementDisplay, DecisionBoundaryDisplay, ParetoDisplay
+from skfhe.inspection._agreement import _bound
+from skfhe.inspection._pareto import _front
 from skfhe.linear_model import LogisticRegression
 from skfhe.model_selection import ParetoSearchCV, cost_scorer
+from skfhe.program import ProgramBuilder, ops
 from skfhe.tree import DecisionTreeClassifier
 from tests.inspection.conftest import X, Y
 
@@ -56,6 +61,24 @@ def test_a_search_of_scikit_learn_has_a_front_if_it_knows_costs():
         ParetoDisplay.from_estimator(DecisionTreeClassifier())
 
 
+def test_of_several_metrics_of_a_race_that_which_is_named_is_drawn():
+    scoring = {"accuracy": "accuracy", "loss": "neg_log_loss"}
+    search = ParetoSearchCV(
+        DecisionTreeClassifier(random_state=0),
+        {"max_depth": [1, 2, 4]},
+        scoring=scoring,
+        refit="accuracy",
+        cv=2,
+    ).fit(X, Y)
+    assert ParetoDisplay.from_estimator(search).ax_.get_ylabel() == "accuracy"
+    display = ParetoDisplay.from_estimator(search, score_name="loss")
+    assert display.ax_.get_ylabel() == "loss"
+    np.testing.assert_array_equal(display.score, search.cv_results_["mean_test_loss"])
+    np.testing.assert_array_equal(display.front, _front(display.seconds, display.score))
+    with pytest.raises(ValueError, match="one of the search's metrics accuracy, loss, got 'f1'"):
+        ParetoDisplay.from_estimator(search, score_name="f1")
+
+
 def test_settings_tried_for_a_network_are_drawn_by_loss_and_seconds():
     class Setting:
         rounding = (4, "exact")
@@ -91,8 +114,43 @@ def test_agreement_is_whole_without_errors_and_above_its_bound_with_them(tree):
     np.testing.assert_array_equal(display.line_.get_ydata(), display.agreement.mean(axis=1))
     assert display.cost_ax_ is not None
     assert display.plot(show_cost=False).cost_ax_ is None
-    with pytest.raises(ValueError, match="a rate and a repeat"):
-        AgreementDisplay.from_estimator(tree, X, p_errors=[])
+
+
+@pytest.mark.parametrize("wrong", ["0.1", 0.1, [], [2**-40, 2.0], [0.0], [[0.1, 0.2]], [float("nan")]])
+def test_rates_are_checked_before_anything_is_simulated(tree, wrong, monkeypatch):
+    monkeypatch.setattr(type(tree), "compile", None)
+    with pytest.raises(ValueError, match="p_error"):
+        AgreementDisplay.from_estimator(tree, X, p_errors=wrong)
+    with pytest.raises(ValueError, match=r"n_repeats= at least 1, got None and 2\.5"):
+        AgreementDisplay.from_estimator(tree, X, n_repeats=2.5)
+
+
+def test_the_bound_counts_the_lookups_that_rounding_is_made_of():
+    """Approximate rounding has none, and makes rows differ that no error has met."""
+
+    def bound_of(rounding):
+        builder = ProgramBuilder()
+        x = builder.input(np.zeros(3), np.full(3, 60), label="x")
+        rounded = builder.add(rounding, x, label="rounded")
+        table = ops.Lookup(np.arange(17)[None], np.array([0]), step=4)
+        return _bound(builder.finish(builder.add(table, rounded, label="table")), np.array([2**-6]))
+
+    assert bound_of(ops.Truncate(2)).tolist() == [(1 - 2**-6) ** (3 + 3 * 2)]
+    assert bound_of(ops.Round(2, method="exact")).tolist() == [(1 - 2**-6) ** (3 + 3 * 2)]
+    assert bound_of(ops.Round(2, method="approximate")) is None
+
+
+def test_without_a_bound_there_is_no_line():
+    ones = np.ones((2, 3))
+    display = AgreementDisplay(
+        p_errors=ones[:, 0] / 4, agreement=ones, bound=None, seconds=ones[:, 0], n_rows=1
+    ).plot()
+    assert display.bound_ is None
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == [
+        "agreement",
+        "seconds a row",
+    ]
+    assert display.ax_.get_title() == "1 row, simulated"
 
 
 def test_boundaries_are_predictions_of_a_grid_in_each_mode(linear):
@@ -106,7 +164,7 @@ def test_boundaries_are_predictions_of_a_grid_in_each_mode(linear):
         np.testing.assert_array_equal(display.classes[found.astype(int)], predicted)
         assert not display.differs[mode].any()
     assert display.ax_.shape == (3,)
-    assert display.ax_[2].get_title() == "encrypted: 36 of 36 rows equal"
+    assert display.ax_[2].get_title() == "encrypted\n36 of 36 rows equal"
 
 
 def test_boundaries_of_one_mode_have_one_axes(linear):
@@ -132,6 +190,58 @@ def test_boundaries_of_pipelines_and_frames_have_their_names():
     assert display.classes is None
 
 
+def legend_of(display):
+    """Return the names and the colours that are shown."""
+    legend = display.figure_.axes[0].get_legend()
+    return {
+        text.get_text(): patch.get_facecolor()
+        for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
+    }
+
+
+def test_clusters_are_told_apart_as_classes_are():
+    model = KMeans(3, n_init=1, random_state=0).fit(X[:, :2])
+    display = DecisionBoundaryDisplay.from_estimator(model, X[:, :2], fhe="disable", grid_resolution=5)
+    assert display.classes.tolist() == [0, 1, 2]
+    assert len(set(legend_of(display).values())) == 3
+
+
+@pytest.mark.parametrize(("n_classes", "cmap"), [(3, None), (3, "viridis"), (9, None), (25, None)])
+def test_every_class_has_a_colour_of_its_own_and_the_legend_tells_it(n_classes, cmap):
+    found = np.arange(n_classes, dtype=float)[None]
+    xx0, xx1 = np.meshgrid(np.arange(n_classes), [0.0])
+    names = np.array([f"{i}, $ or \\frac{{$" for i in range(n_classes)])
+    display = DecisionBoundaryDisplay(
+        xx0=xx0, xx1=xx1, response={"disable": found}, classes=names, xlabel="$ $\\frac{$" + "x" * 99
+    ).plot(**({} if cmap is None else {"cmap": cmap}))
+    display.figure_.canvas.draw()
+    colors = display.surface_[0].get_facecolors()
+    assert len(np.unique(colors, axis=0)) == n_classes
+    shown = legend_of(display)
+    assert list(shown) == names.tolist()
+    np.testing.assert_allclose(list(shown.values()), colors)
+
+
+def test_boundaries_of_frames_that_are_not_of_pandas_are_asked_by_name():
+    class Frame:
+        def __init__(self, data):
+            self.data = data
+            self.columns = list(data)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.stack(list(self.data.values()), axis=1).astype(dtype)
+
+    class Asked(LogisticRegression):
+        def predict(self, rows, fhe=None):
+            assert isinstance(rows, Frame)
+            return super().predict(np.asarray(rows, dtype=float), fhe=fhe)
+
+    model = Asked(max_iter=300).fit(X[:, :2], Y)
+    frame = Frame({"long": X[:, 0], "wide": X[:, 1]})
+    display = DecisionBoundaryDisplay.from_estimator(model, frame, fhe="disable", grid_resolution=4)
+    assert display.xlabel == "long"
+
+
 def test_boundaries_that_cannot_be_drawn_are_refused(linear, tree):
     with pytest.raises(ValueError, match=r"two features, and X has the shape \(150, 4\)"):
         DecisionBoundaryDisplay.from_estimator(tree, X)
@@ -141,6 +251,15 @@ def test_boundaries_that_cannot_be_drawn_are_refused(linear, tree):
         DecisionBoundaryDisplay.from_estimator(
             linear, X[:, :2], fhe="disable", grid_resolution=3, response_method="decision_function"
         )
+    with pytest.raises(ValueError, match="PCA has no predict, nor anything else"):
+        DecisionBoundaryDisplay.from_estimator(PCA(2).fit(X[:, :2]), X[:, :2], fhe="disable")
+    for wrong in (0, 2.5):
+        with pytest.raises(ValueError, match="grid_resolution="):
+            DecisionBoundaryDisplay.from_estimator(linear, X[:, :2], grid_resolution=wrong)
+    with pytest.raises(ValueError, match=r"shape \(0, 2\)"):
+        DecisionBoundaryDisplay.from_estimator(linear, X[:0, :2])
+    with pytest.raises(ValueError, match="got None"):
+        DecisionBoundaryDisplay.from_estimator(linear, X[:, :2], fhe=None)
     fresh = LogisticRegression(max_iter=300).fit(X[:, :2], Y)
     with pytest.raises(NotCompiledError):
         DecisionBoundaryDisplay.from_estimator(fresh, X[:, :2], grid_resolution=3)

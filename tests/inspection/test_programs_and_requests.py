@@ -2,7 +2,7 @@
 
 import pytest
 
-from skfhe.deployment import Phase, RequestRecord
+from skfhe.deployment import AsyncClient, Phase, RequestRecord
 from skfhe.exceptions import NotCompiledError
 from skfhe.inspection import ProgramDisplay, RequestDisplay
 from tests.inspection.conftest import X
@@ -37,6 +37,27 @@ def test_one_process_does_the_part_of_both_machines(linear):
 def test_what_is_not_compiled_makes_no_request(tree):
     with pytest.raises(NotCompiledError, match="compile"):
         RequestDisplay.from_estimator(tree, X)
+
+
+def test_what_is_no_record_is_not_drawn():
+    with pytest.raises(TypeError, match="got NoneType; last_request of a client is None"):
+        RequestDisplay.from_record(None)
+    client = AsyncClient("http://localhost:1/model")
+    with pytest.raises(TypeError, match="await one"):
+        RequestDisplay.from_estimator(client, X)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.9996, "1 s"), (12.345, "12.3 s"), (1234.5, "1234 s"), (0.0123, "12 ms")]
+)
+def test_times_are_told_in_units_that_are_read(seconds, said):
+    record = RequestRecord((Phase("run", "server", 0.0, seconds),), 1, seconds)
+    assert RequestDisplay.from_record(record).ax_.get_title() == f"1 row in {said}"
+
+
+def test_phases_of_other_names_are_drawn_below():
+    phases = (Phase("cache", "server", 0.0, 0.1), Phase("run", "server", 0.1, 0.2))
+    assert list(RequestDisplay.from_record(RequestRecord(phases, 1, 0.3)).bars_) == ["run", "cache"]
 
 
 def test_a_record_is_drawn_to_scale():

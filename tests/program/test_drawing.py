@@ -130,6 +130,19 @@ def test_svg_is_well_formed_and_escaped_and_takes_the_colour_of_the_page():
     assert "overflow-x: auto" in page
 
 
+def test_labels_with_control_characters_are_one_line_of_xml():
+    builder = ProgramBuilder()
+    x = builder.input(np.zeros(1), np.full(1, 7), label="first\nsecond\x00\u2028")
+    program = builder.finish(builder.add(ops.Sum(axis=0), x, label="total\x1b"))
+    assert len(str(program).splitlines()) == 2
+    titles = [
+        node.text
+        for node in ElementTree.fromstring(draw(program).to_svg()).iter()
+        if node.tag.endswith("title")
+    ]
+    assert titles == str(program).splitlines()
+
+
 def test_an_empty_program_is_drawn_as_nothing():
     assert draw(Program((), ())).boxes == ()
     ElementTree.fromstring(draw(Program((), ())).to_svg())
