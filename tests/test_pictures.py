@@ -84,7 +84,7 @@ def test_the_chart_of_families_is_drawn_of_what_was_measured():
     families = chart.leaves()
     picture = chart.PICTURE.read_text("utf-8")
     assert picture == chart.draw(families), "run python docs/pictures/which_model.py"
-    assert all(0 < score <= 1 for leaf in families for _, score, _ in leaf.measured)
+    assert all(0 < score <= 1 for leaf in families for _, score, *_ in leaf.measured)
     assert ":file: _static/which_model.svg" in (ROOT / "docs" / "which_model.md").read_text("utf-8")
 
 
@@ -95,7 +95,11 @@ def test_every_answer_of_the_chart_leads_somewhere_and_is_told_in_words():
     assert sorted(goals) == sorted({each.name for each in (*chart.QUESTIONS, *families)} - {"row"})
     (words,) = re.findall(r"<desc[^>]*>(.*)</desc>", chart.draw(families))
     for leaf in families:
-        assert (ROOT / "docs" / leaf.link.partition("#")[0]).with_suffix(".md").is_file(), leaf.link
+        page, _, anchor = leaf.link.partition("#")
+        text = (ROOT / "docs" / page).with_suffix(".md").read_text("utf-8")
+        heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        anchors = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads]
+        assert not anchor or anchor in anchors, leaf.link
         assert leaf.head in words
         assert all(line in words for line in chart.measured(leaf))
 

@@ -49,13 +49,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Leaf:
-    """A family, the page that describes it, and what was measured: (data, score, seconds) twice at most."""
+    """A family, its page, and (data, score, seconds, whether they were measured), twice at most."""
 
     name: str
     row: int
     head: str
     link: str
-    measured: tuple[tuple[str, float, float], ...]
+    measured: tuple[tuple[str, float, float, bool], ...]
 
 
 QUESTIONS = (
@@ -95,21 +95,28 @@ def kept(name):
 
 
 def job(name, model, budget=0.05):
-    """Return the score and the seconds, as `cost_` has them, of a job's model of a budget."""
-    found = kept(f"jobs-{name}")["ours"]["budgets"]
+    """Return what is kept of a job's model of a budget: seconds as `cost_` has them, until it is timed."""
+    kept_of = kept(f"jobs-{name}")
+    found = kept_of["ours"]["budgets"]
     each = next(each for each in found if each["model"] == model and each["budget"] == budget)
-    return each["score"], each["seconds"]
+    wanted = each["model"], each["params"]
+    timed = [one["seconds"] for one in kept_of.get("timed", []) if (one["model"], one["params"]) == wanted]
+    return each["score"], timed[0] if timed else each["seconds"], bool(timed)
 
 
 def of(benchmark, score="score", seconds="row", **wanted):
-    """Return the score, or the mean of folds, and the seconds of the first such model of a benchmark."""
+    """Return what is kept of the first such model of a benchmark: a score, or the mean of folds."""
     each = next(
         each
         for each in kept(benchmark)["results"]
         if all(each[name] == value for name, value in wanted.items())
     )
     scores = each[score]
-    return (sum(scores) / len(scores) if isinstance(scores, list) else scores), each[seconds]
+    return (
+        (sum(scores) / len(scores) if isinstance(scores, list) else scores),
+        each[seconds],
+        seconds == "row",
+    )
 
 
 def leaves():
@@ -130,7 +137,7 @@ def leaves():
             1,
             "Your own network",
             "your_own_network.html",
-            (("digits, CNN", network["clear"], network["seconds, one row"]),),
+            (("digits, CNN", network["clear"], network["seconds, one row"], True),),
         ),
         Leaf(
             "few",
@@ -200,7 +207,10 @@ def duration(seconds):
 
 def measured(leaf):
     """Return what a leaf says below its name."""
-    return [f"{data}: {told(score)}, {duration(seconds)}" for data, score, seconds in leaf.measured]
+    return [
+        f"{data}: {told(score)}, {'' if is_measured else '~ '}{duration(seconds)}"
+        for data, score, seconds, is_measured in leaf.measured
+    ]
 
 
 def text(x, y, line, kind):
@@ -248,7 +258,7 @@ def in_words(families):
             else f"{answer}: {' '.join(goal.lines[:2])}"
             for answer, goal in ((answer, found[name]) for answer, name in question.answers)
         ]
-        told_of.append(f"{' '.join(question.lines[:2])} {'; '.join(answers)}.")
+        told_of.append(f"{' '.join(question.lines[:2])} {'; '.join(answers)}.".replace("?.", "?"))
     return " ".join(told_of)
 
 
