@@ -11,6 +11,9 @@ from skfhe.inspection._plotting import COLORS, GREY, MARKERS, axes_for, load_pyp
 
 __all__ = ["ParetoDisplay"]
 
+NARROW = 5.0
+"""Times that differ by this factor at most are on a linear scale, for ticks of a logarithmic one collide."""
+
 
 class ParetoDisplay:
     """Score against the predicted seconds of an encrypted row, of all candidates of a search.
@@ -192,7 +195,12 @@ class ParetoDisplay:
             ax.scatter(*at, s=170, label="taken", **ring)
         if self.max_seconds is not None:
             ax.axvline(self.max_seconds, color=GREY, linestyle="--", linewidth=1, label="budget")
-        ax.set_xscale("log")
+        shown = self.seconds[drawn & (self.seconds > 0)]
+        if len(shown) and shown.max() > NARROW * shown.min():
+            ax.set_xscale("log")
+        elif not len(shown):
+            text = "no candidate can be compiled"
+            ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
         ax.set_xlabel("predicted seconds of an encrypted row")
         ax.set_ylabel(self.score_name.replace("_", " "))
         ax.spines[["top", "right"]].set_visible(False)
