@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,24 @@ def seconds(call: Callable[[], Any], repetitions: int = 1, warm_up: int = 0) -> 
         call()
         taken.append(time.perf_counter() - start)
     return float(np.median(taken))
+
+
+def row_seconds(
+    execute: Callable[..., Any], encoded: Sequence[np.ndarray], most_seconds: float = 4.0
+) -> tuple[float, int]:
+    """Return the median seconds of encrypted rows that are alone in their calls, and how many were timed.
+
+    Rows are taken in turn: 5 at least, 200 at most, and no more once ``most_seconds`` have passed.
+    """
+    rows = [tuple(x[i : i + 1] for x in encoded) for i in range(len(encoded[0]))]
+    execute(*rows[0])  # sets memory aside that later ones use again
+    taken: list[float] = []
+    began = time.perf_counter()
+    while len(taken) < 5 or (len(taken) < 200 and time.perf_counter() - began < most_seconds):
+        start = time.perf_counter()
+        execute(*rows[len(taken) % len(rows)])
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken)), len(taken)
 
 
 def processor() -> str:

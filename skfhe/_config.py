@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -74,14 +74,15 @@ def config_context(*, progress: bool | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        _here.reset(token)
+        with suppress(ValueError):  # an asynchronous generator was ended by another task, which has its own
+            _here.reset(token)
 
 
 def _checked(progress: object) -> dict[str, Any]:
     if progress is None:
         return {}
     if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {progress!r}")
+        raise TypeError(f"progress must be a bool, got {progress!r} of type {type(progress).__name__}")
     return {"progress": progress}
 
 

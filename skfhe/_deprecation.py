@@ -7,6 +7,7 @@ old name is still there. Nothing here loads a library, so that every room may us
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -22,7 +23,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def deprecated(*, instead: str, since: str, until: str) -> Callable[[_Function], _Function]:
-    """Return a decorator of a function or method that goes.
+    """Return a decorator of a function, method, property (under ``@property``) or class that goes.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def deprecated(*, instead: str, since: str, until: str) -> Callable[[_Function],
     Returns
     -------
     callable
-        Takes the function and returns one that warns at each call.
+        Takes the function and returns one that warns at each call. A class stays the same object, so that
+        ``isinstance``, `clone` and pickles work as before, and warns where it is constructed.
 
     Examples
     --------
@@ -48,13 +50,18 @@ def deprecated(*, instead: str, since: str, until: str) -> Callable[[_Function],
     double is deprecated since skfhe 0.3 and will be removed in 0.5: use widen(2)
     """
 
-    def decorate(function: _Function) -> _Function:
+    def decorate(what: _Function) -> _Function:
+        function = what.__init__ if inspect.isclass(what) else what
+
         @functools.wraps(function)
         def warned(*args: Any, **kwargs: Any) -> Any:
-            _warn(f"{function.__name__} is deprecated", f"use {instead}", since, until)
+            _warn(f"{what.__name__} is deprecated", f"use {instead}", since, until)
             return function(*args, **kwargs)
 
-        return warned  # type: ignore[return-value]
+        if not inspect.isclass(what):
+            return warned  # type: ignore[return-value]
+        what.__init__ = warned  # type: ignore[method-assign]
+        return what
 
     return decorate
 
@@ -172,7 +179,9 @@ def renamed_names(room: str, *, since: str, until: str, **renamed: str) -> Calla
     def getter(name: str) -> Any:
         if name not in renamed:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        _warn(f"{room}.{name} is deprecated", f"use {room}.{renamed[name]}", since, until)
+        # an import from a package asks twice: first whether it is there, then for the object
+        if sys._getframe(1).f_code.co_name != "_handle_fromlist":
+            _warn(f"{room}.{name} is deprecated", f"use {room}.{renamed[name]}", since, until)
         return getattr(import_module(room), renamed[name])
 
     return getter

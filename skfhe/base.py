@@ -111,6 +111,10 @@ class EncryptedPredictorMixin:
         check_is_fitted(self, "program_")
         return self._lowered_model()
 
+    def _encrypted_models(self) -> dict[str, EncryptedModel]:
+        """Return the model that predicts, as ``""``, and those of methods that have programs of their own."""
+        return {"": self._fitted_model()}
+
     @property
     def program_(self) -> Program:
         """The quantized model on integers: what runs encrypted."""

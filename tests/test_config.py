@@ -1,8 +1,10 @@
+import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 import skfhe
@@ -55,7 +57,23 @@ def test_forked_processes_begin_with_the_defaults():
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-@pytest.mark.parametrize("progress", [1, "yes"])
+def test_a_generator_that_another_task_ends_leaves_no_error():
+    """Its context is another one then, and what it has set stays where it was."""
+
+    async def rows():
+        with skfhe.config_context(progress=True):
+            yield 1
+
+    async def ended_elsewhere():
+        generator = rows()
+        await anext(generator)
+        await asyncio.create_task(generator.aclose())
+
+    asyncio.run(ended_elsewhere())
+    assert skfhe.get_config() == {"progress": False}
+
+
+@pytest.mark.parametrize("progress", [1, "yes", np.True_])
 def test_what_is_no_truth_value_is_refused(progress):
-    with pytest.raises(TypeError, match="progress must be True or False, got"):
+    with pytest.raises(TypeError, match=f"must be a bool, got .* of type {type(progress).__name__}"):
         skfhe.set_config(progress=progress)

@@ -48,6 +48,7 @@ def room(monkeypatch):
     """Return a module, which can be imported, whose ``Old`` is ``New`` now."""
     made = ModuleType("room_with_an_old_name")
     made.New = Estimator
+    made.__path__ = []  # as rooms are packages
     made.__getattr__ = renamed_names(made.__name__, **WHEN, Old="New")
     monkeypatch.setitem(sys.modules, made.__name__, made)
     return made
@@ -62,12 +63,47 @@ def only(caught):
     return str(warning.message)
 
 
+@deprecated(instead="Estimator", **WHEN)
+class Gone(BaseEstimator):
+    """Without a successor of the same parameters."""
+
+    def __init__(self, n_bits=8):
+        self.n_bits = n_bits
+
+    @property
+    @deprecated(instead="n_bits", **WHEN)
+    def bits_(self):
+        """An attribute that goes."""
+        return self.n_bits
+
+
 def test_a_deprecated_function_does_what_it_did_and_names_the_other_one():
     with pytest.warns(FutureWarning) as caught:
         assert old_sum(2, b=3) == 5
     assert "old_sum is deprecated" in only(caught)
     assert "use new_sum" in only(caught)
     assert old_sum.__doc__ == "Add."
+
+
+def test_a_deprecated_class_stays_one_and_warns_where_it_is_constructed():
+    with pytest.warns(FutureWarning) as caught:
+        made = Gone(n_bits=3)
+    assert only(caught).startswith("Gone is deprecated")
+    assert isinstance(made, Gone)
+    assert made.get_params() == {"n_bits": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pickle.loads(pickle.dumps(made)).n_bits == 3
+    with pytest.warns(FutureWarning, match="Gone is deprecated"):
+        assert type(clone(made)) is Gone
+
+
+def test_a_deprecated_attribute_is_a_property_that_warns():
+    with pytest.warns(FutureWarning, match="Gone is deprecated"):
+        made = Gone()
+    with pytest.warns(FutureWarning) as caught:
+        assert made.bits_ == 8
+    assert only(caught).startswith("bits_ is deprecated")
 
 
 def test_an_old_parameter_is_the_new_one():

@@ -1,6 +1,7 @@
 """The reference names what is public, and what pages show is what happens."""
 
 import importlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -46,6 +47,27 @@ def test_the_reference_has_a_page_for_every_room_and_no_other():
     assert pages == {"index", "skfhe", "exceptions", *ROOMS}
     index = (REFERENCE / "index.rst").read_text("utf-8")
     assert set(re.findall(r"^   (\w+)$", index, re.MULTILINE)) == pages - {"index"}
+
+
+def found(name):
+    """Say whether a dotted name of the package is there."""
+    package, *rest = name.split(".")
+    place = importlib.import_module(package)
+    for part in rest:
+        name = f"{place.__name__}.{part}" if hasattr(place, "__path__") else ""
+        if not hasattr(place, part) and name and importlib.util.find_spec(name):
+            importlib.import_module(name)
+        if not hasattr(place, part):
+            return False
+        place = getattr(place, part)
+    return True
+
+
+@pytest.mark.parametrize("page", [*sorted(DOCS.glob("*.md")), ROOT / "README.md"], ids=lambda page: page.stem)
+def test_pages_name_only_what_is_there(page):
+    """A name that is gone, or never was, sends readers to nothing."""
+    names = set(re.findall(r"\bskfhe(?:\.\w+)+", page.read_text("utf-8"))) - {"skfhe.serving"}  # a logger
+    assert [name for name in sorted(names) if not found(name)] == []
 
 
 def test_examples_end_with_what_they_cost():

@@ -4,9 +4,12 @@ import importlib.util
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import matplotlib.pyplot as plt
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 ROOT = Path(__file__).parents[1]
 
@@ -74,3 +77,42 @@ def test_each_job_has_a_panel_with_its_front():
         scores = ax.lines[0].get_ydata()
         assert [job["ours"]["candidates"]["score"][at] for at in job["ours"]["front"]] == list(scores)
     plt.close(figure)
+
+
+def test_the_chart_of_families_is_drawn_of_what_was_measured():
+    chart = script("which_model")
+    families = chart.leaves()
+    picture = chart.PICTURE.read_text("utf-8")
+    assert picture == chart.draw(families), "run python docs/pictures/which_model.py"
+    assert all(0 < score <= 1 for leaf in families for _, score, _ in leaf.measured)
+    assert ":file: _static/which_model.svg" in (ROOT / "docs" / "which_model.md").read_text("utf-8")
+
+
+def test_every_answer_of_the_chart_leads_somewhere_and_is_told_in_words():
+    chart = script("which_model")
+    families = chart.leaves()
+    goals = [name for question in chart.QUESTIONS for _, name in question.answers]
+    assert sorted(goals) == sorted({each.name for each in (*chart.QUESTIONS, *families)} - {"row"})
+    (words,) = re.findall(r"<desc[^>]*>(.*)</desc>", chart.draw(families))
+    for leaf in families:
+        assert (ROOT / "docs" / leaf.link.partition("#")[0]).with_suffix(".md").is_file(), leaf.link
+        assert leaf.head in words
+        assert all(line in words for line in chart.measured(leaf))
+
+
+def test_no_text_of_the_chart_runs_out_of_its_box():
+    chart = script("which_model")
+    root = ElementTree.fromstring(chart.draw(chart.leaves()))
+    below = {"{http://www.w3.org/2000/svg}text", "{http://www.w3.org/2000/svg}rect"}
+    right = None
+    for each in (each for each in root.iter() if each.tag in below):
+        if each.tag.endswith("rect"):
+            right = float(each.get("x")) + float(each.get("width"))
+        elif right is not None and float(each.get("x")) < right:
+            bold = each.get("class") == "head"
+            face = FontProperties(
+                family="DejaVu Sans", weight="bold" if bold else "normal", size=13 if bold else 12
+            )
+            assert float(each.get("x")) + TextPath((0, 0), each.text, prop=face).get_extents().x1 < right, (
+                each.text
+            )

@@ -70,6 +70,28 @@ def test_licences_of_everything_that_is_required_are_told():
         assert f"`{name}`" in tools
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_clean_leaves_nothing_that_git_ignores(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split() if line]
+    made = [re.sub(r"^\*", "skfhe", name) for name in ignored if name != ".venv*"]
+    environments = [".venv", ".venv-oldest", ".venv-newest", ".venv-release", ".venv-peer", ".venv-tenseal"]
+    for name in (*made, *environments, "skfhe/cost/__pycache__"):
+        (tmp_path / name).mkdir(parents=True)
+    subprocess.run(["make", "-C", tmp_path, "clean"], check=True, capture_output=True)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {"Makefile", "docs", "docs/reference", "skfhe", "skfhe/cost"}
+
+
+def test_the_page_on_installing_names_every_extra_for_users():
+    page = (ROOT / "docs" / "install.md").read_text("utf-8")
+    table = page.partition("| `pip install")[2].partition("\n\n")[0]
+    extras = licences.requirements().keys() - {"", *licences.TOOLS}
+    assert {
+        each for row in table.split("\n")[2:] for each in re.findall(r"`(\w+)`", row.split("|")[1])
+    } == extras
+
+
 def test_licences_are_those_of_what_is_installed():
     """A package that changes its licence with a release is noticed when that release is pinned."""
     installed = {canonicalize_name(each.metadata["Name"]): each.version for each in metadata.distributions()}

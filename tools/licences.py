@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "licences.md"
-TOOLS = ("test", "lint", "docs", "mutation")
-"""Extras for those who work on the package."""
+TOOLS = ("test", "lint", "docs", "mutation", "jobs")
+"""Extras for those who work on the package, or run its benchmarks."""
 REASONS = {
     "brevitas": "quantizers that networks are trained with",
     "catboost": "`skfhe.boosting`: the original models",

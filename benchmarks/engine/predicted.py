@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.measure import machine, save
+from benchmarks.measure import machine, row_seconds, save
 from skfhe import compile_torch_model
 from skfhe.additive import ExplainableBoostingClassifier
 from skfhe.boosting import CatBoostClassifier, LGBMRegressor, XGBClassifier
@@ -39,8 +39,6 @@ from skfhe.neural_network import NeuralNetClassifier, NeuralNetRegressor
 from skfhe.svm import SVC, LinearSVC
 from skfhe.tree import DecisionTreeClassifier
 
-SECONDS = 4.0  # that a model is timed for, in at least `LEAST` rows and at most `MOST`
-LEAST, MOST = 5, 200
 Rows = tuple[np.ndarray, np.ndarray]
 
 
@@ -128,16 +126,8 @@ def measured(model: Any, X: np.ndarray) -> tuple[float, float, int]:
     start = time.perf_counter()
     circuit.keygen()
     keys = time.perf_counter() - start
-    encoded = model.encoder_.encode(X[:16])
-    rows = [tuple(x[i : i + 1] for x in encoded) for i in range(len(encoded[0]))]
-    circuit.execute(*rows[0])  # sets memory aside that later ones use again
-    taken: list[float] = []
-    began = time.perf_counter()
-    while len(taken) < LEAST or (len(taken) < MOST and time.perf_counter() - began < SECONDS):
-        start = time.perf_counter()
-        circuit.execute(*rows[len(taken) % len(rows)])
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken)), keys, len(taken)
+    row, n_rows = row_seconds(circuit.execute, model.encoder_.encode(X[:16]))
+    return row, keys, n_rows
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ and prints its interpreter.
 Scores are means of five folds that all share, area under the curve or accuracy. In the clear a gradient
 boosting is tuned over a grid; of skfhe `ParetoSearchCV` searches linear models, linear models on splines and
 boosting. Both are told by the folds that they were chosen by. Seconds are ``cost_.seconds``, means of the
-folds; nothing is timed. Each budget's model is then trained on the first fold's rows and predicts some of the
-others encrypted, and every decrypted integer is compared with the clear program's.
+folds. Each budget's model is then trained on the first fold's rows and predicts some of the others encrypted,
+and every decrypted integer is compared with the clear program's. Last, encrypted rows of it are timed, which
+wants a machine that does nothing else.
 
 What each job has found is kept among the results, part by part, and ``--add`` goes on where a run was
 stopped, or had no peer. ``python docs/pictures/jobs.py`` makes the page of it.
@@ -21,6 +22,7 @@ from rich.console import Console
 from benchmarks.jobs.data import JOBS
 from benchmarks.jobs.measured import PARTS, Options
 from benchmarks.jobs.tables import budget_table, job_line, peer_lines
+from benchmarks.jobs.timed import timed
 from benchmarks.measure import kept, machine, place, save
 
 PACKAGES = ("skfhe", "concrete-python", "scikit-learn", "numpy", "pandas")
@@ -63,6 +65,10 @@ def main() -> None:
                 console.print(f"{name}: {part}", style="dim")
                 found[part] = measured(job, *rows, options)
                 save(result, found)
+        if "timed" not in found:
+            console.print(f"{name}: timed", style="dim")
+            found["timed"] = timed(job, found["ours"]["budgets"], *rows)
+            save(result, found)
         console.print(f"\n{name}: {job_line(found)}")
         console.print(budget_table(found))
         for line in peer_lines(found):

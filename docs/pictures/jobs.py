@@ -118,7 +118,8 @@ def gain(model, before):
 
 def prices(jobs):
     """Return the table of what is sent, and of how many encrypted rows were the clear ones."""
-    head = ["job", "model", "score", "gain", "a row", "lookups", "up, down", "keys", "equal"]
+    head = ["job", "model", "score", "gain", "a row: predicted, measured", "lookups", "up, down", "keys"]
+    head += ["equal"]
     rows = []
     for job in jobs:
         own = models(job)
@@ -126,10 +127,17 @@ def prices(jobs):
             lookups = ", ".join(f"{count} × {bits} bits" for bits, count in each["lookups"].items())
             equal = f"{each['equal_rows']} of {each['checked_rows']}" if "checked_rows" in each else "not run"
             line = [job["job"], called(each), told(each["score"]), gain(each, before)]
-            line.append(duration(each["seconds"]))
+            line.append(f"{duration(each['seconds'])}, {measured(job, each)}")
             sent = f"{size(each['input_bytes'])}, {size(each['output_bytes'])}"
             rows.append([*line, lookups or "none", sent, size(each["key_bytes"]), equal])
     return table(head, rows)
+
+
+def measured(job, model):
+    """Return how long an encrypted row took."""
+    wanted = model["model"], model["params"]
+    taken = [each["seconds"] for each in job.get("timed", []) if (each["model"], each["params"]) == wanted]
+    return duration(taken[0]) if taken else "not timed"
 
 
 def counted(lookups, key_bytes):

@@ -35,6 +35,7 @@ def bench(
     """
     from skfhe._bench import STEPS, measure_machine
 
+    where = _where(output, dry_run)
     shown = console()
     to_terminal = shown.is_terminal and not as_json
     if not as_json:
@@ -52,9 +53,9 @@ def bench(
     path = None
     if not dry_run:
         try:
-            path = write_machine(found, output)
+            path = write_machine(found, where)
         except OSError as error:
-            raise failed(f"cannot write {output or machine_path()}: {error.strerror or error}") from None
+            raise failed(f"cannot write {where}: {error.strerror or error}") from None
     if as_json:
         typer.echo(json.dumps(json.loads(found.to_json())))
         return
@@ -62,6 +63,16 @@ def bench(
     if path is not None:
         used = _when_used(output, os.environ.get(VARIABLE, ""))
         shown.print(f"Written to {path}: cost_.seconds are this machine's {used}.", markup=False)
+
+
+def _where(output: Path | None, dry_run: bool) -> Path | None:
+    """Return the file to write, before half a minute is spent for nothing."""
+    if output is not None or dry_run:
+        return output
+    try:
+        return machine_path()
+    except RuntimeError:
+        raise failed("there is no home to write to: set HOME or XDG_CACHE_HOME, or give --output") from None
 
 
 def _when_used(output: Path | None, given: str) -> str:

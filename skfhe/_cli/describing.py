@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -37,14 +38,21 @@ def described_object(model: Any) -> dict[str, Any]:
         members = fitted_members(model)
     if not members:
         raise ValueError(
-            f"this {type(model).__name__} has no fitted estimator of skfhe inside; skfhe.convert(fitted, X) "
-            "makes one of what other libraries have trained"
+            f"this {type(model).__name__} has no fitted estimator of skfhe inside. If it is, or has, one, "
+            "fit it, a search with refit=True; skfhe.convert(fitted, X) makes one of what others have trained"
         )
+    try:
+        described = [each for member in members for each in _described_member(member)]
+    except Exception as error:  # whatever is missing in what another version has written
+        raise ValueError(
+            f"this {type(model).__name__} cannot be described ({type(error).__name__}: {error}): it was "
+            "changed by hand, or written by another version of skfhe; load it with that one, or fit it again"
+        ) from error
     return {
         "name": _name(model),
         **_where(),
         "learns": {"server": list(SERVER), "wire": list(WIRE)},
-        "members": [_described_member(each) for each in members],
+        "members": described,
     }
 
 
@@ -60,7 +68,9 @@ def described_files(files: Any) -> dict[str, Any]:
         **_where(),
         "learns": {"server": list(SERVER), "wire": list(WIRE)},
     }
-    lookups = files.program is not None and bool(files.program.lookups) and len(files.members) == 1
+    lookups = None if files.program is None else bool(files.program.lookups)
+    if lookups and len(files.members) > 1:
+        lookups = None  # of one of them, and nobody knows of which
     client = [line for each in files.members for line in _learnt(each, lookups)]
     member: dict[str, Any] = {"name": found["name"], "compiled": True}
     if files.program is not None:
@@ -93,21 +103,30 @@ def _where() -> dict[str, Any]:
     return {"machine": {name: getattr(here, name) for name in told}}
 
 
-def _described_member(model: Any) -> dict[str, Any]:
-    """Describe an estimator, or a quantized network."""
-    circuit = getattr(model, "fhe_circuit_", None)
-    rate = circuit.error_rate if circuit is not None else ErrorRate()
-    found = {"name": type(model).__name__, "compiled": circuit is not None}
-    mode = getattr(model, "_mode", None)
-    if mode is not None and mode.fhe != "disable":
-        found["mode"] = mode.fhe
+def _described_member(model: Any) -> Iterator[dict[str, Any]]:
+    """Describe each program of an estimator, or that of a quantized network."""
+    name = type(model).__name__
+    if hasattr(model, "quantized_forward"):
+        yield _described_model(name, model._encrypted_model)
+        return
+    more = {} if model._mode.fhe == "disable" else {"mode": model._mode.fhe}
+    names = len(getattr(model, "feature_names_in_", ()))
+    labels = getattr(model, "classes_", ())
+    n_labels = sum(map(len, labels)) if isinstance(labels, list) else len(labels)
+    for method, each in model._encrypted_models().items():
+        called = f"{name}.{method}" if method else name
+        yield _described_model(called, each, n_labels=0 if method else n_labels, n_names=names) | more
+
+
+def _described_model(name: str, model: Any, **named: int) -> dict[str, Any]:
+    """Describe a program between its edges."""
+    circuit = model.circuit
+    found: dict[str, Any] = {"name": name, "compiled": circuit is not None}
     if circuit is not None:
         found["batch_sizes"] = list(circuit.batch_sizes)
-    labels = getattr(model, "classes_", None)
-    head = None if hasattr(model, "quantized_forward") else model.head_
-    n_labels, lookups = None if labels is None else len(labels), bool(model.program_.lookups)
-    learnt = of_client(model.encoder_, model.decoder_, head, n_labels, lookups)
-    return found | _described_program(model.program_, rate) | {"learns": learnt}
+    rate = circuit.error_rate if circuit is not None else ErrorRate()
+    learnt = of_client(model.encoder, model.decoder, model.head, lookups=bool(model.program.lookups), **named)
+    return found | _described_program(model.program, rate) | {"learns": learnt}
 
 
 def _described_program(program: Program, rate: ErrorRate) -> dict[str, Any]:
@@ -153,12 +172,19 @@ def _described_specs(specs: Any) -> dict[str, Any]:
     }
 
 
-def _learnt(member: Any, lookups: bool) -> list[str]:
+def _learnt(member: Any, lookups: bool | None) -> list[str]:
     """Return what the client learns by one of the halves in its file."""
     head = getattr(member, "head", None)
     labels = getattr(head, "labels", None)
-    n_labels = sum(map(len, labels)) if isinstance(labels, tuple | list) else None
-    return of_client(member.encoder, member.decoder, head, n_labels, lookups)
+    names = getattr(getattr(member, "rows", None), "feature_names", None)
+    return of_client(
+        member.encoder,
+        member.decoder,
+        head,
+        n_labels=sum(map(len, labels)) if isinstance(labels, tuple | list) else 0,
+        n_names=len(names or ()),
+        lookups=lookups,
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -21,15 +21,16 @@ ROWS = "its rows, and the decrypted scores of its own rows, not their labels alo
 LEVELS = "all boundaries between the levels of features that the model uses, not which it asks about"
 SPLITS = "all thresholds and categories that the model asks about, not in which tree, nor where"
 LINEAR = "by as many predictions as there are inputs, and one, the weights: scores are linear in what is sent"
-LINEAR_ENCODERS = ("GridBitsEncoder", "GridEncoder", "MonomialEncoder")
+LINEAR_ENCODERS = ("GridEncoder", "MonomialEncoder")
+"""Whose programs have no lookups; of others the program tells."""
 ENCODERS = {
     "AffineEncoder": "scale and zero point of the inputs",
     "AnswersEncoder": (
         "every threshold that is kept, which categories are grouped together, and the boundaries of features "
-        "that interact"
+        "that interact; by many predictions the score of every step of every curve"
     ),
     "BlockEncoder": LEVELS,
-    "GridBitsEncoder": "which features the model uses, and the boundaries that they are compared with",
+    "GridBitsEncoder": "range and step of each feature, and a value in the middle that a support vector has",
     "GridEncoder": "which features have a weight, and of these the training range, margin and step",
     "LevelBitsEncoder": LEVELS,
     "MonomialEncoder": "range and step of each feature, and which products of features have a weight at all",
@@ -51,14 +52,37 @@ DECODERS = {
     "TailDecoder": "what the network makes of its last integers, which the client computes in the clear",
 }
 HEADS = {
+    "ClassFractions": "",
+    "Discriminants": (
+        "differences of distances from the centroids, and of more than two the deviations within classes"
+    ),
     "Distances": "distances from all centres; those of one row more than there are features give the centres",
-    "NearestVotes": "what each prototype, or each reference, votes for, and the distances from them",
+    "Indicators": "",
+    "Inliers": "from which score on rows are outliers",
+    "LogDensities": "",
+    "Margins": "",
+    "NearestVotes": (
+        "distances from all references, and what each votes for: those of one row more than there are "
+        "features give ALL TRAINING ROWS"
+    ),
+    "PairVotes": "",
+    "PathLengths": "from which length of paths on rows are outliers, and which length is usual",
     "Projections": "projections of its rows; those of one row more than there are features give the axes",
+    "SoftVotes": "what each prototype votes for, and the distances from them, but for a common term",
+    "Values": "",
 }
+"""What is told beside scores: of many heads nothing, for what they hold is the task's and not the model's."""
+CELLS = "which two features interact"
 
 
 def of_client(
-    encoder: Any, decoder: Any, head: Any, n_labels: int | None = None, lookups: bool = False
+    encoder: Any,
+    decoder: Any,
+    head: Any,
+    *,
+    n_labels: int = 0,
+    n_names: int = 0,
+    lookups: bool | None = None,
 ) -> list[str]:
     """Return what a client learns of rows and of the model.
 
@@ -66,24 +90,26 @@ def of_client(
     ----------
     encoder, decoder, head : object
         Between rows and predictions.
-    n_labels : int, optional
-        Classes that are named.
-    lookups : bool, default=False
-        Whether the program is known to have some: scores are not linear then.
+    n_labels, n_names : int, default=0
+        Classes, and features, that are named.
+    lookups : bool, optional
+        Whether the program has some: scores are linear otherwise. None if that is not known.
 
     Returns
     -------
     list of str
     """
     found = [ROWS, *_known(ENCODERS, encoder)]
+    if getattr(encoder, "cells", None) is not None:
+        found.append(CELLS)
     decoders = [decoder, *getattr(decoder, "decoders", ())] if decoder is not None else []
     for each in decoders:
         found += _known(DECODERS, each)
     found += _known(HEADS, head)
-    if type(encoder).__name__ in LINEAR_ENCODERS and not lookups:
+    if lookups is False or type(encoder).__name__ in LINEAR_ENCODERS:
         found.append(LINEAR)
-    if n_labels:
-        found.append(f"the {n_labels} classes")
+    named = {"classes": n_labels, "features": n_names}
+    found += [f"the {n} {what}, by name" for what, n in named.items() if n]
     return list(dict.fromkeys(found))
 
 
@@ -92,6 +118,5 @@ def _known(table: dict[str, str], part: Any) -> Iterable[str]:
     if part is None:
         return []
     name = type(part).__name__
-    if name in table:
-        return [table[name]]
-    return [] if table is HEADS else [f"what its {name} holds"]
+    told = table.get(name, f"what its {name} holds")
+    return [told] if told else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 import zipfile
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +60,7 @@ def report(
 def _described(path: Path, pickle: bool, trust: list[str]) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}")
-    if path.suffix == ".skops":
+    if path.suffix == ".skops" and not path.is_dir():
         return described_object(_of_skops(path, trust))
     if path.is_dir() or (zipfile.is_zipfile(path) and path.suffix not in PICKLES):
         from skfhe.deployment import describe
@@ -77,17 +78,33 @@ def _of_skops(path: Path, trust: list[str]) -> Any:
     """Load a file of skops: types of skfhe, what skops trusts, and what is named."""
     try:
         from skops.io import get_untrusted_types, load
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "skops":
+            raise
         raise ImportError('skops is not installed: pip install "skfhe[skops]"') from None
-    untrusted = get_untrusted_types(file=path)
-    ours = [name for name in untrusted if name.startswith("skfhe.") or name in HARMLESS]
-    strange = [name for name in untrusted if name not in ours and name not in trust]
-    if strange:
-        raise ValueError(
-            f"{path} has types that are neither of skfhe nor trusted by skops: {', '.join(strange)}. Allow "
-            "each by --trust TYPE if you know where it comes from"
-        )
-    return load(path, trusted=[*ours, *(name for name in untrusted if name in trust)])
+    try:
+        untrusted = get_untrusted_types(file=path)
+        allowed = [name for name in untrusted if name in HARMLESS or name in trust or _is_ours(name)]
+        if len(allowed) == len(untrusted):
+            return load(path, trusted=allowed)
+    except OSError:
+        raise
+    except Exception as error:  # whatever skops, and zip files, raise
+        raise ValueError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    strange = [name for name in untrusted if name not in allowed]
+    raise ValueError(
+        f"{path} has types that are neither of skfhe nor trusted by skops: {', '.join(strange)}. Allow "
+        "each by --trust TYPE if you know where it comes from"
+    )
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a type is of skfhe, and not another's that one of its modules has imported."""
+    module, _, last = name.rpartition(".")
+    if not module.startswith("skfhe."):
+        return False
+    found = getattr(import_module(module), last, None)
+    return isinstance(found, type) and found.__module__ == module
 
 
 def _of_pickle(path: Path) -> Any:
@@ -106,6 +123,7 @@ def _of_pickle(path: Path) -> Any:
 
 
 def _print(to: Console, found: dict[str, Any]) -> None:
+    found = _shown(found)
     parts: list[Any] = [Text(found["name"], style="bold")]
     head = _lines(
         steps=", ".join(found.get("steps", ())),
@@ -138,7 +156,8 @@ def _member(member: dict[str, Any]) -> list[Any]:
     told = {
         "state": state + (f", mode {member['mode']}" if "mode" in member else ""),
         "lookups a row": widths or "none",
-        "accumulators": f"{member['accumulator_bits'] or '–'} bits, {member['range_source']}",
+        "accumulators": _widths(member["accumulator_bits"], member["range_source"]),
+        "results": _widths(member["output_bits"], member["range_source"]),
         "error rate": f"{error['p_error']:.2g} a lookup, {error['row']:.2g} a row",
     }
     if cost["refusal"]:
@@ -157,6 +176,10 @@ def _member(member: dict[str, Any]) -> list[Any]:
     return [_lines(**(told | _sent(member))), Text(), _layers(member["layers"])]
 
 
+def _widths(bits: list[int], range_source: str) -> str:
+    return f"{', '.join(map(str, dict.fromkeys(bits)))} bits, {range_source}" if bits else "none"
+
+
 def _sent(member: dict[str, Any]) -> dict[str, str]:
     told = {}
     if "sent" in member:
@@ -171,11 +194,12 @@ def _sent(member: dict[str, Any]) -> dict[str, str]:
 def _layers(layers: list[dict[str, Any]]) -> Table:
     table = Table(title="layers", title_justify="left", title_style="bold")
     for name in ("layer", "bits in", "accumulator", "ranges", "lookup reads", "lookups", "of the cost"):
-        table.add_column(name, justify="left" if name in ("layer", "ranges") else "right")
+        justify: Any = "left" if name in ("layer", "ranges") else "right"
+        table.add_column(name, justify=justify, overflow="fold")
     for row in layers:
         share = row["cost_share"]
         table.add_row(
-            row["layer"],
+            Text(row["layer"]),
             *(str(row["bits_in"]), f"{row['accumulator_bits']} bits", row["range_source"]),
             f"{row['lookup_bits']} bits" if row["lookups"] else "–",
             str(row["lookups"]),
@@ -194,8 +218,19 @@ def _learning(found: dict[str, Any]) -> Table:
     return table
 
 
-def _listed(lines: Any) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+def _listed(lines: Any) -> Text:
+    return Text("\n".join(f"- {line}" for line in lines))
+
+
+def _shown(value: Any) -> Any:
+    """Return what is described, without characters that a terminal would obey instead of showing them."""
+    if isinstance(value, dict):
+        return {_shown(key): _shown(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    if isinstance(value, str):
+        return "".join(letter if letter.isprintable() else "?" for letter in value)
+    return value
 
 
 def _lines(**told: str) -> Table:

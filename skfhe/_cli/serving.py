@@ -41,8 +41,8 @@ def serve(
     """
     try:
         from skfhe.deployment import ServerSettings, run_server
-    except ModuleNotFoundError as error:
-        raise failed(f'{error.name} is not installed: pip install "skfhe[server]"') from None
+    except ImportError as error:
+        raise failed(str(error)) from None
     if settings:
         _list_settings(ServerSettings)
         return

@@ -47,7 +47,7 @@ class Advice:
         Share of the program's complexity that it takes off, in (0, 1]; NaN if the program cannot be evaluated
         as it is, and could be so.
     seconds : float
-        Estimated seconds of one row then, on the machine that the cost table was measured on.
+        Estimated seconds of one row then, on the same machine as `Cost.seconds`.
     """
 
     layer: str

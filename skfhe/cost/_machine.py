@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import secrets
+import stat
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -34,6 +35,9 @@ KINDS = {
 """What is measured beside lookups, each in seconds."""
 
 MOST_BYTES = 1 << 16
+LEAST_SECONDS, MOST_SECONDS = 1e-40, 1e6
+"""Of a piece of work: within them, sums of all that a program does are neither 0 nor infinite."""
+LARGEST_POLYNOMIAL = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -112,15 +116,17 @@ class Machine:
         if {*self.seconds} != {*KINDS} or not self.operations:
             raise ValueError("it does not have the seconds of every kind of work")
         for number in (*self.seconds.values(), *(x for pair in self.operations.values() for x in pair)):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-                raise ValueError(f"{number!r} is no number of seconds")
+            if type(number) not in (int, float) or not LEAST_SECONDS <= number <= MOST_SECONDS:
+                raise ValueError(f"{_said(number)} is no number of seconds")
         if any(len(pair) != 2 for pair in self.operations.values()):
             raise ValueError("it does not have two rates of every polynomial size")
+        if not all(type(size) is int and 0 < size <= LARGEST_POLYNOMIAL for size in self.operations):
+            raise ValueError(f"{_said(next(iter(self.operations)))} is no polynomial size")
         if not all(type(n) is int and 0 < n < 1 << 16 for n in (self.cpus, self.threads)):
             raise ValueError(f"it has {self.cpus!r} processors and {self.threads!r} threads")
         texts = (self.name, self.processor, self.measured, self.engine)
-        if not all(isinstance(text, str) and len(text) <= 256 for text in texts):
-            raise ValueError("its names are no texts")
+        if not all(isinstance(text, str) and len(text) <= 256 and text.isprintable() for text in texts):
+            raise ValueError("its names are no texts that can be shown")
 
     def seconds_of(self, work: Work) -> float:
         """Return the seconds that work takes.
@@ -159,8 +165,8 @@ class Machine:
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise ValueError("skfhe bench has not written it")
         version = values.pop("version", None)
-        if version != VERSION:
-            raise ValueError(f"it is of version {version!r}, and this skfhe reads {VERSION}")
+        if type(version) is not int or version != VERSION:
+            raise ValueError(f"it is of version {_said(version)}, and this skfhe reads {VERSION}")
         try:
             rates = {int(n): (one, two) for n, (one, two) in values.pop("operations").items()}
             return cls(**values, operations=rates)
@@ -227,14 +233,18 @@ def _read(given: str) -> Machine | None:
         path = Path(given) if given else machine_path()
     except RuntimeError:  # there is no home
         return None
+    if not given and not os.path.exists(path):  # of a folder that is another user's, nothing is known
+        return None
     try:
-        if not given and not path.exists():
-            return None
-        if path.stat().st_size > MOST_BYTES:
+        kind = path.stat()
+        if not stat.S_ISREG(kind.st_mode):  # others may never end
+            raise ValueError("it is no file")
+        if kind.st_size > MOST_BYTES:
             raise ValueError("it is too long")
         found = Machine.from_json(path.read_text("utf-8"))
-        if not given and found.cpus != os.cpu_count():
-            raise ValueError(f"it was measured with {found.cpus} processors, and there are {os.cpu_count()}")
+        here = os.cpu_count() or 1
+        if not given and found.cpus != here:
+            raise ValueError(f"it was measured with {found.cpus} processors, and there are {here}")
     except (OSError, ValueError, RecursionError) as error:
         warnings.warn(
             f"{given or 'what skfhe bench has measured of this machine'} cannot be used: {error}. Seconds "
@@ -244,3 +254,11 @@ def _read(given: str) -> Machine | None:
         )
         return None
     return found
+
+
+def _said(value: object) -> str:
+    """Return what a file says in a place, shortened; of whole numbers without end not even that."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number of many digits"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

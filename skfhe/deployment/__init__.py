@@ -5,6 +5,7 @@ torch nor scikit-learn, nor the engine once there are keys. `Server` evaluates c
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,8 +56,17 @@ _MODULES = {
 }
 
 
+_SERVER_NEEDS = ("fastapi", "fsspec", "prometheus_client", "psutil", "uvicorn")
+
+
 def __getattr__(name: str) -> Any:
     """Load each half on first use: a client never loads what a server needs."""
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("create_app", "run_server"):
+        missing = [package for package in _SERVER_NEEDS if find_spec(package) is None]
+        if missing:
+            raise ImportError(
+                f'{name} needs {", ".join(missing)}, not installed: pip install "skfhe[server]"'
+            )
+    return getattr(import_module(_MODULES[name]), name)

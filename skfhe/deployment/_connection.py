@@ -36,9 +36,12 @@ def load_httpx() -> Any:
     """Return httpx, which only clients of a server need."""
     try:
         import httpx
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "httpx":
+            raise
         raise ImportError(
-            'to talk to a server one needs httpx, which is not installed: pip install "skfhe[client]"'
+            'to talk to a server one needs httpx, which is not installed: pip install "skfhe[client]", '
+            "or httpx alone where the client was installed without torch and the engine"
         ) from None
     return httpx
 

@@ -109,6 +109,11 @@ class LinearDiscriminantAnalysis(LinearPredictorMixin, discriminant_analysis.Lin
             self._projection = self._projection.compiled(circuit.error_rate, configuration, verbose=verbose)
         return circuit
 
+    def _encrypted_models(self) -> dict[str, EncryptedModel]:
+        """Return the models of classes and of projections."""
+        found = super()._encrypted_models()  # follows what was changed
+        return found if self._projection is None else found | {"transform": self._projection}
+
     def transform(self, X: ArrayLike, *, fhe: str | None = None) -> FloatArray:
         """Project rows such that classes lie apart.
 

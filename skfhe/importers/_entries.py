@@ -346,7 +346,7 @@ def compile_onnx_model(
     Raises
     ------
     ImportError
-        If the onnx package is not installed: ``pip install skfhe[onnx]``.
+        If the onnx package is not installed: ``pip install "skfhe[onnx]"``.
     UnsupportedOperatorError, ValueError, CompilationError
         See `compile_torch_model`.
     """
@@ -400,8 +400,12 @@ def _onnx_module(
 ) -> QuantizedModule:
     try:
         from skfhe.importers._onnx.reader import read_onnx
-    except ImportError as error:
-        raise ImportError("ONNX networks need the onnx package: pip install skfhe[onnx]") from error
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "onnx":
+            raise
+        raise ImportError(
+            'ONNX networks need onnx, which is not installed: pip install "skfhe[onnx]"'
+        ) from error
 
     inputs, request = _asked(inputset, *asked)
     looks_up_outputs = request.space.given.model_outputs is not None

@@ -26,7 +26,9 @@ def load_pyplot(caller: str) -> Any:
     """Return matplotlib's pyplot, for a function of that name."""
     try:
         import matplotlib.pyplot as plt
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
         raise ImportError(
             f'{caller} needs matplotlib, which is not installed: pip install "skfhe[plot]"'
         ) from None

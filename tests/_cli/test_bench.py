@@ -68,6 +68,18 @@ def test_a_file_that_cannot_be_written_is_named(measured, tmp_path):
     assert "cannot write" in result.stderr
 
 
+def test_who_has_no_home_is_told_before_anything_is_measured(measured, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(_bench, "measure_machine", lambda step: pytest.fail("was measured"))
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    result = CliRunner().invoke(app, ["bench"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "set HOME or XDG_CACHE_HOME, or give --output" in result.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:this machine was busy")
 def test_a_machine_is_measured(monkeypatch):

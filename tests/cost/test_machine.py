@@ -93,8 +93,14 @@ def test_a_file_says_what_was_written(measured):
         made_up().to_json().replace("1e-06", "NaN", 1),
         made_up().to_json().replace('"call"', '"calls"'),
         made_up().to_json().replace('"threads"', '"strands"'),
+        made_up().to_json().replace('"1024"', '"0"'),
+        made_up().to_json().replace('"1024"', '"1' + "0" * 400 + '"'),
+        made_up().to_json().replace("1e-06", "1" + "0" * 400, 1),
+        made_up().to_json().replace("1e-10", "1e308", 1),
+        made_up().to_json().replace("1e-10", "5e-324", 1),
+        made_up().to_json().replace("made up", "\\u001b[2J"),
     ],
-    ids=range(9),
+    ids=range(15),
 )
 def test_a_file_that_cannot_be_used_is_warned_of_once(content, tmp_path, monkeypatch, small_program):
     (tmp_path / "machine.json").write_text(content)
@@ -123,6 +129,29 @@ def test_a_machine_s_own_file_is_found_and_another_machine_s_is_not(tmp_path, mo
     machine_path().unlink()
     write_machine(made_up(), tmp_path / "another")  # which is not read unless it is named
     assert machine() is None
+
+
+def test_what_is_no_file_is_not_read(tmp_path, monkeypatch):
+    """It may never end, as a pipe that nobody writes to."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        monkeypatch.setenv("SKFHE_MACHINE", str(place))
+        with pytest.warns(UserWarning, match="it is no file"):
+            assert machine() is None
+
+
+def test_a_folder_that_is_another_user_s_is_no_fault_of_this_one(monkeypatch, recwarn):
+    """A service often has the home of whoever started it, and may not look into it."""
+
+    def denied(path, *args, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "/of/another")
+    monkeypatch.delenv("SKFHE_MACHINE")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.stat", denied)
+        assert machine() is None
+    assert not recwarn
 
 
 def test_the_table_knows_every_kind_of_work():

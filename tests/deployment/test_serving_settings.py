@@ -231,7 +231,7 @@ def test_the_command_says_what_is_not_installed():
     code = "import sys; sys.modules['uvicorn'] = None; from skfhe._cli import app; app(['serve', 'model'])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stderr == 'skfhe: uvicorn is not installed: pip install "skfhe[server]"\n'
+    assert result.stderr == 'skfhe: run_server needs uvicorn, not installed: pip install "skfhe[server]"\n'
 
 
 def test_the_command_lists_its_settings():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.impute import MissingIndicator, SimpleImputer
@@ -255,3 +255,14 @@ def test_pandas_own_missing_values_are_refused_where_the_original_refuses_them()
     original = outcome(fitted.transform, nullable)
     assert isinstance(original, ValueError)
     assert_same_outcome(outcome(step.transform, nullable), original)
+
+
+@pytest.mark.parametrize("step", [SimpleImputer(), StandardScaler()])
+def test_a_text_among_numbers_is_told_with_its_column(step):
+    numbers = FRAME[["age", "income"]]
+    text = numbers.assign(income=["12,5", *numbers["income"][1:].astype(str)])
+    light = read_steps(make_column_transformer((step, ["age", "income"])).fit(numbers))
+    with pytest.raises(ValueError, match=r"Column 'income': could not convert string to float: '12,5'"):
+        light.transform(text)
+    with pytest.raises(ValueError, match=r"^could not convert string to float: '12,5'"):
+        read_steps(step.fit(numbers.to_numpy(dtype=float))).transform(text.to_numpy(dtype=object))

@@ -92,7 +92,7 @@ def test_a_regressor_and_a_scoring_of_choice(diabetes):
     assert search.score_ >= search.clear_score_ - 3.0
 
 
-@pytest.mark.parametrize("method", ["approximate", "exact"])
+@pytest.mark.parametrize("method", ["approximate", pytest.param("exact", marks=pytest.mark.slow)])
 def test_rounding_found_keeps_the_score_and_the_trained_network(iris, method):
     X, y = iris
     wide = {

@@ -34,9 +34,12 @@ def _portable(values: Array, place: Place) -> Array:
     if values.dtype.kind in "biufU":
         return values
     if values.dtype.kind != "O":
-        raise place.refusal(
-            f"has values of dtype {values.dtype}", "Convert its columns first, such as by X.astype(str)."
+        hint = (
+            "Make numbers of dates, such as days since some day."
+            if values.dtype.kind in "mM"
+            else "Convert its columns first, such as by X.astype(str)."
         )
+        raise place.refusal(f"has values of dtype {values.dtype}", hint)
     plain = np.empty(len(values), dtype=object)
     plain[:] = [_plain(value, place) for value in values]
     return plain

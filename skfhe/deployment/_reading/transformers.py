@@ -179,7 +179,14 @@ def _kept(transformer: Any, place: Place) -> Read:
             "the client then needs scikit-learn and skops, and the same list.",
         )
     check_is_fitted(transformer)
-    import skops.io
+    try:
+        import skops.io
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "skops":
+            raise
+        raise ImportError(
+            f'{place} is to be kept in skops\' format, and skops is not installed: pip install "skfhe[skops]"'
+        ) from None
 
     data = skops.io.dumps(transformer)
     untrusted = {*skops.io.get_untrusted_types(data=data)} - place.trusted

@@ -10,7 +10,7 @@ import numpy as np
 
 from skfhe._typing import Array
 from skfhe.deployment._rows import feature_names_of, frames_to_caller
-from skfhe.deployment._steps.tables import is_frame
+from skfhe.deployment._steps.tables import column, is_frame
 
 __all__ = ["FLOATS", "FLOATS_OF_TWO_WIDTHS", "FittedOn", "as_array", "as_column", "check_vectors", "require"]
 
@@ -75,6 +75,17 @@ def _check_values(array: Array, kept: Kept) -> None:
         raise ValueError(f"Input contains infinity or a value too large for {array.dtype!r}.")
 
 
+def _column_with_text(rows: Any, dtype: Any) -> str:
+    """Return which column of a data frame holds a text where numbers are asked for, as a message begins."""
+    if is_frame(rows):
+        for place, name in enumerate(rows.columns):
+            try:
+                np.asarray(column(rows, place), dtype=dtype)
+            except ValueError:
+                return f"Column {name!r}: "
+    return ""
+
+
 def as_array(rows: Any, dtype: Any, kept: Kept = "finite", *, order: Any = None, copy: bool = False) -> Array:
     """Return rows as an array.
 
@@ -120,7 +131,10 @@ def as_array(rows: Any, dtype: Any, kept: Kept = "finite", *, order: Any = None,
         wanted = _wanted(dtype, seen)
     if seen is not None and seen.kind == "c" and wanted is not None and wanted.kind == "f":
         raise ValueError("Complex data is not supported.")
-    array = np.asarray(rows, dtype=wanted, order=order)
+    try:
+        array = np.asarray(rows, dtype=wanted, order=order)
+    except ValueError as error:
+        raise ValueError(f"{_column_with_text(rows, wanted)}{error}") from error
     if array.dtype.kind == "c":
         raise ValueError("Complex data is not supported.")
     if array.ndim != 2:

@@ -121,7 +121,8 @@ def _loaded(step: KeptStep, trusted: frozenset[str]) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{step.place} is kept in skops' format: the client needs skops and scikit-learn. "
-            "Install them: pip install 'skfhe[skops]'."
+            'Install them: pip install "skfhe[skops]", or "skops>=0.12" alone where the client was installed '
+            "without torch and the engine."
         ) from error
     data = step.data
     needed = {type_of_kept(data), *skops.io.get_untrusted_types(data=data)}

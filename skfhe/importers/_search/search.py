@@ -176,7 +176,7 @@ class _Search:
 
     def near(self) -> Tried | None:
         """Return the cheapest setting that loses little more than the nearest of those that compile."""
-        tried = [each for each in self.trials.tried.values() if math.isfinite(each.seconds)]
+        tried = [each for each in self.trials.tried.values() if math.isfinite(each.reference_seconds)]
         tried = [each for each in tried if not each.left] or tried
         if not tried:
             return None

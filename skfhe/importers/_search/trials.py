@@ -163,7 +163,7 @@ class Trials:
             relative_error=(tried.relative_error + again.relative_error) / 2,
             loss=loss,
             left=left,
-            fits=self._fits(loss, left, again.seconds),
+            fits=self._fits(loss, left, again.reference_seconds),
         )
 
     def _fits(self, loss: float, left: float, seconds: float) -> bool:
@@ -173,7 +173,7 @@ class Trials:
         """Count the tolerance from a loss that cannot be helped."""
         self.tolerance += loss
         self.tried = {
-            setting: replace(each, fits=self._fits(each.loss, each.left, each.seconds))
+            setting: replace(each, fits=self._fits(each.loss, each.left, each.reference_seconds))
             for setting, each in self.tried.items()
         }
 
@@ -220,7 +220,7 @@ class Trials:
         wanted = [_repeated(each, times) for each in self.rows.outputs]
         agreement, error, loss = nearness(found, wanted, self.rows.enlarged)
         left = float(rows_left.mean())
-        fits = self._fits(loss, left, cost.seconds)
+        fits = self._fits(loss, left, cost.reference_seconds)
         seconds = cost.seconds, cost.reference_seconds
         return Tried(setting, cost.complexity, *seconds, agreement, error, loss, left, fits)
 

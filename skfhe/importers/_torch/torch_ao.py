@@ -338,10 +338,6 @@ def _cat(
     return joined, own.scale if scale is None else scale, own.zero_point if zero_point is None else zero_point
 
 
-def _add_scalar(own: Any, x: Tensor, y: float) -> tuple[Tensor, float, int]:
-    raise unsupported("quantized::add_scalar", "add_scalar", "its scale is chosen by the value", "add")
-
-
 def _leaky(own: Any, x: Tensor, slope: float, inplace: bool, scale: float, zero_point: int) -> Any:
     return functional.leaky_relu(x, slope), scale, zero_point
 

@@ -281,9 +281,7 @@ def perceptrons() -> list[Network]:
         network("pruned perceptron", pruned),
         network("perceptron of zeros", all_zero, bound=0.0),
         network("activations", Activations, (2,)),
-        network("residual", lambda: nn.Sequential(Residual(perceptron(nn.ReLU())[:2]), nn.Linear(6, 2)), (6,))
-        if False
-        else network(
+        network(
             "residual",
             lambda: nn.Sequential(Residual(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), nn.Linear(4, 2)),
         ),
