@@ -102,8 +102,8 @@ class ParetoDisplay:
         ----------
         estimator : ParetoSearchCV, search of scikit-learn or QuantizedModule
             A `skfhe.model_selection.ParetoSearchCV`; or a search with several metrics, of which one is
-            `skfhe.model_selection.cost_scorer`; or a module whose bits were searched for, with
-            ``n_bits="auto"``.
+            `skfhe.model_selection.cost_scorer`; or a module, or an estimator around a network, whose bits
+            were searched for, with ``n_bits="auto"``.
         cost : str, default="neg_seconds"
             The name that a search of scikit-learn was given `cost_scorer` by.
         score_name : str, default=None
@@ -128,6 +128,7 @@ class ParetoDisplay:
         load_pyplot(f"{cls.__name__}.from_estimator")
         while hasattr(estimator, "steps") and not hasattr(estimator, "cv_results_"):
             estimator = estimator.steps[-1][1]
+        estimator = getattr(estimator, "quantized_module_", estimator)  # of an estimator around a network
         if hasattr(estimator, "front_"):
             found = _of_race(cls, estimator, score_name)
         elif hasattr(estimator, "cv_results_"):

@@ -109,7 +109,12 @@ def test_settings_tried_for_a_network_are_drawn_by_loss_and_seconds():
     class Module:
         quantization_ = (Tried(2.0, 0.1), Tried(1.0, 0.3), Tried(3.0, 0.02, True), Tried(4.0, 0.2))
 
+    class Estimator:
+        quantized_module_ = Module()
+
+    around = ParetoDisplay.from_estimator(make_pipeline(StandardScaler(), Estimator()))
     display = ParetoDisplay.from_estimator(Module())
+    np.testing.assert_array_equal(around.seconds, display.seconds)
     assert display.front.tolist() == [1, 0, 2]
     np.testing.assert_allclose(display.score, [0.9, 0.7, 0.98, 0.8])
     assert display.best == 2
