@@ -109,12 +109,14 @@ class LevelQuantizer:
         """What rows are encoded by, without what levels stand for, which comes from rows of training."""
         return Levels(self.n_bits, self.boundaries, self.missing)
 
-    def quantize(self, X: ArrayLike) -> IntArray:
+    def quantize(self, X: ArrayLike, features: IntArray | None = None) -> IntArray:
         """Return the levels of ``X``.
 
         Parameters
         ----------
         X : array-like of float, shape (n_rows, n_features)
+        features : ndarray of int64, shape (n_features,), default=None
+            What errors call them; None counts them from 0 on.
 
         Returns
         -------
@@ -126,7 +128,7 @@ class LevelQuantizer:
             If ``X`` has another number of features, or misses values of a feature that missed none when
             the quantizer was calibrated.
         """
-        return self.levels.quantize(X)
+        return self.levels.quantize(X, features)
 
     def dequantize(self, levels: IntArray) -> FloatArray:
         """Return the floats that levels stand for, shape (n_rows, n_features); NaN for a missing value.
