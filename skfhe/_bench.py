@@ -71,25 +71,26 @@ def measure_machine(step: Callable[[str], Any] = lambda what: None) -> Machine:
         few = _times(circuit, 1)[1]
         begun = time.process_time(), time.perf_counter()
         many = _times(circuit, ROWS)[1]
-        shares.append((time.process_time() - begun[0]) / (time.perf_counter() - begun[1]) / threads)
+        busy = (time.process_time() - begun[0]) / (time.perf_counter() - begun[1])
+        shares.append(busy / _processors(threads))
         row = (many - few) / (ROWS - 1)
         size = lookup_shape(bits, kept, DEFAULT_P_ERROR)
         rates.setdefault(size, []).append(max(LEAST, row / circuit.cost.complexity))
         prepared.append((few - row - seconds["call"]) / circuit.statistics["bootstrap_key_bytes"])
         key_bytes += circuit.statistics["key_bytes"]
         step(f"lookups of {bits} bits, results of {kept}")
-    if statistics.median(shares) < ENOUGH:
+    if (share := statistics.median(shares)) < ENOUGH:
         warnings.warn(
-            f"this machine was busy: lookups had {statistics.median(shares):.0%} of {threads} processors, so "
-            "that seconds are too many. Measure again when it does nothing else",
+            f"this machine was busy: lookups had {share:.0%} of {_processors(threads)} processors, "
+            "so that seconds are too many. Measure again when it does nothing else",
             UserWarning,
             stacklevel=2,
         )
     seconds["key_byte"] = max(LEAST, statistics.median(prepared))
     seconds["generated_byte"] = generated / key_bytes
     return Machine(
-        name=platform.node(),
-        processor=_processor(),
+        name=_shown(platform.node()),
+        processor=_shown(_processor()),
         cpus=os.cpu_count() or 1,
         threads=threads,
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -162,8 +163,23 @@ def _threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if given.isdigit() and int(given) > 0:
         return int(given)
+    return _available()
+
+
+def _processors(threads: int) -> int:
+    """Return how many processors so many threads can have: if there are more of them, they wait."""
+    return min(threads, _available())
+
+
+def _available() -> int:
+    """Return how many processors this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _shown(text: str) -> str:
+    """Return a name that can be written to a file of a machine."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:256]
 
 
 def _processor() -> str:

@@ -8,6 +8,7 @@ logging.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ def progress(
     callable
         To be called with how much more was done.
     """
-    if not shows_progress():
+    if not shows_progress() or sys.stderr is None:  # a service may have none
         yield _nothing
         return
     from tqdm.auto import tqdm

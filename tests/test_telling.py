@@ -80,6 +80,13 @@ def test_a_bar_ends_with_what_it_counts(capsys):
     assert bars(capsys.readouterr().err) == {"trial": "50"}
 
 
+def test_where_nothing_can_be_shown_work_goes_on(monkeypatch):
+    """Services are often started without standard error."""
+    monkeypatch.setattr("sys.stderr", None)
+    with skfhe.config_context(progress=True), progress("trial", 2) as done:
+        done(2)
+
+
 def test_nobody_hears_of_it_who_has_not_configured_logging(iris, capfd):
     logger = logging.getLogger("skfhe")
     assert [type(handler) for handler in logger.handlers] == [logging.NullHandler]

@@ -21,6 +21,8 @@ from skfhe.program import Program
 
 __all__ = ["described_files", "described_object"]
 
+STEPS = "what the steps before have learnt: "
+
 
 def described_object(model: Any) -> dict[str, Any]:
     """Describe what was unpickled: an estimator, whatever has some inside, or a quantized network.
@@ -48,12 +50,23 @@ def described_object(model: Any) -> dict[str, Any]:
             f"this {type(model).__name__} cannot be described ({type(error).__name__}: {error}): it was "
             "changed by hand, or written by another version of skfhe; load it with that one, or fit it again"
         ) from error
+    before = _steps_before(model, members)
+    if before:
+        described[-1]["learns"].append(STEPS + ", ".join(before))
     return {
         "name": _name(model),
         **_where(),
         "learns": {"server": list(SERVER), "wire": list(WIRE)},
         "members": described,
     }
+
+
+def _steps_before(model: Any, members: list[Any]) -> list[str]:
+    """Return the classes of a pipeline's, or a search's best pipeline's, steps that the client computes."""
+    steps = [step for _, step in getattr(getattr(model, "best_estimator_", model), "steps", ())]
+    ours = {id(member) for member in members}
+    before = [step for step in steps[:-1] if id(step) not in ours and not isinstance(step, str | None)]
+    return [type(step).__name__ for step in before]
 
 
 def described_files(files: Any) -> dict[str, Any]:
@@ -80,7 +93,7 @@ def described_files(files: Any) -> dict[str, Any]:
         member |= _described_specs(files.specs)
         member["learns"] = list(dict.fromkeys(client))
         if found["steps"]:
-            member["learns"].append("what the steps before have learnt: " + ", ".join(found["steps"]))
+            member["learns"].append(STEPS + ", ".join(found["steps"]))
     return found | {"members": [member]}
 
 

@@ -77,11 +77,10 @@ def play(model: Any, X: Any, say: Callable[[str], Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _process(role: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Run one of the two, and end it."""
-    quiet = os.environ | {"PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "skfhe._cli.second_act", role, *arguments]
     with tempfile.TemporaryFile("w+") as errors:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
-        started = subprocess.Popen(command, text=True, env=quiet, **pipes)
+        started = subprocess.Popen(command, text=True, env=_environment(), **pipes)
         started.errors = errors  # type: ignore[attr-defined]
         try:
             yield started
@@ -94,6 +93,15 @@ def _process(role: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
                 started.kill()
                 started.wait()
             started.stdout.close()  # type: ignore[union-attr]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of both: they load what this process does, and talk to each other directly.
+
+    Neither a script of the user's that is called like a module, nor a proxy, is to come between them.
+    """
+    own = {"PYTHONWARNINGS": "ignore", "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    return os.environ | own | dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
 
 
 def _answer(process: "subprocess.Popen[str]", role: str) -> dict[str, Any]:

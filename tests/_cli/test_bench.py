@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import warnings
 
@@ -66,6 +67,18 @@ def test_a_file_that_cannot_be_written_is_named(measured, tmp_path):
     result = CliRunner().invoke(app, ["bench", "--output", str(tmp_path / "file" / "machine.json")])
     assert result.exit_code == 1
     assert "cannot write" in result.stderr
+
+
+def test_more_threads_than_processors_are_no_busy_machine(monkeypatch):
+    """They cannot have more than there are."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    assert _bench._threads() == 64
+    assert (_bench._processors(64), _bench._processors(1)) == (2, 1)
+
+
+def test_a_machine_s_name_can_be_written_to_its_file():
+    assert Machine.from_json(dataclasses.replace(made_up(), name=_bench._shown("a\x1b" * 999)).to_json())
 
 
 def test_who_has_no_home_is_told_before_anything_is_measured(measured, monkeypatch):

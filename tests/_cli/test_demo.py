@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 from typer.testing import CliRunner
@@ -64,9 +65,19 @@ def test_a_reader_who_has_had_enough_ends_all_processes():
         os.kill(pid, 0)
 
 
-def test_whoever_plays_no_part_is_quoted():
+def test_whoever_plays_no_part_is_quoted(tmp_path, monkeypatch):
+    """What ends it is its own error, not a script of the user's that is called like the package."""
+    (tmp_path / "skfhe.py").write_text("raise SystemExit('loaded another')")
+    monkeypatch.chdir(tmp_path)
     with second_act._process("client", "http://127.0.0.1:1/iris", "folder") as client:
         client.stdin.write("no rows\n")
         client.stdin.flush()
-        with pytest.raises(second_act.Refused, match="the client ended: "):
+        with pytest.raises(second_act.Refused, match="JSONDecodeError"):
             second_act._answer(client, "client")
+
+
+def test_no_proxy_comes_between_the_two(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    for name, value in second_act._environment().items():
+        monkeypatch.setenv(name, value)
+    assert urllib.request.proxy_bypass_environment("127.0.0.1")

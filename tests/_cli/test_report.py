@@ -153,6 +153,7 @@ def test_files_of_skops_load_what_is_named(pipe, tree, tmp_path):
     found = told(tmp_path / "pipe.skops")
     assert found["name"] == "StandardScaler → LogisticRegression"
     assert found["members"][0]["compiled"]
+    assert found["members"][0]["learns"][-1].endswith("learnt: StandardScaler")
     skops.io.dump(make_pipeline(Scaler(), tree), tmp_path / "tree.skops")
     message = refused(tmp_path / "tree.skops")
     unknown = message.split("trusted by skops: ")[1].split(". Allow")[0].split(", ")
