@@ -25,7 +25,9 @@ import skfhe
 from skfhe.neural_network import NeuralNetClassifier
 
 X, y = load_breast_cancer(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, stratify=y, random_state=0
+)
 
 pipe = make_pipeline(StandardScaler(), NeuralNetClassifier(random_state=0))
 pipe.fit(X_train, y_train)
@@ -47,7 +49,9 @@ doubt = np.abs(pipe.predict_proba(X_test)[:, 1] - 0.5)
 hardest = doubt.argsort()[:12]  # the rows that the model is least sure of
 encrypted = pipe.predict_proba(X_test[hardest], fhe="execute")
 clear = pipe.predict_proba(X_test[hardest])
-print("encrypted equals clear, to the last bit:", np.array_equal(encrypted, clear))
+print(
+    "encrypted equals clear, to the last bit:", np.array_equal(encrypted, clear)
+)
 
 # %%
 # The picture has one dot for each encrypted row. It lies where the clear program says,
@@ -58,7 +62,12 @@ fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 ax.bar(range(12), clear[:, 1], color="#c9dde4", label="in the clear")
 ax.plot(range(12), encrypted[:, 1], "o", color="#d9772b", label="decrypted")
 ax.plot(
-    range(12), y_test[hardest], "_", color="#1f2a30", markersize=14, label="diagnosis"
+    range(12),
+    y_test[hardest],
+    "_",
+    color="#1f2a30",
+    markersize=14,
+    label="diagnosis",
 )
 ax.set(
     xlabel="row, the most doubtful first",

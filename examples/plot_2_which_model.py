@@ -22,7 +22,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skfhe.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from skfhe.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from skfhe.linear_model import LogisticRegression
 from skfhe.naive_bayes import GaussianNB
 from skfhe.neural_network import NeuralNetClassifier
@@ -46,12 +49,22 @@ y = rng.random(n) < 1 / (1 + np.exp(-score))
 # interactions: its trees ask one question each, and their sum needs no lookup.
 
 models = {
-    "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
+    "logistic regression": make_pipeline(
+        StandardScaler(), LogisticRegression()
+    ),
     "Gaussian naive Bayes": GaussianNB(),
-    "boosting, depth 1": HistGradientBoostingClassifier(max_depth=1, max_iter=60),
-    "decision tree, depth 4": DecisionTreeClassifier(max_depth=4, random_state=0),
-    "boosting, depth 2": HistGradientBoostingClassifier(max_depth=2, max_iter=20),
-    "boosting, depth 3": HistGradientBoostingClassifier(max_depth=3, max_iter=30),
+    "boosting, depth 1": HistGradientBoostingClassifier(
+        max_depth=1, max_iter=60
+    ),
+    "decision tree, depth 4": DecisionTreeClassifier(
+        max_depth=4, random_state=0
+    ),
+    "boosting, depth 2": HistGradientBoostingClassifier(
+        max_depth=2, max_iter=20
+    ),
+    "boosting, depth 3": HistGradientBoostingClassifier(
+        max_depth=3, max_iter=30
+    ),
     "forest, 10 trees": RandomForestClassifier(
         n_estimators=10, max_depth=5, random_state=0
     ),
@@ -86,7 +99,13 @@ table.round(4)
 ordered = table.sort_values("seconds a row")
 front = ordered[ordered["AUC"] >= ordered["AUC"].cummax()]
 fig, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-ax.step(front["seconds a row"], front["AUC"], where="post", color="#9bb5bf", zorder=1)
+ax.step(
+    front["seconds a row"],
+    front["AUC"],
+    where="post",
+    color="#9bb5bf",
+    zorder=1,
+)
 without = table["lookups"] == 0
 ax.scatter(
     table["seconds a row"],
@@ -94,7 +113,10 @@ ax.scatter(
     c=np.where(without, "#1f6f8b", "#d9772b"),
     zorder=2,
 )
-above, below = {"ha": "right", "xytext": (4, 7)}, {"ha": "right", "xytext": (4, -14)}
+above, below = (
+    {"ha": "right", "xytext": (4, 7)},
+    {"ha": "right", "xytext": (4, -14)},
+)
 labels = {
     "boosting, depth 2": above,
     "boosting, depth 3": above,
@@ -104,7 +126,9 @@ labels |= {"boosting, depth 1": {"ha": "left", "xytext": (4, 7)}}
 for name, row in table.iterrows():
     options = labels.get(name, {"ha": "left", "xytext": (7, -3)})
     point = (row["seconds a row"], row["AUC"])
-    ax.annotate(name, point, textcoords="offset points", fontsize="small", **options)
+    ax.annotate(
+        name, point, textcoords="offset points", fontsize="small", **options
+    )
 ax.set(
     xscale="log",
     xlabel="seconds a row, predicted for two cores",
@@ -150,13 +174,27 @@ measured = pd.DataFrame(
         ("forest, 10 × depth 4", 0.259, 0.944, 2.59, 0.937),
         ("CatBoost, 20 × depth 4", 0.265, 0.937, np.nan, np.nan),
     ],
-    columns=["model", "seconds", "accuracy", "peer's seconds", "peer's accuracy"],
+    columns=[
+        "model",
+        "seconds",
+        "accuracy",
+        "peer's seconds",
+        "peer's accuracy",
+    ],
 )
 places = np.arange(len(measured))[::-1]
 fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
-ax.hlines(places, measured["seconds"], measured["peer's seconds"], color="#d5dee2")
+ax.hlines(
+    places, measured["seconds"], measured["peer's seconds"], color="#d5dee2"
+)
 ax.plot(measured["seconds"], places, "o", color="#1f6f8b", label="skfhe")
-ax.plot(measured["peer's seconds"], places, "o", color="#9aa7ad", label="Concrete ML")
+ax.plot(
+    measured["peer's seconds"],
+    places,
+    "o",
+    color="#9aa7ad",
+    label="Concrete ML",
+)
 for place, accuracy, seconds in zip(
     places, measured["accuracy"], measured["seconds"], strict=True
 ):
@@ -169,7 +207,9 @@ for place, accuracy, seconds in zip(
         fontsize="x-small",
     )
 ax.set_yticks(places, measured["model"])
-ax.set(xscale="log", xlabel="seconds a row, measured; accuracy above each point")
+ax.set(
+    xscale="log", xlabel="seconds a row, measured; accuracy above each point"
+)
 ax.margins(y=0.12)
 ax.legend(loc="upper right", fontsize="small")
 plt.show()

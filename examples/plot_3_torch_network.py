@@ -29,7 +29,12 @@ y = np.bitwise_xor(*(np.rint(3 * grid).astype(int) % 2).T)
 rng = np.random.default_rng(0)
 X = (grid + rng.normal(0, 0.01, grid.shape)).astype(np.float32)
 held_out = rng.random(len(X)) < 0.2
-X_train, y_train, X_test, y_test = X[~held_out], y[~held_out], X[held_out], y[held_out]
+X_train, y_train, X_test, y_test = (
+    X[~held_out],
+    y[~held_out],
+    X[held_out],
+    y[held_out],
+)
 
 
 def trained(net, epochs=150, lr=0.02, keep=None):
@@ -46,7 +51,9 @@ def trained(net, epochs=150, lr=0.02, keep=None):
         net.train()
         for batch in torch.randperm(len(rows)).tensor_split(16):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(rows[batch]), labels[batch]).backward()
+            nn.functional.cross_entropy(
+                net(rows[batch]), labels[batch]
+            ).backward()
             optimizer.step()
             schedule.step()
             for layer, mask in zip(inner, masks, strict=True):
@@ -73,7 +80,11 @@ def float_network():
     """Return a network that is not trained yet."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Linear(2, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 2)
+        nn.Linear(2, 48),
+        nn.ReLU(),
+        nn.Linear(48, 48),
+        nn.ReLU(),
+        nn.Linear(48, 2),
     )
 
 
@@ -108,7 +119,9 @@ print(
 # while training goes on with those that are left. That makes lookups cheaper; it does
 # not bring the accuracy back.
 
-pruned = quantize_torch_model(trained(float_network(), keep=7), X_train, n_bits=3)
+pruned = quantize_torch_model(
+    trained(float_network(), keep=7), X_train, n_bits=3
+)
 print(
     "7 weights a neuron:",
     accuracy(pruned.forward(X_test)),
@@ -133,7 +146,10 @@ def quantized_network():
     torch.manual_seed(0)
 
     def linear(n_inputs, n_outputs):
-        constant = {"weight_scaling_impl_type": "const", "weight_scaling_const": 1.0}
+        constant = {
+            "weight_scaling_impl_type": "const",
+            "weight_scaling_const": 1.0,
+        }
         layer = qnn.QuantLinear(
             n_inputs, n_outputs, bias=True, weight_bit_width=3, **constant
         )
@@ -147,7 +163,9 @@ def quantized_network():
     }
     return nn.Sequential(
         *(
-            qnn.QuantIdentity(bit_width=3, narrow_range=True, min_val=-1.0, **constant),
+            qnn.QuantIdentity(
+                bit_width=3, narrow_range=True, min_val=-1.0, **constant
+            ),
             linear(2, 48),
         ),
         *(qnn.QuantReLU(bit_width=2, **constant), linear(48, 48)),
@@ -193,7 +211,9 @@ for ax, (name, scores) in zip(axes, pictures.items(), strict=True):
         origin="lower",
         cmap=ListedColormap(["#c9dde4", "#f3d3bb"]),
     )
-    ax.scatter(*X_test.T, c=y_test, s=3, cmap=ListedColormap(["#1f6f8b", "#d9772b"]))
+    ax.scatter(
+        *X_test.T, c=y_test, s=3, cmap=ListedColormap(["#1f6f8b", "#d9772b"])
+    )
     ax.set_title(name, fontsize="medium")
     ax.set(xticks=[], yticks=[])
 plt.show()

@@ -51,7 +51,10 @@ def shown(search):
     results = search.cv_results_
     milliseconds = (-1000 * results["mean_test_neg_seconds"]).round(2)
     return pd.DataFrame(
-        {"accuracy": results["mean_test_accuracy"].round(3), "ms a row": milliseconds},
+        {
+            "accuracy": results["mean_test_accuracy"].round(3),
+            "ms a row": milliseconds,
+        },
         index=pd.Index(
             [str(width) for width in results["param_n_bits"]], name="n_bits"
         ),
@@ -99,13 +102,19 @@ print(module.quantization_)
 tried = module.quantization_.to_frame()
 tried = tried[np.isfinite(tried["seconds"])]
 fig, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
-ax.scatter(tried["seconds"], tried["agreement"], s=22, color="#9bb5bf", label="tried")
+ax.scatter(
+    tried["seconds"], tried["agreement"], s=22, color="#9bb5bf", label="tried"
+)
 ordered = tried.sort_values(["seconds", "agreement"], ascending=[True, False])
 front = ordered[
     ordered["agreement"] > ordered["agreement"].cummax().shift(fill_value=-1)
 ]
 ax.step(
-    front["seconds"], front["agreement"], where="post", color="#1f6f8b", label="front"
+    front["seconds"],
+    front["agreement"],
+    where="post",
+    color="#1f6f8b",
+    label="front",
 )
 ax.axvline(module.cost_.seconds, color="#d9772b", lw=1, label="taken")
 ax.set(

@@ -56,9 +56,9 @@ members = [
     ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
 ]
 model = make_pipeline(prepare, VotingClassifier(members, voting="soft"))
-search = GridSearchCV(model, {"votingclassifier__tree__max_depth": [2, 3]}, cv=3).fit(
-    X_train, y_train
-)
+search = GridSearchCV(
+    model, {"votingclassifier__tree__max_depth": [2, 3]}, cv=3
+).fit(X_train, y_train)
 print(search.best_params_, round(search.score(X_test, y_test), 3))
 
 # %%
@@ -85,10 +85,14 @@ except skfhe.exceptions.ClearEvaluationError as error:
 # `skfhe.convert` takes anything that scikit-learn trained, and returns a copy with
 # ours in place of its estimators.
 
-trained = make_pipeline(prepare, FloatLogisticRegression()).fit(X_train, y_train)
+trained = make_pipeline(prepare, FloatLogisticRegression()).fit(
+    X_train, y_train
+)
 converted = skfhe.convert(trained, X_train)
 skfhe.compile(converted)
-agreement = (converted.predict(X_test, fhe="execute") == trained.predict(X_test)).mean()
+agreement = (
+    converted.predict(X_test, fhe="execute") == trained.predict(X_test)
+).mean()
 print("encrypted rows that agree with the float pipeline:", agreement)
 
 fig, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")

@@ -31,7 +31,9 @@ from skfhe.deployment import Client, save
 from skfhe.tree import DecisionTreeClassifier
 
 X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, stratify=y, random_state=0
+)
 pipe = make_pipeline(
     StandardScaler(), DecisionTreeClassifier(max_depth=3, random_state=0)
 )

@@ -23,7 +23,9 @@ from sklearn.model_selection import GridSearchCV
 from skfhe.tree import DecisionTreeClassifier
 
 X, y = load_breast_cancer(return_X_y=True)
-cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+cluster = LocalCluster(
+    n_workers=2, threads_per_worker=1, dashboard_address=":0"
+)
 workers = Client(cluster)
 
 # %%

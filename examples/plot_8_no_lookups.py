@@ -25,7 +25,9 @@ from skfhe.discriminant_analysis import LinearDiscriminantAnalysis
 from skfhe.naive_bayes import GaussianNB
 
 X, y = load_digits(n_class=4, return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, stratify=y)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, random_state=0, stratify=y
+)
 rows, classes = X_test[:120], y_test[:120]
 
 pca = PCA(n_components=2, random_state=0).fit(X_train)
@@ -42,7 +44,9 @@ print("encrypted equals clear:", np.array_equal(projected, pca.transform(rows)))
 clusters = KMeans(n_clusters=4, n_init=3, random_state=0).fit(X_train)
 clusters.compile()
 numbers = clusters.predict(rows, fhe="execute")
-print("encrypted equals clear:", np.array_equal(numbers, clusters.predict(rows)))
+print(
+    "encrypted equals clear:", np.array_equal(numbers, clusters.predict(rows))
+)
 
 fig, axes = plt.subplots(
     1, 2, figsize=(7.4, 3.6), layout="constrained", sharex=True, sharey=True

@@ -24,10 +24,17 @@ from skfhe.additive import ExplainableBoostingClassifier
 
 X, y = load_breast_cancer(return_X_y=True, as_frame=True)
 X = X.iloc[:, :10]
-X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, stratify=y, random_state=0
+)
 
 model = ExplainableBoostingClassifier(
-    n_bits=4, n_pairs=2, interactions=4, max_rounds=300, outer_bags=2, random_state=0
+    n_bits=4,
+    n_pairs=2,
+    interactions=4,
+    max_rounds=300,
+    outer_bags=2,
+    random_state=0,
 )
 model.fit(X_train, y_train)
 print("accuracy:", round(model.score(X_test, y_test), 3), "- the original's:", round(
@@ -41,7 +48,9 @@ print("accuracy:", round(model.score(X_test, y_test), 3), "- the original's:", r
 
 for pair in model.interactions_:
     names = " × ".join(pair.names)
-    print(f"{names:42} adds {pair.adds:.4f}  lookups {pair.lookups}  kept {pair.kept}")
+    print(
+        f"{names:42} adds {pair.adds:.4f}  lookups {pair.lookups}  kept {pair.kept}"
+    )
 
 # %%
 # A curve, in the clear and encrypted
@@ -58,7 +67,8 @@ rows[feature] = grid
 model.compile()
 encrypted = model.decision_function(rows, fhe="execute")
 print(
-    "encrypted equals clear:", np.array_equal(encrypted, model.decision_function(rows))
+    "encrypted equals clear:",
+    np.array_equal(encrypted, model.decision_function(rows)),
 )
 
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")

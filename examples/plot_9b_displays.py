@@ -35,9 +35,9 @@ from skfhe.tree import DecisionTreeClassifier
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
-network = NeuralNetClassifier(module__n_layers=4, max_epochs=5, random_state=0).fit(
-    X, y
-)
+network = NeuralNetClassifier(
+    module__n_layers=4, max_epochs=5, random_state=0
+).fit(X, y)
 CostDisplay.from_estimator(network)
 plt.show()
 
@@ -64,7 +64,9 @@ network.program_
 # matplotlib draws the same:
 
 moons, sides = make_moons(300, noise=0.25, random_state=0)
-tree = DecisionTreeClassifier(max_depth=3, n_bits=4, random_state=0).fit(moons, sides)
+tree = DecisionTreeClassifier(max_depth=3, n_bits=4, random_state=0).fit(
+    moons, sides
+)
 ProgramDisplay.from_estimator(tree)
 plt.show()
 
@@ -94,7 +96,10 @@ plt.show()
 # -------------------------
 
 search = ParetoSearchCV(
-    {"linear": LogisticRegression(), "boosting": HistGradientBoostingClassifier()},
+    {
+        "linear": LogisticRegression(),
+        "boosting": HistGradientBoostingClassifier(),
+    },
     {
         "linear": {"n_bits": [2, 3, 4, 8]},
         "boosting": {"max_depth": [1, 2, 3], "max_iter": [5, 20]},

@@ -140,7 +140,7 @@ class LevelBitsEncoder:
         ValueError
             If ``X`` misses values of a feature that missed none when its levels were chosen.
         """
-        levels = self.quantizer.quantize(dense(X[:, self.features]))
+        levels = self.quantizer.quantize(dense(X[:, self.features]), self.features)
         missing = (levels == (1 << self.quantizer.n_bits) - 1) & self.quantizer.missing
         levels = np.where(missing, 0, levels)
         digits = np.stack([levels // self.radix, levels % self.radix, missing])

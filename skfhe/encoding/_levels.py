@@ -52,16 +52,17 @@ class Levels:
         """Features of a row."""
         return len(self.boundaries)
 
-    def quantize(self, X: ArrayLike) -> IntArray:
-        """Return the levels of rows; see `LevelQuantizer.quantize`."""
+    def quantize(self, X: ArrayLike, features: IntArray | None = None) -> IntArray:
+        """Return the levels of rows, whose columns are these features; see `LevelQuantizer.quantize`."""
         X = np.asarray(X, dtype=np.float64)
         if X.ndim != 2 or X.shape[1] != self.n_features:
             raise ValueError(f"expected shape (n_rows, {self.n_features}), got {X.shape}")
         absent = np.isnan(X)
         unknown = np.flatnonzero(absent.any(axis=0) & ~self.missing)
         if len(unknown):
+            named = unknown if features is None else features[unknown]
             raise ValueError(
-                f"features {unknown.tolist()} have missing values, and had none in training; fit on rows "
+                f"features {named.tolist()} have missing values, and had none in training; fit on rows "
                 "that miss some, impute, or use n_bits=None"
             )
         levels = np.stack([np.searchsorted(b, x) for b, x in zip(self.boundaries, X.T, strict=True)], axis=1)
@@ -108,12 +109,14 @@ class LevelQuantizer:
         """What rows are encoded by, without what levels stand for, which comes from rows of training."""
         return Levels(self.n_bits, self.boundaries, self.missing)
 
-    def quantize(self, X: ArrayLike) -> IntArray:
+    def quantize(self, X: ArrayLike, features: IntArray | None = None) -> IntArray:
         """Return the levels of ``X``.
 
         Parameters
         ----------
         X : array-like of float, shape (n_rows, n_features)
+        features : ndarray of int64, shape (n_features,), default=None
+            What errors call them; None counts them from 0 on.
 
         Returns
         -------
@@ -125,7 +128,7 @@ class LevelQuantizer:
             If ``X`` has another number of features, or misses values of a feature that missed none when
             the quantizer was calibrated.
         """
-        return self.levels.quantize(X)
+        return self.levels.quantize(X, features)
 
     def dequantize(self, levels: IntArray) -> FloatArray:
         """Return the floats that levels stand for, shape (n_rows, n_features); NaN for a missing value.
@@ -217,7 +220,7 @@ class BlockEncoder:
         -------
         tuple of ndarray of int64, in [0, ``2**n_bits``)
         """
-        return (self.counts(self.quantizer.quantize(dense(X[:, self.features]))),)
+        return (self.counts(self.quantizer.quantize(dense(X[:, self.features]), self.features)),)
 
     def counts(self, levels: IntArray) -> IntArray:
         """Return the counts of rows of levels, shape (n_rows, n_encoded)."""

@@ -17,6 +17,7 @@ from skfhe.inspection._plotting import (
     load_pyplot,
     shortened,
     styled,
+    wrapped,
 )
 from skfhe.inspection._subject import subject_of
 from skfhe.program import Program, bit_width, ops, trace
@@ -207,7 +208,8 @@ class AccumulatorDisplay:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_xlabel("bits")
         name = self.estimator_name if name is None else name
-        ax.set_title("Accumulators" if name is None else f"{name}: accumulators", fontsize="medium", pad=26)
+        title = wrapped(f"{name}: accumulators") if name else "Accumulators"
+        ax.set_title(title, fontsize="medium", pad=26)
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="x", color=GREY, alpha=0.3)
         ax.set_axisbelow(True)

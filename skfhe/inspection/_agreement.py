@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from skfhe._typing import FloatArray
 from skfhe.cost import ErrorRate, count_bootstraps
-from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, counted, load_pyplot, styled
+from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, counted, load_pyplot, styled, wrapped
 from skfhe.inspection._subject import Subject, subject_of
 from skfhe.program import Program, is_approximate
 
@@ -197,7 +197,8 @@ class AgreementDisplay:
             self.cost_ax_.tick_params(axis="y", colors=VERMILION)
             self.cost_ax_.spines["top"].set_visible(False)
         name = self.estimator_name if name is None else name
-        ax.set_title(f"{f'{name}: ' if name else ''}{counted(self.n_rows)}, simulated", fontsize="medium")
+        title = f"{f'{name}: ' if name else ''}{counted(self.n_rows)}, simulated"
+        ax.set_title(wrapped(title, 60), fontsize="medium")
         ax.legend(lines, [each.get_label() for each in lines], loc="lower left", fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self

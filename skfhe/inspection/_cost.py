@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from skfhe._typing import FloatArray, IntArray
 from skfhe.cost import Cost, layer_costs, readable_seconds
-from skfhe.inspection._plotting import GREY, axes_for, load_pyplot, shortened, styled
+from skfhe.inspection._plotting import GREY, axes_for, load_pyplot, shortened, styled, wrapped
 from skfhe.inspection._subject import subject_of
 
 __all__ = ["CostDisplay"]
@@ -153,7 +152,7 @@ class CostDisplay:
         if not lengths.any():
             ax.set_xticks([0])
         name = self.estimator_name if name is None else name
-        ax.set_title(_title(name, self.cost), fontsize="medium")
+        ax.set_title(wrapped(_title(name, self.cost)), fontsize="medium")
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(axis="x", color=GREY, alpha=0.3)
         ax.set_axisbelow(True)
@@ -196,7 +195,7 @@ def _title(name: str | None, cost: Cost) -> str:
     """Return what is said above the bars: the whole cost in words."""
     head = f"{name}: " if name else ""
     if cost.refusal:
-        return fill(f"{head}cannot be compiled: {cost.refusal}", 80)
+        return f"{head}cannot be compiled: {cost.refusal}"
     said = f"{head}about {readable_seconds(cost.seconds)} a row"
     if not cost.n_lookups:
         return f"{said}\nwithout lookups, nearly all of it for encryption and decryption"

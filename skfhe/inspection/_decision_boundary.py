@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skfhe._typing import Array, FloatArray
-from skfhe.inspection._plotting import COLORS, axes_for, literally, load_pyplot, shortened
+from skfhe.inspection._plotting import COLORS, axes_for, literally, load_pyplot, shortened, wrapped
 from skfhe.inspection._subject import Subject, subject_of
 
 __all__ = ["DecisionBoundaryDisplay"]
@@ -212,12 +212,14 @@ class DecisionBoundaryDisplay:
             said = _TITLES[mode]
             if mode != next(iter(self.response)):
                 said += f"\n{differs.size - differs.sum()} of {differs.size} rows equal"
-            own.set_title(said if n_modes > 1 or not name else f"{name}, {said}", fontsize="medium")
+            own.set_title(
+                said if n_modes > 1 or not name else wrapped(f"{name}, {said}", 60), fontsize="medium"
+            )
             own.set_xlabel(shortened(self.xlabel), parse_math=False)
         axes[0].set_ylabel(shortened(self.ylabel), parse_math=False)
         self._add_key(axes)
         if name and n_modes > 1:
-            axes[0].figure.suptitle(name, fontsize="medium")
+            axes[0].figure.suptitle(wrapped(name, 36 * n_modes), fontsize="medium")
         self.ax_ = axes[0] if n_modes == 1 else axes
         self.figure_ = axes[0].figure
         return self

@@ -11,6 +11,9 @@ from skfhe.inspection._plotting import COLORS, GREY, MARKERS, axes_for, load_pyp
 
 __all__ = ["ParetoDisplay"]
 
+NARROW = 5.0
+"""Times that differ by this factor at most are on a linear scale, for ticks of a logarithmic one collide."""
+
 
 class ParetoDisplay:
     """Score against the predicted seconds of an encrypted row, of all candidates of a search.
@@ -99,8 +102,8 @@ class ParetoDisplay:
         ----------
         estimator : ParetoSearchCV, search of scikit-learn or QuantizedModule
             A `skfhe.model_selection.ParetoSearchCV`; or a search with several metrics, of which one is
-            `skfhe.model_selection.cost_scorer`; or a module whose bits were searched for, with
-            ``n_bits="auto"``.
+            `skfhe.model_selection.cost_scorer`; or a module, or an estimator around a network, whose bits
+            were searched for, with ``n_bits="auto"``.
         cost : str, default="neg_seconds"
             The name that a search of scikit-learn was given `cost_scorer` by.
         score_name : str, default=None
@@ -125,6 +128,7 @@ class ParetoDisplay:
         load_pyplot(f"{cls.__name__}.from_estimator")
         while hasattr(estimator, "steps") and not hasattr(estimator, "cv_results_"):
             estimator = estimator.steps[-1][1]
+        estimator = getattr(estimator, "quantized_module_", estimator)  # of an estimator around a network
         if hasattr(estimator, "front_"):
             found = _of_race(cls, estimator, score_name)
         elif hasattr(estimator, "cv_results_"):
@@ -192,7 +196,12 @@ class ParetoDisplay:
             ax.scatter(*at, s=170, label="taken", **ring)
         if self.max_seconds is not None:
             ax.axvline(self.max_seconds, color=GREY, linestyle="--", linewidth=1, label="budget")
-        ax.set_xscale("log")
+        shown = self.seconds[drawn & (self.seconds > 0)]
+        if len(shown) and shown.max() > NARROW * shown.min():
+            ax.set_xscale("log")
+        elif not len(shown):
+            text = "no candidate can be compiled"
+            ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
         ax.set_xlabel("predicted seconds of an encrypted row")
         ax.set_ylabel(self.score_name.replace("_", " "))
         ax.spines[["top", "right"]].set_visible(False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from textwrap import fill
 from typing import Any
 
 __all__ = [
     *("BLUE", "COLORS", "GREY", "MARKERS", "ORANGE", "VERMILION"),
-    *("axes_for", "counted", "literally", "load_pyplot", "shortened", "styled"),
+    *("axes_for", "counted", "literally", "load_pyplot", "shortened", "styled", "wrapped"),
 ]
 
 BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE, YELLOW = (
@@ -75,6 +76,11 @@ def shortened(label: str) -> str:
     line = "".join(letter if letter.isprintable() else " " for letter in label)
     half = MOST_LETTERS // 2
     return line if len(line) <= MOST_LETTERS else f"{line[: half - 1]}…{line[-half:]}"
+
+
+def wrapped(title: str, letters: int = 72) -> str:
+    """Return a title in lines that are no longer than axes of the usual size are wide."""
+    return "\n".join(fill(line, letters) for line in title.splitlines())
 
 
 def literally(texts: Iterable[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skfhe.inspection._plotting import load_pyplot
+from skfhe.inspection._plotting import load_pyplot, wrapped
 from skfhe.inspection._subject import subject_of
 from skfhe.program import Box, Drawing, Program, draw
 
@@ -12,6 +12,8 @@ __all__ = ["ProgramDisplay"]
 
 _PIXELS = 80.0
 """Of a drawing for an inch of paper."""
+_TITLE_LINE = 14.0
+"""Pixels of a line of the title beyond the first."""
 
 
 class ProgramDisplay:
@@ -102,7 +104,10 @@ class ProgramDisplay:
         from matplotlib.patches import Patch
 
         drawing = self.drawing
-        width, height = max(drawing.width, 260.0), drawing.height + 60.0
+        width = max(drawing.width, 260.0)
+        name = self.estimator_name if name is None else name
+        title = wrapped(name or "", int(width // 9))
+        height = drawing.height + 60.0 + _TITLE_LINE * title.count("\n")
         if ax is None:
             _, ax = plt.subplots(figsize=(width / _PIXELS, height / _PIXELS), layout="constrained")
         middle = drawing.width / 2
@@ -124,9 +129,8 @@ class ProgramDisplay:
             frameon=False,
             fontsize=7.5,
         )
-        name = self.estimator_name if name is None else name
-        if name:
-            ax.set_title(name, fontsize="medium")
+        if title:
+            ax.set_title(title, fontsize="medium")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

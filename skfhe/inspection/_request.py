@@ -9,7 +9,7 @@ from typing import Any
 
 from skfhe.cost import readable_bytes
 from skfhe.deployment import Phase, RequestRecord
-from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, counted, load_pyplot, styled
+from skfhe.inspection._plotting import BLUE, GREY, VERMILION, axes_for, counted, load_pyplot, styled, wrapped
 from skfhe.inspection._subject import subject_of
 
 __all__ = ["RequestDisplay"]
@@ -197,7 +197,7 @@ class RequestDisplay:
         ax.set_xlabel(unit)
         name = self.name if name is None else name
         told = f"{counted(self.record.n_rows)} in {_duration(self.record.seconds)}"
-        ax.set_title(f"{name}: {told}" if name else told, fontsize="medium", pad=26)
+        ax.set_title(wrapped(f"{name}: {told}" if name else told), fontsize="medium", pad=26)
         machines = [m for m in COLORS if any(phase.machine == m for phase in self.record.phases)]
         ax.legend(
             handles=[Patch(color=COLORS[m], label=m) for m in machines],

@@ -88,8 +88,9 @@ def test_sparse_rows_are_encoded_as_dense_ones():
 
 
 def test_a_value_may_not_miss_where_none_did():
+    """Its feature is named as rows have it, not as those do that are encoded."""
     encoder = LevelBitsEncoder(levels_of(3, missing=[False]), np.array([1]))
-    with pytest.raises(ValueError, match=r"features \[0\] have missing values"):
+    with pytest.raises(ValueError, match=r"features \[1\] have missing values"):
         encoder.encode(np.array([[1.0, np.nan]]))
 
 

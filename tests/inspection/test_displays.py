@@ -97,6 +97,16 @@ def test_keywords_for_matplotlib_go_by_any_alias(tree):
     assert display.bars_[0].get_linewidth() == 3
 
 
+@pytest.mark.parametrize("display", OF_THE_MODEL, ids=lambda cls: cls.__name__)
+def test_long_titles_are_not_cut_off(display, tree):
+    shown = display.from_estimator(tree, name="a model of somebody who likes long names " * 3)
+    shown.figure_.canvas.draw()
+    title = shown.ax_.title.get_window_extent()
+    assert title.x0 >= 0
+    assert title.x1 <= shown.figure_.bbox.width
+    assert title.y1 <= shown.figure_.bbox.height
+
+
 class Named:
     """A program whose layer somebody has named."""
 

@@ -61,6 +61,23 @@ def test_a_search_of_scikit_learn_has_a_front_if_it_knows_costs():
         ParetoDisplay.from_estimator(DecisionTreeClassifier())
 
 
+@pytest.mark.parametrize(("seconds", "scale"), [([0.02, 0.021, 0.022], "linear"), ([0.02, 0.2], "log")])
+def test_times_that_hardly_differ_have_ticks_that_can_be_read(seconds, scale):
+    places = np.arange(len(seconds))
+    display = ParetoDisplay(
+        seconds=np.array(seconds), score=places / 10, front=places, names=["tree"] * len(places)
+    ).plot()
+    assert display.ax_.get_xscale() == scale
+
+
+def test_of_candidates_that_cannot_be_compiled_it_is_said():
+    display = ParetoDisplay(
+        seconds=np.array([np.inf]), score=np.array([0.9]), front=np.array([], dtype=int), names=["tree"]
+    ).plot()
+    display.figure_.canvas.draw()
+    assert [text.get_text() for text in display.ax_.texts] == ["no candidate can be compiled"]
+
+
 def test_of_several_metrics_of_a_race_that_which_is_named_is_drawn():
     scoring = {"accuracy": "accuracy", "loss": "neg_log_loss"}
     search = ParetoSearchCV(
@@ -92,7 +109,12 @@ def test_settings_tried_for_a_network_are_drawn_by_loss_and_seconds():
     class Module:
         quantization_ = (Tried(2.0, 0.1), Tried(1.0, 0.3), Tried(3.0, 0.02, True), Tried(4.0, 0.2))
 
+    class Estimator:
+        quantized_module_ = Module()
+
+    around = ParetoDisplay.from_estimator(make_pipeline(StandardScaler(), Estimator()))
     display = ParetoDisplay.from_estimator(Module())
+    np.testing.assert_array_equal(around.seconds, display.seconds)
     assert display.front.tolist() == [1, 0, 2]
     np.testing.assert_allclose(display.score, [0.9, 0.7, 0.98, 0.8])
     assert display.best == 2
