@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from skfhe.circuit import Circuit
     from skfhe.cost import Cost
 
-__all__ = ["EncryptedPredictorMixin", "NotCompiledEstimatorError", "Trainable", "squeezed"]
+__all__ = ["EncryptedPredictorMixin", "NotCompiledEstimatorError", "Trainable", "squeezed", "typed"]
 
 
 class NotCompiledEstimatorError(NotCompiledError, NotFittedError):
@@ -290,7 +290,7 @@ class EncryptedPredictorMixin:
 
     def _rows(self, fitted: Any, X: Any) -> Any:
         """Return rows validated for this estimator, or for an original that it has yet to take over."""
-        return validate_data(fitted, X, reset=False)
+        return validate_data(fitted, typed(X), reset=False)
 
     def _resolved(self, fhe: str | None) -> str:
         """Return how a fitted estimator evaluates rows, where ``fhe`` is what a call said, or None.
@@ -463,3 +463,11 @@ class EncryptedPredictorMixin:
 def squeezed(scores: FloatArray) -> FloatArray:
     """Return the scores of two classes without an axis of their own, and any others as they are."""
     return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def typed(X: Any) -> Any:
+    """Return rows of a list as an array, which scikit-learn's validation asks for its type.
+
+    So that None in a list is a missing value, as it is in an array and in a data frame.
+    """
+    return np.asarray(X) if isinstance(X, list | tuple) else X

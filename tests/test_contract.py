@@ -57,6 +57,17 @@ def test_names_of_features_are_checked(model):
             answer(model, FRAME.set_axis(columns, axis=1))
 
 
+def test_nothing_in_a_list_is_a_missing_value(model):
+    """What scikit-learn's validation lets through as an object is a number or an error all the same."""
+    try:
+        wanted = answer(model, [[np.nan, 1.0]])
+    except ValueError:
+        with pytest.raises((ValueError, TypeError)):
+            answer(model, [[None, 1.0]])
+    else:
+        np.testing.assert_array_equal(answer(model, [[None, 1.0]]), wanted)
+
+
 def test_rows_without_names_are_warned_of(model):
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         answer(model, FRAME.to_numpy())

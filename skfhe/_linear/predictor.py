@@ -36,7 +36,7 @@ from skfhe._originals.conversion import from_original
 from skfhe._originals.inherited import adopt, as_original, original_has, unchanged
 from skfhe._parameters import frames_to_caller
 from skfhe._typing import FloatArray
-from skfhe.base import EncryptedPredictorMixin
+from skfhe.base import EncryptedPredictorMixin, typed
 from skfhe.encoding import GridEncoder, Head, Margins, Values, labelled
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import CompilationError, InputClippingWarning
@@ -266,7 +266,7 @@ class LinearPredictorMixin(EncryptedPredictorMixin):
     # Prediction.
 
     def _rows(self, fitted: Any, X: Any) -> Any:
-        return validate_data(fitted, X, reset=False, accept_sparse=self._accept_sparse)
+        return validate_data(fitted, typed(X), reset=False, accept_sparse=self._accept_sparse)
 
     def _offers(self, method: str) -> bool:
         return original_has("predict_proba" if method == "predict_log_proba" else method)(self)

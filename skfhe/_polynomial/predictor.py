@@ -30,7 +30,7 @@ from skfhe._polynomial.calibration import Calibration, check_bits
 from skfhe._polynomial.polynomials import Described
 from skfhe._polynomial.quantize import quantize
 from skfhe._typing import Array, FloatArray
-from skfhe.base import EncryptedPredictorMixin, squeezed
+from skfhe.base import EncryptedPredictorMixin, squeezed, typed
 from skfhe.encoding import ClippingWatch, MonomialEncoder
 from skfhe.encrypted_model import EncryptedModel
 from skfhe.exceptions import CoarseInputWarning, InputClippingWarning, UnsupportedModelError
@@ -254,7 +254,7 @@ class PolynomialPredictorMixin(EncryptedPredictorMixin):
     # Prediction.
 
     def _rows(self, fitted: Any, X: Any) -> Any:
-        return validate_data(fitted, X, reset=False)
+        return validate_data(fitted, typed(X), reset=False)
 
     def _offers(self, method: str) -> bool:
         return original_has(method)(self)
