@@ -468,6 +468,12 @@ def squeezed(scores: FloatArray) -> FloatArray:
 def typed(X: Any) -> Any:
     """Return rows of a list as an array, which scikit-learn's validation asks for its type.
 
-    So that None in a list is a missing value, as it is in an array and in a data frame.
+    So that None in a list is a missing value, as it is in an array and in a data frame. What is no array is
+    left for the validation to refuse.
     """
-    return np.asarray(X) if isinstance(X, list | tuple) else X
+    if not isinstance(X, list | tuple):
+        return X
+    try:
+        return np.asarray(X)
+    except ValueError:  # rows of different lengths
+        return X

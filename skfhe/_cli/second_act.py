@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,7 +58,7 @@ def play(model: Any, X: Any, say: Callable[[str], Any]) -> dict[str, Any]:
     """
     from skfhe.deployment import save
 
-    with tempfile.TemporaryDirectory(prefix="skfhe-demo-") as folder:
+    with _leaving_in_order(), tempfile.TemporaryDirectory(prefix="skfhe-demo-") as folder:
         saved = Path(folder, "iris")
         save(model, saved)
         sizes = {name: (saved / f"{name}.zip").stat().st_size for name in ("client", "server")}
@@ -72,6 +73,21 @@ def play(model: Any, X: Any, say: Callable[[str], Any]) -> dict[str, Any]:
                     client.stdin.flush()
                 told = _answer(client, "client")
     return told | {f"{name}_file_bytes": size for name, size in sizes.items()}
+
+
+@contextlib.contextmanager
+def _leaving_in_order() -> Iterator[None]:
+    """Let a signal that ends the demo do so by an exception, so that no folder with keys stays behind."""
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -126,8 +142,6 @@ def _answer(process: "subprocess.Popen[str]", role: str) -> dict[str, Any]:
 
 def _serve(folder: str, keys: str) -> None:
     """Serve a model until standard input ends."""
-    import signal
-
     from skfhe.deployment import ServerSettings, run_server
 
     def stop_with_the_demo() -> None:

@@ -26,12 +26,11 @@ def test_the_demo_prints_its_table_and_says_what_the_second_act_needs(monkeypatc
     assert 'needs no_such_package: pip install "skfhe[client,server]"' in " ".join(result.output.split())
 
 
-def start(*options, **more):
+def start(*options, **variables):
     """Begin a demo in a process of its own, on a terminal that knows ASCII alone."""
-    environment = os.environ | {"PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"} | variables
     command = [sys.executable, "-m", "skfhe", "demo", "--rows", "1", *options]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment, **pipes, **more)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow
@@ -63,6 +62,20 @@ def test_a_reader_who_has_had_enough_ends_all_processes():
     assert demo.wait(timeout=300) == -signal.SIGPIPE
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.slow
+def test_who_ends_the_demo_leaves_no_keys_behind(tmp_path):
+    """A folder with a secret key goes with the process, also where that is asked to end."""
+    demo = start(TMPDIR=str(tmp_path))
+    for line in demo.stdout:
+        if line.startswith(b"Client: process"):
+            break
+    assert [*tmp_path.glob("skfhe-demo-*")]
+    demo.terminate()
+    demo.communicate(timeout=300)
+    assert demo.returncode == 128 + signal.SIGTERM
+    assert not [*tmp_path.glob("skfhe-demo-*")]
 
 
 def test_whoever_plays_no_part_is_quoted(tmp_path, monkeypatch):
