@@ -13,6 +13,7 @@ from tests._trees.examples import CLASSIFIERS, FEW, REGRESSORS, name, scores_of
 
 SIMILAR = (
     "ExtraTreesRegressor",
+    "GradientBoostingRegressor",
     "HistGradientBoostingRegressor",
     "RandomForestRegressor",
     "ExtraTreesClassifier",

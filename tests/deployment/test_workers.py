@@ -599,6 +599,7 @@ def test_keys_that_are_asked_for_much_are_kept_by_several_workers(levelled):
     asyncio.run(serve())
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_served(tmp_path):
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=200).fit(X, y)

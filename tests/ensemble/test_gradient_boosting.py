@@ -12,8 +12,10 @@ from skfhe.exceptions import UnsupportedModelError
 from tests._trees.examples import CLASSIFIERS, FEW, REGRESSORS, name, scores_of
 from tests.with_originals import original_of
 
+LONG = pytest.param(CLASSIFIERS[4], marks=pytest.mark.slow)
 
-@pytest.mark.parametrize("model", [*CLASSIFIERS[3:4], *REGRESSORS[3:], CLASSIFIERS[4]], ids=name)
+
+@pytest.mark.parametrize("model", [*CLASSIFIERS[3:4], *REGRESSORS[3:], LONG], ids=name)
 def test_stages_end_at_the_prediction_and_follow_the_original(model, iris, diabetes):
     X, y = iris if is_classifier(model) else diabetes
     model, original = clone(model).fit(X, y), original_of(model).fit(X, y)
