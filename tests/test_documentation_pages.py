@@ -17,7 +17,13 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 ROOMS = sorted(path.parent.name for path in Path(skfhe.__file__).parent.glob("[!_]*/__init__.py"))
 """Public rooms: those without an underscore."""
-PAGES = [path for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md") if "```python" in path.read_text()]
+COMPARED = "spreading.md"
+"""Whose example runs elsewhere, and prints what the page says."""
+PAGES = [
+    path
+    for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md")
+    if "```python" in path.read_text("utf-8") and path.name != COMPARED
+]
 
 
 def listed(room):

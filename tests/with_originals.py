@@ -51,3 +51,9 @@ def failed_checks(estimator):
         warnings.simplefilter("ignore")
         results = check_estimator(estimator, on_fail=None, on_skip=None)
     return {result["check_name"] for result in results if result["status"] == "failed"}
+
+
+def failed_alone(estimator, original):
+    """Return the names of scikit-learn's checks that ``estimator`` fails, and its original passes."""
+    failed = failed_checks(estimator)
+    return failed and failed - failed_checks(original)
