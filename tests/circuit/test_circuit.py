@@ -206,7 +206,7 @@ def test_low_bits_are_cleared_encrypted(low, lsbs):
         np.testing.assert_array_equal(simulated, clear)
 
 
-@pytest.mark.parametrize("kind", ["linear", "convolution"])
+@pytest.mark.parametrize("kind", ["linear", pytest.param("convolution", marks=pytest.mark.slow)])
 def test_cleared_cells_run_encrypted_as_predicted(kind):
     """Lookups of 6 bits or more become those of 4 or fewer, and of 1 bit for each bit that is cleared."""
     rng = np.random.default_rng(1)

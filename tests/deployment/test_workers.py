@@ -117,6 +117,7 @@ async def all_ready(pool):
     await until(lambda: all(status.ready for status in pool.status()))
 
 
+@pytest.mark.slow
 def test_batches_are_run_as_in_process_in_their_order(looked_up):
     async def serve():
         async with running(looked_up, "Pickled") as (pool, key_id):

@@ -97,6 +97,7 @@ NETWORKS = {
 DEAR = (
     *("softmax of widely spread logits", "layer norm", "residual", "average pool, then a function", "sort"),
     *("comparison and logic", "convolution with padding and groups", "choice of a constant"),
+    "rounded beside each other",
 )
 
 

@@ -78,6 +78,7 @@ def test_tables_of_two_modules_with_a_handler_for_one_operator_are_refused():
     assert first.names == {"add"}
 
 
+@pytest.mark.slow
 def test_the_order_of_imports_does_not_matter():
     """Whichever module is imported first, the readers know the same operators."""
     modules = [

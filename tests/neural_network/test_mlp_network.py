@@ -85,6 +85,7 @@ def test_every_layer_s_integers_equal_brevitas(n_layers, n_w_bits):
     np.testing.assert_array_equal(values[-1], np.rint((scores - decoder.offset) / decoder.scale))
 
 
+@pytest.mark.slow
 def test_approximate_rounding_has_room_for_every_neighbour(monkeypatch):
     """Near a tie, 13 may be rounded to 16, for which four bits have no room: its cell changes its sign."""
     lowered = []
