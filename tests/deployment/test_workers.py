@@ -213,7 +213,9 @@ def test_batches_that_were_joined_are_not_repeated_together(levelled):
 
 
 @pytest.mark.slow
-def test_a_batch_whose_worker_is_killed_from_outside_is_run_again(levelled):
+def test_a_worker_that_is_killed_from_outside_is_replaced_and_its_batch_run_again(levelled):
+    """Whether it was running one, or idle."""
+
     async def serve():
         async with running(levelled) as (pool, key_id):
             await all_ready(pool)
@@ -223,17 +225,9 @@ def test_a_batch_whose_worker_is_killed_from_outside_is_run_again(levelled):
             os.kill(pool.status()[0].pid, signal.SIGKILL)
             levelled.check(inputs, (await call)[0])
             assert pool.status()[0].restarts == 1
-
-    asyncio.run(serve())
-
-
-@pytest.mark.slow
-def test_an_idle_worker_that_is_killed_is_replaced(levelled):
-    async def serve():
-        async with running(levelled) as (pool, key_id):
             await all_ready(pool)
             os.kill(pool.status()[0].pid, signal.SIGKILL)
-            await until(lambda: pool.status()[0].restarts == 1)
+            await until(lambda: pool.status()[0].restarts == 2)
             inputs, data = levelled.batch()
             levelled.check(inputs, (await pool.run(*MODEL, key_id, [data]))[0])
 
@@ -241,19 +235,20 @@ def test_an_idle_worker_that_is_killed_is_replaced(levelled):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["sleeps", "stopped"])
-def test_a_run_that_takes_too_long_is_ended_and_its_worker_replaced(levelled, how):
+def test_a_run_that_takes_too_long_is_ended_and_its_worker_replaced(levelled):
+    """Whether it works, or is stopped and would not even notice to be asked."""
+
     async def serve():
         async with running(levelled, run_timeout=1.5) as (pool, key_id):
-            await all_ready(pool)
-            if how == "stopped":
-                os.kill(pool.status()[0].pid, signal.SIGSTOP)
-            _, data = levelled.batch(ROWS["stall"] if how == "sleeps" else 1)
-            with pytest.raises(RunTimeoutError) as caught:
-                await pool.run(*MODEL, key_id, [data])
-            assert caught.value.killed
-            inputs, data = levelled.batch()
-            levelled.check(inputs, (await pool.run(*MODEL, key_id, [data]))[0])
+            for rows, stopped in ((ROWS["stall"], False), (1, True)):
+                await all_ready(pool)
+                if stopped:
+                    os.kill(pool.status()[0].pid, signal.SIGSTOP)
+                with pytest.raises(RunTimeoutError) as caught:
+                    await pool.run(*MODEL, key_id, [levelled.batch(rows)[1]])
+                assert caught.value.killed
+                inputs, data = levelled.batch()
+                levelled.check(inputs, (await pool.run(*MODEL, key_id, [data]))[0])
 
     asyncio.run(serve())
 
@@ -362,8 +357,7 @@ def test_keys_that_are_not_there_or_altered_in_the_store_are_unknown(levelled):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failing", ["read", "discard"])
-def test_a_store_that_fails_costs_the_call_and_no_worker(levelled, failing):
+def test_a_store_that_fails_costs_the_call_and_no_worker(levelled):
     """Whatever exceptions it has: those of clients of object stores are not all of the operating system's."""
 
     class StoreError(Exception):
@@ -376,14 +370,13 @@ def test_a_store_that_fails_costs_the_call_and_no_worker(levelled, failing):
         async with running(levelled) as (pool, key_id):
             inputs, data = levelled.batch()
             store, sent = pool._keys, pool._keys.read(key_id)
-            if failing == "discard":  # which is done with keys that the store has altered
-                store.read, store.discard = (lambda _: sent[:-1] + b"?"), fail
-            else:
-                store.read = fail
-            with pytest.raises(UnknownKeysError if failing == "discard" else StoreError):
-                await asyncio.wait_for(pool.run(*MODEL, key_id, [data]), 30)
-            del store.read
-            assert pool.supervised
+            altered = lambda _: sent[:-1] + b"?"  # noqa: E731  which makes the worker be done with it
+            for read, error in ((fail, StoreError), (altered, UnknownKeysError)):
+                store.read, store.discard = read, fail
+                with pytest.raises(error):
+                    await asyncio.wait_for(pool.run(*MODEL, key_id, [data]), 30)
+                del store.read
+                assert pool.supervised
             (result,) = await asyncio.wait_for(pool.run(*MODEL, key_id, [data]), 30)
             levelled.check(inputs, result)
             assert pool.status()[0].restarts == 0
